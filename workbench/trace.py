@@ -1,10 +1,12 @@
 """A trace: the arrays of one run of a Coconut model on one problem."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
+from workbench.checkpoint import Checkpoint
 from workbench.problem import Problem
 
 
@@ -33,3 +35,15 @@ class Trace:
     """What the model goes on to say after 0..K thoughts and the step opening; empty if not asked for."""
     top_tokens: tuple[tuple[tuple[str, float], ...], ...]
     """The likeliest tokens under the LM head of thought 1..K with their probabilities, best first."""
+
+
+def run(
+    checkpoint: Checkpoint,
+    problems: Iterable[Problem],
+    thoughts: int | None = None,
+    batch_size: int = 64,
+    top: int = 10,
+    continuations: bool = True,
+) -> Iterator[Trace]:
+    """Run a checkpoint on problems and yield a trace for each, in order."""
+    raise NotImplementedError

@@ -1,0 +1,332 @@
+"""Prompt formats of ProsQA: how a problem becomes token ids, and token ids become words again.
+
+Both formats share their parts. A row of tokens is
+
+    prompt · K thoughts · opening · what the model goes on to say
+
+and an opening forces what comes next: the first word of a step (the values of the nodes are read there), or of the
+answer. With markers the prompt ends with `<bot>` and every opening begins with `<eot>` (the Coconut paper); without
+them the continuation starts from the last thought itself (Reasoning by Superposition, arXiv 2505.12514).
+"""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+from transformers import PreTrainedTokenizerBase
+
+from workbench.errors import WorkbenchError
+from workbench.problem import Problem
+from workbench.tokenizer import CONCEPTS, ENTITIES, NAMES, Markers, marker_ids
+
+Ids = tuple[int, ...]
+
+_SENTENCE = re.compile(r"(?:Every )?(\S.*) is an? (\S.*)\.")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A problem as token ids."""
+
+    problem: Problem
+    ids: Ids
+    """The question, up to the token whose last hidden state is thought 1."""
+    nodes: tuple[Ids, ...]
+    """Spelling of each node, N of them: the tokens that name it inside a step or answer."""
+    root: Ids
+    """Spelling of the root at the beginning of a step."""
+
+
+def path(problem: Problem) -> tuple[int, ...]:
+    """Return the nodes of the problem's chain of steps, root first, target last."""
+    number = {name: node for node, name in enumerate(problem.names)}
+    found = [match for match in map(_SENTENCE.fullmatch, problem.steps) if match]
+    return (problem.root, *(number[match[2]] for match in found))
+
+
+@dataclass(frozen=True)
+class Format(ABC):
+    """Turns problems into token ids and back; `make_format` builds one."""
+
+    name: ClassVar[str]
+    continuation_limit: ClassVar[int]
+    """Tokens after which a continuation is cut."""
+    answer_limit: ClassVar[int]
+    """Tokens after which an answer is cut."""
+    value_is_answer: ClassVar[bool]
+    """Whether the nodes' values are read right after the answer opening (else after `value_opening`)."""
+
+    tokenizer: PreTrainedTokenizerBase
+    markers: bool
+
+    @cached_property
+    def marker(self) -> Markers:
+        """Token ids of `<bot>`, `<eot>` and `<thought>`."""
+        return marker_ids(self.tokenizer)
+
+    @property
+    def end(self) -> int:
+        """Token id that ends a continuation."""
+        return int(self.tokenizer.eos_token_id)  # type: ignore[arg-type]
+
+    @property
+    def pad(self) -> int:
+        """Token id that fills a batch on the left; where the tokenizer has none, its end token."""
+        pad = self.tokenizer.pad_token_id
+        return self.end if pad is None else int(pad)  # type: ignore[arg-type]
+
+    @property
+    def _bot(self) -> Ids:
+        return (self.marker.bot,) if self.markers else ()
+
+    @property
+    def _eot(self) -> Ids:
+        return (self.marker.eot,) if self.markers else ()
+
+    @abstractmethod
+    def prompts(self, problems: Sequence[Problem]) -> list[Prompt]:
+        """Encode problems, a batch at a time.
+
+        Raises:
+            WorkbenchError: A problem cannot be written in this format.
+        """
+
+    @abstractmethod
+    def step_opening(self, prompt: Prompt, after: int) -> Ids:
+        """Return the forced beginning of the next step; the token after it begins a node's name.
+
+        After k >= 1 thoughts that node is the step's source, at hop k; after none the step's source is the root and is
+        part of the opening, so that the node is at hop 1.
+        """
+
+    @abstractmethod
+    def answer_opening(self, prompt: Prompt) -> Ids:
+        """Return the forced beginning of the answer."""
+
+    @abstractmethod
+    def value_opening(self, prompt: Prompt) -> Ids:
+        """Return the forced beginning of the answer up to the candidate's name."""
+
+    @abstractmethod
+    def continuation(self, prompt: Prompt, after: int) -> Ids:
+        """Return what should follow after k thoughts: the remaining steps, the answer, the end token."""
+
+    @abstractmethod
+    def decode(self, prompt: Prompt, ids: Sequence[int]) -> str:
+        """Return tokens as text in the problem's own names, without markers, padding and end token."""
+
+    @abstractmethod
+    def valid(self, problem: Problem, text: str) -> bool:
+        """Say whether a greedy answer has the right form: one of the two options, and nothing else."""
+
+    @abstractmethod
+    def right(self, problem: Problem, text: str) -> bool:
+        """Say whether a greedy answer is exactly the right one."""
+
+    def token_names(self, prompt: Prompt) -> dict[int, str]:
+        """Return the tokens that the screen calls otherwise than the tokenizer does (borrowed names)."""
+        return {}
+
+    def _cut(self, ids: Sequence[int]) -> list[int]:
+        """Cut at the end token; drop padding and markers."""
+        ids = list(ids)
+        if self.end in ids:
+            ids = ids[: ids.index(self.end)]
+        hidden = {self.pad, self.marker.bot, self.marker.eot, self.marker.thought}
+        return [i for i in ids if i not in hidden]
+
+
+class EdgesFormat(Format):
+    """Source, target, separator: `<eos> s t | s t | ... | [Q] c1 c2 [R] root`, one token per word.
+
+    Edges come in the order of the problem's sentences. A step is `| s t`, the answer `[A] target`; after k thoughts
+    `| n_k n_k+1 | ... | [A] target <eos>`. A name that is not in the vocabulary borrows a free one of its kind (the first
+    in the alphabet, in node order), and is shown under its own name again.
+    """
+
+    name = "edges"
+    continuation_limit = 48
+    answer_limit = 1
+    value_is_answer = True
+
+    @cached_property
+    def _word(self) -> dict[str, int]:
+        vocabulary = self.tokenizer.get_vocab()
+        needed = ("|", "[Q]", "[R]", "[A]", *NAMES)
+        missing = [word for word in needed if word not in vocabulary]
+        if missing:
+            raise WorkbenchError(
+                "The tokenizer does not speak the edges format.",
+                f"{len(missing)} of its {len(needed)} words are missing, among them {', '.join(missing[:3])}.",
+                'Use the tokenizer saved with the checkpoint, or set format: "text" in config.coconut.',
+            )
+        return {word: vocabulary[word] for word in needed}
+
+    def prompts(self, problems: Sequence[Problem]) -> list[Prompt]:
+        """Encode problems; see `Format.prompts`."""
+        return [self._prompt(problem) for problem in problems]
+
+    def _prompt(self, problem: Problem) -> Prompt:
+        word, names = self._word, self._vocabulary_names(problem)
+        node = [word[name] for name in names]
+        bar, ids = word["|"], [self.end]
+        for source, target in problem.edges:
+            ids += (node[source], node[target], bar)
+        first, second = problem.options
+        ids += (word["[Q]"], node[first], node[second], word["[R]"], node[problem.root], *self._bot)
+        return Prompt(problem, tuple(ids), tuple((token,) for token in node), (node[problem.root],))
+
+    def _vocabulary_names(self, problem: Problem) -> list[str]:
+        known = set(NAMES)
+        if known.issuperset(problem.names):
+            return list(problem.names)
+        if len(problem.names) > len(NAMES):
+            raise WorkbenchError(
+                f"Problem {problem.id} is too large for the edges format.",
+                f"It has {len(problem.names)} nodes; the vocabulary has {len(NAMES)} names.",
+                "Use a checkpoint in the text format, or a smaller graph.",
+            )
+        taken, targets = set(problem.names) & known, {target for _, target in problem.edges}
+        free = {
+            True: [name for name in (*ENTITIES, *CONCEPTS) if name not in taken],
+            False: [name for name in (*CONCEPTS, *ENTITIES) if name not in taken],
+        }
+        spoken = []
+        for node, name in enumerate(problem.names):
+            if name not in known:
+                name = next(spare for spare in free[node not in targets] if spare not in taken)
+                taken.add(name)
+            spoken.append(name)
+        return spoken
+
+    def step_opening(self, prompt: Prompt, after: int) -> Ids:
+        """Return `|`, after no thoughts `| root`."""
+        return (*self._eot, self._word["|"], *(prompt.root if after == 0 else ()))
+
+    def answer_opening(self, prompt: Prompt) -> Ids:
+        """Return `[A]`."""
+        return (*self._eot, self._word["[A]"])
+
+    def value_opening(self, prompt: Prompt) -> Ids:
+        """Return `[A]`: the candidate's name follows at once."""
+        return self.answer_opening(prompt)
+
+    def continuation(self, prompt: Prompt, after: int) -> Ids:
+        """Return `| n_k n_k+1 | ... | [A] target <eos>`."""
+        nodes, bar = path(prompt.problem), self._word["|"]
+        ids = list(self._eot)
+        for source, target in list(zip(nodes, nodes[1:], strict=False))[after:]:
+            ids += (bar, *prompt.nodes[source], *prompt.nodes[target])
+        return (*ids, bar, self._word["[A]"], *prompt.nodes[prompt.problem.target], self.end)
+
+    def decode(self, prompt: Prompt, ids: Sequence[int]) -> str:
+        """Return the words with spaces between them."""
+        own = self.token_names(prompt)
+        words = self.tokenizer.convert_ids_to_tokens(self._cut(ids))
+        return " ".join(own.get(i, word) for i, word in zip(self._cut(ids), words, strict=True))
+
+    def token_names(self, prompt: Prompt) -> dict[int, str]:
+        """Return the problem's own name of every node's token."""
+        return {spelling[0]: name for spelling, name in zip(prompt.nodes, prompt.problem.names, strict=True)}
+
+    def valid(self, problem: Problem, text: str) -> bool:
+        """Say whether the answer names one of the two options."""
+        return text in (problem.names[problem.target], problem.names[problem.negative])
+
+    def right(self, problem: Problem, text: str) -> bool:
+        """Say whether the answer, the likeliest of all tokens, names the target."""
+        return text == problem.names[problem.target]
+
+
+class TextFormat(Format):
+    """The sentences themselves, as the official repository writes them (facebookresearch/coconut, dataset.py).
+
+    question + newline, thoughts, the remaining steps with a newline each, `### ` and the answer. A step opens with
+    "Every" (after no thoughts with "Sally is a"), the answer with "###"; names follow with a space before them, so the
+    openings end without one.
+    """
+
+    name = "text"
+    continuation_limit = 128
+    answer_limit = 24
+    value_is_answer = False
+
+    def _encode(self, texts: Sequence[str], special: bool = False) -> list[Ids]:
+        return [tuple(ids) for ids in self.tokenizer(list(texts), add_special_tokens=special)["input_ids"]]  # type: ignore[union-attr]
+
+    @cached_property
+    def _fixed(self) -> dict[str, Ids]:
+        words = ("Every", "###", " is a")
+        return dict(zip(words, self._encode(words), strict=True))
+
+    def prompts(self, problems: Sequence[Problem]) -> list[Prompt]:
+        """Encode problems; every name is encoded once per batch."""
+        names = sorted({name for problem in problems for name in problem.names})
+        spelled = dict(zip(names, self._encode([" " + name for name in names]), strict=True))
+        roots = self._encode([problem.names[problem.root] for problem in problems])
+        questions = self._encode([problem.question + "\n" for problem in problems], special=True)
+        return [
+            Prompt(problem, (*ids, *self._bot), tuple(spelled[name] for name in problem.names), root)
+            for problem, ids, root in zip(problems, questions, roots, strict=True)
+        ]
+
+    def step_opening(self, prompt: Prompt, after: int) -> Ids:
+        """Return "Every", after no thoughts "Sally is a"."""
+        return (*self._eot, *((*prompt.root, *self._fixed[" is a"]) if after == 0 else self._fixed["Every"]))
+
+    def answer_opening(self, prompt: Prompt) -> Ids:
+        """Return "###"."""
+        return (*self._eot, *self._fixed["###"])
+
+    def value_opening(self, prompt: Prompt) -> Ids:
+        """Return "### Sally is a"."""
+        return (*self.answer_opening(prompt), *prompt.nodes[prompt.problem.root], *self._fixed[" is a"])
+
+    def continuation(self, prompt: Prompt, after: int) -> Ids:
+        """Return the remaining steps and the answer."""
+        lines = [step + "\n" for step in prompt.problem.steps[after:]]
+        ids = [token for line in self._encode([*lines, "### " + prompt.problem.answer]) for token in line]
+        return (*self._eot, *ids, self.end)
+
+    def decode(self, prompt: Prompt, ids: Sequence[int]) -> str:
+        """Return the text."""
+        return str(self.tokenizer.decode(self._cut(ids), clean_up_tokenization_spaces=False)).strip()
+
+    def valid(self, problem: Problem, text: str) -> bool:
+        """Say whether the answer is "Sally is a ..." with one of the two options."""
+        root, options = problem.names[problem.root], problem.options
+        return text in [f"{root} is a {problem.names[option]}." for option in options]
+
+    def right(self, problem: Problem, text: str) -> bool:
+        """Say whether the answer equals the problem's."""
+        return text == problem.answer
+
+
+_FORMATS: dict[str, type[Format]] = {kind.name: kind for kind in (EdgesFormat, TextFormat)}
+
+
+def make_format(name: str, tokenizer: PreTrainedTokenizerBase, markers: bool = True) -> Format:
+    """Build the format of the given name.
+
+    Args:
+        name: "edges" or "text".
+        tokenizer: Has the words of the format.
+        markers: Whether `<bot>` ends the prompt and `<eot>` begins the continuation.
+
+    Raises:
+        WorkbenchError: There is no such format, or the tokenizer lacks its words or the thought markers.
+    """
+    if name not in _FORMATS:
+        raise WorkbenchError(
+            f'There is no prompt format "{name}".',
+            f"The formats are {', '.join(_FORMATS)}.",
+            "Correct `format` in config.coconut.",
+        )
+    made = _FORMATS[name](tokenizer, markers)
+    _ = made.marker  # look for what is missing now, not in the middle of a run
+    if isinstance(made, EdgesFormat):
+        _ = made._word
+    return made

@@ -1,0 +1,87 @@
+"""Word-level tokens of the edges format, and the thought markers of any tokenizer."""
+
+from dataclasses import dataclass
+
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from workbench.errors import WorkbenchError
+
+SPECIALS = ("<pad>", "<eos>", "|", "[Q]", "[R]", "[A]", "<bot>", "<eot>", "<thought>")
+"""Token ids 0..8 of the edges format."""
+
+ENTITIES = tuple(
+    "Alex Bob Carol Davis Eva Fae Gabriel Jack Max Oliver Polly Rex Sally Sam Stella Tom Wren".split()
+)
+"""The 17 entity names of the released ProsQA files; ids 9..25."""
+
+CONCEPTS = tuple(
+    "bompus boompus brimpus chorpus dumpus felpus fompus gerpus gorpus grimpus gwompus hilpus impus jelpus "
+    "jompus kerpus lempus lorpus numpus quimpus rempus rompus rorpus scrompus shumpus sterpus storpus terpus "
+    "timpus tumpus vumpus worpus wumpus yerpus yimpus yumpus zhorpus zumpus".split()
+)
+"""The 38 concept names of the released ProsQA files; ids 26..63."""
+
+NAMES = ENTITIES + CONCEPTS
+VOCABULARY = SPECIALS + NAMES
+"""Token of each id, 64 of them."""
+
+# The official repository (facebookresearch/coconut) names its markers differently; its checkpoints load as well.
+_MARKERS = {
+    "bot": ("<bot>", "<|start-latent|>"),
+    "eot": ("<eot>", "<|end-latent|>"),
+    "thought": ("<thought>", "<|latent|>"),
+}
+
+
+@dataclass(frozen=True)
+class Markers:
+    """Token ids of the three markers."""
+
+    bot: int
+    """Begins the thoughts; thought 1 is the last hidden state here (with markers)."""
+    eot: int
+    """Ends the thoughts."""
+    thought: int
+    """Holds the place of a thought in a row of token ids; its embedding is never read."""
+
+
+def edges_tokenizer() -> PreTrainedTokenizerFast:
+    """Build the tokenizer of the edges format: one token per word, 64 words, left padding.
+
+    Returns:
+        A tokenizer that saves and loads with `AutoTokenizer`. A word that is not in the vocabulary raises.
+    """
+    backend = Tokenizer(WordLevel({token: number for number, token in enumerate(VOCABULARY)}, unk_token="<unk>"))
+    backend.pre_tokenizer = WhitespaceSplit()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        pad_token="<pad>",
+        eos_token="<eos>",
+        additional_special_tokens=["<bot>", "<eot>", "<thought>"],
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def marker_ids(tokenizer: PreTrainedTokenizerBase) -> Markers:
+    """Look up the thought markers.
+
+    Raises:
+        WorkbenchError: A marker is not a token of its own in this tokenizer.
+    """
+    vocabulary = tokenizer.get_vocab()
+    found = {
+        role: next((vocabulary[name] for name in names if name in vocabulary), None)
+        for role, names in _MARKERS.items()
+    }
+    missing = [_MARKERS[role][0] for role, number in found.items() if number is None]
+    if missing:
+        raise WorkbenchError(
+            "The tokenizer cannot mark thoughts.",
+            f"It has no special token {', '.join(missing)}.",
+            "Add the markers with workbench.checkpoint.prepare_pretrained(model, tokenizer), then train and save.",
+        )
+    return Markers(**{role: int(number) for role, number in found.items() if number is not None})
