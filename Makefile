@@ -1,0 +1,62 @@
+# `make explore` and `make test` work in a fresh clone: they set up .venv first. `make help` lists the rest.
+
+PYTHON ?= python3
+VENV   ?= .venv
+RUN    ?= fixtures/runs/reference
+PROBLEMS ?= fixtures/problems/released.json
+CONFIG ?= fixtures/runs/reference/config.yaml
+OUT    ?= runs
+
+PY    := $(VENV)/bin/python
+PIP   := $(PY) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+STAMP := $(VENV)/.set-up
+
+.DEFAULT_GOAL := help
+.PHONY: help setup explore test lint format train report screenshot constraints
+
+help: ## List the commands
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Install everything into .venv (the others do this first)
+
+# torch goes first and by itself: where it is there already (a CPU build, say), it stays.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Coconut Workbench needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 | head -n 1)."; \
+	  echo "Name another one: make $(or $(MAKECMDGOALS),setup) PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "'$(PYTHON)' cannot make virtual environments: its module venv is missing."; \
+	  echo "On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@echo "Setting up $(VENV) (the first time takes some minutes, most of them for PyTorch) ..."
+	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
+	@$(PIP) torch
+	@$(PIP) --editable '.[app,notebooks,dev]'
+	@touch $@
+	@echo "Set up. The command is $(VENV)/bin/workbench"
+
+explore: setup ## Open the explorer on the bundled model
+	@$(VENV)/bin/streamlit run apps/explorer.py
+
+test: lint ## Run every check: ruff, pyright, pytest
+	@$(PY) -m pytest
+
+lint: setup ## Run ruff and pyright
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/pyright --pythonpath $(PY)
+
+format: setup ## Let ruff mend what it can
+	@$(VENV)/bin/ruff check --fix .
+	@$(VENV)/bin/ruff format .
+
+train: setup ## Train the reference model again (CONFIG=..., OUT=...)
+	@$(VENV)/bin/workbench train $(CONFIG)
+
+report: setup ## Write the batch report (RUN=..., PROBLEMS=...)
+	@$(VENV)/bin/workbench report $(RUN) $(PROBLEMS) --out $(OUT)/report
+
+screenshot: setup ## Take the README's screenshots again (needs Chromium)
+	@$(PY) docs/screenshot.py
+
+constraints: setup ## Write constraints.txt from .venv
+	@$(PY) -m pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.new && mv constraints.new constraints.txt

@@ -1,0 +1,196 @@
+"""The project holds to its own rules: dependencies, layers, house style."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+LONGEST_FILE = 300
+
+IMPORT_NAMES = {"pyyaml": "yaml"}
+"""Distributions that are imported under another name than their own."""
+
+
+def python_files(*folders: str) -> list[Path]:
+    """Every Python file under the folders of the project."""
+    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The dotted names that a file imports, at its top or inside a function."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def imports_of(folders: tuple[str, ...], *banned: str) -> list[str]:
+    """Imports of a banned package (or of anything in it), as `file: name`."""
+    return [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in python_files(*folders)
+        for name in imports(path)
+        if any(name == ban or name.startswith(f"{ban}.") for ban in banned)
+    ]
+
+
+def tracked_files() -> list[Path]:
+    """The files under version control; skips the test where this is no git checkout."""
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listing.returncode:
+        pytest.skip("not a git checkout")
+    return [ROOT / name for name in listing.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def tracked_text() -> Iterator[tuple[str, str]]:
+    """Name and content of each tracked text file."""
+    for path in tracked_files():
+        if path.suffix not in {".png", ".safetensors", ".parquet", ".gz"}:
+            yield str(path.relative_to(ROOT)), path.read_text(errors="replace")
+
+
+# Dependencies
+
+
+def test_environment_yml_asks_for_what_pyproject_asks_for() -> None:
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    conda = [entry for entry in environment["dependencies"] if isinstance(entry, str)]
+    (pip,) = [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)]
+    extras = PROJECT["optional-dependencies"]
+
+    assert environment["name"] == PROJECT["name"]
+    assert f"python{PROJECT['requires-python']}" in conda
+    assert [entry for entry in pip if entry.startswith("-")] == ["--constraint constraints.txt", "--editable ."]
+    assert sorted(entry for entry in pip if not entry.startswith("-")) == sorted(
+        PROJECT["dependencies"] + [line for extra in extras.values() for line in extra]
+    )
+
+
+def test_constraints_pin_every_dependency_to_a_version_it_admits() -> None:
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    pins = {canonicalize_name(name): version for name, version in (line.split("==") for line in lines)}
+    wanted = PROJECT["dependencies"] + [line for extra in PROJECT["optional-dependencies"].values() for line in extra]
+
+    for requirement in map(Requirement, wanted):
+        assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), requirement
+
+
+def test_the_library_alone_does_not_pull_streamlit() -> None:
+    assert not [line for line in PROJECT["dependencies"] if Requirement(line).name == "streamlit"]
+    assert [line for line in PROJECT["optional-dependencies"]["app"] if Requirement(line).name == "streamlit"]
+
+
+@pytest.mark.parametrize("line", PROJECT["dependencies"])
+def test_every_dependency_of_the_library_is_imported_by_it(line: str) -> None:
+    name = canonicalize_name(Requirement(line).name)
+    module = IMPORT_NAMES.get(name, name.replace("-", "_"))
+
+    assert imports_of(("workbench",), module), f"nothing in workbench/ imports {module}"
+
+
+# Layers: problem -> trace -> scores -> figure -> screen, and no way back
+
+
+def test_the_library_knows_no_screen() -> None:
+    assert imports_of(("workbench",), "streamlit", "apps") == []
+
+
+def test_figures_run_no_model() -> None:
+    banned = (
+        "torch",
+        "transformers",
+        "transformer_lens",
+        "workbench.coconut",
+        "workbench.checkpoint",
+        "workbench.lens",
+    )
+
+    assert imports_of(("workbench/figures",), *banned) == []
+
+
+def test_importing_the_figures_loads_no_model_code() -> None:
+    figures = [path.stem for path in (ROOT / "workbench" / "figures").glob("*.py") if path.stem != "__init__"]
+    modules = ", ".join(f"workbench.figures.{name}" for name in figures)
+    code = f"import sys; import {modules}; sys.exit('torch' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_the_app_holds_no_mathematics() -> None:
+    assert imports_of(("apps",), "numpy", "scipy", "networkx", "math", "torch", "statistics") == []
+
+
+def test_the_library_imports_nothing_from_its_own_tests_or_benchmarks() -> None:
+    assert imports_of(("workbench", "apps"), "tests", "benchmarks") == []
+
+
+# House style
+
+
+def test_the_library_does_not_print() -> None:
+    calls = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in python_files("workbench")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    ]
+
+    assert calls == []
+
+
+def test_files_are_short_enough_to_read_in_one_sitting() -> None:
+    lengths = {
+        str(path.relative_to(ROOT)): len(path.read_text().splitlines())
+        for path in python_files("workbench", "apps", "benchmarks", "tests", "docs")
+    }
+
+    assert {name: length for name, length in lengths.items() if length > LONGEST_FILE} == {}
+
+
+def test_no_file_is_a_drawer_for_odds_and_ends() -> None:
+    drawers = {"utils", "util", "helpers", "helper", "misc", "common"}
+
+    assert [path for path in python_files("workbench", "apps", "benchmarks") if path.stem in drawers] == []
+
+
+def test_annotations_are_not_postponed() -> None:
+    # jaxtyping and beartype read them when the function is defined.
+    assert imports_of(("workbench", "apps", "benchmarks", "tests"), "__future__") == []
+
+
+def test_no_pickle_is_read_or_written() -> None:
+    assert imports_of(("workbench", "apps"), "pickle", "joblib", "dill", "cloudpickle") == []
+
+
+@pytest.mark.parametrize(
+    ("what", "pattern"),
+    [
+        # Written in pieces, so that this file does not name what it forbids.
+        (
+            "a package registry's host",
+            r"pypi\." + r"org|python" + r"hosted\.org|registry\." + r"npmjs|anaconda\." + r"org",
+        ),
+        ("a path of one machine", r"(?<![\w.~/:-])/(?:work|farm|root|home)/\w"),
+        ("a word with more than one name", r"(?i)latent" + r" tokens?\b"),
+    ],
+)
+def test_no_tracked_file_names(what: str, pattern: str) -> None:
+    found = [f"{name}: {match[0]}" for name, text in tracked_text() for match in [re.search(pattern, text)] if match]
+
+    assert found == [], what
+
+
+def test_no_tracked_file_is_larger_than_ten_megabytes() -> None:
+    assert {path.name: path.stat().st_size for path in tracked_files() if path.stat().st_size > 10_000_000} == {}
