@@ -1,0 +1,206 @@
+"""The Coconut loop on plain Hugging Face causal language models, differentiable, on the key-value cache.
+
+Thought k is the last hidden state after the final norm, fed as the next input embedding (Coconut, arXiv 2412.06769,
+section 3). Works with unmodified GPT-2, Llama and Qwen2 models: they are called with `inputs_embeds`, so torch hooks
+and TransformerLens hook points inside them fire at every pass.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import DynamicCache, PreTrainedModel
+
+from workbench.errors import WorkbenchError
+
+Edit = Callable[[int, Float[Tensor, "batch d"]], Float[Tensor, "batch d"]]
+"""An intervention: gets the number of a thought (from 1) and its vectors, returns what is fed instead."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What one run over token rows computed."""
+
+    logits: Float[Tensor, "batch columns vocab"]
+    """Of the LM head, in fp32 at least."""
+    hidden: Float[Tensor, "batch columns d"]
+    """Last hidden states after the final norm: what enters the LM head, and what is fed as a thought."""
+    inputs: Float[Tensor, "batch columns d"]
+    """The input embeddings, thoughts among them (as edited)."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A batch of token rows."""
+
+    ids: Int[Tensor, "batch columns"]
+    is_thought: Bool[Tensor, "batch columns"]
+    """Where a thought is fed; the token id there is not read."""
+    mask: Bool[Tensor, "batch columns"]
+    """False on padding."""
+
+
+def positions(mask: Bool[Tensor, "batch columns"]) -> Int[Tensor, "batch columns"]:
+    """Return the position of every column, counted over the columns that are no padding."""
+    return (mask.long().cumsum(-1) - 1).clamp(min=0)
+
+
+def collate(
+    prompts: Sequence[Sequence[int]],
+    thoughts: Sequence[int],
+    rests: Sequence[Sequence[int]],
+    *,
+    pad: int,
+    thought: int,
+) -> Rows:
+    """Lay out prompt, thoughts and what follows so that all rows think in the same columns.
+
+    Prompts are padded on the left; a row with fewer thoughts goes on at once and is padded on the right. So the number
+    of passes is one more than the largest number of thoughts, whatever the lengths.
+
+    Args:
+        prompts: Token ids up to the one whose hidden state is thought 1.
+        thoughts: Number of thoughts of each row.
+        rests: Token ids after the thoughts.
+        pad: Token id of padding.
+        thought: Token id that holds the place of a thought.
+    """
+    begin = max(map(len, prompts))
+    width = begin + max(count + len(rest) for count, rest in zip(thoughts, rests, strict=True))
+    ids = torch.full((len(prompts), width), pad)
+    is_thought, mask = torch.zeros(2, len(prompts), width, dtype=torch.bool)
+    for row, (prompt, count, rest) in enumerate(zip(prompts, thoughts, rests, strict=True)):
+        start, end = begin - len(prompt), begin + count + len(rest)
+        ids[row, start:end] = torch.tensor([*prompt, *[thought] * count, *rest])
+        is_thought[row, begin : begin + count] = True
+        mask[row, start:end] = True
+    return Rows(ids, is_thought, mask)
+
+
+def lm_head(model: PreTrainedModel, hidden: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch vocab"]:
+    """Return the logits of hidden states, computed in fp32 or better (bf16 would round a logit of 20 to 1/8)."""
+    head = model.get_output_embeddings()
+    bias = getattr(head, "bias", None)
+    wide = torch.promote_types(torch.float32, hidden.dtype)
+    return F.linear(hidden.to(wide), head.weight.to(wide), None if bias is None else bias.to(wide))
+
+
+def forward(
+    model: PreTrainedModel,
+    ids: Int[Tensor, "batch columns"],
+    is_thought: Bool[Tensor, "batch columns"],
+    mask: Bool[Tensor, "batch columns"] | Int[Tensor, "batch columns"] | None = None,
+    edit: Edit | None = None,
+) -> Pass:
+    """Run token rows with thoughts anywhere in them; gradients flow back through every thought.
+
+    One pass per column that holds a thought in some row, and one more; each goes on from the cache of those before it.
+
+    Args:
+        model: A causal language model of Hugging Face.
+        ids: Token ids; ignored where a thought is fed.
+        is_thought: Where the hidden state of the column before is fed in place of an embedding.
+        mask: False or 0 on padding, on the left, on the right, or both; may be left out where there is none.
+        edit: Changes thoughts before they are fed.
+
+    Raises:
+        WorkbenchError: Gradient checkpointing is on in training, a mask is missing, there are more positions than the
+            model has, or a thought has nothing before it.
+    """
+    seen = guard(model, ids, mask)
+    _guard_thoughts(is_thought, seen)
+    position, embeddings = positions(seen), model.get_input_embeddings()(ids)
+    number = is_thought.long().cumsum(1)
+    cache = DynamicCache(config=model.config)
+    hidden, inputs, start = [], [], 0
+    for end in [*is_thought.any(0).nonzero().flatten().tolist(), ids.shape[1]]:
+        segment = embeddings[:, start:end]
+        if hidden:
+            here, before = is_thought[:, start, None], hidden[-1][:, -1]
+            for k in number[is_thought[:, start], start].unique().tolist() if edit else []:
+                before = torch.where(here & (number[:, start, None] == k), edit(k, before), before)
+            first = torch.where(here, before, segment[:, 0])
+            segment = torch.cat([first[:, None], segment[:, 1:]], 1)  # a write in place would cut the gradient
+        hidden.append(
+            model.base_model(
+                inputs_embeds=segment,
+                past_key_values=cache,
+                use_cache=True,
+                attention_mask=seen[:, :end],
+                position_ids=position[:, start:end],
+            ).last_hidden_state
+        )
+        inputs.append(segment)
+        start = end
+    states = torch.cat(hidden, 1)
+    return Pass(lm_head(model, states), states, torch.cat(inputs, 1))
+
+
+def guard(
+    model: PreTrainedModel, ids: Int[Tensor, "batch columns"], mask: Tensor | None, more: int = 0
+) -> Bool[Tensor, "batch columns"]:
+    """Check a batch and return its mask.
+
+    Args:
+        model: What will run it.
+        ids: Token ids.
+        mask: Its attention mask, None for no padding.
+        more: Columns still to come (thoughts and what follows them).
+
+    Raises:
+        WorkbenchError: The model would silently compute something else.
+    """
+    config = model.config
+    if model.training and model.is_activation_checkpointing:
+        raise WorkbenchError(
+            "Thoughts cannot be trained with gradient checkpointing.",
+            "It drops the key-value cache, so that every pass after the first would forget the question.",
+            "Call model.activation_checkpointing_disable(), and use a smaller batch if memory is short.",
+        )
+    if set(getattr(config, "layer_types", None) or ()) - {"full_attention"}:
+        raise WorkbenchError(
+            f"This {config.model_type} model does not attend to all that came before.",
+            f"config.layer_types has {', '.join(sorted(set(config.layer_types)))}.",
+            "Use a model with full attention in every layer.",
+        )
+    if mask is None:
+        pad = config.pad_token_id
+        # A tokenizer without padding pads with its end token, which may also end a row.
+        padding = (ids[:, :1] if pad == config.eos_token_id else ids) == pad if pad is not None else ids[:0] < 0
+        if padding.any() and ids.shape[1] > 1 and config.pad_token_id is not None:
+            raise WorkbenchError(
+                "The batch is padded, but has no attention mask.",
+                f"Row {int(padding.any(1).nonzero()[0])} holds the padding token {pad}, which would be read as text.",
+                "Pass the mask of the tokenizer or of collate().",
+            )
+        mask = torch.ones_like(ids)
+    elif mask.shape != ids.shape:
+        raise WorkbenchError(
+            "The attention mask does not fit the batch.",
+            f"The mask is {tuple(mask.shape)}, the token ids are {tuple(ids.shape)}.",
+            "Pass one entry for every token and thought.",
+        )
+    seen = mask.bool()
+    longest, room = int(seen.sum(1).max()) + more, getattr(config, "max_position_embeddings", None)
+    if room is not None and longest > room:
+        raise WorkbenchError(
+            f"The longest row needs {longest} positions; the model has {room}.",
+            "Question, thoughts and continuation together are longer than what it was trained on.",
+            "Use a shorter question, fewer thoughts, or a model with more positions.",
+        )
+    return seen
+
+
+def _guard_thoughts(is_thought: Bool[Tensor, "batch columns"], mask: Bool[Tensor, "batch columns"]) -> None:
+    before = torch.cat([torch.zeros_like(mask[:, :1]), mask[:, :-1]], 1)
+    orphan = is_thought & ~(before & mask)
+    if orphan.any():
+        row, column = orphan.nonzero()[0].tolist()
+        raise WorkbenchError(
+            f"Row {row} has a thought at column {column} with nothing before it.",
+            "A thought is the hidden state of the column before it, and that is padding or does not exist.",
+            "Put at least one token of the question before the first thought.",
+        )
