@@ -1,0 +1,296 @@
+"""From a trace to numbers per node: what a readout says at each thought.
+
+Trace -> `NodeScores` (arrays) -> `Statistic` (numbers with unit, range and chance) -> figures.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, get_args
+
+import numpy as np
+import polars as pl
+from jaxtyping import Bool, Float, Int
+from scipy.stats import rankdata
+
+from workbench.errors import WorkbenchError
+from workbench.graph import NODE_CLASSES, Structure, node_classes, structure, walk_frontier
+from workbench.problem import Problem
+from workbench.trace import Trace
+
+Readout = Literal["lm_head", "forced_language"]
+READOUTS: tuple[Readout, ...] = get_args(Readout)
+READOUT_TITLES: dict[str, str] = {"lm_head": "LM head", "forced_language": "forced language"}
+"""How a readout is called on the screen."""
+
+SCORES_SCHEMA = 1
+"""Version of the columns of `scores_frame`; raised when a column changes its name, type or meaning."""
+
+OUTSIDE = "outside the problem"
+MASS_CLASSES = (*NODE_CLASSES, OUTSIDE)
+"""The exclusive classes of `NodeScores.mass_by_class`; their masses sum to one."""
+
+RowNumbers = Float[np.ndarray, "rows"]
+
+
+@dataclass(frozen=True)
+class NodeScores:
+    """What one readout says about every node of one problem, a row per number of thoughts.
+
+    LM head: row k-1 is thought k, read as a statement about hop k. Forced language: row k is "after k
+    thoughts", a statement about hop max(k, 1), since with no thoughts the root is part of the forced opening.
+    """
+
+    problem: Problem
+    checkpoint: str
+    """Name of the checkpoint that was run."""
+    readout: Readout
+    depths: tuple[int, ...]
+    """Number of thoughts of each row."""
+    hops_read: tuple[int, ...]
+    """The hop whose nodes each row is a statement about."""
+    raw: Float[np.ndarray, "rows nodes"]
+    """Probability of each node among all tokens (for names of several tokens the product), in [0, 1]."""
+
+    def __post_init__(self) -> None:
+        """Check that the arrays fit the problem."""
+        expected = (len(self.depths), len(self.problem.names))
+        if self.raw.shape != expected or len(self.hops_read) != len(self.depths):
+            raise ValueError(f"raw has shape {self.raw.shape}, problem and depths need {expected}")
+
+    def row(self, depth: int) -> int:
+        """Return the row after `depth` thoughts.
+
+        Raises:
+            WorkbenchError: This readout has no such row.
+        """
+        if depth not in self.depths:
+            raise WorkbenchError(
+                f"There is no {READOUT_TITLES[self.readout]} reading after {depth} thoughts.",
+                f"This trace has readings after {self.depths[0]} to {self.depths[-1]} thoughts.",
+                "Choose a number of thoughts in that range, or run the problem with more thoughts.",
+            )
+        return self.depths.index(depth)
+
+    @property
+    def structure(self) -> Structure:
+        """The numbers of the problem's graph."""
+        return structure(self.problem)
+
+    @cached_property
+    def value(self) -> Float[np.ndarray, "rows nodes"]:
+        """Probability normalised over the concepts in the problem, in [0, 1]; nan for entities."""
+        concepts = self.structure.concepts
+        total = self.raw[:, concepts].sum(axis=1, keepdims=True)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(concepts, np.where(total > 0, self.raw / total, np.nan), np.nan)
+
+    @cached_property
+    def on_frontier(self) -> Bool[np.ndarray, "rows nodes"]:
+        """Whether a node is at exactly the hop read (BFS depth)."""
+        return self.structure.hops[None, :] == np.array(self.hops_read)[:, None]
+
+    @cached_property
+    def on_walk_frontier(self) -> Bool[np.ndarray, "rows nodes"]:
+        """Whether a walk of exactly as many edges as the hop read ends at the node."""
+        adjacency, root = self.problem.adjacency, self.problem.root
+        return np.array([walk_frontier(adjacency, root, hop) for hop in self.hops_read])
+
+    @cached_property
+    def node_class(self) -> Int[np.ndarray, "rows nodes"]:
+        """Class of each node at the hop read, an index into `graph.NODE_CLASSES`."""
+        return np.array([node_classes(self.problem, hop) for hop in self.hops_read])
+
+    @cached_property
+    def rank(self) -> Float[np.ndarray, "rows nodes"]:
+        """Rank of each concept by value, 1 for the largest, ties averaged; nan for entities."""
+        concepts = self.structure.concepts
+        ranks = np.full(self.raw.shape, np.nan)
+        ranks[:, concepts] = rankdata(-self.raw[:, concepts], axis=1)
+        return ranks
+
+    @property
+    def chance_value(self) -> float:
+        """Value of every concept under a uniform distribution over the concepts in the problem."""
+        return 1 / int(self.structure.concepts.sum())
+
+    @cached_property
+    def candidate_mass(self) -> RowNumbers:
+        """Raw probability on the frontier at the hop read; nan where that frontier is empty."""
+        return _mass(self.raw, self.on_frontier)
+
+    @cached_property
+    def mass_by_class(self) -> dict[str, RowNumbers]:
+        """Raw probability by class, a row per number of thoughts; `OUTSIDE` holds what is left of one.
+
+        Names of several tokens have probabilities of token sequences: `OUTSIDE` is then every other
+        continuation.
+        """
+        masses = {
+            name: np.where(self.node_class == code, self.raw, 0).sum(axis=1)
+            for code, name in enumerate(NODE_CLASSES)
+        }
+        masses[OUTSIDE] = np.clip(1 - self.raw.sum(axis=1), 0, 1)
+        return masses
+
+    @cached_property
+    def chance_by_class(self) -> dict[str, RowNumbers]:
+        """Mass of each class under a uniform distribution over the concepts in the problem."""
+        concepts = self.structure.concepts
+        chance = {
+            name: ((self.node_class == code) & concepts).sum(axis=1) * self.chance_value
+            for code, name in enumerate(NODE_CLASSES)
+        }
+        return chance | {OUTSIDE: np.zeros(len(self.depths))}
+
+    @property
+    def target(self) -> RowNumbers:
+        """Raw probability of the target."""
+        return self.raw[:, self.problem.target]
+
+    @property
+    def negative(self) -> RowNumbers:
+        """Raw probability of the negative."""
+        return self.raw[:, self.problem.negative]
+
+    @cached_property
+    def frontier_size(self) -> Int[np.ndarray, "rows"]:
+        """Number of nodes at the hop read."""
+        return self.on_frontier.sum(axis=1)
+
+    @cached_property
+    def breadth(self) -> RowNumbers:
+        """Effective number of frontier nodes: two to the entropy over the frontier, in 1..frontier size.
+
+        1 where one node has all of the frontier's mass, the frontier size where the mass is spread evenly.
+        It says nothing about how much mass that is: read it beside `candidate_mass`. nan for an empty
+        frontier.
+        """
+        return np.exp2(_entropy(np.where(self.on_frontier, self.raw, 0)))
+
+    @cached_property
+    def entropy(self) -> RowNumbers:
+        """Entropy in bits of the values over the concepts in the problem, in 0..log2(concepts)."""
+        return _entropy(np.where(self.structure.concepts, self.raw, 0))
+
+    def to_frame(self) -> pl.DataFrame:
+        """Return `scores_frame` of these scores alone."""
+        return scores_frame([self])
+
+
+def _mass(weights: np.ndarray, members: np.ndarray) -> RowNumbers:
+    """Sum weights over the members of each row; nan for a row without members."""
+    return np.where(members.any(axis=1), np.where(members, weights, 0).sum(axis=1), np.nan)
+
+
+def _entropy(weights: np.ndarray) -> RowNumbers:
+    """Return the entropy in bits of each row after normalisation; nan for a row without mass."""
+    total = weights.sum(axis=1, keepdims=True)
+    share = np.divide(weights, total, out=np.full(weights.shape, np.nan), where=total > 0)
+    logs = np.log2(share, out=np.zeros_like(share), where=share > 0)
+    return np.where(total[:, 0] > 0, np.abs(-(share * logs).sum(axis=1)), np.nan)
+
+
+def node_scores(trace: Trace, readout: Readout) -> NodeScores:
+    """Read a trace's values for every node.
+
+    Args:
+        trace: What a model did on one problem.
+        readout: "lm_head" (softmax of the LM head at thought k, k = 1..K) or "forced_language" (the name's
+            probability after the forced step opening, after k = 0..K thoughts).
+
+    Raises:
+        WorkbenchError: There is no such readout.
+    """
+    if readout not in READOUTS:
+        raise WorkbenchError(
+            f'There is no readout "{readout}".',
+            f"The readouts are {', '.join(READOUTS)}.",
+            "Choose one of them.",
+        )
+    raw = trace.lm_head if readout == "lm_head" else trace.forced_language
+    first = 1 if readout == "lm_head" else 0
+    depths = tuple(range(first, first + len(raw)))
+    return NodeScores(
+        trace.problem,
+        trace.checkpoint,
+        readout,
+        depths,
+        tuple(max(k, 1) for k in depths),
+        np.asarray(raw, np.float64),
+    )
+
+
+def scores_frame(scores: Iterable[NodeScores]) -> pl.DataFrame:
+    """Return one row per (problem, readout, thought, node), in the order given; columns of `SCORES_SCHEMA`.
+
+    Columns:
+        checkpoint, problem: names; readout: one of `READOUTS`; thought: number of thoughts; hop_read: see
+            `NodeScores`.
+        node, name: number and name; role: "root", "target", "negative" or "".
+        class: one of `graph.NODE_CLASSES`, at the hop read; hop: BFS depth, null for unreachable nodes.
+        height_longest, height_shortest: distance to a leaf, both definitions.
+        raw: probability among all tokens; value: normalised over the concepts in the problem, null for
+        entities. rank: by value, 1 for the largest; chance: value under a uniform distribution over the
+        concepts. on_frontier, on_walk_frontier, reaches_target: booleans.
+    """
+    several = list(scores)
+    rows, nodes = [len(s.depths) for s in several], [len(s.problem.names) for s in several]
+    cells = np.multiply(rows, nodes)
+
+    def per_scores(values: list) -> np.ndarray:
+        return np.repeat(np.array(values, dtype=object), cells)
+
+    def per_row(values: list) -> np.ndarray:
+        return _joined([np.repeat(v, n) for v, n in zip(values, nodes, strict=True)], np.int64)
+
+    def per_node(values: list, dtype: type) -> np.ndarray:
+        return _joined([np.tile(v, n) for v, n in zip(values, rows, strict=True)], dtype)
+
+    def per_cell(name: str, dtype: type) -> np.ndarray:
+        return _joined([getattr(s, name).ravel() for s in several], dtype)
+
+    about = [s.structure for s in several]
+    classes, readouts = pl.Enum(NODE_CLASSES), pl.Enum(READOUTS)
+    hop = pl.Series(per_node([a.hops for a in about], np.int64), dtype=pl.Int16)
+    return pl.DataFrame(
+        {
+            "checkpoint": pl.Series(per_scores([s.checkpoint for s in several]), dtype=pl.String),
+            "problem": pl.Series(per_scores([s.problem.id for s in several]), dtype=pl.String),
+            "readout": pl.Series(per_scores([s.readout for s in several]), dtype=readouts),
+            "thought": pl.Series(per_row([s.depths for s in several]), dtype=pl.Int16),
+            "hop_read": pl.Series(per_row([s.hops_read for s in several]), dtype=pl.Int16),
+            "node": pl.Series(per_node([np.arange(n) for n in nodes], np.int64), dtype=pl.Int16),
+            "name": pl.Series(
+                per_node([np.array(s.problem.names, object) for s in several], object), dtype=pl.String
+            ),
+            "role": pl.Series(per_node([_roles(s.problem) for s in several], object), dtype=pl.String),
+            "class": pl.Series(
+                np.array(NODE_CLASSES, object)[per_cell("node_class", np.int64)], dtype=classes
+            ),
+            "hop": hop.set(hop < 0, None),
+            "height_longest": pl.Series(
+                per_node([a.longest_height for a in about], np.int64), dtype=pl.Int16
+            ),
+            "height_shortest": pl.Series(
+                per_node([a.shortest_height for a in about], np.int64), dtype=pl.Int16
+            ),
+            "raw": per_cell("raw", np.float64),
+            "value": pl.Series(per_cell("value", np.float64)).fill_nan(None),
+            "rank": pl.Series(per_cell("rank", np.float64)).fill_nan(None),
+            "chance": np.repeat(np.array([s.chance_value for s in several], np.float64), cells),
+            "on_frontier": per_cell("on_frontier", np.bool_),
+            "on_walk_frontier": per_cell("on_walk_frontier", np.bool_),
+            "reaches_target": per_node([a.reaches_target for a in about], np.bool_),
+        }
+    )
+
+
+def _joined(parts: list[np.ndarray], dtype: type) -> np.ndarray:
+    return np.concatenate(parts) if parts else np.empty(0, dtype)
+
+
+def _roles(problem: Problem) -> np.ndarray:
+    roles = np.full(len(problem.names), "", dtype=object)
+    roles[[problem.root, problem.target, problem.negative]] = "root", "target", "negative"
+    return roles
