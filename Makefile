@@ -8,7 +8,7 @@ CONFIG ?= fixtures/runs/reference/config.yaml
 OUT    ?= runs
 
 PY    := $(VENV)/bin/python
-PIP   := $(PY) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+PIP   := $(PY) -m pip --disable-pip-version-check install -qq --constraint constraints.txt
 STAMP := $(VENV)/.set-up
 
 .DEFAULT_GOAL := help

@@ -1,42 +1,14 @@
 """A real Chromium and a running explorer for the browser tests; without Chromium they are skipped, with the reason."""
 
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import tempfile
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-MAC_CHROME = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
-START_SECONDS = 120
-"""How long the explorer may take to answer its first request; slow because it may share the machine."""
+from tests.browser.serve import find_chromium, running_chromium, running_explorer
 
-QUIET = (
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-sync",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--no-first-run",
-)
-"""Chromium stays off the network: the tests need nothing but localhost."""
-
-
-def find_chromium() -> str | None:
-    """Path of a Chromium or Chrome: `WORKBENCH_CHROMIUM` if set, else the first one found."""
-    named = os.environ.get("WORKBENCH_CHROMIUM")
-    found = [named] if named else [shutil.which(name) for name in CHROMIUM_NAMES] + [MAC_CHROME]
-    return next((path for path in found if path and Path(path).is_file()), None)
+NO_CHROMIUM = "browser tests skipped: no Chromium here (WORKBENCH_CHROMIUM names one)"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -47,20 +19,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if here in item.path.parents:
             item.add_marker(pytest.mark.browser)
             if missing:
-                item.add_marker(
-                    pytest.mark.skip(reason="browser tests skipped: no Chromium here (WORKBENCH_CHROMIUM names one)")
-                )
+                item.add_marker(pytest.mark.skip(reason=NO_CHROMIUM))
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """One headless Chromium for the whole session."""
-    # Chromium refuses its sandbox to root, which is who continuous integration is.
-    arguments = [*QUIET, "--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else list(QUIET)
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=find_chromium(), args=arguments)
+    with running_chromium() as chromium:
         yield chromium
-        chromium.close()
 
 
 @pytest.fixture
@@ -72,41 +38,8 @@ def page(browser: Browser) -> Iterator[Page]:
     context.close()
 
 
-def free_port() -> int:
-    """A port of localhost that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.fixture(scope="session")
 def explorer() -> Iterator[str]:
     """Address of a running explorer, `http://localhost:PORT`."""
-    address = f"http://localhost:{(port := free_port())}"
-    command = [sys.executable, "-m", "streamlit", "run", "apps/explorer.py"]
-    options = [f"--server.port={port}", "--server.headless=true"]
-    with tempfile.TemporaryFile("w+") as log:
-        server = subprocess.Popen([*command, *options], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
-        try:
-            wait_until_healthy(address, server, log)
-            yield address
-        finally:
-            server.terminate()
-            server.wait(timeout=20)
-
-
-def wait_until_healthy(address: str, server: subprocess.Popen[bytes], log) -> None:
-    """Return when Streamlit says that it is well; fail with what it printed when it ended or took too long."""
-    for _ in range(4 * START_SECONDS):
-        if server.poll() is None:
-            try:
-                with urllib.request.urlopen(f"{address}/_stcore/health", timeout=5) as answer:
-                    if answer.status == 200:
-                        return
-            except (urllib.error.URLError, ConnectionError, TimeoutError):
-                pass
-            time.sleep(0.25)
-        else:
-            break
-    log.seek(0)
-    pytest.fail(f"the explorer did not start:\n{log.read()}")
+    with running_explorer() as address:
+        yield address

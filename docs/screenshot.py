@@ -1,0 +1,56 @@
+"""Take the README's screenshots: the explorer's first screen in the light and the dark theme (`make screenshot`)."""
+
+import sys
+from pathlib import Path
+
+from playwright.sync_api import Browser, ViewportSize, expect
+
+from tests.browser.serve import find_chromium, running_chromium, running_explorer
+
+FOLDER = Path(__file__).parent
+SIZE: ViewportSize = {"width": 1440, "height": 1000}
+WAIT_MS = 120_000
+"""The first picture waits for the model to load."""
+
+
+def take(browser: Browser, address: str, theme: str) -> Path:
+    """Save the first screen, as a browser shows it that asks for this theme.
+
+    Args:
+        browser: A running Chromium.
+        address: Where the explorer answers.
+        theme: "light" or "dark".
+
+    Returns:
+        The file written, `screenshot-THEME.png` beside this script.
+    """
+    context = browser.new_context(
+        viewport=SIZE,
+        color_scheme="dark" if theme == "dark" else "light",
+        reduced_motion="reduce",
+    )
+    page = context.new_page()
+    page.goto(address)
+    page.locator(".js-plotly-plot").first.wait_for(timeout=WAIT_MS)
+    # Streamlit says "running" in a corner while a script works: the picture waits for it to be done.
+    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=WAIT_MS)
+    page.wait_for_timeout(1000)  # plotly's own fade-in
+    file = FOLDER / f"screenshot-{theme}.png"
+    page.screenshot(path=file)
+    context.close()
+    return file
+
+
+def main() -> int:
+    """Write both files; return the exit status."""
+    if find_chromium() is None:
+        print("No Chromium found: install it, or name one in WORKBENCH_CHROMIUM.", file=sys.stderr)
+        return 2
+    with running_explorer() as address, running_chromium() as browser:
+        for theme in ("light", "dark"):
+            print(take(browser, address, theme))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
