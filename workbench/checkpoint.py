@@ -1,11 +1,21 @@
 """Checkpoints: plain Hugging Face directories whose `config.coconut` says how the model thinks."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from workbench.formats import Format
+from workbench.checkpoint_files import CoconutConfig, find, reason, require_config, require_tokenizer, require_weights
+from workbench.coconut import embedding_rows, forward
+from workbench.errors import WorkbenchError
+from workbench.formats import make_format
+from workbench.prompts import Format
+
+_NEW_TOKENS = ["<bot>", "<eot>", "<thought>"]
 
 
 @dataclass(frozen=True)
@@ -13,8 +23,11 @@ class Checkpoint:
     """A model that reasons in continuous thoughts, with all that is needed to ask it something."""
 
     model: PreTrainedModel
+    """In evaluation mode, fp32."""
     tokenizer: PreTrainedTokenizerBase
+    """Has the thought markers."""
     format: Format
+    """How a problem becomes token ids."""
     thoughts: int
     """Number of thoughts it was trained with."""
     name: str
@@ -23,11 +36,203 @@ class Checkpoint:
     """`config.coconut` as it was read."""
 
 
+def make_checkpoint(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, meta: dict[str, object], name: str
+) -> Checkpoint:
+    """Put a model in memory and its tokenizer together.
+
+    Args:
+        model: A causal language model; `config.coconut` is set on it.
+        tokenizer: Its tokenizer.
+        meta: The fields of `config.coconut`; those left out take their default.
+        name: What the screen and the tables call it.
+
+    Raises:
+        WorkbenchError: A field is wrong, or the tokenizer does not fit the model or the format.
+    """
+    config = CoconutConfig.read(meta, name)
+    rows = embedding_rows(model)
+    if len(tokenizer) > rows:
+        raise WorkbenchError(
+            f"Vocabulary and model of {name} do not belong together.",
+            f"The tokenizer has {len(tokenizer)} tokens, the model embeds {rows}.",
+            "Save tokenizer and model together, after the last token was added.",
+        )
+    model.config.coconut = meta
+    return Checkpoint(
+        model, tokenizer, make_format(config.format, tokenizer, config.markers), config.thoughts, name, dict(meta)
+    )
+
+
 def load_checkpoint(source: str | Path) -> Checkpoint:
-    """Load a checkpoint from a run directory, a `save_pretrained` directory or a hub name."""
-    raise NotImplementedError
+    """Load a checkpoint and check that it computes what it should.
+
+    Weights stored in another precision are read as fp32. No code that comes with a checkpoint is ever run: weights are
+    read from safetensors only, and the architecture must be one that transformers knows.
+
+    Args:
+        source: A run directory (its model is in `model/`), a `save_pretrained` directory, or, where no such path
+            exists, the name of a model on the Hugging Face hub.
+
+    Raises:
+        WorkbenchError: There is nothing there, a file is missing, cut off, of the wrong kind or does not fit the
+            others, or the loaded model fails a self-check.
+    """
+    directory, name = find(source)
+    require_config(directory, name)
+    require_weights(directory, name)
+    require_tokenizer(directory, name)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # the tokenizers library raises plain Exception for a damaged file
+        raise WorkbenchError(
+            f"The tokenizer of {name} cannot be read.",
+            reason(error),
+            "Save it again with tokenizer.save_pretrained().",
+        ) from error
+    tokenizer.padding_side = "left"
+    try:
+        loaded = AutoModelForCausalLM.from_pretrained(
+            directory,
+            dtype=torch.float32,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+        model, info = cast(tuple[PreTrainedModel, dict], loaded)
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        raise WorkbenchError(
+            f"The model of {name} cannot be built from its files.",
+            reason(error),
+            "Use GPT-2, Llama or Qwen2, with weights and config.json saved together by save_pretrained().",
+        ) from error
+    if info["missing_keys"]:
+        missing = sorted(info["missing_keys"])
+        raise WorkbenchError(
+            f"The weights of {name} are incomplete.",
+            f"{len(missing)} tensors are missing, among them {missing[0]}.",
+            "Copy or save the checkpoint again.",
+        )
+    checkpoint = make_checkpoint(model.eval(), tokenizer, dict(model.config.coconut), name)
+    self_check(checkpoint)
+    return checkpoint
 
 
-def save_checkpoint(checkpoint: Checkpoint, directory: str | Path) -> Path:
-    """Write a checkpoint as a plain `save_pretrained` directory."""
-    raise NotImplementedError
+def save_checkpoint(checkpoint: Checkpoint, directory: str | Path, dtype: torch.dtype | None = None) -> Path:
+    """Write a checkpoint as a plain `save_pretrained` directory; what was there before is replaced at the end.
+
+    Args:
+        checkpoint: What to save.
+        directory: Where to; parents are made.
+        dtype: Precision on disk, by default that of the model. bf16 halves the size.
+    """
+    target = Path(directory)
+    part = target.with_name(target.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    model = checkpoint.model
+    model.config.coconut = dict(checkpoint.meta)
+    # The config names the precision on disk, so it is changed for the time of writing.
+    before = model.config.dtype
+    model.config.dtype = dtype or model.dtype
+    try:
+        state = {name: weight.to(dtype or weight.dtype) for name, weight in model.state_dict().items()}
+        if model.config.tie_word_embeddings:
+            state.pop("lm_head.weight", None)
+        model.save_pretrained(part, state_dict=state)
+    finally:
+        model.config.dtype = before
+    checkpoint.tokenizer.save_pretrained(part)
+    shutil.rmtree(target, ignore_errors=True)
+    part.rename(target)
+    return target
+
+
+def prepare_pretrained(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    thoughts: int = 6,
+    markers: bool = True,
+    name: str = "pretrained",
+) -> Checkpoint:
+    """Give a pre-trained model the markers it needs, ready to be trained in the text format.
+
+    The new embeddings start as that of "<<", which stabilises training (facebookresearch/coconut, run.py). An embedding
+    matrix that has rows to spare is left as it is. Model and tokenizer are changed.
+
+    Args:
+        model: A causal language model.
+        tokenizer: Its tokenizer.
+        thoughts: How many thoughts it will be trained with.
+        markers: Whether `<bot>` and `<eot>` surround the thoughts.
+        name: What the screen and the tables call it.
+    """
+    tokenizer.padding_side = "left"
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    model.config.pad_token_id = tokenizer.pad_token_id
+    known = tokenizer.get_vocab()
+    tokenizer.add_tokens([token for token in _NEW_TOKENS if token not in known], special_tokens=True)
+    if len(tokenizer) > embedding_rows(model):
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    like = tokenizer("<<", add_special_tokens=False)["input_ids"][0]  # type: ignore[index]
+    new = [tokenizer.convert_tokens_to_ids(token) for token in _NEW_TOKENS if token not in known]
+    with torch.no_grad():
+        for layer in (model.get_input_embeddings(), model.get_output_embeddings()):  # twice the same where tied
+            weight = cast(nn.Embedding, layer).weight
+            weight[new] = weight[like]
+    meta: dict[str, object] = {
+        "version": 1,
+        "task": "prosqa",
+        "format": "text",
+        "markers": markers,
+        "thoughts": thoughts,
+        "thoughts_per_step": 1,
+        "method": "coconut",
+    }
+    return make_checkpoint(model, tokenizer, meta, name)
+
+
+@torch.inference_mode()
+def self_check(checkpoint: Checkpoint) -> None:
+    """Check on a few made-up tokens that the loop does what every reading relies on; takes some milliseconds.
+
+    The LM head of a thought gives the logits of that pass; no column sees a later one; an intervention that changes
+    nothing changes nothing, to the last bit; a zeroed thought changes something.
+
+    Raises:
+        WorkbenchError: One of these does not hold.
+    """
+    model, marker = checkpoint.model, checkpoint.format.marker
+    room = getattr(model.config, "max_position_embeddings", None) or 16
+    width, rows = min(10, room), embedding_rows(model)
+    ids = (torch.arange(2 * width).view(2, width) * 7919 + 11) % rows
+    ids[1, :-1] = ids[0, :-1]
+    ids[1, -1] = (ids[0, -1] + 1) % rows
+    ids[:, width - 4 : width - 2] = marker.thought
+    is_thought = torch.zeros_like(ids, dtype=torch.bool)
+    is_thought[:, width - 4 : width - 2] = True
+    ids, is_thought = ids.to(model.device), is_thought.to(model.device)
+    mask = torch.ones_like(ids)
+
+    ran = forward(model, ids, is_thought, mask)
+    same = forward(model, ids, is_thought, mask, edit=lambda k, thought: thought)
+    zeroed = forward(model, ids, is_thought, mask, edit=lambda k, thought: torch.zeros_like(thought))
+    plain = model(inputs_embeds=ran.inputs, attention_mask=mask, use_cache=False).logits
+    near = 1e-3 * max(1.0, float(plain.abs().max()))
+    faults = {
+        "the LM head of a thought does not give that pass's logits": bool((plain - ran.logits).abs().max() > near),
+        "attention is not causal": bool((ran.hidden[0, :-1] - ran.hidden[1, :-1]).abs().max() > 1e-3),
+        "an intervention that changes nothing changes the result": not torch.equal(ran.logits, same.logits),
+        "a thought set to zero changes nothing": torch.equal(ran.logits[:, -1], zeroed.logits[:, -1]),
+        "it computes numbers that are not finite": not bool(ran.logits.isfinite().all()),
+    }
+    found = [fault for fault, holds in faults.items() if holds]
+    if found:
+        raise WorkbenchError(
+            f"{checkpoint.name} does not run as a Coconut model should.",
+            f"In the self-check {found[-1]}.",
+            "Check that the weights belong to this config.json, and that the architecture is GPT-2, Llama or Qwen2.",
+        )

@@ -7,10 +7,11 @@ and TransformerLens hook points inside them fire at every pass.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import DynamicCache, PreTrainedModel
 
@@ -80,10 +81,15 @@ def collate(
     return Rows(ids, is_thought, mask)
 
 
+def embedding_rows(model: PreTrainedModel) -> int:
+    """Return the number of tokens a model has embeddings for."""
+    return cast(nn.Embedding, model.get_input_embeddings()).num_embeddings
+
+
 def lm_head(model: PreTrainedModel, hidden: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch vocab"]:
     """Return the logits of hidden states, computed in fp32 or better (bf16 would round a logit of 20 to 1/8)."""
-    head = model.get_output_embeddings()
-    bias = getattr(head, "bias", None)
+    head = cast(nn.Linear, model.get_output_embeddings())
+    bias = cast(Tensor | None, head.bias)
     wide = torch.promote_types(torch.float32, hidden.dtype)
     return F.linear(hidden.to(wide), head.weight.to(wide), None if bias is None else bias.to(wide))
 
@@ -120,8 +126,9 @@ def forward(
         segment = embeddings[:, start:end]
         if hidden:
             here, before = is_thought[:, start, None], hidden[-1][:, -1]
-            for k in number[is_thought[:, start], start].unique().tolist() if edit else []:
-                before = torch.where(here & (number[:, start, None] == k), edit(k, before), before)
+            if edit is not None:
+                for k in number[is_thought[:, start], start].unique().tolist():
+                    before = torch.where(here & (number[:, start, None] == k), edit(k, before), before)
             first = torch.where(here, before, segment[:, 0])
             segment = torch.cat([first[:, None], segment[:, 1:]], 1)  # a write in place would cut the gradient
         hidden.append(

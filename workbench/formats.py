@@ -1,150 +1,23 @@
-"""Prompt formats of ProsQA: how a problem becomes token ids, and token ids become words again.
+"""The prompt formats of ProsQA: `edges` for models from scratch, `text` for pre-trained tokenizers."""
 
-Both formats share their parts. A row of tokens is
-
-    prompt · K thoughts · opening · what the model goes on to say
-
-and an opening forces what comes next: the first word of a step (the values of the nodes are read there), or of the
-answer. With markers the prompt ends with `<bot>` and every opening begins with `<eot>` (the Coconut paper); without
-them the continuation starts from the last thought itself (Reasoning by Superposition, arXiv 2505.12514).
-"""
-
-import re
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from itertools import pairwise
 
 from transformers import PreTrainedTokenizerBase
 
 from workbench.errors import WorkbenchError
 from workbench.problem import Problem
-from workbench.tokenizer import CONCEPTS, ENTITIES, NAMES, Markers, marker_ids
-
-Ids = tuple[int, ...]
-
-_SENTENCE = re.compile(r"(?:Every )?(\S.*) is an? (\S.*)\.")
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """A problem as token ids."""
-
-    problem: Problem
-    ids: Ids
-    """The question, up to the token whose last hidden state is thought 1."""
-    nodes: tuple[Ids, ...]
-    """Spelling of each node, N of them: the tokens that name it inside a step or answer."""
-    root: Ids
-    """Spelling of the root at the beginning of a step."""
-
-
-def path(problem: Problem) -> tuple[int, ...]:
-    """Return the nodes of the problem's chain of steps, root first, target last."""
-    number = {name: node for node, name in enumerate(problem.names)}
-    found = [match for match in map(_SENTENCE.fullmatch, problem.steps) if match]
-    return (problem.root, *(number[match[2]] for match in found))
-
-
-@dataclass(frozen=True)
-class Format(ABC):
-    """Turns problems into token ids and back; `make_format` builds one."""
-
-    name: ClassVar[str]
-    continuation_limit: ClassVar[int]
-    """Tokens after which a continuation is cut."""
-    answer_limit: ClassVar[int]
-    """Tokens after which an answer is cut."""
-    value_is_answer: ClassVar[bool]
-    """Whether the nodes' values are read right after the answer opening (else after `value_opening`)."""
-
-    tokenizer: PreTrainedTokenizerBase
-    markers: bool
-
-    @cached_property
-    def marker(self) -> Markers:
-        """Token ids of `<bot>`, `<eot>` and `<thought>`."""
-        return marker_ids(self.tokenizer)
-
-    @property
-    def end(self) -> int:
-        """Token id that ends a continuation."""
-        return int(self.tokenizer.eos_token_id)  # type: ignore[arg-type]
-
-    @property
-    def pad(self) -> int:
-        """Token id that fills a batch on the left; where the tokenizer has none, its end token."""
-        pad = self.tokenizer.pad_token_id
-        return self.end if pad is None else int(pad)  # type: ignore[arg-type]
-
-    @property
-    def _bot(self) -> Ids:
-        return (self.marker.bot,) if self.markers else ()
-
-    @property
-    def _eot(self) -> Ids:
-        return (self.marker.eot,) if self.markers else ()
-
-    @abstractmethod
-    def prompts(self, problems: Sequence[Problem]) -> list[Prompt]:
-        """Encode problems, a batch at a time.
-
-        Raises:
-            WorkbenchError: A problem cannot be written in this format.
-        """
-
-    @abstractmethod
-    def step_opening(self, prompt: Prompt, after: int) -> Ids:
-        """Return the forced beginning of the next step; the token after it begins a node's name.
-
-        After k >= 1 thoughts that node is the step's source, at hop k; after none the step's source is the root and is
-        part of the opening, so that the node is at hop 1.
-        """
-
-    @abstractmethod
-    def answer_opening(self, prompt: Prompt) -> Ids:
-        """Return the forced beginning of the answer."""
-
-    @abstractmethod
-    def value_opening(self, prompt: Prompt) -> Ids:
-        """Return the forced beginning of the answer up to the candidate's name."""
-
-    @abstractmethod
-    def continuation(self, prompt: Prompt, after: int) -> Ids:
-        """Return what should follow after k thoughts: the remaining steps, the answer, the end token."""
-
-    @abstractmethod
-    def decode(self, prompt: Prompt, ids: Sequence[int]) -> str:
-        """Return tokens as text in the problem's own names, without markers, padding and end token."""
-
-    @abstractmethod
-    def valid(self, problem: Problem, text: str) -> bool:
-        """Say whether a greedy answer has the right form: one of the two options, and nothing else."""
-
-    @abstractmethod
-    def right(self, problem: Problem, text: str) -> bool:
-        """Say whether a greedy answer is exactly the right one."""
-
-    def token_names(self, prompt: Prompt) -> dict[int, str]:
-        """Return the tokens that the screen calls otherwise than the tokenizer does (borrowed names)."""
-        return {}
-
-    def _cut(self, ids: Sequence[int]) -> list[int]:
-        """Cut at the end token; drop padding and markers."""
-        ids = list(ids)
-        if self.end in ids:
-            ids = ids[: ids.index(self.end)]
-        hidden = {self.pad, self.marker.bot, self.marker.eot, self.marker.thought}
-        return [i for i in ids if i not in hidden]
+from workbench.prompts import Format, Ids, Prompt, path
+from workbench.tokenizer import CONCEPTS, ENTITIES, NAMES
 
 
 class EdgesFormat(Format):
     """Source, target, separator: `<eos> s t | s t | ... | [Q] c1 c2 [R] root`, one token per word.
 
     Edges come in the order of the problem's sentences. A step is `| s t`, the answer `[A] target`; after k thoughts
-    `| n_k n_k+1 | ... | [A] target <eos>`. A name that is not in the vocabulary borrows a free one of its kind (the first
-    in the alphabet, in node order), and is shown under its own name again.
+    `| n_k n_k+1 | ... | [A] target <eos>`. A name that is not in the vocabulary borrows a free one of its kind (the
+    first in the alphabet, in node order), and is shown under its own name again.
     """
 
     name = "edges"
@@ -218,7 +91,7 @@ class EdgesFormat(Format):
         """Return `| n_k n_k+1 | ... | [A] target <eos>`."""
         nodes, bar = path(prompt.problem), self._word["|"]
         ids = list(self._eot)
-        for source, target in list(zip(nodes, nodes[1:], strict=False))[after:]:
+        for source, target in list(pairwise(nodes))[after:]:
             ids += (bar, *prompt.nodes[source], *prompt.nodes[target])
         return (*ids, bar, self._word["[A]"], *prompt.nodes[prompt.problem.target], self.end)
 
@@ -232,11 +105,13 @@ class EdgesFormat(Format):
         """Return the problem's own name of every node's token."""
         return {spelling[0]: name for spelling, name in zip(prompt.nodes, prompt.problem.names, strict=True)}
 
-    def valid(self, problem: Problem, text: str) -> bool:
+    @staticmethod
+    def valid(problem: Problem, text: str) -> bool:
         """Say whether the answer names one of the two options."""
         return text in (problem.names[problem.target], problem.names[problem.negative])
 
-    def right(self, problem: Problem, text: str) -> bool:
+    @staticmethod
+    def right(problem: Problem, text: str) -> bool:
         """Say whether the answer, the likeliest of all tokens, names the target."""
         return text == problem.names[problem.target]
 
@@ -295,17 +170,20 @@ class TextFormat(Format):
         """Return the text."""
         return str(self.tokenizer.decode(self._cut(ids), clean_up_tokenization_spaces=False)).strip()
 
-    def valid(self, problem: Problem, text: str) -> bool:
+    @staticmethod
+    def valid(problem: Problem, text: str) -> bool:
         """Say whether the answer is "Sally is a ..." with one of the two options."""
         root, options = problem.names[problem.root], problem.options
         return text in [f"{root} is a {problem.names[option]}." for option in options]
 
-    def right(self, problem: Problem, text: str) -> bool:
+    @staticmethod
+    def right(problem: Problem, text: str) -> bool:
         """Say whether the answer equals the problem's."""
         return text == problem.answer
 
 
-_FORMATS: dict[str, type[Format]] = {kind.name: kind for kind in (EdgesFormat, TextFormat)}
+FORMATS: dict[str, type[Format]] = {kind.name: kind for kind in (EdgesFormat, TextFormat)}
+"""The formats by name."""
 
 
 def make_format(name: str, tokenizer: PreTrainedTokenizerBase, markers: bool = True) -> Format:
@@ -319,13 +197,13 @@ def make_format(name: str, tokenizer: PreTrainedTokenizerBase, markers: bool = T
     Raises:
         WorkbenchError: There is no such format, or the tokenizer lacks its words or the thought markers.
     """
-    if name not in _FORMATS:
+    if name not in FORMATS:
         raise WorkbenchError(
             f'There is no prompt format "{name}".',
-            f"The formats are {', '.join(_FORMATS)}.",
+            f"The formats are {', '.join(FORMATS)}.",
             "Correct `format` in config.coconut.",
         )
-    made = _FORMATS[name](tokenizer, markers)
+    made = FORMATS[name](tokenizer, markers)
     _ = made.marker  # look for what is missing now, not in the middle of a run
     if isinstance(made, EdgesFormat):
         _ = made._word

@@ -1,6 +1,7 @@
 """A batch of prompts under way: think, branch off, go back, branch off again, without running anything twice."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -29,11 +30,12 @@ class Tape(DynamicLayer):
             self.lazy_initialization(key_states, value_states)
             shape = (*key_states.shape[:2], self.room, key_states.shape[3])
             self.keys, self.values = key_states.new_empty(shape), value_states.new_empty(shape)
+        keys, values = cast(Tensor, self.keys), cast(Tensor, self.values)
         end = self.length + key_states.shape[2]
-        self.keys[:, :, self.length : end] = key_states
-        self.values[:, :, self.length : end] = value_states
+        keys[:, :, self.length : end] = key_states
+        values[:, :, self.length : end] = value_states
         self.length = end
-        return self.keys[:, :, :end], self.values[:, :, :end]
+        return keys[:, :, :end], values[:, :, :end]
 
     def get_seq_length(self) -> int:
         """Return the number of columns written."""
@@ -48,20 +50,25 @@ class Session:
         prompts: Token ids of the prompts; they are padded on the left.
         pad: Token id of padding.
         room: Columns to keep free for thoughts and the longest branch after them.
+        spare: Columns beyond that for words that lie side by side in `spell`, which take no positions of their own.
 
     Raises:
         WorkbenchError: The rows need more positions than the model has, or the model cannot run thoughts.
     """
 
-    def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], *, pad: int, room: int) -> None:
+    def __init__(
+        self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], *, pad: int, room: int, spare: int = 0
+    ) -> None:
         ids, mask = left_padded(prompts, pad, model.device)
         self.model, self.pad = model, pad
         self.mask: Bool[Tensor, "batch columns"] = guard(model, ids, mask, room)
         self.begin = ids.shape[1]
         """Columns of the prompts."""
-        layers = [Tape(self.begin + room) for _ in range(model.config.num_hidden_layers)]
-        self._layers, self._cache = layers, Cache(layers=layers)
-        self.last: Float[Tensor, "batch d"] = self._feed(model.get_input_embeddings()(ids), self.mask, grown=True)[:, -1]
+        layers = [Tape(self.begin + room + spare) for _ in range(model.config.num_hidden_layers)]
+        self._layers, self._cache = layers, Cache(layers=[*layers])
+        self.last: Float[Tensor, "batch d"] = self._run(
+            model.get_input_embeddings()(ids), self.mask, positions(self.mask)
+        )[:, -1]
         """Hidden state after the final norm at the newest column."""
 
     @torch.inference_mode()
@@ -163,11 +170,10 @@ class Session:
         return found
 
     def _feed(
-        self, inputs: Float[Tensor, "batch new d"], mask: Bool[Tensor, "batch new"], grown: bool = False
+        self, inputs: Float[Tensor, "batch new d"], mask: Bool[Tensor, "batch new"]
     ) -> Float[Tensor, "batch new d"]:
-        """Append columns; `grown` where the mask has them already."""
-        if not grown:
-            self.mask = torch.cat([self.mask, mask], 1)
+        """Append columns."""
+        self.mask = torch.cat([self.mask, mask], 1)
         return self._run(inputs, self.mask, positions(self.mask)[:, -inputs.shape[1] :])
 
     @torch.inference_mode()

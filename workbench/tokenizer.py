@@ -12,9 +12,7 @@ from workbench.errors import WorkbenchError
 SPECIALS = ("<pad>", "<eos>", "|", "[Q]", "[R]", "[A]", "<bot>", "<eot>", "<thought>")
 """Token ids 0..8 of the edges format."""
 
-ENTITIES = tuple(
-    "Alex Bob Carol Davis Eva Fae Gabriel Jack Max Oliver Polly Rex Sally Sam Stella Tom Wren".split()
-)
+ENTITIES = tuple("Alex Bob Carol Davis Eva Fae Gabriel Jack Max Oliver Polly Rex Sally Sam Stella Tom Wren".split())
 """The 17 entity names of the released ProsQA files; ids 9..25."""
 
 CONCEPTS = tuple(
@@ -74,8 +72,7 @@ def marker_ids(tokenizer: PreTrainedTokenizerBase) -> Markers:
     """
     vocabulary = tokenizer.get_vocab()
     found = {
-        role: next((vocabulary[name] for name in names if name in vocabulary), None)
-        for role, names in _MARKERS.items()
+        role: next((vocabulary[name] for name in names if name in vocabulary), None) for role, names in _MARKERS.items()
     }
     missing = [_MARKERS[role][0] for role, number in found.items() if number is None]
     if missing:

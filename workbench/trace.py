@@ -1,13 +1,24 @@
-"""A trace: the arrays of one run of a Coconut model on one problem."""
+"""A trace: the arrays of one run of a Coconut model on one problem; and the run itself."""
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
+from torch import Tensor
 
 from workbench.checkpoint import Checkpoint
+from workbench.coconut import Edit, lm_head
+from workbench.errors import WorkbenchError
+from workbench.formats import FORMATS
 from workbench.problem import Problem
+from workbench.prompts import Prompt
+from workbench.session import Session
+
+_WINDOW = 4
+"""Batches read ahead, so that prompts of like length share a batch and little is spent on padding."""
 
 
 @dataclass(frozen=True)
@@ -24,17 +35,46 @@ class Trace:
     thoughts: Float[np.ndarray, "K d"]
     """Thought 1..K: the last hidden state after the final norm."""
     lm_head: Float[np.ndarray, "K N"]
-    """Probability of each node under the LM head of thought 1..K."""
+    """Probability of each node under the LM head of thought 1..K. Where a name is several tokens, that of its first
+    token, divided equally among the problem's nodes that begin with it: the LM head says one token, not a name."""
     forced_language: Float[np.ndarray, "K+1 N"]
-    """Probability of each node right after the forced step opening, after 0..K thoughts."""
+    """Probability of each node right after the forced step opening, after 0..K thoughts: the product of its tokens'
+    probabilities (Coconut, arXiv 2412.06769, section 4)."""
     answers: Float[np.ndarray, "K+1 N"]
-    """Probability of each node right after the answer opening, after 0..K thoughts."""
+    """Probability of each node as the answer, after 0..K thoughts: the product of its tokens' probabilities after
+    `[A]`, in the text format after "### Sally is a"."""
     answer_texts: tuple[str, ...]
     """The greedy answer after 0..K thoughts (the problem's own names), K+1 of them."""
     continuations: tuple[str, ...]
-    """What the model goes on to say after 0..K thoughts and the step opening; empty if not asked for."""
+    """The step opening after 0..K thoughts and what the model goes on to say, greedily, in the format's own notation
+    and the problem's own names; empty if not asked for."""
     top_tokens: tuple[tuple[tuple[str, float], ...], ...]
     """The likeliest tokens under the LM head of thought 1..K with their probabilities, best first."""
+    format: str = "edges"
+    """Name of the prompt format; it decides what counts as an answer."""
+
+    @property
+    def answer_right(self) -> Bool[np.ndarray, "K+1"]:
+        """Whether the greedy answer after 0..K thoughts is exactly the right one."""
+        return np.array([FORMATS[self.format].right(self.problem, text) for text in self.answer_texts])
+
+    @property
+    def answer_valid(self) -> Bool[np.ndarray, "K+1"]:
+        """Whether it has the right form: one of the two options and nothing else."""
+        return np.array([FORMATS[self.format].valid(self.problem, text) for text in self.answer_texts])
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model answered to one problem after a given number of thoughts."""
+
+    problem: Problem
+    text: str
+    """The greedy answer, in the problem's own names."""
+    right: bool
+    """Whether it is exactly the right one."""
+    valid: bool
+    """Whether it is one of the two options and nothing else."""
 
 
 def run(
@@ -44,6 +84,193 @@ def run(
     batch_size: int = 64,
     top: int = 10,
     continuations: bool = True,
+    edit: Edit | None = None,
 ) -> Iterator[Trace]:
-    """Run a checkpoint on problems and yield a trace for each, in order."""
-    raise NotImplementedError
+    """Run a checkpoint on problems and yield a trace for each, in order.
+
+    Each prompt is run once, each thought once; what is said after 0..K thoughts branches off the same cache.
+
+    Args:
+        checkpoint: What to run.
+        problems: May be a generator without end: no more than a few batches are held at a time.
+        thoughts: Largest number of thoughts, K; by default as many as the model was trained with.
+        batch_size: Problems run at a time.
+        top: Number of decoded tokens to keep per thought.
+        continuations: Whether to let the model go on after the forced step opening. Costs about as much as the rest.
+        edit: An intervention on thoughts. Rows of a batch are then the problems in their order.
+
+    Raises:
+        WorkbenchError: A problem cannot be written in the checkpoint's format, or is too long for the model.
+    """
+    count = _count(checkpoint, thoughts)
+    tracer = _Tracer(checkpoint, count, top, continuations, edit)
+    for prompts, order in _batches(checkpoint, problems, batch_size, keep_order=edit is not None):
+        traces: list[Trace] = []
+        for start in range(0, len(prompts), batch_size):
+            traces += tracer.traces([prompts[i] for i in order[start : start + batch_size]])
+        yield from (trace for _, trace in sorted(zip(order, traces, strict=True), key=lambda pair: pair[0]))
+
+
+def answers(
+    checkpoint: Checkpoint,
+    problems: Iterable[Problem],
+    thoughts: int | None = None,
+    edit: Edit | None = None,
+    batch_size: int = 64,
+) -> Iterator[Answer]:
+    """Answer problems after one number of thoughts, in order, and nothing more: several times as fast as `run`.
+
+    Args:
+        checkpoint: What to run.
+        problems: May be a generator.
+        thoughts: Number of thoughts; by default as many as the model was trained with.
+        edit: An intervention on thoughts. Rows of a batch are then the problems in their order.
+        batch_size: Problems run at a time.
+
+    Raises:
+        WorkbenchError: As `run`.
+    """
+    count = _count(checkpoint, thoughts)
+    form = checkpoint.format
+    for prompts, order in _batches(checkpoint, problems, batch_size, keep_order=edit is not None):
+        found: list[Answer] = []
+        for start in range(0, len(prompts), batch_size):
+            batch = [prompts[i] for i in order[start : start + batch_size]]
+            openings = [form.answer_opening(prompt) for prompt in batch]
+            room = count + max(map(len, openings)) + form.answer_limit
+            session = Session(checkpoint.model, [prompt.ids for prompt in batch], pad=form.pad, room=room)
+            session.think(count, edit)
+            said = session.go_on(session.say(openings), form.answer_limit, form.end)
+            for prompt, ids in zip(batch, said.tolist(), strict=True):
+                text, problem = form.decode(prompt, ids), prompt.problem
+                found.append(Answer(problem, text, form.right(problem, text), form.valid(problem, text)))
+        yield from (answer for _, answer in sorted(zip(order, found, strict=True), key=lambda pair: pair[0]))
+
+
+def _count(checkpoint: Checkpoint, thoughts: int | None) -> int:
+    count = checkpoint.thoughts if thoughts is None else thoughts
+    if count < 0:
+        raise WorkbenchError(
+            f"A model cannot think {count} thoughts.",
+            "The number of thoughts is negative.",
+            "Give 0 for none, or leave it out for as many as it was trained with.",
+        )
+    return count
+
+
+def _batches(
+    checkpoint: Checkpoint, problems: Iterable[Problem], batch_size: int, keep_order: bool
+) -> Iterator[tuple[list[Prompt], list[int]]]:
+    """Yield a few batches of prompts at a time, and the order in which to run them: by length."""
+    if batch_size < 1:
+        raise WorkbenchError(
+            f"A batch cannot hold {batch_size} problems.", "The batch size is below one.", "Give 1 or more."
+        )
+    stream, window = iter(problems), batch_size * (1 if keep_order else _WINDOW)
+    while chunk := list(islice(stream, window)):
+        prompts = checkpoint.format.prompts(chunk)
+        order = list(range(len(prompts)))
+        if not keep_order:
+            order.sort(key=lambda i: len(prompts[i].ids))
+        yield prompts, order
+
+
+class _Tracer:
+    """Runs batches of prompts."""
+
+    def __init__(self, checkpoint: Checkpoint, count: int, top: int, continuations: bool, edit: Edit | None) -> None:
+        self.checkpoint, self.count, self.edit = checkpoint, count, edit
+        self.top, self.continuations = top, continuations
+        self._token_text: dict[int, str] = {}
+
+    def traces(self, batch: Sequence[Prompt]) -> list[Trace]:
+        """Return the traces of a batch, in its order."""
+        form = self.checkpoint.format
+        spelled = [prompt.nodes for prompt in batch]
+        session = self._session(batch)
+        thoughts = session.think(self.count, self.edit)
+        forced: list[list[np.ndarray]] = []
+        values: list[list[np.ndarray]] = []
+        said: list[list[str]] = []
+        answered: list[list[str]] = []
+        for k in range(self.count, -1, -1):  # backwards: each branch writes over thoughts that have been dealt with
+            session.after(k)
+            openings = [form.step_opening(prompt, k) for prompt in batch]
+            logits = session.say(openings)
+            forced.append(_numpy(session.spell(logits, spelled)))
+            if self.continuations:
+                tokens = session.go_on(logits, self._limit, form.end).tolist()
+                rows = zip(batch, openings, tokens, strict=True)
+                said.append([form.decode(prompt, [*opening, *ids]) for prompt, opening, ids in rows])
+            if not form.value_is_answer:
+                session.after(k)
+                logits = session.say([form.value_opening(prompt) for prompt in batch])
+                values.append(_numpy(session.spell(logits, spelled)))
+            session.after(k)
+            logits = session.say([form.answer_opening(prompt) for prompt in batch])
+            if form.value_is_answer:
+                values.append(_numpy(session.spell(logits, spelled)))
+            tokens = session.go_on(logits, form.answer_limit, form.end).tolist()
+            answered.append([form.decode(prompt, ids) for prompt, ids in zip(batch, tokens, strict=True)])
+        heads = lm_head(self.checkpoint.model, thoughts).softmax(-1)
+        best = heads.topk(min(self.top, heads.shape[-1]), -1)
+        made = []
+        for row, prompt in enumerate(batch):
+            texts, problem = tuple(texts[row] for texts in reversed(answered)), prompt.problem
+            made.append(
+                Trace(
+                    problem,
+                    self.checkpoint.name,
+                    thoughts[row].float().cpu().numpy().copy(),
+                    _first_tokens(heads[row], prompt),
+                    np.stack([depth[row] for depth in reversed(forced)]),
+                    np.stack([depth[row] for depth in reversed(values)]),
+                    texts,
+                    tuple(texts[row] for texts in reversed(said)),
+                    self._named(prompt, best.indices[row].tolist(), best.values[row].tolist()),
+                    form.name,
+                )
+            )
+        return made
+
+    def _session(self, batch: Sequence[Prompt]) -> Session:
+        """Read the prompts, with room for the longest branch; continuations are cut where the model's positions end."""
+        form, model = self.checkpoint.format, self.checkpoint.model
+        openings = [
+            len(opening)
+            for prompt in batch
+            for opening in (form.step_opening(prompt, 0), form.step_opening(prompt, 1), form.value_opening(prompt))
+        ]
+        spelling = max(sum(len(word) - 1 for word in prompt.nodes) for prompt in batch)
+        needed = self.count + max(openings)
+        free = (getattr(model.config, "max_position_embeddings", None) or 1 << 30) - needed
+        free -= max(len(prompt.ids) for prompt in batch)
+        self._limit = max(1, min(form.continuation_limit, free))
+        longest = max(self._limit, min(form.answer_limit, max(1, free)))
+        return Session(
+            model,
+            [prompt.ids for prompt in batch],
+            pad=form.pad,
+            room=needed + longest,
+            spare=max(0, spelling - longest),
+        )
+
+    def _named(self, prompt: Prompt, ids: list[list[int]], shares: list[list[float]]) -> tuple:
+        own, text = self.checkpoint.format.token_names(prompt), self._token_text
+        tokenizer = self.checkpoint.tokenizer
+        for number in {i for row in ids for i in row} - text.keys():
+            text[number] = str(tokenizer.decode([number], clean_up_tokenization_spaces=False))
+        return tuple(
+            tuple((own.get(i) or text[i], share) for i, share in zip(row, values, strict=True))
+            for row, values in zip(ids, shares, strict=True)
+        )
+
+
+def _numpy(rows: list[Tensor]) -> list[np.ndarray]:
+    return [row.float().cpu().numpy() for row in rows]
+
+
+def _first_tokens(heads: Float[Tensor, "K vocab"], prompt: Prompt) -> Float[np.ndarray, "K N"]:
+    first = [spelling[0] for spelling in prompt.nodes]
+    shared = Counter(first)
+    return heads[:, first].float().cpu().numpy() / np.array([shared[token] for token in first], dtype=np.float32)
