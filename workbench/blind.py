@@ -14,7 +14,8 @@ from workbench.graph import Adjacency, NodeCounts
 from workbench.problem import Problem
 
 Options = tuple[int, int]
-Rule = Callable[[Adjacency, Options], tuple[float, ...]]
+Scores = tuple[float | int, ...]
+Rule = Callable[[Adjacency, Options], Scores]
 """From a graph and the two options, in the order listed, to a score of each; the higher one is chosen. A rule
 sees neither root nor target, so it cannot but be query-blind."""
 
@@ -24,39 +25,39 @@ def source_depths(adjacency: Adjacency) -> NodeCounts:
     return graph.shortest_height(adjacency.T)
 
 
-def nearest_source(adjacency: Adjacency, options: Options) -> tuple[float, ...]:
+def nearest_source(adjacency: Adjacency, options: Options) -> Scores:
     """Score an option by the distance from its nearest source: the strongest of the simple rules."""
     return tuple(source_depths(adjacency)[list(options)].tolist())
 
 
-def nearest_source_then_ancestors(adjacency: Adjacency, options: Options) -> tuple[float, ...]:
+def nearest_source_then_ancestors(adjacency: Adjacency, options: Options) -> Scores:
     """Score by the distance from the nearest source, ties by the number of ancestors."""
     ancestors = more_ancestors(adjacency, options)
     near = nearest_source(adjacency, options)
     return tuple(depth + count / (len(adjacency) + 1) for depth, count in zip(near, ancestors, strict=True))
 
 
-def farthest_source(adjacency: Adjacency, options: Options) -> tuple[float, ...]:
+def farthest_source(adjacency: Adjacency, options: Options) -> Scores:
     """Score an option by the longest path from a source."""
     return tuple(graph.longest_height(adjacency.T)[list(options)].tolist())
 
 
-def more_ancestors(adjacency: Adjacency, options: Options) -> tuple[float, ...]:
+def more_ancestors(adjacency: Adjacency, options: Options) -> Scores:
     """Score an option by how many nodes reach it."""
     return tuple(int(graph.reachable(adjacency.T, option).sum()) - 1 for option in options)
 
 
-def lower_in_degree(adjacency: Adjacency, options: Options) -> tuple[float, ...]:
+def lower_in_degree(adjacency: Adjacency, options: Options) -> Scores:
     """Score an option by how few parents it has, that is by how seldom the question mentions it."""
     return tuple(-int(adjacency[:, option].sum()) for option in options)
 
 
-def larger_index(adjacency: Adjacency, options: Options) -> tuple[float, ...]:
+def larger_index(adjacency: Adjacency, options: Options) -> Scores:
     """Score an option by its node number: nodes built later have higher ones."""
     return tuple(float(option) for option in options)
 
 
-def first_listed(adjacency: Adjacency, options: Options) -> tuple[float, ...]:
+def first_listed(adjacency: Adjacency, options: Options) -> Scores:
     """Choose the option that the question lists first."""
     return (1.0, 0.0)
 
@@ -110,7 +111,7 @@ def backward_score(problem: Problem, hops: int) -> float:
     return _score(problem, tuple(-int((sources & (up >= 0) & (up <= hops)).sum()) for up in depths))
 
 
-def _score(problem: Problem, scores: tuple[float, ...]) -> float:
+def _score(problem: Problem, scores: Scores) -> float:
     by_option = dict(zip(problem.options, scores, strict=True))
     target, negative = by_option[problem.target], by_option[problem.negative]
     return 0.5 if target == negative else float(target > negative)

@@ -115,7 +115,8 @@ def _disagreement(read: tuple[tuple[str, str], ...], said: tuple[tuple[str, str]
         ("says {} → {}, which is no edge", read, said),
         ("does not say the edge {} → {}", said, read),
     ):
-        extra = [edge for edge in have if edge not in lack]
+        lacked = set(lack)
+        extra = [edge for edge in have if edge not in lacked]
         if extra:
             return Fault("question", wording.format(*extra[0]))
     return Fault("edges", "the edges are not in the order of the question's sentences")

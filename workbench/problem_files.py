@@ -11,11 +11,13 @@ from pydantic_core import from_json, to_json
 from workbench.errors import WorkbenchError
 from workbench.oracle import MOST_NODES, Fault, check
 from workbench.problem import Problem
-from workbench.sentences import MOST_CHARACTERS, MOST_LISTED, clip, read_question
+from workbench.sentences import MOST_CHARACTERS, clip, listed, read_question
 
 MOST_BYTES = 64 * 2**20
 """The largest file read; the official training set (17,886 problems) has 36 MB."""
 MOST_EDGES = 8192
+MOST_OF_ITEM = 10
+"""Faults of one item printed one by one."""
 
 _OFFICIAL_FIELD = {"names": "idx_to_symbol", "negative": "neg_target", "options": "question"}
 _FOREIGN = {
@@ -42,9 +44,7 @@ class _Item(BaseModel):
     answer: _Sentence
     steps: Annotated[list[_Sentence], Field(max_length=MOST_NODES)]
     idx_to_symbol: Annotated[list[_Name], Field(max_length=MOST_NODES)]
-    edges: Annotated[
-        list[Annotated[list[_Node], Field(min_length=2, max_length=2)]], Field(max_length=MOST_EDGES)
-    ]
+    edges: Annotated[list[Annotated[list[_Node], Field(min_length=2, max_length=2)]], Field(max_length=MOST_EDGES)]
     root: _Node
     target: _Node
     neg_target: _Node
@@ -81,12 +81,12 @@ def load_problems(path: Path) -> list[Problem]:
                 faults.append(Fault("id", f"{problem.id!r} is the id of item {first} too"))
             problems.append(problem)
         if faults:
-            bad.append(f"item {number}, " + "; ".join(f"{fault.field}: {fault.reason}" for fault in faults))
+            reasons = [f"{fault.field}: {fault.reason}" for fault in faults]
+            bad.append(f"item {number}, " + "; ".join(listed(reasons, MOST_OF_ITEM)))
     if bad:
-        rest = [f"and {len(bad) - MOST_LISTED} more"] if len(bad) > MOST_LISTED else []
         raise WorkbenchError(
             f"Nothing was loaded from {path}: {len(bad)} of its {len(data)} problems are faulty.",
-            "\n       ".join(bad[:MOST_LISTED] + rest),
+            "\n       ".join(listed(bad)),
             "Correct these items (counted from 0) or take them out of the file.",
         )
     return problems
@@ -121,6 +121,8 @@ def _read_json(path: Path) -> Any:
     try:
         if path.is_dir():
             raise WorkbenchError(what, "It is a directory, not a file.", "Name a JSON file.")
+        if path.exists() and not path.is_file():
+            raise WorkbenchError(what, "It is no ordinary file.", "Name a JSON file.")
         size = path.stat().st_size
         if size > MOST_BYTES:
             why = f"It has {size / 2**20:.0f} MB; {MOST_BYTES // 2**20} MB are allowed."
@@ -170,9 +172,7 @@ def _read_item(data: Any, default_id: str) -> tuple[Problem | None, list[Fault]]
         negative=item.neg_target,
         options=candidates,
     )
-    return problem, [
-        Fault(_OFFICIAL_FIELD.get(fault.field, fault.field), fault.reason) for fault in check(problem)
-    ]
+    return problem, [Fault(_OFFICIAL_FIELD.get(fault.field, fault.field), fault.reason) for fault in check(problem)]
 
 
 def _shape_fault(error: dict[str, Any]) -> Fault:

@@ -11,8 +11,8 @@ from workbench.problem import Problem
 from workbench.problem_files import load_problems, save_problems
 from workbench.sentences import (
     MOST_CHARACTERS,
-    MOST_LISTED,
     is_a,
+    listed,
     parentless,
     question_text,
     read_question,
@@ -43,12 +43,12 @@ def parse_question(text: str) -> Problem:
     ]
     if read.root and read.root in names and read.root not in read.entities:
         reasons.append(f'{read.root} is asked about, but no sentence has the form "{read.root} is a ..."')
+    if read.root and read.options[0] == read.options[1]:
+        reasons.append(f"both options are {read.options[0]}")
     if len(names) > MOST_NODES:
         reasons.append(f"{len(names)} names are more than the {MOST_NODES} allowed")
     if reasons:
-        rest = [f"and {len(reasons) - MOST_LISTED} more"] if len(reasons) > MOST_LISTED else []
-        listed = reasons[:MOST_LISTED] + rest
-        raise WorkbenchError(what, "\n       ".join(listed), do)
+        raise WorkbenchError(what, "\n       ".join(listed(reasons)), do)
     node = {name: number for number, name in enumerate(names)}
     edges = tuple((node[source], node[destination]) for source, destination in read.edges)
     adjacency = graph.from_edges(len(names), edges)
@@ -56,7 +56,7 @@ def parse_question(text: str) -> Problem:
         raise WorkbenchError(what, "The sentences go in a circle: " + " → ".join(names[n] for n in cycle), do)
     options = (node[read.options[0]], node[read.options[1]])
     reached = [n for n in options if graph.reachable(adjacency, node[read.root])[n]]
-    if len(reached) != 1 or options[0] == options[1]:
+    if len(reached) != 1:
         number = "more than one" if reached else "none"
         pair = f"{read.options[0]} and {read.options[1]}"
         why = f"Exactly one of {pair} must follow from the sentences about {read.root}; {number} does."

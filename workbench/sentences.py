@@ -8,8 +8,8 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-NAME = r"[^\W_][\w'’-]*"
-"""Pattern of a name: one word that starts with a letter or digit."""
+NAME = r"[^\W_][\w'’-]{0,63}"
+"""Pattern of a name: one word of at most 64 characters that starts with a letter or digit."""
 
 MOST_CHARACTERS = 500_000
 """The longest question read; ProsQA has up to 1,376 characters."""
@@ -127,6 +127,12 @@ def question_text(
 def parentless(nodes: int, edges: Sequence[tuple[int, int]]) -> frozenset[int]:
     """Return the nodes of 0..nodes-1 that are no edge's destination."""
     return frozenset(range(nodes)) - {destination for _, destination in edges}
+
+
+def listed(reasons: Sequence[str], most: int = MOST_LISTED) -> list[str]:
+    """Return the first reasons for a message, and a count of the rest."""
+    rest = len(reasons) - most
+    return [*reasons[:most], f"and {rest} more"] if rest > 0 else list(reasons)
 
 
 def clip(text: str, limit: int = 80) -> str:

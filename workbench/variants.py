@@ -56,9 +56,7 @@ def edge_rewrites(problem: Problem) -> list[Problem]:
     for place, (source, destination) in enumerate(problem.edges):
         matrix[source, destination] = False
         reached = graph.reachable(matrix, problem.root)
-        if (
-            reached[source] and not reached[problem.target]
-        ):  # else the rewrite could not turn the answer round
+        if reached[source] and not reached[problem.target]:  # else the rewrite could not turn the answer round
             up_target = graph.reachable(matrix.T, problem.target)
             up_negative = graph.reachable(matrix.T, problem.negative)
             up_source = graph.reachable(matrix.T, source)  # the source itself too: no edge to itself
