@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 RUN    ?= fixtures/runs/reference
 PROBLEMS ?= fixtures/problems/released.json
-CONFIG ?= fixtures/runs/reference/config.yaml
+CONFIG ?= configs/reference.yaml
 OUT    ?= runs
 
 PY    := $(VENV)/bin/python
@@ -51,10 +51,10 @@ format: setup ## Let ruff mend what it can
 	@$(VENV)/bin/ruff check --fix .
 	@$(VENV)/bin/ruff format .
 
-train: setup ## Train the reference model again (CONFIG=..., OUT=...)
+train: setup ## Train the reference model again (CONFIG=...)
 	@$(VENV)/bin/workbench train $(CONFIG)
 
-report: setup ## Write the batch report (RUN=..., PROBLEMS=...)
+report: setup ## Write the batch report (RUN=..., PROBLEMS=..., OUT=...)
 	@$(VENV)/bin/workbench report $(RUN) $(PROBLEMS) --out $(OUT)/report
 
 screenshot: setup ## Take the README's screenshots again (needs Chromium)

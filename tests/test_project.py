@@ -131,6 +131,14 @@ def test_the_library_imports_nothing_from_its_own_tests_or_benchmarks() -> None:
     assert imports_of(("workbench", "apps"), "tests", "benchmarks") == []
 
 
+def test_architecture_page_names_every_file_of_the_library_and_no_other() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text().partition("## The library")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`([\w/]+\.py)`", page))
+    library = ROOT / "workbench"
+
+    assert named == {str(path.relative_to(library)) for path in library.rglob("*.py") if path.stem != "__init__"}
+
+
 # House style
 
 
