@@ -1,0 +1,217 @@
+"""Random ProsQA graphs, many at a time: every graph of a batch grows by one node in the same numpy call.
+
+Three families, all of them directed acyclic with edges from a smaller to a larger node id. Nodes 0 and 1 are the two
+special roots; a node's label says whether it descends from node 0 (bit 1), node 1 (bit 2), both or neither.
+
+- `algorithm1`: Algorithm 1 as printed (Coconut, arXiv 2412.06769, appendix A.2).
+- `released`: the variant whose moments match the released files (nodes without parents are drawn as parents only in
+  the branch that allows every node; depth is the distance to the nearest node without parents).
+- `balanced`: two mirrored halves of equal law, so that no rule that never reads the queried root can tell the target.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int, Int8
+
+FAR = 100
+"""Hop distance that stands for "cannot be reached"."""
+FAMILIES = ("algorithm1", "released", "balanced")
+
+
+@dataclass(frozen=True)
+class Graphs:
+    """A batch of graphs of the same number of node slots; a slot that no edge touches is not part of its graph."""
+
+    adjacency: Bool[np.ndarray, "graphs nodes nodes"]
+    """Whether there is an edge from row node to column node."""
+    hops: Int8[np.ndarray, "graphs nodes nodes"]
+    """BFS distance from row node to column node, `FAR` where there is no path."""
+
+    def __len__(self) -> int:
+        """Return the number of graphs."""
+        return len(self.adjacency)
+
+    @property
+    def present(self) -> Bool[np.ndarray, "graphs nodes"]:
+        """Nodes that at least one edge touches."""
+        return self.adjacency.any(1) | self.adjacency.any(2)
+
+    @property
+    def leaves(self) -> Bool[np.ndarray, "graphs nodes"]:
+        """Present nodes without children."""
+        return self.present & ~self.adjacency.any(2)
+
+    @property
+    def sources(self) -> Bool[np.ndarray, "graphs nodes"]:
+        """Present nodes without parents: the entities."""
+        return self.present & ~self.adjacency.any(1)
+
+    def take(self, index: np.ndarray) -> "Graphs":
+        """Return the graphs at the given positions or where a mask is true."""
+        return Graphs(self.adjacency[index], self.hops[index])
+
+
+def grow(
+    family: str,
+    count: int,
+    nodes: int,
+    rng: np.random.Generator,
+    parents: float = 1.5,
+    max_edges: int | None = None,
+) -> Graphs:
+    """Grow `count` graphs of `nodes` node slots.
+
+    Args:
+        family: "algorithm1" or "released".
+        count: Number of graphs.
+        nodes: Node slots of each, nodes that stay isolated included.
+        rng: Source of all randomness.
+        parents: Mean number of parents of a new node (Poisson), 1.5 in the paper.
+        max_edges: Stop a graph when it has this many edges; the last node may then lose some of its parents. A prefix
+            of the construction is a smaller graph of the same family.
+    """
+    adjacency = np.zeros((count, nodes, nodes), dtype=bool)
+    hops = np.full((count, nodes, nodes), FAR, dtype=np.int8)
+    hops[:, np.arange(nodes), np.arange(nodes)] = 0
+    labels = np.zeros((count, nodes), dtype=np.int8)
+    labels[:, :2] = 1, 2
+    depth = np.zeros((count, nodes), dtype=np.float32)
+    rootless = np.zeros((count, nodes), dtype=bool)
+    edges_left = np.full(count, max_edges if max_edges is not None else nodes * nodes)
+    rows = np.arange(count)
+    wanted = rng.poisson(parents, (nodes, count))
+    branch = rng.random((nodes, count))
+    for new in range(2, nodes):
+        before = labels[:, :new]
+        allowed = np.where(
+            (branch[new] <= 0.35)[:, None],
+            before <= 1,
+            np.where((branch[new] <= 0.70)[:, None], (before == 0) | (before == 2), True),
+        )
+        if family == "released":
+            allowed = allowed & ~(rootless[:, :new] & (branch[new] <= 0.70)[:, None])
+        # Weighted sampling without replacement: the largest of log weight + Gumbel noise.
+        keys = np.log(depth[:, :new] * 1.5 + 1) + rng.gumbel(size=(count, new)).astype(np.float32)
+        keys[~allowed] = -np.inf
+        number = np.minimum(np.minimum(wanted[new], allowed.sum(1)), edges_left)
+        edges_left = edges_left - number
+        most = int(number.max(initial=0))
+        if most == 0:
+            rootless[:, new] = True
+            continue
+        order = np.argsort(-keys, axis=1)[:, :most]
+        nearest = np.full(count, np.inf, dtype=np.float32)
+        for rank in range(order.shape[1]):
+            chosen = rank < number
+            parent = order[:, rank]
+            adjacency[rows[chosen], parent[chosen], new] = True
+            labels[:, new] |= np.where(chosen, labels[rows, parent], 0).astype(np.int8)
+            nearest = np.where(chosen, np.minimum(nearest, depth[rows, parent] + 1), nearest)
+            via = np.minimum(hops[rows, :, parent] + 1, FAR).astype(np.int8)
+            hops[:, :, new] = np.where(chosen[:, None], np.minimum(hops[:, :, new], via), hops[:, :, new])
+        depth[:, new] = np.where(number > 0, nearest, 0)
+        rootless[:, new] = number == 0
+        if max_edges is not None and not edges_left.any():
+            break
+    return Graphs(adjacency, hops)
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Questions asked of a batch of graphs, any number of each."""
+
+    graph: Int[np.ndarray, " questions"]
+    """Position of the graph in its batch."""
+    root: Int[np.ndarray, " questions"]
+    target: Int[np.ndarray, " questions"]
+    """A node that can be reached from the root."""
+    negative: Int[np.ndarray, " questions"]
+    """A node that cannot."""
+    hops: Int[np.ndarray, " questions"]
+    """BFS distance from root to target."""
+    target_first: Bool[np.ndarray, " questions"]
+    """Whether the question lists the target before the negative."""
+
+    def __len__(self) -> int:
+        """Return the number of questions."""
+        return len(self.root)
+
+    def take(self, index: np.ndarray) -> "Questions":
+        """Return the questions at the given positions or where a mask is true."""
+        return Questions(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
+
+
+def pick(weights: np.ndarray, rng: np.random.Generator) -> Int[np.ndarray, " rows"]:
+    """Draw one column per row with probability proportional to its weight; -1 where all weights are zero."""
+    total = weights.cumsum(1, dtype=np.float32)
+    level = (rng.random(len(weights), dtype=np.float32) * total[:, -1])[:, None]
+    chosen = (total > level).argmax(1)
+    return np.where(total[:, -1] > 0, chosen, -1)
+
+
+def ask(
+    graphs: Graphs,
+    per_graph: int,
+    rng: np.random.Generator,
+    hop_weights: dict[int, float],
+    special: float = 1.0,
+) -> Questions:
+    """Ask `per_graph` questions of every graph; those for which a graph has no target or negative are left out.
+
+    Args:
+        graphs: Where to ask.
+        per_graph: Questions of one graph.
+        rng: Source of all randomness.
+        hop_weights: Relative weight of a target at each hop distance; other distances are never asked.
+        special: Share of questions as in ProsQA: the root is node 0 or 1, target and negative are leaves that descend
+            from one of the two only. The other questions take any node as root, any node as target, any unreachable
+            node as negative.
+    """
+    count = len(graphs) * per_graph
+    graph = np.repeat(np.arange(len(graphs)), per_graph)
+    as_prosqa = rng.random(count) < special
+    special_root = rng.integers(0, 2, count)
+    weight_of_hop = np.zeros(FAR + 1, dtype=np.float32)
+    for hop, weight in hop_weights.items():
+        weight_of_hop[hop] = weight
+    weight = weight_of_hop[graphs.hops]  # [graphs, root, target]
+    any_root = pick(weight.max(2)[graph], rng)
+    root = np.where(as_prosqa, special_root, any_root)
+    reachable = graphs.hops[graph, root] < FAR
+    beyond = graphs.hops[graph, 1 - special_root] < FAR
+    leaf = graphs.leaves[graph]
+    open_target = np.where(as_prosqa[:, None], leaf & ~beyond, True) & (weight[graph, root] > 0)
+    # The weights are of hops, not of nodes: a hop with many open nodes is no likelier for it.
+    target_weight = np.zeros(open_target.shape, dtype=np.float32)
+    for hop, hop_weight in hop_weights.items():
+        at_hop = open_target & (graphs.hops[graph, root] == hop)
+        target_weight += at_hop * (hop_weight / np.maximum(at_hop.sum(1, keepdims=True), 1))
+    target = pick(target_weight, rng)
+    open_negative = ~reachable & graphs.present[graph]
+    open_negative &= np.where(as_prosqa[:, None], leaf & beyond, True)
+    negative = pick(open_negative.astype(np.float32), rng)
+    keep = (root >= 0) & (target >= 0) & (negative >= 0)
+    return Questions(
+        graph, root, target, negative, graphs.hops[graph, root, target].astype(np.int64), rng.random(count) < 0.5
+    ).take(keep)
+
+
+def sample_paths(
+    graphs: Graphs, graph: np.ndarray, root: np.ndarray, target: np.ndarray, length: int, rng: np.random.Generator
+) -> Int[np.ndarray, "questions length"]:
+    """Draw one shortest path per question: column k-1 holds its node at hop k, -1 beyond the target.
+
+    A predecessor is drawn uniformly at each node, from the target backwards.
+    """
+    hops = graphs.hops[graph, root]  # [questions, nodes]
+    distance = hops[np.arange(len(root)), target].astype(np.int64)
+    path = np.full((len(root), length), -1, dtype=np.int64)
+    here = target.copy()
+    for hop in range(int(distance.max(initial=0)), 0, -1):
+        active = distance >= hop
+        if hop <= length:
+            path[active, hop - 1] = here[active]
+        before = graphs.adjacency[graph, :, here] & (hops == hop - 1)
+        here = np.where(active, pick(before.astype(np.float32), rng), here)
+    return path

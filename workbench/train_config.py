@@ -1,0 +1,158 @@
+"""The training configuration: one frozen dataclass, one YAML file, no other state."""
+
+import dataclasses
+import difflib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import yaml
+
+from workbench.errors import WorkbenchError
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A Qwen2-type model from scratch."""
+
+    width: int = 256
+    """Of the residual stream, d."""
+    layers: int = 2
+    heads: int = 4
+    mlp_width: int = 640
+    rope_base: float = 1e6
+    """Rotary base: content is matched by slow frequencies."""
+    embedding_std: float = 0.3
+    """Of the embeddings and, equally, the final norm's gain: a thought is then as long as an embedding."""
+
+
+@dataclass(frozen=True)
+class Curriculum:
+    """Deep before wide: open all thoughts on tiny graphs, then grow the graphs, then mix all sizes."""
+
+    thoughts: int = 6
+    """K, the last stage."""
+    small_edges: int = 8
+    """Edges of a graph while thoughts are being opened."""
+    open_at_mass: float = 0.75
+    """Mean frontier mass over the open thoughts at which the next one opens."""
+    widen_at_mass: float = 0.72
+    """The same for letting in larger graphs."""
+    widen_by: int = 2
+    largest_edges: int = 52
+    typical_edges: int = 36
+    """Half of the batches, once all sizes are open, have about this many edges, the others any number."""
+    stage_steps: int = 40
+    """Least steps between two openings."""
+    stage_max_steps: int = 1500
+    """Most steps to wait for a mass before opening all the same."""
+    widen_max_steps: int = 100
+    """The same for letting in larger graphs."""
+    walk_share: float = 0.5
+    """Share of batches without candidates, with sampled walks as the label."""
+    walk_share_late: float = 0.15
+    """The same during the decay."""
+    walks: int = 24
+    """Sampled walks of each such question."""
+    chain_every: int = 8
+    """Every so many steps the remaining chain is asked in language as well; 0 for never."""
+    special: float = 0.6
+    """Share of questions from one of the two special roots to a leaf, as in ProsQA."""
+    hop_weights: dict[int, float] = field(default_factory=lambda: {1: 0.05, 2: 0.1, 3: 0.28, 4: 0.3, 5: 0.17, 6: 0.1})
+    """Relative weight of each distance from root to target."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run; the file in the run directory is the same as the one given."""
+
+    name: str = "reference"
+    seed: int = 0
+    model: ModelConfig = field(default_factory=ModelConfig)
+    curriculum: Curriculum = field(default_factory=Curriculum)
+    graphs: int = 16
+    """Graphs per process and step."""
+    questions: int = 16
+    """Questions of each graph."""
+    processes: int = 2
+    """One-thread processes that average their gradients."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    learning_rate: float = 4e-4
+    muon_learning_rate: float = 0.01
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    """Largest gradient norm."""
+    warmup_steps: int = 100
+    steps: int = 16000
+    decay_from: int = 8000
+    """Step at which the learning rate begins its linear way to zero at the last step."""
+    precision: Literal["bf16", "fp32"] = "bf16"
+    """Of the matrix products; everything else is fp32."""
+    evaluate_every: int = 200
+    checkpoint_seconds: float = 45.0
+    """A run that is killed loses at most this much."""
+
+
+def load_config(path: Path) -> TrainConfig:
+    """Read a training configuration.
+
+    Raises:
+        WorkbenchError: If the file cannot be read, a key is unknown (the nearest known one is named) or a value is
+            of the wrong type.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise WorkbenchError(f"Cannot read the configuration {path}.", str(error), "give a YAML file") from error
+    if not isinstance(raw, dict):
+        raise WorkbenchError(f"Cannot use the configuration {path}.", "it is not a mapping of keys", "see docs")
+    config = _build(TrainConfig, raw, str(path), "")
+    if not 0 < config.decay_from <= config.steps:
+        raise WorkbenchError(
+            f"Cannot use the configuration {path}.",
+            f"decay_from ({config.decay_from}) must be between 1 and steps ({config.steps})",
+            "change one of them",
+        )
+    return config
+
+
+def save_config(config: TrainConfig, path: Path) -> None:
+    """Write a configuration as YAML."""
+    path.write_text(yaml.safe_dump(dataclasses.asdict(config), sort_keys=False))
+
+
+def _build(cls: type, raw: dict[str, Any], path: str, prefix: str) -> Any:
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    values: dict[str, Any] = {}
+    for key, value in raw.items():
+        where = f"{prefix}{key}"
+        if key not in fields:
+            near = difflib.get_close_matches(str(key), fields, n=1)
+            hint = f"did you mean {prefix}{near[0]}?" if near else f"known keys: {', '.join(fields)}"
+            raise WorkbenchError(f"Cannot use the configuration {path}.", f"unknown key {where}", hint)
+        values[key] = _convert(fields[key].type, value, path, where)
+    return cls(**values)
+
+
+def _convert(kind: Any, value: Any, path: str, where: str) -> Any:
+    if dataclasses.is_dataclass(kind) and isinstance(value, dict):
+        return _build(kind, value, path, f"{where}.")  # type: ignore[arg-type]
+    if get_origin(kind) is Literal and value in get_args(kind):
+        return value
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if kind is float and isinstance(value, str):  # YAML 1.1 reads 1e6 as text
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    if get_origin(kind) is dict and isinstance(value, dict):
+        return {int(k): float(v) for k, v in value.items()}
+    if kind in (int, str) and type(value) is kind:
+        return value
+    expected = (
+        " or ".join(map(repr, get_args(kind))) if get_origin(kind) is Literal else getattr(kind, "__name__", kind)
+    )
+    raise WorkbenchError(
+        f"Cannot use the configuration {path}.", f"{where} is {value!r}, expected {expected}", "change the value"
+    )
