@@ -8,10 +8,14 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from jaxtyping import TypeCheckError
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from workbench import graph
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -171,6 +175,11 @@ def test_no_file_is_a_drawer_for_odds_and_ends() -> None:
 def test_annotations_are_not_postponed() -> None:
     # jaxtyping and beartype read them when the function is defined.
     assert imports_of(("workbench", "apps", "benchmarks", "tests"), "__future__") == []
+
+
+def test_shapes_and_types_of_the_library_are_checked_in_tests() -> None:
+    with pytest.raises(TypeCheckError):
+        graph.hops(np.zeros((2, 3), dtype=bool), 0)
 
 
 def test_no_pickle_is_read_or_written() -> None:
