@@ -7,7 +7,13 @@ from typing import cast
 
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
 
 from workbench.checkpoint_files import CoconutConfig, find, reason, require_config, require_tokenizer, require_weights
 from workbench.coconut import embedding_rows, forward
@@ -83,7 +89,11 @@ def load_checkpoint(source: str | Path) -> Checkpoint:
     require_weights(directory, name)
     require_tokenizer(directory, name)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+        # AutoTokenizer overrides the generic class by that of the architecture (Qwen2's adds a 65th token).
+        settings = directory / "tokenizer_config.json"
+        generic = settings.is_file() and "TokenizersBackend" in settings.read_text(encoding="utf-8")
+        reader = PreTrainedTokenizerFast if generic else AutoTokenizer
+        tokenizer = reader.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # the tokenizers library raises plain Exception for a damaged file
         raise WorkbenchError(
             f"The tokenizer of {name} cannot be read.",
