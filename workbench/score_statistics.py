@@ -15,6 +15,26 @@ STATISTICS_SCHEMA = 1
 NOISE_MASS = 0.05
 """Candidate mass below which the values over the candidates are mostly noise, and the screen says so."""
 
+_EVEN = "uniform over the concepts in the problem"
+_EVEN_FRONTIER = "uniform over the frontier"
+TITLES: dict[str, tuple[str, str, str]] = {
+    "candidate_mass": ("candidate mass", "probability", _EVEN),
+    "frontier_mass": ("frontier mass, normalised", "probability", _EVEN),
+    "walk_frontier_mass": ("walk-frontier mass", "probability", _EVEN),
+    "reachable_mass": ("reachable mass", "probability", _EVEN),
+    "problem_mass": ("mass on the problem", "probability", "none: it depends on the vocabulary"),
+    "on_path_share": ("on-path share of the frontier", "share", _EVEN_FRONTIER),
+    "path_rank": ("rank of the best on-path node", "rank", "random order of the concepts in the problem"),
+    "top1_correct": ("top candidate reaches the target", "share", "a random node of the frontier"),
+    "breadth": ("effective breadth", "nodes", _EVEN_FRONTIER),
+    "breadth_share": ("entropy over the frontier / log2 of its size", "share", _EVEN_FRONTIER),
+    "entropy": ("entropy", "bits", _EVEN),
+    "target": ("target", "probability", _EVEN),
+    "negative": ("negative", "probability", _EVEN),
+    "preference": ("target against negative", "share", "a coin"),
+}
+"""Title, unit and what chance stands for, by name of the statistic."""
+
 
 @dataclass(frozen=True)
 class Statistic:
@@ -56,8 +76,6 @@ def statistics(scores: NodeScores) -> dict[str, Statistic]:
     rows, concepts = len(scores.depths), int(about.concepts.sum())
     zero, one = np.zeros(rows), np.ones(rows)
     size, undefined = scores.frontier_size, np.where(scores.frontier_size > 0, 0.0, np.nan)
-    even = "uniform over the concepts in the problem"
-    even_frontier = "uniform over the frontier"
     on_path = frontier & about.optimal
     open_path = np.where(on_path.any(axis=1), 0.0, np.nan)
     candidate = scores.candidate_mass
@@ -71,122 +89,32 @@ def statistics(scores: NodeScores) -> dict[str, Statistic]:
     top = np.where(frontier, scores.raw, -1).argmax(axis=1)
     hit = about.reaches_target[top] + undefined
     hit_chance = np.array([frontier_hit_chance(scores.problem, hop) for hop in scores.hops_read])
-    made = [
-        Statistic(
-            "candidate_mass",
-            "candidate mass",
-            "probability",
-            candidate,
-            size / concepts + undefined,
-            zero,
-            one,
-            even,
-        ),
-        Statistic(
-            "frontier_mass",
-            "frontier mass, normalised",
-            "probability",
-            np.where(frontier, scores.value, 0).sum(axis=1) + undefined,
-            size / concepts + undefined,
-            zero,
-            one,
-            even,
-        ),
-        Statistic(
-            "walk_frontier_mass",
-            "walk-frontier mass",
-            "probability",
-            np.where(walk_size > 0, np.where(walk, scores.raw, 0).sum(axis=1), np.nan),
-            np.where(walk_size > 0, walk_size / concepts, np.nan),
-            zero,
-            one,
-            even,
-        ),
-        Statistic(
-            "reachable_mass",
-            "reachable mass",
-            "probability",
-            scores.raw[:, reachable].sum(axis=1),
-            one * reachable.sum() / concepts,
-            zero,
-            one,
-            even,
-        ),
-        Statistic(
-            "problem_mass",
-            "mass on the problem",
-            "probability",
-            scores.raw.sum(axis=1),
-            one * np.nan,
-            zero,
-            one,
-            "none: it depends on the vocabulary",
-        ),
-        Statistic(
-            "on_path_share",
-            "on-path share of the frontier",
-            "share",
-            share + open_path,
-            on_path.sum(axis=1) / np.maximum(size, 1) + open_path,
-            zero,
-            one,
-            even_frontier,
-        ),
-        Statistic(
-            "path_rank",
-            "rank of the best on-path node",
-            "rank",
-            np.where(np.isfinite(best), best, np.nan),
-            (concepts + 1) / (on_path.sum(axis=1) + 1) + open_path,
-            one,
-            one * concepts,
-            "random order of the concepts in the problem",
-        ),
-        Statistic(
-            "top1_correct",
-            "top candidate reaches the target",
-            "share",
-            hit,
-            hit_chance,
-            zero,
-            one,
-            "a random node of the frontier",
-        ),
-        Statistic(
-            "breadth",
-            "effective breadth",
-            "nodes",
-            scores.breadth,
-            size + undefined,
-            one,
-            size + undefined,
-            even_frontier,
-        ),
-        Statistic(
-            "breadth_share",
-            "entropy over the frontier / log2 of its size",
-            "share",
-            breadth_share,
-            np.where(size > 1, 1.0, np.nan),
-            zero,
-            one,
-            even_frontier,
-        ),
-        Statistic(
-            "entropy",
-            "entropy",
-            "bits",
-            scores.entropy,
-            one * np.log2(concepts),
-            zero,
-            one * np.log2(concepts),
-            even,
-        ),
-        Statistic("target", "target", "probability", scores.target, one / concepts, zero, one, even),
-        Statistic("negative", "negative", "probability", scores.negative, one / concepts, zero, one, even),
-        Statistic("preference", "target against negative", "share", preference, one / 2, zero, one, "a coin"),
-    ]
-    return {statistic.name: statistic for statistic in made}
+    of_walk = np.where(walk_size > 0, 0.0, np.nan)
+    frontier_chance = size / concepts + undefined
+    value_on_frontier = np.where(frontier, scores.value, 0).sum(axis=1) + undefined
+    walk_mass = np.where(walk, scores.raw, 0).sum(axis=1) + of_walk
+    path_share_chance = on_path.sum(axis=1) / np.maximum(size, 1) + open_path
+    best_chance = (concepts + 1) / (on_path.sum(axis=1) + 1) + open_path  # mean smallest of so many random ranks
+    sized, bits = size + undefined, one * np.log2(concepts)
+    made = {  # values, chance, smallest, largest
+        "candidate_mass": (candidate, frontier_chance, zero, one),
+        "frontier_mass": (value_on_frontier, frontier_chance, zero, one),
+        "walk_frontier_mass": (walk_mass, walk_size / concepts + of_walk, zero, one),
+        "reachable_mass": (scores.raw[:, reachable].sum(axis=1), one * reachable.sum() / concepts, zero, one),
+        "problem_mass": (scores.raw.sum(axis=1), one * np.nan, zero, one),
+        "on_path_share": (share + open_path, path_share_chance, zero, one),
+        "path_rank": (np.where(np.isfinite(best), best, np.nan), best_chance, one, one * concepts),
+        "top1_correct": (hit, hit_chance, zero, one),
+        "breadth": (scores.breadth, sized, one, sized),
+        "breadth_share": (breadth_share, np.where(size > 1, 1.0, np.nan), zero, one),
+        "entropy": (scores.entropy, bits, zero, bits),
+        "target": (scores.target, one / concepts, zero, one),
+        "negative": (scores.negative, one / concepts, zero, one),
+        "preference": (preference, one / 2, zero, one),
+    }
+    return {
+        name: Statistic(name, title, unit, *made[name], baseline) for name, (title, unit, baseline) in TITLES.items()
+    }
 
 
 def statistics_frame(scores: Iterable[NodeScores]) -> pl.DataFrame:
@@ -200,25 +128,15 @@ def statistics_frame(scores: Iterable[NodeScores]) -> pl.DataFrame:
     rows = [len(s.depths) for s in several]
     computed = [statistics(s) for s in several]
     columns: dict[str, pl.Series] = {
-        "checkpoint": pl.Series(
-            np.repeat(np.array([s.checkpoint for s in several], object), rows), dtype=pl.String
-        ),
-        "problem": pl.Series(
-            np.repeat(np.array([s.problem.id for s in several], object), rows), dtype=pl.String
-        ),
-        "readout": pl.Series(
-            np.repeat(np.array([s.readout for s in several], object), rows), dtype=pl.Enum(READOUTS)
-        ),
+        "checkpoint": pl.Series(np.repeat(np.array([s.checkpoint for s in several], object), rows), dtype=pl.String),
+        "problem": pl.Series(np.repeat(np.array([s.problem.id for s in several], object), rows), dtype=pl.String),
+        "readout": pl.Series(np.repeat(np.array([s.readout for s in several], object), rows), dtype=pl.Enum(READOUTS)),
         "thought": pl.Series([k for s in several for k in s.depths], dtype=pl.Int16),
         "hop_read": pl.Series([k for s in several for k in s.hops_read], dtype=pl.Int16),
-        "steps": pl.Series(
-            np.repeat(np.array([s.structure.length for s in several], np.int64), rows), dtype=pl.Int16
-        ),
+        "steps": pl.Series(np.repeat(np.array([s.structure.length for s in several], np.int64), rows), dtype=pl.Int16),
         "frontier_size": pl.Series([n for s in several for n in s.frontier_size.tolist()], dtype=pl.Int16),
     }
     for name in computed[0] if computed else ():
         columns[name] = pl.Series(np.concatenate([c[name].values for c in computed])).fill_nan(None)
-        columns[f"{name}_chance"] = pl.Series(np.concatenate([c[name].chance for c in computed])).fill_nan(
-            None
-        )
+        columns[f"{name}_chance"] = pl.Series(np.concatenate([c[name].chance for c in computed])).fill_nan(None)
     return pl.DataFrame(columns)

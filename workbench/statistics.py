@@ -39,8 +39,7 @@ class Estimate:
 def bootstrap_mean(
     values: ArrayLike, *, seed: int = 0, confidence: float = CONFIDENCE, resamples: int = RESAMPLES
 ) -> Estimate:
-    """Estimate a mean over problems with a percentile bootstrap interval (Efron & Tibshirani 1993, section
-    13.3).
+    """Estimate a mean over problems with a percentile bootstrap interval (Efron & Tibshirani 1993).
 
     Resampling is over problems, so `values` holds one number per problem (or per pair of problems), never one
     per node. Where every value is 0 or every value is 1 the bootstrap has no spread to resample and would

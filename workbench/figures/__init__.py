@@ -1,19 +1,14 @@
 """Pictures of scores: pure functions that return plotly figures and never show them or run a model.
 
-One problem: `problem_graph`, `thought_strip`, `node_curve`, `token_table`. Many: `aggregate`.
+One problem: `problem_graph`, `thought_strip`, `node_curve`, `token_table`. Many: the others.
 Every figure has a transparent background and grey ink that reads on light and dark pages.
 """
 
-from workbench.figures.aggregate import (
-    accuracy_by_hop,
-    accuracy_by_thoughts,
-    behaviour_shares,
-    mass_by_thought,
-    path_ranks,
-    value_histogram,
-)
+from workbench.figures.aggregate import accuracy_by_hop, accuracy_by_thoughts, behaviour_shares, mass_by_thought
 from workbench.figures.dag import problem_graph
+from workbench.figures.distributions import path_ranks, value_histogram
 from workbench.figures.node_curve import node_curve
+from workbench.figures.palette import with_ink
 from workbench.figures.strip import thought_strip
 from workbench.figures.tokens import token_frame, token_table
 
@@ -29,4 +24,5 @@ __all__ = [
     "token_frame",
     "token_table",
     "value_histogram",
+    "with_ink",
 ]

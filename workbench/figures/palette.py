@@ -1,0 +1,104 @@
+"""Colours and the plotly template of all figures, defined once.
+
+Colours are Okabe and Ito's colour-blind safe palette (its blue a little lighter, for dark pages). Ink, grid and
+background live in the template and not in the figures: a page that brings a theme (Streamlit, `with_ink`) replaces
+them, and elsewhere the grey reads on both.
+"""
+
+import plotly.graph_objects as go
+import polars as pl
+
+from workbench.errors import WorkbenchError
+from workbench.graph import NODE_CLASSES
+from workbench.scores import OUTSIDE
+
+ORANGE, SKY, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"
+BLUE, VERMILION, PURPLE, GREY = "#1F84C4", "#D55E00", "#CC79A7", "#8A919E"
+
+INK = {"both": "#7A808C", "light": "#1F2733", "dark": "#E4E7EC"}
+"""Text colour by background; "both" has a contrast above 3.9 on white and on near black."""
+FAINT = "rgba(128, 134, 146, 0.22)"
+"""Grid lines and borders."""
+
+CLASS_COLOURS = dict(zip((*NODE_CLASSES, OUTSIDE), (GREEN, SKY, ORANGE, PURPLE, "#B4BAC4"), strict=True))
+"""One colour per node class, the same in every figure."""
+READOUT_COLOURS = {"lm_head": BLUE, "forced_language": VERMILION}
+SERIES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+"""Colours of runs and other series."""
+
+VALUE_SCALE = [[0.0, "#A9B0BC"], [0.2, "#D9B265"], [0.5, "#E69F00"], [0.75, "#DB6A00"], [1.0, "#B83A00"]]
+"""Values, from none to all of the mass: grey recedes on both backgrounds."""
+DIFFERENCE_SCALE = [[0.0, "#0067A5"], [0.25, "#4BA3DA"], [0.5, "#A9B0BC"], [0.75, "#E69F00"], [1.0, "#B83A00"]]
+"""Differences of values: blue less, orange more."""
+
+TEMPLATE = go.layout.Template(
+    layout={
+        "font": {"color": INK["both"], "size": 12, "family": "Inter, 'Source Sans', 'Segoe UI', Arial, sans-serif"},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "colorway": SERIES,
+        "xaxis": {
+            "gridcolor": FAINT,
+            "zeroline": False,
+            "linecolor": FAINT,
+            "automargin": True,
+            "title": {"standoff": 6},
+        },
+        "yaxis": {"gridcolor": FAINT, "zerolinecolor": FAINT, "linecolor": FAINT, "automargin": True},
+        "title": {
+            "font": {"size": 15},
+            "x": 0,
+            "xref": "paper",
+            "xanchor": "left",
+            "yanchor": "bottom",
+            "pad": {"b": 34},
+        },
+        "legend": {"bgcolor": "rgba(0,0,0,0)", "font": {"size": 11}},
+        "hoverlabel": {"font": {"size": 12}, "align": "left"},
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": FAINT, "activecolor": GREY},
+    }
+)
+
+LEGEND = {"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom", "traceorder": "normal"}
+"""A legend under the figure, in the order of the traces."""
+
+
+def figure(title: str, subtitle: str, alt: str, **layout: object) -> go.Figure:
+    """Return an empty figure in the house style.
+
+    Args:
+        title: What is shown.
+        subtitle: With what unit, over which set, beside which chance.
+        alt: The figure in a sentence or two, for those who do not see it; kept in `layout.meta["alt"]`.
+        layout: Anything else that `go.Layout` takes.
+    """
+    made = go.Figure()
+    made.update_layout(
+        template=TEMPLATE,
+        title={"text": title, "subtitle": {"text": subtitle, "font": {"size": 12}}, "y": 1, "yref": "paper"},
+        margin={"l": 60, "r": 20, "t": 92, "b": 50},
+        meta={"alt": alt},
+    )
+    return made.update_layout(**layout)
+
+
+def with_ink(made: go.Figure, theme: str) -> go.Figure:
+    """Return a copy of a figure with the ink of a "light" or "dark" page, for pages that bring no theme."""
+    copy = go.Figure(made)
+    return copy.update_layout(template={"layout": {"font": {"color": INK[theme]}}})
+
+
+def alpha(colour: str, opacity: float) -> str:
+    """Return a "#rrggbb" colour as rgba."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red}, {green}, {blue}, {opacity})"
+
+
+def require_rows(table: pl.DataFrame) -> None:
+    """Raise WorkbenchError if a table has no row to draw."""
+    if table.is_empty():
+        raise WorkbenchError(
+            "There is nothing to draw.",
+            "No problem is left in this table.",
+            "Choose another filter, number of thoughts or readout.",
+        )
