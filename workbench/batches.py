@@ -37,6 +37,10 @@ class GraphBatch:
     frontier: Bool[Tensor, "G M K V"]
     """Whether a token of the vocabulary is a node at hop 1..K: for metrics, never for a loss."""
 
+    def first(self, graphs: int) -> "GraphBatch":
+        """Return the first graphs with their questions."""
+        return GraphBatch(*(getattr(self, name)[:graphs] for name in self.__dataclass_fields__))
+
 
 def _tokens(graphs: Graphs, rng: np.random.Generator) -> Int[np.ndarray, "G nodes"]:
     """Draw a name for every node slot, all different within a graph."""

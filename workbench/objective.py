@@ -38,7 +38,7 @@ def packed_loss(
     thoughts: int,
     generator: torch.Generator,
     *,
-    chain: bool = False,
+    chain_graphs: int = 0,
     answers: int = 2,
 ) -> Result:
     """Run one batch through thoughts 1..K and everything that is read from them.
@@ -48,7 +48,8 @@ def packed_loss(
         batch: Graphs and questions.
         thoughts: K, the stage of the curriculum: thoughts that are open.
         generator: Draws the stages at which answers and chains are asked.
-        chain: Also supervise the remaining steps in language after a random number of thoughts.
+        chain_graphs: In the first so many graphs, also supervise the remaining steps in language after a random number
+            of thoughts.
         answers: Stages per question at which the answer is asked: always after K thoughts, the others drawn from
             those that have at least as many thoughts as the chain has steps.
     """
@@ -59,7 +60,7 @@ def packed_loss(
     asked = q > 2
     for k in range(1, thoughts + 1):
         last = k == thoughts
-        if last and not (asked or chain):
+        if last and not asked:
             break
         thought = run.feed(thought, q + k - 1, read_last=0 if last else 1)
         if not last:
@@ -91,15 +92,18 @@ def packed_loss(
         known = can_know[..., -1]
         if known.any():
             answered = (answer_log_p[:, :, -1].argmax(-1) == batch.target)[known].float().mean()
-        if chain:
-            loss = loss + _chain_loss(run, batch, thoughts, generator)
+        if chain_graphs:
+            loss = loss + _chain_loss(run.first(chain_graphs), batch.first(chain_graphs), thoughts, generator)
     return Result(loss, mass, count, answered)
 
 
 def _chain_loss(run: Packed, batch: GraphBatch, thoughts: int, generator: torch.Generator) -> Float[Tensor, ""]:
-    """Cross-entropy of `| n_k n_k+1 | ... [A] target <eos>` after k thoughts, k drawn per question from 0..K."""
+    """Cross-entropy of `| n_k n_k+1 | ... [A] target <eos>` after k thoughts.
+
+    k is drawn per question from 0 to one more than the chain has steps: beyond, there is nothing left to say.
+    """
     graphs, questions, q = batch.question.shape
-    k = torch.randint(0, thoughts + 1, (graphs, questions), generator=generator)
+    k = (torch.rand(graphs, questions, generator=generator) * (batch.hops + 2)).long().clamp(max=thoughts)
     tokens = spell_chains(batch, k)
     inputs, labels = tokens[..., :-1], tokens[..., 1:]
     hidden = run.feed(run.embed(inputs.clamp(min=0)), q + k, keep=False)

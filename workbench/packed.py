@@ -262,6 +262,17 @@ class Packed:
             return inputs[:, :, :0]
         return F.rms_norm(x, (d,), w.norm, w.eps).view(len(inputs), branches, read, d)
 
+    def first(self, graphs: int) -> "Packed":
+        """Return the same batch with only its first graphs, sharing keys and values: for side branches of a few."""
+        part = object.__new__(Packed)
+        part.__dict__.update(self.__dict__, graphs=graphs)
+        part.memory = Memory(
+            [(k[:graphs], v[:graphs]) for k, v in self.memory.prefix],
+            [[(k[:graphs], v[:graphs]) for k, v in passes] for passes in self.memory.branch],
+        )
+        part.owner, part.when = list(self.owner), list(self.when)
+        return part
+
     def logits(self, hidden: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch vocab"]:
         """Return the LM head's logits, in fp32 (bf16 would round a logit of 20 to 1/8)."""
         return F.linear(hidden, self.weights.head)

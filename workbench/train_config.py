@@ -54,8 +54,8 @@ class Curriculum:
     """The same during the decay."""
     walks: int = 24
     """Sampled walks of each such question."""
-    chain_every: int = 8
-    """Every so many steps the remaining chain is asked in language as well; 0 for never."""
+    chain_graphs: int = 2
+    """Graphs of a batch with candidates whose remaining chains are asked in language as well."""
     special: float = 0.6
     """Share of questions from one of the two special roots to a leaf, as in ProsQA."""
     hop_weights: dict[int, float] = field(default_factory=lambda: {1: 0.05, 2: 0.1, 3: 0.28, 4: 0.3, 5: 0.17, 6: 0.1})

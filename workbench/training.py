@@ -47,8 +47,8 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     return warm * min(1.0, max(left, 0.0))
 
 
-def draw_batch(config: TrainConfig, stage: Stage, step: int, rank: int) -> tuple[GraphBatch, bool]:
-    """Draw the batch of one step and process; the second value says whether chains are asked in language."""
+def draw_batch(config: TrainConfig, stage: Stage, step: int, rank: int) -> GraphBatch:
+    """Draw the batch of one step and process."""
     plan = config.curriculum
     rng = np.random.default_rng([config.seed, rank, step])
     # The shape of a batch is drawn from the step alone, so that no process waits for another's larger one.
@@ -56,18 +56,17 @@ def draw_batch(config: TrainConfig, stage: Stage, step: int, rank: int) -> tuple
     widening = stage.thoughts == plan.thoughts
     share = plan.walk_share if step < config.decay_from else plan.walk_share_late
     walks = plan.walks if not widening or shared.random() < share else 0
-    chain = bool(not walks and plan.chain_every and step % plan.chain_every == 0)
     edges = draw_edges(stage, plan, shared)
     return question_batch(
         rng,
-        graphs=max(1, config.graphs // 2) if chain else config.graphs,
+        graphs=config.graphs,
         questions=config.questions,
         edges=edges,
         thoughts=stage.thoughts,
         hop_weights=plan.hop_weights if widening else {h: 1.0 + 0.3 * h for h in range(1, 7)},
         special=plan.special if edges >= 16 and not walks else 0.0,
         walks=walks,
-    ), chain
+    )
 
 
 def average_gradients(parameters: list[Tensor]) -> None:
@@ -86,10 +85,10 @@ def average_gradients(parameters: list[Tensor]) -> None:
 
 def train_step(config: TrainConfig, state: State, rank: int) -> Result:
     """Take one step: forward, backward, average, clip, update."""
-    batch, chain = draw_batch(config, state.stage, state.step, rank)
+    batch = draw_batch(config, state.stage, state.step, rank)
     generator = torch.Generator().manual_seed(hash((config.seed, rank, state.step)) % (1 << 62))
     dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
-    result = packed_loss(Weights.of(state.model, dtype), batch, state.stage.thoughts, generator, chain=chain)
+    result = packed_loss(Weights.of(state.model, dtype), batch, state.stage.thoughts, generator, chain_graphs=config.curriculum.chain_graphs)
     result.loss.backward()
     parameters = [p for p in state.model.parameters() if p.requires_grad]
     average_gradients(parameters)
@@ -235,7 +234,7 @@ def evaluate(config: TrainConfig, state: State, batch: GraphBatch) -> dict:
     """Measure frontier mass per thought and exact answers on a fixed batch."""
     generator = torch.Generator().manual_seed(0)
     result = packed_loss(
-        Weights.of(state.model, torch.float32), batch, config.curriculum.thoughts, generator, chain=True
+        Weights.of(state.model, torch.float32), batch, config.curriculum.thoughts, generator, chain_graphs=len(batch.prefix)
     )
     return {
         "mass": [round(m, 4) for m in result.mass.tolist()],
