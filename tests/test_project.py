@@ -135,12 +135,29 @@ def test_the_library_imports_nothing_from_its_own_tests_or_benchmarks() -> None:
     assert imports_of(("workbench", "apps"), "tests", "benchmarks") == []
 
 
-def test_architecture_page_names_every_file_of_the_library_and_no_other() -> None:
+def rooms() -> list[str]:
+    """Modules of the library in the order in which the architecture page names them."""
     page = (ROOT / "docs" / "architecture.md").read_text().partition("## The library")[2].partition("\n## ")[0]
-    named = set(re.findall(r"`([\w/]+\.py)`", page))
-    library = ROOT / "workbench"
+    return re.findall(r"`([\w/]+)\.py`", page)
 
-    assert named == {str(path.relative_to(library)) for path in library.rglob("*.py") if path.stem != "__init__"}
+
+def test_the_architecture_page_names_every_file_of_the_library_and_no_other() -> None:
+    library = ROOT / "workbench"
+    files = [path.relative_to(library).with_suffix("") for path in library.rglob("*.py") if path.stem != "__init__"]
+
+    assert sorted(rooms()) == sorted(map(str, files))
+
+
+def test_each_file_uses_only_those_above_it_on_the_architecture_page() -> None:
+    place = {f"workbench.{room.replace('/', '.')}": index for index, room in enumerate(rooms())}
+    upwards = [
+        f"{module} uses {name}"
+        for module, index in place.items()
+        for name in imports(ROOT / f"{module.replace('.', '/')}.py")
+        if place.get(name, -1) > index
+    ]
+
+    assert upwards == []
 
 
 # House style
