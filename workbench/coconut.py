@@ -98,7 +98,7 @@ def forward(
     model: PreTrainedModel,
     ids: Int[Tensor, "batch columns"],
     is_thought: Bool[Tensor, "batch columns"],
-    mask: Bool[Tensor, "batch columns"] | Int[Tensor, "batch columns"] | None = None,
+    mask: Bool[Tensor, "batch given"] | Int[Tensor, "batch given"] | None = None,
     edit: Edit | None = None,
 ) -> Pass:
     """Run token rows with thoughts anywhere in them; gradients flow back through every thought.

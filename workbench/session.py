@@ -1,4 +1,4 @@
-"""A batch of prompts under way: think, branch off, go back, branch off again, without running anything twice."""
+"""A batch of prompts under way: think, and let many branches speak from one cache without running anything twice."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -15,27 +15,33 @@ from workbench.coconut import Edit, guard, lm_head, positions
 class Tape(DynamicLayer):
     """Keys and values of one layer in a buffer that is written on the spot and can be wound back.
 
-    The library's own layer copies everything it holds for every new token. Here a branch overwrites the one before it
-    in the columns after the place where they part, so that they share what is before it. Not for training: what is
-    overwritten is lost to the gradient.
+    The library's own layer copies everything it holds for every new token. Not for training: what is overwritten is
+    lost to the gradient.
     """
 
-    def __init__(self, room: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.room, self.length = room, 0
+        self.length = 0
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: object, **__: object) -> tuple[Tensor, Tensor]:
         """Append keys and values [batch, heads, tokens, d_head] and return all of them."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-            shape = (*key_states.shape[:2], self.room, key_states.shape[3])
-            self.keys, self.values = key_states.new_empty(shape), value_states.new_empty(shape)
-        keys, values = cast(Tensor, self.keys), cast(Tensor, self.values)
+            self.keys, self.values = key_states[:, :, :0], value_states[:, :, :0]
         end = self.length + key_states.shape[2]
+        keys, values = (self._with_room(cast(Tensor, buffer), end) for buffer in (self.keys, self.values))
         keys[:, :, self.length : end] = key_states
         values[:, :, self.length : end] = value_states
-        self.length = end
+        self.keys, self.values, self.length = keys, values, end
         return keys[:, :, :end], values[:, :, :end]
+
+    def _with_room(self, buffer: Tensor, end: int) -> Tensor:
+        """Return the buffer if it has enough columns, else a half larger copy."""
+        if end <= buffer.shape[2]:
+            return buffer
+        larger = buffer.new_empty(*buffer.shape[:2], end + end // 2, buffer.shape[3])
+        larger[:, :, : self.length] = buffer[:, :, : self.length]
+        return larger
 
     def get_seq_length(self) -> int:
         """Return the number of columns written."""
@@ -43,153 +49,211 @@ class Tape(DynamicLayer):
 
 
 class Session:
-    """Prompts that have been read, with room for thoughts and branches.
+    """Prompts that have been read, and the thoughts after them.
 
     Args:
         model: A causal language model of Hugging Face.
         prompts: Token ids of the prompts; they are padded on the left.
         pad: Token id of padding.
-        room: Columns to keep free for thoughts and the longest branch after them.
-        spare: Columns beyond that for words that lie side by side in `spell`, which take no positions of their own.
+        more: Positions that thoughts and the longest branch will take.
 
     Raises:
         WorkbenchError: The rows need more positions than the model has, or the model cannot run thoughts.
     """
 
-    def __init__(
-        self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], *, pad: int, room: int, spare: int = 0
-    ) -> None:
+    @torch.inference_mode()
+    def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], *, pad: int, more: int) -> None:
         ids, mask = left_padded(prompts, pad, model.device)
         self.model, self.pad = model, pad
-        self.mask: Bool[Tensor, "batch columns"] = guard(model, ids, mask, room)
+        self.mask: Bool[Tensor, "batch columns"] = guard(model, ids, mask, more)
+        """False on padding, over the columns of prompts and thoughts."""
         self.begin = ids.shape[1]
         """Columns of the prompts."""
-        layers = [Tape(self.begin + room + spare) for _ in range(model.config.num_hidden_layers)]
-        self._layers, self._cache = layers, Cache(layers=[*layers])
-        self.last: Float[Tensor, "batch d"] = self._run(
-            model.get_input_embeddings()(ids), self.mask, positions(self.mask)
-        )[:, -1]
+        self._tapes = [Tape() for _ in range(model.config.num_hidden_layers)]
+        self._cache = Cache(layers=[*self._tapes])
+        self.last: Float[Tensor, "batch d"] = self.feed(self.embed(ids), self.mask, positions(self.mask))[:, -1]
         """Hidden state after the final norm at the newest column."""
 
     @torch.inference_mode()
     def think(self, count: int, edit: Edit | None = None) -> Float[Tensor, "batch count d"]:
         """Feed thoughts back, each the last hidden state, and return them (as edited)."""
-        thoughts, one = [], self.mask.new_ones(len(self.mask), 1)
+        thoughts = []
         for k in range(1, count + 1):
             thought = self.last if edit is None else edit(k, self.last)
             thoughts.append(thought)
-            self.last = self._feed(thought[:, None], one)[:, -1]
+            self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.mask), 1)], 1)
+            self.last = self.feed(thought[:, None], self.mask, positions(self.mask)[:, -1:])[:, -1]
         return torch.stack(thoughts, 1) if thoughts else self.last[:, None][:, :0]
 
-    def after(self, thoughts: int) -> None:
-        """Go back to where that many thoughts had been fed; later thoughts are forgotten."""
-        self.rewind(self.begin + thoughts)
+    def embed(self, ids: Int[Tensor, "batch columns"]) -> Float[Tensor, "batch columns d"]:
+        """Return the input embeddings of tokens."""
+        return self.model.get_input_embeddings()(ids)
+
+    @property
+    def columns(self) -> int:
+        """Columns in the cache: prompts, thoughts, and what branches have said."""
+        return self._tapes[0].length
 
     def rewind(self, columns: int) -> None:
-        """Forget all columns but the first ones."""
-        if columns > self.mask.shape[1]:
-            raise ValueError(f"cannot go back to {columns} columns: there are only {self.mask.shape[1]}")
-        self.mask = self.mask[:, :columns]
-        for layer in self._layers:
-            layer.length = columns
+        """Forget all columns of the cache but the first ones."""
+        for tape in self._tapes:
+            tape.length = columns
 
     @torch.inference_mode()
-    def say(self, openings: Sequence[Sequence[int]]) -> Float[Tensor, "batch vocab"]:
-        """Feed tokens, rows of any length but none empty, and return the logits of what comes next."""
-        if all(len(opening) == len(openings[0]) for opening in openings):
-            ids = torch.tensor(openings, device=self.mask.device)
-            mask = self.mask.new_ones(ids.shape)
-        else:
-            ids, mask = left_padded(openings, self.pad, self.mask.device)
-        self.last = self._feed(self.model.get_input_embeddings()(ids), mask)[:, -1]
-        return lm_head(self.model, self.last)
+    def feed(
+        self,
+        inputs: Float[Tensor, "batch new d"],
+        mask: Bool[Tensor, "batch columns"] | Bool[Tensor, "batch new columns"],
+        position: Int[Tensor, "batch new"],
+    ) -> Float[Tensor, "batch new d"]:
+        """Append columns to the cache and return their hidden states after the final norm.
+
+        Args:
+            inputs: Input embeddings.
+            mask: What is no padding (attention is then causal), or for each new column what it sees.
+            position: Position of each new column.
+        """
+        given: Tensor = mask
+        if mask.dim() == 3:
+            # A mask of four dimensions reaches the attention as it is, which adds it to the scores.
+            hidden_from = torch.finfo(inputs.dtype).min
+            given = torch.zeros(mask.shape, dtype=inputs.dtype, device=mask.device).masked_fill_(~mask, hidden_from)
+            given = given[:, None]
+        return self.model.base_model(
+            inputs_embeds=inputs,
+            past_key_values=self._cache,
+            use_cache=True,
+            attention_mask=given,
+            position_ids=position,
+        ).last_hidden_state
+
+
+class Branches:
+    """What could be said after so many thoughts: branches side by side on one cache, each blind to the others.
+
+    All of them are read in the same passes, so that the prompt's keys are fetched once for all.
+
+    Args:
+        session: Prompts and thoughts; nothing may be thought after this.
+        after: For each branch, the number of thoughts it sees.
+    """
+
+    def __init__(self, session: Session, after: Sequence[int]) -> None:
+        self.session = session
+        base, device = session.mask, session.mask.device
+        allowed = (
+            torch.arange(base.shape[1], device=device) < session.begin + torch.tensor(after, device=device)[:, None]
+        )
+        self.sees: Bool[Tensor, "batch branches columns"] = base[:, None] & allowed
+        self._pad_columns()
+        self.position: Int[Tensor, "batch branches"] = self.sees.sum(2)
+        """Position of the next token of each branch."""
+
+    def _pad_columns(self) -> None:
+        """Columns that came into the cache since then belong to others."""
+        missing = self.session.columns - self.sees.shape[2]
+        self.sees = torch.nn.functional.pad(self.sees, (0, missing))
 
     @torch.inference_mode()
-    def go_on(self, logits: Float[Tensor, "batch vocab"], limit: int, end: int) -> Int[Tensor, "batch length"]:
-        """Continue greedily until every row has said the end token, or for `limit` tokens.
+    def say(self, said: Sequence[Sequence[Sequence[int]]]) -> Float[Tensor, "batch branches vocab"]:
+        """Feed tokens and return the logits of what comes next.
+
+        Args:
+            said: For each row and branch, its token ids: any number, but not none.
+        """
+        count, device = len(said[0]), self.sees.device
+        ids, real = left_padded([tokens for row in said for tokens in row], self.session.pad, device)
+        width = ids.shape[1]
+        real = real.view(len(said), count, width)
+        hidden = self._feed(ids.view(len(said), -1), real)
+        return lm_head(self.session.model, hidden.view(len(said), count, width, -1)[:, :, -1])
+
+    def _feed(
+        self, ids: Int[Tensor, "batch new"], real: Bool[Tensor, "batch branches width"]
+    ) -> Float[Tensor, "batch new d"]:
+        rows, count, width = real.shape
+        self._pad_columns()
+        inside = torch.ones(width, width, dtype=torch.bool, device=real.device).tril()
+        own = (inside & real[:, :, None]).new_zeros(rows, count, width, count, width)
+        branch = torch.arange(count, device=real.device)
+        own[:, branch, :, branch] = (inside & real[:, :, None]).transpose(0, 1)
+        mask = torch.cat([self.sees[:, :, None].expand(-1, -1, width, -1), own.flatten(3)], 3)
+        place = (self.position[:, :, None] + real.long().cumsum(2) - 1).clamp(min=0)
+        hidden = self.session.feed(self.session.embed(ids), mask.flatten(1, 2), place.flatten(1))
+        self.sees = torch.cat([self.sees, own[:, :, -1].flatten(2)], 2)
+        self.position = self.position + real.sum(2)
+        return hidden
+
+    @torch.inference_mode()
+    def go_on(self, logits: Float[Tensor, "batch branches vocab"], limit: int, end: int) -> list[list[list[int]]]:
+        """Continue greedily until every branch has said the end token, or for `limit` tokens; then close the branches.
 
         Args:
             logits: What `say` returned.
             limit: The most tokens to say.
-            end: Token id that ends a row; it is repeated up to the length of the longest row.
+            end: Token id that ends a branch.
+
+        Returns:
+            For each row and branch, the tokens; after the end token it goes on with end tokens.
         """
-        said = logits.argmax(-1)
-        tokens, done = [said], said == end
+        token = logits.argmax(-1)
+        tokens, active = [token], torch.arange(token.shape[1], device=token.device)
+        done = token == end
         while len(tokens) < limit and not done.all():
-            said = self.say(said[:, None].tolist()).argmax(-1).masked_fill(done, end)
-            tokens.append(said)
-            done = done | (said == end)
-        return torch.stack(tokens, 1)
+            keep = ~done.all(0)[active]  # a branch that has ended in every row is fed no more
+            active, self.sees, self.position = active[keep], self.sees[:, keep], self.position[:, keep]
+            fed = token[:, active]
+            hidden = self._feed(fed, torch.ones_like(fed, dtype=torch.bool)[:, :, None])
+            token = token.clone()
+            token[:, active] = lm_head(self.session.model, hidden).argmax(-1)
+            token = token.masked_fill(done, end)
+            tokens.append(token)
+            done = done | (token == end)
+        return torch.stack(tokens, 2).tolist()
 
     @torch.inference_mode()
     def spell(
-        self, logits: Float[Tensor, "batch vocab"], spellings: Sequence[Sequence[Sequence[int]]]
-    ) -> list[Float[Tensor, " words"]]:
-        """Return the probability of every word: the product of its tokens' probabilities.
+        self, logits: Float[Tensor, "batch branches vocab"], spellings: Sequence[Sequence[Sequence[int]]]
+    ) -> list[Float[Tensor, "branches words"]]:
+        """Return for each row the probability of its words in every branch: the product of their tokens' probabilities.
 
-        All words of a row are read in one pass over the cache: they lie side by side, each blind to the others.
+        All words are read in one pass, side by side, and forgotten again.
 
         Args:
             logits: What `say` returned; the words would come next.
             spellings: For each row, the token ids of each word.
         """
         first = logits.log_softmax(-1)
+        total = [row[:, [word[0] for word in words]] for row, words in zip(first, spellings, strict=True)]
         width = max(sum(len(word) - 1 for word in words) for words in spellings)
         if width == 0:
-            index = [torch.tensor([word[0] for word in words], device=first.device) for words in spellings]
-            return [row[words].exp() for row, words in zip(first, index, strict=True)]
-        columns = self.mask.shape[1]
-        ids = torch.full((len(spellings), width), self.pad, device=first.device)
-        sees = torch.eye(width, dtype=torch.bool, device=first.device).repeat(len(spellings), 1, 1)
-        depth = torch.zeros(len(spellings), width, dtype=torch.long, device=first.device)
+            return [row.exp() for row in total]
+        self._pad_columns()
+        (rows, count, columns), device = self.sees.shape, self.sees.device
+        ids = torch.full((rows, width), self.session.pad, device=device)
+        inside = torch.eye(width, dtype=torch.bool, device=device).repeat(rows, 1, 1)
+        depth = torch.zeros(rows, width, dtype=torch.long, device=device)
         for row, words in enumerate(spellings):
             start = 0
-            for word in words:
-                end = start + len(word) - 1
-                ids[row, start:end] = torch.tensor(word[:-1], dtype=torch.long)
-                sees[row, start:end, start:end] = sees.new_ones(end - start, end - start).tril()
-                depth[row, start:end] = torch.arange(end - start)
-                start = end
-        past = self.mask[:, None].expand(-1, width, -1)
-        hidden = self._run(
-            self.model.get_input_embeddings()(ids),
-            torch.cat([past, sees], 2)[:, None],
-            self.mask.sum(1, keepdim=True) + depth,
-        )
-        for layer in self._layers:
-            layer.length = columns
-        later = lm_head(self.model, hidden).log_softmax(-1)
-        found = []
-        for row, words in enumerate(spellings):
-            start, total = 0, [first[row, word[0]] for word in words]
-            for number, word in enumerate(words):
-                for offset, token in enumerate(word[1:]):
-                    total[number] = total[number] + later[row, start + offset, token]
-                start += len(word) - 1
-            found.append(torch.stack(total).exp())
-        return found
-
-    def _feed(
-        self, inputs: Float[Tensor, "batch new d"], mask: Bool[Tensor, "batch new"]
-    ) -> Float[Tensor, "batch new d"]:
-        """Append columns."""
-        self.mask = torch.cat([self.mask, mask], 1)
-        return self._run(inputs, self.mask, positions(self.mask)[:, -inputs.shape[1] :])
-
-    @torch.inference_mode()
-    def _run(self, inputs: Tensor, mask: Tensor, position: Tensor) -> Float[Tensor, "batch new d"]:
-        if mask.dim() == 4:
-            # A mask of four dimensions reaches the attention as it is, which adds it to the scores.
-            mask = torch.zeros(mask.shape, dtype=inputs.dtype, device=mask.device).masked_fill(
-                ~mask, torch.finfo(inputs.dtype).min
-            )
-        return self.model.base_model(
-            inputs_embeds=inputs,
-            past_key_values=self._cache,
-            use_cache=True,
-            attention_mask=mask,
-            position_ids=position,
-        ).last_hidden_state
+            for length, word in ((len(word) - 1, word) for word in words):
+                span = slice(start, start + length)
+                ids[row, span] = torch.tensor(word[:-1], dtype=torch.long)
+                inside[row, span, span] = torch.ones(length, length, dtype=torch.bool).tril()
+                depth[row, span] = torch.arange(length)
+                start += length
+        for branch in range(count):  # one at a time: a branch's words may be as many tokens as the prompt
+            seen = self.sees[:, branch, None].expand(-1, width, -1)
+            place = self.position[:, branch, None] + depth
+            hidden = self.session.feed(self.session.embed(ids), torch.cat([seen, inside], 2), place)
+            self.session.rewind(columns)
+            later = lm_head(self.session.model, hidden).log_softmax(-1)
+            for row, words in enumerate(spellings):
+                start = 0
+                for number, word in enumerate(words):
+                    end = start + len(word) - 1
+                    total[row][branch, number] += later[row, range(start, end), word[1:]].sum()
+                    start = end
+        return [row.exp() for row in total]
 
 
 def left_padded(

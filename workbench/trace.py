@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -15,7 +16,7 @@ from workbench.errors import WorkbenchError
 from workbench.formats import FORMATS
 from workbench.problem import Problem
 from workbench.prompts import Prompt
-from workbench.session import Session
+from workbench.session import Branches, Session
 
 _WINDOW = 4
 """Batches read ahead, so that prompts of like length share a batch and little is spent on padding."""
@@ -96,7 +97,7 @@ def run(
         thoughts: Largest number of thoughts, K; by default as many as the model was trained with.
         batch_size: Problems run at a time.
         top: Number of decoded tokens to keep per thought.
-        continuations: Whether to let the model go on after the forced step opening. Costs about as much as the rest.
+        continuations: Whether to let the model go on after the forced step opening.
         edit: An intervention on thoughts. Rows of a batch are then the problems in their order.
 
     Raises:
@@ -138,10 +139,11 @@ def answers(
             batch = [prompts[i] for i in order[start : start + batch_size]]
             openings = [form.answer_opening(prompt) for prompt in batch]
             room = count + max(map(len, openings)) + form.answer_limit
-            session = Session(checkpoint.model, [prompt.ids for prompt in batch], pad=form.pad, room=room)
+            session = Session(checkpoint.model, [prompt.ids for prompt in batch], pad=form.pad, more=room)
             session.think(count, edit)
-            said = session.go_on(session.say(openings), form.answer_limit, form.end)
-            for prompt, ids in zip(batch, said.tolist(), strict=True):
+            ends = Branches(session, [count])
+            said = ends.go_on(ends.say([[opening] for opening in openings]), form.answer_limit, form.end)
+            for prompt, (ids,) in zip(batch, said, strict=True):
                 text, problem = form.decode(prompt, ids), prompt.problem
                 found.append(Answer(problem, text, form.right(problem, text), form.valid(problem, text)))
         yield from (answer for _, answer in sorted(zip(order, found, strict=True), key=lambda pair: pair[0]))
@@ -183,77 +185,70 @@ class _Tracer:
         self.top, self.continuations = top, continuations
         self._token_text: dict[int, str] = {}
 
+    @torch.inference_mode()
     def traces(self, batch: Sequence[Prompt]) -> list[Trace]:
         """Return the traces of a batch, in its order."""
         form = self.checkpoint.format
-        spelled = [prompt.nodes for prompt in batch]
         session = self._session(batch)
         thoughts = session.think(self.count, self.edit)
-        forced: list[list[np.ndarray]] = []
-        values: list[list[np.ndarray]] = []
-        said: list[list[str]] = []
-        answered: list[list[str]] = []
-        for k in range(self.count, -1, -1):  # backwards: each branch writes over thoughts that have been dealt with
-            session.after(k)
-            openings = [form.step_opening(prompt, k) for prompt in batch]
-            logits = session.say(openings)
-            forced.append(_numpy(session.spell(logits, spelled)))
-            if self.continuations:
-                tokens = session.go_on(logits, self._limit, form.end).tolist()
-                rows = zip(batch, openings, tokens, strict=True)
-                said.append([form.decode(prompt, [*opening, *ids]) for prompt, opening, ids in rows])
-            if not form.value_is_answer:
-                session.after(k)
-                logits = session.say([form.value_opening(prompt) for prompt in batch])
-                values.append(_numpy(session.spell(logits, spelled)))
-            session.after(k)
-            logits = session.say([form.answer_opening(prompt) for prompt in batch])
-            if form.value_is_answer:
-                values.append(_numpy(session.spell(logits, spelled)))
-            tokens = session.go_on(logits, form.answer_limit, form.end).tolist()
-            answered.append([form.decode(prompt, ids) for prompt, ids in zip(batch, tokens, strict=True)])
+        depths = range(self.count + 1)
+        spellings = [prompt.nodes for prompt in batch]
+
+        steps = Branches(session, depths)
+        openings = [[form.step_opening(prompt, k) for k in depths] for prompt in batch]
+        logits = steps.say(openings)
+        forced = steps.spell(logits, spellings)
+        said = [()] * len(batch)
+        if self.continuations:
+            tokens = steps.go_on(logits, self._limit, form.end)
+            said = [
+                tuple(form.decode(prompt, [*opening, *ids]) for opening, ids in zip(opened, told, strict=True))
+                for prompt, opened, told in zip(batch, openings, tokens, strict=True)
+            ]
+        session.rewind(session.begin + self.count)
+
+        ends = Branches(session, depths)
+        logits = ends.say([[form.answer_opening(prompt)] * len(depths) for prompt in batch])
+        values = ends.spell(logits, spellings) if form.value_is_answer else []
+        tokens = ends.go_on(logits, form.answer_limit, form.end)
+        answered = [tuple(form.decode(p, ids) for ids in told) for p, told in zip(batch, tokens, strict=True)]
+        if not form.value_is_answer:
+            session.rewind(session.begin + self.count)
+            ends = Branches(session, depths)
+            logits = ends.say([[form.value_opening(prompt)] * len(depths) for prompt in batch])
+            values = ends.spell(logits, spellings)
+
         heads = lm_head(self.checkpoint.model, thoughts).softmax(-1)
         best = heads.topk(min(self.top, heads.shape[-1]), -1)
-        made = []
-        for row, prompt in enumerate(batch):
-            texts, problem = tuple(texts[row] for texts in reversed(answered)), prompt.problem
-            made.append(
-                Trace(
-                    problem,
-                    self.checkpoint.name,
-                    thoughts[row].float().cpu().numpy().copy(),
-                    _first_tokens(heads[row], prompt),
-                    np.stack([depth[row] for depth in reversed(forced)]),
-                    np.stack([depth[row] for depth in reversed(values)]),
-                    texts,
-                    tuple(texts[row] for texts in reversed(said)),
-                    self._named(prompt, best.indices[row].tolist(), best.values[row].tolist()),
-                    form.name,
-                )
+        return [
+            Trace(
+                prompt.problem,
+                self.checkpoint.name,
+                _numpy(thoughts[row]),
+                _first_tokens(heads[row], prompt),
+                _numpy(forced[row]),
+                _numpy(values[row]),
+                answered[row],
+                said[row],
+                self._named(prompt, best.indices[row].tolist(), best.values[row].tolist()),
+                form.name,
             )
-        return made
+            for row, prompt in enumerate(batch)
+        ]
 
     def _session(self, batch: Sequence[Prompt]) -> Session:
-        """Read the prompts, with room for the longest branch; continuations are cut where the model's positions end."""
+        """Read the prompts; continuations are cut where the model's positions end."""
         form, model = self.checkpoint.format, self.checkpoint.model
-        openings = [
+        opening = max(
             len(opening)
             for prompt in batch
             for opening in (form.step_opening(prompt, 0), form.step_opening(prompt, 1), form.value_opening(prompt))
-        ]
-        spelling = max(sum(len(word) - 1 for word in prompt.nodes) for prompt in batch)
-        needed = self.count + max(openings)
-        free = (getattr(model.config, "max_position_embeddings", None) or 1 << 30) - needed
-        free -= max(len(prompt.ids) for prompt in batch)
-        self._limit = max(1, min(form.continuation_limit, free))
-        longest = max(self._limit, min(form.answer_limit, max(1, free)))
-        return Session(
-            model,
-            [prompt.ids for prompt in batch],
-            pad=form.pad,
-            room=needed + longest,
-            spare=max(0, spelling - longest),
         )
+        needed = self.count + opening + max(form.answer_limit, max(len(word) for p in batch for word in p.nodes))
+        positions = getattr(model.config, "max_position_embeddings", None) or 1 << 30
+        free = positions - max(len(prompt.ids) for prompt in batch) - self.count - opening
+        self._limit = max(1, min(form.continuation_limit, free))
+        return Session(model, [prompt.ids for prompt in batch], pad=form.pad, more=needed)
 
     def _named(self, prompt: Prompt, ids: list[list[int]], shares: list[list[float]]) -> tuple:
         own, text = self.checkpoint.format.token_names(prompt), self._token_text
@@ -266,8 +261,8 @@ class _Tracer:
         )
 
 
-def _numpy(rows: list[Tensor]) -> list[np.ndarray]:
-    return [row.float().cpu().numpy() for row in rows]
+def _numpy(array: Tensor) -> np.ndarray:
+    return array.float().cpu().numpy().copy()  # a copy, so that no trace holds on to its batch
 
 
 def _first_tokens(heads: Float[Tensor, "K vocab"], prompt: Prompt) -> Float[np.ndarray, "K N"]:
