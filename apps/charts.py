@@ -1,0 +1,50 @@
+"""Putting a figure on the page: alt text, size, and a download as a file that opens offline."""
+
+from collections.abc import Callable
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from workbench.figures.palette import with_ink
+
+CONFIG = {"displaylogo": False, "displayModeBar": False, "scrollZoom": False}
+
+
+def show(figure: go.Figure, key: str, on_click: Callable[[], None] | None = None) -> None:
+    """Draw a figure, with its alt text for those who do not see it."""
+    st.plotly_chart(
+        figure,
+        key=key,
+        on_select=on_click or "ignore",
+        selection_mode="points",
+        config=CONFIG,
+        alt=alt(figure),
+    )
+
+
+def alt(figure: go.Figure) -> str:
+    """Return the figure in words."""
+    meta = figure.layout.meta
+    return str(meta["alt"]) if isinstance(meta, dict) and "alt" in meta else str(figure.layout.title.text or "figure")
+
+
+def download(figure: go.Figure, name: str, key: str, label: str = "HTML") -> None:
+    """Offer a figure as one HTML file that opens without a network; it is written when asked for."""
+    theme = st.context.theme.type or "light"
+    st.download_button(
+        label,
+        lambda: _page(figure, name, theme).encode(),
+        f"{name}.html",
+        "text/html",
+        key=key,
+        icon=":material/download:",
+        on_click="ignore",
+        type="tertiary",
+        help="The figure as one HTML file that opens offline",
+    )
+
+
+def _page(figure: go.Figure, name: str, theme: str) -> str:
+    inked = with_ink(figure, theme)
+    inked.update_layout(paper_bgcolor="#ffffff" if theme == "light" else "#0e1117")
+    return inked.to_html(include_plotlyjs=True, full_html=True, config=CONFIG, div_id=name)

@@ -1,0 +1,93 @@
+"""Below the picture: every thought in words, the raw LM head, all numbers, two runs node by node, the code."""
+
+import polars as pl
+import streamlit as st
+
+from apps import charts, concept_panel, recipe, saying, tables
+from apps.view import Reading, View
+from workbench.figures import node_curve, thought_strip, token_frame, token_table
+
+WORDS, HEAD, NUMBERS, NODES, CODE, SAVE = (
+    "After each thought, in words",
+    "Raw LM head",
+    "Concept in numbers",
+    "Node by node",
+    "Code",
+    "Downloads",
+)
+
+
+def draw(view: View, readings: list[Reading], depth: int, concept: str) -> None:
+    """Draw the tabs."""
+    words, head, numbers, nodes, code, save = st.tabs([WORDS, HEAD, NUMBERS, NODES, CODE, SAVE], key="below")
+    with words:
+        st.caption(
+            "After k thoughts the next step's opening is forced and the model goes on greedily. A red ✗ marks what the "
+            "graph does not say. Categories: Coconut (v3), section 4."
+        )
+        _each(readings, lambda reading, key: saying.table(reading, f"words-{key}"))
+    with head:
+        _each(readings, lambda reading, key: _tokens(reading, depth, key))
+    with numbers:
+        _each(readings, lambda reading, key: concept_panel.numbers(reading, concept, f"numbers-{key}"))
+    with nodes:
+        _nodes(view, readings, depth)
+    with code:
+        st.caption("This script computes the numbers on this page and opens its pictures.")
+        st.code(recipe.script(view, depth, concept), language="python")
+    with save:
+        _each(readings, lambda reading, key: _save(reading, depth, concept, key))
+
+
+def _each(readings: list[Reading], draw_one) -> None:
+    for reading in readings:
+        if len(readings) > 1:
+            st.markdown(f"**{reading.run.name}**")
+        draw_one(reading, reading.run.name)
+
+
+def _tokens(reading: Reading, depth: int, key: str) -> None:
+    figure, chart = token_table(reading.trace, depth), f"tokens-{key}"
+    charts.show(figure, chart, concept_panel.clicked(chart, reading.trace.problem))
+    with st.container(horizontal=True):
+        charts.download(figure, f"tokens-{reading.trace.problem.id}", f"save-{chart}")
+        tables.download(token_frame(reading.trace), f"tokens-{reading.trace.problem.id}", f"table-{chart}")
+
+
+def _nodes(view: View, readings: list[Reading], depth: int) -> None:
+    first = readings[0]
+    columns = ["name", "role", "class", "hop", "height_longest", "height_shortest", "chance"]
+    frame = first.scores.to_frame().filter(pl.col("thought") == depth)
+    if len(readings) == 1:
+        frame = frame.select([*columns, "raw", "value", "rank"])
+    else:
+        other = readings[1].scores.to_frame().filter(pl.col("thought") == depth).select("node", "value")
+        frame = frame.join(other, on="node", how="left", suffix=" beside").select(
+            *columns,
+            pl.col("value").alias(first.run.name),
+            pl.col("value beside").alias(readings[1].run.name),
+            (pl.col("value") - pl.col("value beside")).alias("difference"),
+        )
+    frame = frame.sort(frame.columns[-1 if len(readings) > 1 else -2], descending=True, nulls_last=True)
+    settings = concept_panel.NUMBERS | {
+        name: st.column_config.NumberColumn(format="%.4f") for name in (*(r.run.name for r in readings), "difference")
+    }
+    st.caption(f"Values after {depth} thoughts, sorted; a column's head sorts otherwise.")
+    tables.show(frame, f"nodes-{view.problem.id}-{depth}", "nodes", height=420, **settings)
+
+
+def _save(reading: Reading, depth: int, concept: str, key: str) -> None:
+    problem, scores = reading.trace.problem, reading.scores
+    node = problem.names.index(concept)
+    with st.container(horizontal=True):
+        charts.download(
+            thought_strip(scores, depth=depth), f"mass-{problem.id}", f"save-strip-{key}", "Mass by thought"
+        )
+        charts.download(
+            node_curve(scores, node, depth=depth),
+            f"{concept}-{problem.id}",
+            f"save-curve-{key}",
+            "Concept over thoughts",
+        )
+        tables.download(scores.to_frame(), f"scores-{problem.id}-{scores.readout}", f"save-scores-{key}")
+    st.caption("The table holds every node at every thought, with class, hop, heights, value, rank and chance.")

@@ -1,0 +1,104 @@
+"""Choosing the run, a second one beside it, the number of thoughts and the readout."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from apps import caches, shelf
+from apps.view import Run
+from workbench.checkpoint_files import find
+from workbench.errors import WorkbenchError
+from workbench.scores import READOUT_TITLES, READOUTS, Readout
+
+MOST_THOUGHTS = 16
+
+READOUT_HELP = (
+    "**LM head**: softmax of the LM head applied to thought k, read as a statement about hop k.  \n"
+    "**forced language**: after k thoughts the next step's opening is forced, and the probability of each name after "
+    "it is read; hop k again, and hop 1 for k = 0."
+)
+
+
+def choose_runs() -> tuple[Run, Run | None]:
+    """Draw the two run boxes and load what is chosen.
+
+    Raises:
+        WorkbenchError: There is no run, or one cannot be loaded.
+    """
+    added: dict[str, Path] = st.session_state.setdefault("added runs", {})
+    runs = shelf.runs() | added
+    if not runs:
+        _open_another(added)
+        raise WorkbenchError(
+            "There is no trained model here yet.",
+            f"No run was found in {' or '.join(shelf.shown(folder) for folder in shelf.RUN_FOLDERS)}.",
+            f"Train one with `make train`, or set {shelf.RUNS_VARIABLE} to a folder that holds runs.",
+        )
+    if "open next" in st.session_state:
+        st.session_state["run"] = st.session_state.pop("open next")
+    name = st.selectbox(
+        "Run", list(runs), key="run", bind="query-params", help="A trained model, or one of its checkpoints."
+    )
+    others = [other for other in runs if other != name]
+    if st.session_state.get("beside") not in others:
+        st.session_state.pop("beside", None)
+    beside = st.selectbox(
+        "Beside it",
+        others,
+        index=None,
+        key="beside",
+        bind="query-params",
+        placeholder="Nothing" if others else "There is no second run yet",
+        help="A second run or checkpoint on the same problem, node by node.",
+    )
+    _open_another(added)
+    return _load(name, runs), _load(beside, runs) if beside in runs else None
+
+
+def choose_thoughts(trained: int) -> int:
+    """Draw the number of thoughts to run; by default as many as the model was trained with."""
+    thoughts = st.number_input(
+        "Number of thoughts",
+        1,
+        MOST_THOUGHTS,
+        min(trained, MOST_THOUGHTS) or 1,
+        key="thoughts",
+        bind="query-params",
+        help=f"How many continuous thoughts the model thinks. It was trained with {trained}.",
+    )
+    if thoughts > trained:
+        st.caption(f":orange[Trained with {trained}: thought {trained + 1} and later are beyond its training.]")
+    return int(thoughts)
+
+
+def choose_readout() -> Readout:
+    """Draw the choice of readout."""
+    readout = st.segmented_control(
+        "Readout",
+        READOUTS,
+        default=READOUTS[0],
+        required=True,
+        format_func=lambda readout: READOUT_TITLES[readout],
+        key="readout",
+        bind="query-params",
+        width="stretch",
+        help=READOUT_HELP,
+    )
+    return readout or READOUTS[0]
+
+
+def _load(name: str, runs: dict[str, Path]) -> Run:
+    return Run(name, runs[name], caches.checkpoint(runs[name]))
+
+
+def _open_another(added: dict[str, Path]) -> None:
+    """Let the user name a folder or a hub model. Only what is typed here is opened, never what a link says."""
+    with st.popover("Open another …", width="stretch", type="tertiary"):
+        source = st.text_input("Folder or hub name", placeholder="runs/mine or organisation/model", key="another run")
+        if st.button("Open", disabled=not source.strip()):
+            with st.spinner("Fetching …"):
+                folder, name = find(source.strip())
+            added[name] = folder
+            st.session_state["open next"] = name
+            st.rerun()
+        st.caption("It joins the list for this session. A link to it works only where the list has it too.")

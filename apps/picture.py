@@ -1,0 +1,110 @@
+"""The part that moves with the thoughts: graph at the left, linked panels at the right."""
+
+import streamlit as st
+
+from apps import charts, concept_panel, details, playback, saying
+from apps.apology import in_words
+from apps.view import Reading, View
+from workbench.figures import problem_graph, thought_strip
+from workbench.score_statistics import NOISE_MASS, statistics
+
+SIDE, DIFFERENCE = "side by side", "difference"
+
+
+def draw(view: View, readings: list[Reading]) -> None:
+    """Draw the moving part; while it is playing it draws itself again and again."""
+    st.fragment(_moving, run_every=playback.period())(view, readings)
+
+
+def _moving(view: View, readings: list[Reading]) -> None:
+    with in_words():
+        depth = playback.choose_depth(readings[0].scores.depths)
+        concept = _two(view, readings, depth) if len(readings) > 1 else _one(view, readings[0], depth)
+        details.draw(view, readings, depth, concept)
+
+
+def _one(view: View, reading: Reading, depth: int) -> str:
+    _mass(reading, depth)
+    left, right = st.columns([1.45, 1], gap="medium")
+    with right:
+        saying.card(reading, depth)
+        concept = concept_panel.choose(view.problem)
+        concept_panel.draw(reading, concept, depth, "only")
+        _strip(reading, depth, "only")
+    with left:
+        _graph(reading, depth, concept, "only")
+    return concept
+
+
+def _two(view: View, readings: list[Reading], depth: int) -> str:
+    top = st.columns([1, 1], vertical_alignment="bottom", gap="medium")
+    with top[0]:
+        concept = concept_panel.choose(view.problem)
+    with top[1]:
+        picture = st.segmented_control(
+            "Graph", (SIDE, DIFFERENCE), default=SIDE, required=True, key="picture", bind="query-params",
+            help=f"difference: values of {readings[0].run.name} less those of {readings[1].run.name}.",
+        )  # fmt: skip
+    if picture == DIFFERENCE:
+        _graph(readings[0], depth, concept, "difference", readings[1])
+    for column, reading in zip(st.columns(2, gap="medium"), readings, strict=True):
+        with column:
+            key = reading.run.name
+            st.markdown(f"#### {key}")
+            _mass(reading, depth)
+            if picture != DIFFERENCE:
+                _graph(reading, depth, concept, key)
+            saying.card(reading, depth)
+            concept_panel.draw(reading, concept, depth, key)
+            _strip(reading, depth, key)
+    return concept
+
+
+def _graph(reading: Reading, depth: int, concept: str, key: str, other: Reading | None = None) -> None:
+    problem = reading.trace.problem
+    figure = problem_graph(
+        reading.scores, depth, selected=problem.names.index(concept), compare=other.scores if other else None
+    )
+    chart = f"graph-{key}"
+    charts.show(figure, chart, concept_panel.clicked(chart, problem))
+    charts.download(figure, f"graph-{problem.id}-{depth}", f"save-{chart}", "Graph as HTML")
+
+
+def _strip(reading: Reading, depth: int, key: str) -> None:
+    charts.show(thought_strip(reading.scores, depth=depth), f"strip-{key}")
+
+
+def _mass(reading: Reading, depth: int) -> None:
+    """Draw the numbers without which the picture means nothing: candidate mass and breadth, beside chance."""
+    row = reading.scores.row(depth)
+    hop = reading.scores.hops_read[row]
+    about = statistics(reading.scores)
+    mass, breadth, path = (about[name] for name in ("candidate_mass", "breadth", "path_rank"))
+    for column, statistic, label, form in zip(
+        st.columns(3),
+        (mass, breadth, path),
+        (f"Candidate mass on hop {hop}", "Effective breadth", "Rank of the best on-path node"),
+        (".3f", ".2f", ".0f"),
+        strict=True,
+    ):
+        value, chance = float(statistic.values[row]), float(statistic.chance[row])
+        column.metric(
+            label,
+            _number(value, form),
+            f"chance {_number(chance, form)}"
+            if statistic.name != "breadth"
+            else f"of {_number(chance, '.0f')} on the frontier",
+            delta_color="off",
+            delta_arrow="off",
+            help=f"Unit: {statistic.unit}. Chance: {statistic.baseline}.",
+        )
+    if mass.values[row] < NOISE_MASS:
+        st.warning(
+            f"Candidate mass is {mass.values[row]:.3f}: this readout hardly speaks of hop {hop} here. "
+            "The normalised values in the graph are then mostly noise.",
+            icon="⚠️",
+        )
+
+
+def _number(value: float, form: str) -> str:
+    return "none" if value != value else format(value, form)

@@ -1,0 +1,127 @@
+"""Choosing a problem: from a set, by filters, or one's own."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from apps import caches, own_problem, shelf
+from apps.first_screen import worth_seeing_first
+from apps.view import Run, Source
+from workbench.problem import Problem
+
+OUTCOMES = ("any", "right", "wrong")
+
+
+def choose_problem(run: Run, thoughts: int) -> tuple[Problem, Source] | None:
+    """Draw the problem boxes; None where something has to be typed or uploaded first.
+
+    Raises:
+        WorkbenchError: A set, a file or a question cannot be read.
+    """
+    sets = shelf.problem_sets()
+    name = st.selectbox(
+        "Problem set",
+        [*sets, *own_problem.KINDS],
+        key="set",
+        bind="query-params",
+        help="A bundled set, or a problem of your own: paste a question, upload a file, or draw one at random.",
+    )
+    if name == own_problem.PASTED:
+        return own_problem.pasted()
+    if name == own_problem.RANDOM:
+        return own_problem.random_one()
+    if name == own_problem.UPLOADED:
+        items = own_problem.uploaded()
+        return _from_set(items, run, thoughts, None) if items else None
+    return _from_set(worth_seeing_first(name, caches.problems(sets[name])), run, thoughts, sets[name])
+
+
+def _from_set(items: tuple[Problem, ...], run: Run, thoughts: int, file: Path | None) -> tuple[Problem, Source] | None:
+    kept = _filtered(items, run, thoughts)
+    if not kept:
+        st.info("No problem of this set passes the filters. Take one of them back.", icon="🔎")
+        return None
+    if "open problem" in st.session_state:
+        st.session_state["problem"] = st.session_state.pop("open problem")
+    if "problem" in st.session_state and st.session_state["problem"] not in kept:
+        del st.session_state["problem"]
+    st.selectbox(
+        f"Problem ({len(kept)} of {len(items)})" if len(kept) < len(items) else f"Problem ({len(items)})",
+        kept,
+        key="problem",
+        bind="query-params",
+        help="Type to search the ids. The first one is a problem worth seeing.",
+    )
+    back, browse, on = st.columns([1, 2, 1], gap="small")
+    back.button("←", key="back", on_click=_move, args=(kept, -1), help="Previous problem", width="stretch")
+    on.button("→", key="on", on_click=_move, args=(kept, 1), help="Next problem", width="stretch")
+    if browse.button("Browse", width="stretch", help="All problems of the set in a table"):
+        _browse(items, set(kept), caches.known_outcomes(run.path, items, thoughts))
+    chosen = st.session_state["problem"]
+    problem = next(problem for problem in items if problem.id == chosen)
+    if file is None:
+        return problem, Source(
+            f'problem = next(p for p in load_problems(Path("YOUR FILE.json")) if p.id == {problem.id!r})',
+            ("from pathlib import Path", "from workbench.prosqa import load_problems"),
+            "An uploaded file lives in this session only. Put it into a folder that "
+            f"{shelf.PROBLEMS_VARIABLE} names, and links will hold it.",
+        )
+    return problem, Source(
+        f"problem = next(p for p in load_problems(Path({shelf.shown(file)!r})) if p.id == {problem.id!r})",
+        ("from pathlib import Path", "from workbench.prosqa import load_problems"),
+    )
+
+
+def _filtered(items: tuple[Problem, ...], run: Run, thoughts: int) -> list[str]:
+    about = caches.facts(items)
+    lengths = sorted({int(str(row["hops"])) for row in about})
+    with st.expander("Filter", icon=":material/filter_list:", key="filter"):
+        hops = st.pills(
+            "Hops from root to target", lengths, selection_mode="multi", key="hops", bind="query-params",
+            help="None chosen means all.",
+        )  # fmt: skip
+        outcome = st.segmented_control(
+            f"Answer after {thoughts} thoughts", OUTCOMES, default="any", required=True, key="outcome",
+            bind="query-params", width="stretch",
+            help="The first time, the whole set is answered; that takes some seconds.",
+        )  # fmt: skip
+        resistant = st.toggle(
+            "Shortcut-resistant", key="resistant", bind="query-params",
+            help="Only problems where the best query-blind rule (the option farther from its nearest source) "
+            "is wrong or cannot tell.",
+        )  # fmt: skip
+        right: dict[str, bool] = {}
+        if outcome in ("right", "wrong"):
+            bar = st.empty()
+            right = caches.outcomes(
+                run.path, items, thoughts,
+                lambda done, of: bar.progress(done / of, f"Answering the set: {done} of {of}") and None,
+            )  # fmt: skip
+            bar.empty()
+    return [
+        str(row["problem"])
+        for row in about
+        if (not hops or row["hops"] in hops)
+        and (not resistant or row["shortcut-resistant"])
+        and (not right or right[str(row["problem"])] == (outcome == "right"))
+    ]
+
+
+def _move(kept: list[str], by: int) -> None:
+    here = st.session_state.get("problem")
+    place = kept.index(here) if here in kept else 0
+    st.session_state["problem"] = kept[(place + by) % len(kept)]
+
+
+@st.dialog("Problems", width="large")
+def _browse(items: tuple[Problem, ...], kept: set[str], right: dict[str, bool]) -> None:
+    rows = [row for row in caches.facts(items) if row["problem"] in kept]
+    if right:
+        rows = [row | {"right": right[str(row["problem"])]} for row in rows]
+    more = "" if right else " Filter by right or wrong once, and this table shows which is which."
+    st.caption(f"Click the box before a row to open it, a column's head to sort.{more}")
+    chosen = st.dataframe(rows, hide_index=True, on_select="rerun", selection_mode="single-row", height=460)
+    picked = chosen["selection"]["rows"]
+    if picked:
+        st.session_state["open problem"] = rows[picked[0]]["problem"]
+        st.rerun()

@@ -1,0 +1,62 @@
+"""What there is to open, by name: runs with their checkpoints, and problem sets.
+
+Links hold these names and nothing else, so that no link can make the explorer read a file of its choosing.
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+RUN_FOLDERS = (ROOT / "fixtures" / "runs", ROOT / "runs")
+PROBLEM_FOLDERS = (ROOT / "fixtures" / "problems",)
+RUNS_VARIABLE, PROBLEMS_VARIABLE = "WORKBENCH_RUNS", "WORKBENCH_PROBLEMS"
+"""Environment variables that name more folders, separated as in PATH; they come first."""
+
+FIRST_RUN, FIRST_SET = "reference", "released"
+"""What is open when nothing was chosen, where it is there."""
+
+
+def runs() -> dict[str, Path]:
+    """Return every run and every checkpoint of a run: name to the directory that `load_checkpoint` takes."""
+    found: dict[str, Path] = {}
+    for folder in _folders(RUNS_VARIABLE, RUN_FOLDERS):
+        for run in _sorted(folder):
+            if _has_model(run) or _has_model(run / "model"):
+                found.setdefault(run.name, run)
+            for checkpoint in _sorted(run / "checkpoints"):
+                if _has_model(checkpoint):
+                    found.setdefault(f"{run.name}/{checkpoint.name}", checkpoint)
+    return _first(FIRST_RUN, found)
+
+
+def problem_sets() -> dict[str, Path]:
+    """Return every problem set: name to JSON file."""
+    found: dict[str, Path] = {}
+    for folder in _folders(PROBLEMS_VARIABLE, PROBLEM_FOLDERS):
+        for file in _sorted(folder):
+            if file.suffix == ".json":
+                found.setdefault(file.stem, file)
+    return _first(FIRST_SET, found)
+
+
+def shown(path: Path) -> str:
+    """Return a path as a reader of the screen would type it: relative to the project where it lies inside."""
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
+def _folders(variable: str, usual: Iterable[Path]) -> list[Path]:
+    named = [Path(part).expanduser() for part in os.environ.get(variable, "").split(os.pathsep) if part]
+    return [folder for folder in (*named, *usual) if folder.is_dir()]
+
+
+def _sorted(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
+
+
+def _has_model(folder: Path) -> bool:
+    return (folder / "config.json").is_file()
+
+
+def _first(name: str, found: dict[str, Path]) -> dict[str, Path]:
+    return {name: found[name]} | found if name in found else found
