@@ -28,12 +28,12 @@ def alt(figure: go.Figure) -> str:
     return str(meta["alt"]) if isinstance(meta, dict) and "alt" in meta else str(figure.layout.title.text or "figure")
 
 
-def download(figure: go.Figure, name: str, key: str, label: str = "HTML") -> None:
-    """Offer a figure as one HTML file that opens without a network; it is written when asked for."""
+def download(make: Callable[[], go.Figure], name: str, key: str, label: str = "HTML") -> None:
+    """Offer a figure as one HTML file that opens without a network; it is drawn when asked for."""
     theme = st.context.theme.type or "light"
     st.download_button(
         label,
-        lambda: _page(figure, name, theme).encode(),
+        lambda: _page(make(), name, theme).encode(),
         f"{name}.html",
         "text/html",
         key=key,

@@ -1,5 +1,7 @@
 """Below the picture: every thought in words, the raw LM head, all numbers, two runs node by node, the code."""
 
+from collections.abc import Callable
+
 import polars as pl
 import streamlit as st
 
@@ -19,27 +21,35 @@ WORDS, HEAD, NUMBERS, NODES, CODE, SAVE = (
 
 def draw(view: View, readings: list[Reading], depth: int, concept: str) -> None:
     """Draw the tabs."""
-    words, head, numbers, nodes, code, save = st.tabs([WORDS, HEAD, NUMBERS, NODES, CODE, SAVE], key="below")
-    with words:
+    titles = (WORDS, HEAD, NUMBERS, NODES, CODE, SAVE)
+    tabs = st.tabs(titles, key="below", bind="query-params", on_change="rerun")
+    for tab, title in zip(tabs, titles, strict=True):
+        if tab.open:  # what is not seen is not computed
+            with tab:
+                _tab(title, view, readings, depth, concept)
+
+
+def _tab(title: str, view: View, readings: list[Reading], depth: int, concept: str) -> None:
+    if title == WORDS:
         st.caption(
             "After k thoughts the next step's opening is forced and the model goes on greedily. A red ✗ marks what the "
             "graph does not say. Categories: Coconut (v3), section 4."
         )
         _each(readings, lambda reading, key: saying.table(reading, f"words-{key}"))
-    with head:
+    elif title == HEAD:
         _each(readings, lambda reading, key: _tokens(reading, depth, key))
-    with numbers:
+    elif title == NUMBERS:
         _each(readings, lambda reading, key: concept_panel.numbers(reading, concept, f"numbers-{key}"))
-    with nodes:
+    elif title == NODES:
         _nodes(view, readings, depth)
-    with code:
+    elif title == CODE:
         st.caption("This script computes the numbers on this page and opens its pictures.")
         st.code(recipe.script(view, depth, concept), language="python")
-    with save:
+    else:
         _each(readings, lambda reading, key: _save(reading, depth, concept, key))
 
 
-def _each(readings: list[Reading], draw_one) -> None:
+def _each(readings: list[Reading], draw_one: Callable[[Reading, str], None]) -> None:
     for reading in readings:
         if len(readings) > 1:
             st.markdown(f"**{reading.run.name}**")
@@ -50,7 +60,7 @@ def _tokens(reading: Reading, depth: int, key: str) -> None:
     figure, chart = token_table(reading.trace, depth), f"tokens-{key}"
     charts.show(figure, chart, concept_panel.clicked(chart, reading.trace.problem))
     with st.container(horizontal=True):
-        charts.download(figure, f"tokens-{reading.trace.problem.id}", f"save-{chart}")
+        charts.download(lambda: figure, f"tokens-{reading.trace.problem.id}", f"save-{chart}")
         tables.download(token_frame(reading.trace), f"tokens-{reading.trace.problem.id}", f"table-{chart}")
 
 
@@ -84,7 +94,7 @@ def _save(reading: Reading, depth: int, concept: str, key: str) -> None:
             thought_strip(scores, depth=depth), f"mass-{problem.id}", f"save-strip-{key}", "Mass by thought"
         )
         charts.download(
-            node_curve(scores, node, depth=depth),
+            lambda: node_curve(scores, node, depth=depth),
             f"{concept}-{problem.id}",
             f"save-curve-{key}",
             "Concept over thoughts",

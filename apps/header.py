@@ -51,7 +51,8 @@ def draw(view: View, readings: list[Reading]) -> None:
             st.markdown("**Steps**  \n" + "  \n".join(problem.steps))
             st.markdown(f"**Answer**  \n{problem.answer}")
     if strange_names(problem) and view.run.checkpoint.format.name == "edges":
+        strange = strange_names(problem)
         st.caption(
-            f"Not in the model's vocabulary: {', '.join(strange_names(problem)[:8])}"
-            f"{' …' if len(strange_names(problem)) > 8 else ''}. It reads free names of its own instead; here you see yours."
+            f"Not in the model's vocabulary: {', '.join(strange[:8])}{' …' if len(strange) > 8 else ''}. "
+            "It reads free names of its own instead; the page shows yours."
         )

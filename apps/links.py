@@ -6,7 +6,7 @@ from apps.view import View
 
 PARAMETERS = (
     "run", "beside", "readout", "thoughts", "set", "hops", "outcome", "resistant", "problem", "question", "seed", "far",
-    "family", "after", "concept", "picture",
+    "family", "after", "concept", "picture", "below",
 )  # fmt: skip
 """Every parameter of a link; each is the key of a box on the page."""
 

@@ -67,7 +67,7 @@ def _graph(reading: Reading, depth: int, concept: str, key: str, other: Reading 
     )
     chart = f"graph-{key}"
     charts.show(figure, chart, concept_panel.clicked(chart, problem))
-    charts.download(figure, f"graph-{problem.id}-{depth}", f"save-{chart}", "Graph as HTML")
+    charts.download(lambda: figure, f"graph-{problem.id}-{depth}", f"save-{chart}", "Graph as HTML")
 
 
 def _strip(reading: Reading, depth: int, key: str) -> None:

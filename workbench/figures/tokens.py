@@ -65,18 +65,14 @@ def token_table(trace: Trace, depth: int | None = None, *, top: int = 8) -> go.F
         legend={"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom", "itemclick": False},
         title_pad_b=48,
     )  # fmt: skip
+    boxes = []
     if depth is not None and 1 <= depth <= thoughts:
-        made.add_shape(
-            type="rect", layer="below", x0=depth - 0.49, x1=depth + 0.49, y0=0.45, y1=top + 0.55,
-            fillcolor=alpha(SKY, 0.16), line={"width": 0},
-        )  # fmt: skip
+        boxes.append(_box(depth - 0.49, depth + 0.49, 0.45, top + 0.55, alpha(SKY, 0.16)))
     for cell in frame.iter_rows(named=True):
         x, y, colour = cell["thought"], cell["rank"], CLASS_COLOURS[cell["class"] or OUTSIDE]
         for width, opacity in ((1.0, 0.13), (cell["probability"], 0.6)):
-            made.add_shape(
-                type="rect", layer="below", x0=x - 0.45, x1=x - 0.45 + 0.9 * width, y0=y - 0.43, y1=y + 0.43,
-                fillcolor=alpha(colour, opacity), line={"width": 0},
-            )  # fmt: skip
+            boxes.append(_box(x - 0.45, x - 0.45 + 0.9 * width, y - 0.43, y + 0.43, alpha(colour, opacity)))
+    made.update_layout(shapes=boxes)  # all at once: `add_shape` copies every earlier shape each time
     made.add_scatter(
         x=frame["thought"], y=frame["rank"], mode="text", showlegend=False, name="tokens", textfont={"size": 11.5},
         text=[_cell(*cell) for cell in frame.select("token", "probability").iter_rows()],
@@ -90,6 +86,11 @@ def token_table(trace: Trace, depth: int | None = None, *, top: int = 8) -> go.F
             marker={"symbol": "square", "size": 11, "color": CLASS_COLOURS[name]}, hoverinfo="skip",
         )  # fmt: skip
     return made
+
+
+def _box(x0: float, x1: float, y0: float, y1: float, colour: str) -> dict:
+    place = {"x0": x0, "x1": x1, "y0": y0, "y1": y1}
+    return {"type": "rect", "layer": "below", "fillcolor": colour, "line": {"width": 0}, **place}
 
 
 def _cell(token: str, probability: float) -> str:
