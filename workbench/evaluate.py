@@ -1,0 +1,219 @@
+"""The figures that a model is judged by, each with its interval, its chance level and its controls."""
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from workbench.checkpoint import Checkpoint
+from workbench.errors import WorkbenchError
+from workbench.problem import Problem
+from workbench.provenance import Provenance, provenance
+from workbench.results import results_frame
+from workbench.statistics import Estimate, bootstrap_mean
+from workbench.trace import run
+
+EVALUATION_SCHEMA = 1
+"""Version of the JSON that `save_evaluation` writes."""
+
+_PART = 256
+"""Problems whose traces are held at a time."""
+_COIN = "a coin between the options"
+_RULE = "blind rule: nearest source"
+_EVEN = "uniform over the concepts"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured figure."""
+
+    name: str
+    """Key in the JSON, with the number of thoughts or hops after a colon where there are several."""
+    title: str
+    """Name on the screen."""
+    estimate: Estimate
+    """Mean over problems with its interval, in 0..1; nan where no problem defines it."""
+    chance: float | None
+    """What a reader without knowledge would get, None where that is no number."""
+    baseline: str
+    """What chance is, in words."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All figures of one checkpoint on one set of problems."""
+
+    checkpoint: str
+    """Its name."""
+    thoughts: int
+    """Number of thoughts, K."""
+    n: int
+    """Number of problems."""
+    figures: tuple[Figure, ...]
+    """In the order shown."""
+    provenance: Provenance
+    """Seed, versions, commit."""
+
+    def figure(self, name: str) -> Figure:
+        """Return a figure by its name."""
+        return next(figure for figure in self.figures if figure.name == name)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return everything for JSON: `n`, then every figure as value, low and high (null where undefined).
+
+        Figures that exist per thought are lists in its order, those per hop are tables by hop. `chance` and `counts`
+        have the same form and hold chance levels and the numbers of problems behind the figures.
+        """
+        values = {f.name: {k: _finite(v) for k, v in f.estimate.as_dict().items()} for f in self.figures}
+        return {
+            "schema": EVALUATION_SCHEMA,
+            "checkpoint": self.checkpoint,
+            "thoughts": self.thoughts,
+            "n": self.n,
+            **_nested(values),
+            "chance": _nested({f.name: _finite(f.chance) for f in self.figures}),
+            "counts": _nested({f.name: f.estimate.n for f in self.figures}),
+            **self.provenance.as_dict(),
+        }
+
+
+def evaluate(
+    checkpoint: Checkpoint,
+    problems: Sequence[Problem],
+    thoughts: int | None = None,
+    seed: int = 0,
+    *,
+    all_rewrites: bool = False,
+    batch_size: int = 64,
+    on_progress: Callable[[int], None] | None = None,
+) -> Evaluation:
+    """Measure a checkpoint on problems. See `summarise` for what each figure means.
+
+    Args:
+        checkpoint: What to measure.
+        problems: Of one file, say.
+        thoughts: Number of thoughts; by default as many as the model was trained with.
+        seed: Draws the rewrites and the bootstrap's resamples.
+        all_rewrites: Also answer every single-edge rewrite, about nine per problem.
+        batch_size: Problems run at a time.
+        on_progress: Called with the number of problems done since the last call.
+
+    Raises:
+        WorkbenchError: There is no problem, or one cannot be run.
+    """
+    if not problems:
+        raise WorkbenchError("There is nothing to evaluate.", "The list of problems is empty.", "Give some problems.")
+    parts = []
+    for start in range(0, len(problems), _PART):
+        part = problems[start : start + _PART]
+        traces = list(run(checkpoint, part, thoughts, batch_size, continuations=False))
+        parts.append(results_frame(checkpoint, traces, seed, all_rewrites=all_rewrites, batch_size=batch_size))
+        if on_progress:
+            on_progress(len(part))
+    return summarise(checkpoint.name, pl.concat(parts), seed)
+
+
+def summarise(checkpoint: str, results: pl.DataFrame, seed: int = 0) -> Evaluation:
+    """Turn rows of `results_frame` into figures with bootstrap intervals over problems.
+
+    - accuracy: exact answer (the likeliest of all tokens, or the whole greedy answer) after all K thoughts.
+    - choice_accuracy: whether the target is a likelier answer than the negative, ties a half.
+    - valid_format: the answer is one of the two options and nothing else.
+    - accuracy_without_thoughts: exact answer after no thoughts; choice_accuracy_without_thoughts beside it, since a
+      model that was never asked so early may say something else than an option.
+    - swap_pair_consistency: a problem and its entity-swapped twin, both answered exactly right, over the pairs that
+      exist; a pair of which the file holds both is counted once. Rules that never read the queried entity score 0.
+    - edge_rewrite_following: over the problems answered right that have a single-edge rewrite (the material of arXiv
+      2607.06648), one rewrite of each drawn by the seed: the share whose answer becomes exactly the new target.
+      edge_rewrite_following_any: the same, right before or not. edge_rewrite_following_all: mean over the problems
+      answered right of the share of all their rewrites that is followed; only where they were all answered.
+    - candidate_mass: raw probability that the LM head of thought k puts on the nodes at exactly hop k.
+    - accuracy_shortcut_resistant: accuracy where the nearest-source rule is wrong or tied.
+    - accuracy_by_hop: accuracy by hops from root to target. accuracy_by_thoughts: after 0..K thoughts.
+
+    Args:
+        checkpoint: Name of what was measured.
+        results: At least one row.
+        seed: Of the bootstrap.
+    """
+    right = np.array(results["right"].to_list(), dtype=float)
+    last = right[:, -1]
+    valid = np.array([row[-1] for row in results["valid"].to_list()], dtype=float)
+    target, negative = (np.array(results[column].to_list()) for column in ("target", "negative"))
+    choice = np.where(target == negative, 0.5, target > negative)  # [problems, K + 1]
+    pairs = results.filter(pl.col("pair").is_not_null()).unique("pair", keep="first", maintain_order=True)
+    follow = results["rewrite_followed"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    following = np.where(last > 0, follow, np.nan)
+    every = np.where(last > 0, results["rewrites_followed"].fill_null(np.nan).to_numpy(), np.nan)
+    mass, chance = (np.array(results[c].to_list(), dtype=float) for c in ("candidate_mass", "candidate_mass_chance"))
+    blind, steps = results["nearest_source"].to_numpy(), results["steps"].to_numpy()
+
+    def made(name: str, title: str, values: np.ndarray, chance: float | None, baseline: str) -> Figure:
+        return Figure(name, title, bootstrap_mean(values, seed=seed), chance, baseline)
+
+    def figures() -> Iterator[Figure]:
+        yield made("accuracy", "accuracy, exact answer", last, 0.5, _COIN)
+        yield made("choice_accuracy", "target likelier than negative", choice[:, -1], float(blind.mean()), _RULE)
+        yield made("valid_format", "valid answer format", valid, None, "none")
+        yield made("accuracy_without_thoughts", "accuracy without thoughts", right[:, 0], 0.5, _COIN)
+        yield made("choice_accuracy_without_thoughts", "the same, target likelier", choice[:, 0], 0.5, _COIN)
+        both = pairs["pair_right"].cast(pl.Float64).to_numpy()
+        yield made("swap_pair_consistency", "entity-swap pairs, both right", both, 0.25, "two coins; blind rules: 0")
+        yield made("edge_rewrite_following", "single-edge rewrites followed", following, 0.5, _COIN)
+        yield made("edge_rewrite_following_any", "the same, right before or not", follow, 0.5, _COIN)
+        if not np.isnan(every).all():
+            yield made("edge_rewrite_following_all", "the same, every rewrite", every, 0.5, _COIN)
+        for k in range(1, mass.shape[1] + 1):
+            open_ = ~np.isnan(chance[:, k - 1])
+            level = float(chance[open_, k - 1].mean()) if open_.any() else None
+            title = f"candidate mass of thought {k} (hop {k})"
+            yield made(f"candidate_mass:{k}", title, mass[:, k - 1], level, _EVEN)
+        hard = np.where(blind < 1, last, np.nan)
+        score = float(blind[blind < 1].mean()) if (blind < 1).any() else None
+        yield made("accuracy_shortcut_resistant", "accuracy, shortcut-resistant", hard, score, _RULE)
+        for hop in sorted(set(steps.tolist())):
+            at_hop = np.where(steps == hop, last, np.nan)
+            title = f"accuracy, target {hop} hop{'' if hop == 1 else 's'} away"
+            yield made(f"accuracy_by_hop:{hop}", title, at_hop, 0.5, _COIN)
+        for k in range(right.shape[1]):
+            title = f"accuracy after {k} thought{'' if k == 1 else 's'}"
+            yield made(f"accuracy_by_thoughts:{k}", title, right[:, k], 0.5, _COIN)
+
+    return Evaluation(checkpoint, right.shape[1] - 1, len(results), tuple(figures()), provenance(seed))
+
+
+def save_evaluation(evaluation: Evaluation, path: Path) -> None:
+    """Write an evaluation as JSON; the file is written whole or not."""
+    unfinished = path.with_name(path.name + ".part")
+    unfinished.write_text(json.dumps(evaluation.as_dict(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(unfinished, path)
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else float(value)
+
+
+_BY_THOUGHT = ("candidate_mass", "accuracy_by_thoughts")
+
+
+def _nested(flat: dict[str, object]) -> dict[str, object]:
+    """Gather "name:key" entries under their name: in a list where they go by thoughts, else in a table."""
+    nested: dict[str, object] = {}
+    for name in _names(flat):
+        parts = {key.partition(":")[2]: value for key, value in flat.items() if key.partition(":")[0] == name}
+        if "" in parts:
+            nested[name] = parts[""]
+        else:
+            nested[name] = list(parts.values()) if name in _BY_THOUGHT else parts
+    if "candidate_mass" not in nested:  # without thoughts
+        nested["candidate_mass"] = []
+    return nested
+
+
+def _names(flat: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(key.partition(":")[0] for key in flat))

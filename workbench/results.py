@@ -1,0 +1,140 @@
+"""One row per problem: what a checkpoint answered, and whether it follows when the problem changes.
+
+`evaluate` and the report are both made from these rows, so they cannot disagree.
+"""
+
+import hashlib
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from workbench.blind import blind_score, nearest_source
+from workbench.checkpoint import Checkpoint
+from workbench.graph import structure
+from workbench.problem import Problem
+from workbench.scores import node_scores
+from workbench.trace import Trace, answers
+from workbench.variants import edge_rewrites, entity_swap
+
+RESULTS_SCHEMA = 1
+"""Version of the columns of `results_frame`; raised when a column changes its name, type or meaning."""
+
+_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "problem": pl.String,
+    "steps": pl.Int16,
+    "nodes": pl.Int16,
+    "edges": pl.Int16,
+    "nearest_source": pl.Float64,
+    "answer": pl.String,
+    "right": pl.List(pl.Boolean),
+    "valid": pl.List(pl.Boolean),
+    "target": pl.List(pl.Float64),
+    "negative": pl.List(pl.Float64),
+    "candidate_mass": pl.List(pl.Float64),
+    "candidate_mass_chance": pl.List(pl.Float64),
+    "pair": pl.String,
+    "pair_right": pl.Boolean,
+    "rewrite": pl.String,
+    "rewrite_followed": pl.Boolean,
+    "rewrites": pl.Int32,
+    "rewrites_followed": pl.Float64,
+}
+
+
+def results_frame(
+    checkpoint: Checkpoint,
+    traces: Sequence[Trace],
+    seed: int = 0,
+    *,
+    all_rewrites: bool = False,
+    batch_size: int = 64,
+) -> pl.DataFrame:
+    """Answer the twins of traced problems and return one row per problem, in order.
+
+    Columns:
+        problem: id. steps: hops from root to target. nodes, edges: of the graph.
+        nearest_source: score of that query-blind rule: 1 right, 0.5 tied, 0 wrong; below 1 the problem is
+        shortcut-resistant.
+        answer: after all K thoughts. right, valid: whether the answer after 0..K thoughts is exactly right, of a valid
+        form. target, negative: probabilities of the two as the answer after 0..K thoughts.
+        candidate_mass: raw probability that the LM head of thought 1..K puts on the nodes at exactly hop 1..K, null
+        where there are none; candidate_mass_chance: the same of a uniform distribution over the problem's concepts.
+        pair: names the pair of this problem and its entity-swapped twin, null where there is no twin; pair_right:
+        whether both are answered exactly right.
+        rewrite: id of the single-edge rewrite drawn for this problem, null where there is none; rewrite_followed:
+        whether its answer is the new target. rewrites: number of rewrites there are; rewrites_followed: share of all
+        of them that is followed, null unless asked for.
+
+    Args:
+        checkpoint: What was run.
+        traces: Of `run`.
+        seed: Draws one rewrite per problem, whatever file the problem is in.
+        all_rewrites: Whether to answer every rewrite (about nine per problem).
+        batch_size: Problems run at a time.
+    """
+    thoughts = len(traces[0].thoughts) if traces else 0
+    swapped: list[tuple[int, Problem]] = []
+    rewritten: list[tuple[int, Problem]] = []
+    drawn: dict[int, tuple[int, int]] = {}
+    for row, trace in enumerate(traces):
+        if (twin := entity_swap(trace.problem)) is not None:
+            swapped.append((row, twin))
+        if twins := edge_rewrites(trace.problem):
+            chosen = int(np.random.default_rng([seed, zlib.crc32(trace.problem.id.encode())]).integers(len(twins)))
+            drawn[row] = (len(rewritten) + (chosen if all_rewrites else 0), len(twins))
+            rewritten += [(row, twin) for twin in (twins if all_rewrites else [twins[chosen]])]
+    asked = [twin for _, twin in (*swapped, *rewritten)]
+    right = [answer.right for answer in answers(checkpoint, asked, thoughts, batch_size=batch_size)]
+    swap_right = {row: (twin, ok) for (row, twin), ok in zip(swapped, right, strict=False)}
+    rewrite_right = right[len(swapped) :]
+    followed: dict[int, list[bool]] = {}
+    for (row, _), ok in zip(rewritten, rewrite_right, strict=True):
+        followed.setdefault(row, []).append(ok)
+    return pl.DataFrame(
+        [
+            {
+                **_of_trace(trace),
+                **_of_pair(trace, swap_right.get(row)),
+                "rewrite": rewritten[drawn[row][0]][1].id if row in drawn else None,
+                "rewrite_followed": rewrite_right[drawn[row][0]] if row in drawn else None,
+                "rewrites": drawn[row][1] if row in drawn else 0,
+                "rewrites_followed": float(np.mean(followed[row])) if all_rewrites and row in drawn else None,
+            }
+            for row, trace in enumerate(traces)
+        ],
+        schema=_COLUMNS,
+    )
+
+
+def _of_trace(trace: Trace) -> dict[str, object]:
+    problem, heads = trace.problem, node_scores(trace, "lm_head")
+    mass = heads.candidate_mass
+    chance = np.where(np.isnan(mass), np.nan, heads.frontier_size * heads.chance_value)
+    return {
+        "problem": problem.id,
+        "steps": structure(problem).length,
+        "nodes": len(problem.names),
+        "edges": len(problem.edges),
+        "nearest_source": blind_score(problem, nearest_source),
+        "answer": trace.answer_texts[-1],
+        "right": trace.answer_right.tolist(),
+        "valid": trace.answer_valid.tolist(),
+        "target": trace.answers[:, problem.target].tolist(),
+        "negative": trace.answers[:, problem.negative].tolist(),
+        "candidate_mass": [None if np.isnan(m) else m for m in mass.tolist()],
+        "candidate_mass_chance": [None if np.isnan(c) else c for c in chance.tolist()],
+    }
+
+
+def _of_pair(trace: Trace, answered: tuple[Problem, bool] | None) -> dict[str, object]:
+    if answered is None:
+        return {"pair": None, "pair_right": None}
+    twin, right = answered
+    # A file may hold both of a pair: they are one pair, and have one name.
+    both = "\n".join(sorted((trace.problem.question, twin.question)))
+    return {
+        "pair": hashlib.sha256(both.encode()).hexdigest()[:16],
+        "pair_right": bool(trace.answer_right[-1]) and right,
+    }
