@@ -1,5 +1,4 @@
-"""What a packed step asks of the model: the next node from every thought, the answer once it can be known, and now
-and then the rest of the chain in words.
+"""What a packed step asks of the model: the next node, the answer, and the rest of the chain in words.
 
 A thought's own LM head is supervised with the next node of one sampled shortest path, never with the frontier: where
 several nodes are open, the spread over them has to emerge. All stages of the curriculum that are open are supervised

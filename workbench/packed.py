@@ -14,7 +14,7 @@ import math
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import PreTrainedModel
@@ -65,7 +65,7 @@ class Weights:
             raise WorkbenchError(
                 f"The packed step cannot run a {config.model_type} model.",
                 "it knows Qwen2 and Llama with as many key heads as query heads",
-                "train with `engine: loop`, which runs any causal language model",
+                "train a model that `workbench.from_scratch.build_model` makes",
             )
         layers = []
         for block in model.base_model.layers:

@@ -51,14 +51,16 @@ class Curriculum:
     walk_share: float = 0.5
     """Share of batches without candidates, with sampled walks as the label."""
     walk_share_late: float = 0.15
-    """The same during the decay."""
+    """The same from `late_from` on."""
+    late_from: int = 8000
+    """Step from which most batches have candidates."""
     walks: int = 24
     """Sampled walks of each such question."""
     chain_graphs: int = 2
     """Graphs of a batch with candidates whose remaining chains are asked in language as well."""
     special: float = 0.6
     """Share of questions from one of the two special roots to a leaf, as in ProsQA."""
-    hop_weights: dict[int, float] = field(default_factory=lambda: {1: 0.05, 2: 0.1, 3: 0.28, 4: 0.3, 5: 0.17, 6: 0.1})
+    hop_weights: dict[int, float] = field(default_factory=lambda: {1: 0.03, 2: 0.07, 3: 0.25, 4: 0.3, 5: 0.2, 6: 0.15})
     """Relative weight of each distance from root to target."""
 
 
@@ -89,6 +91,8 @@ class TrainConfig:
     precision: Literal["bf16", "fp32"] = "bf16"
     """Of the matrix products; everything else is fp32."""
     evaluate_every: int = 200
+    keep_every: int = 2000
+    """Steps between two small checkpoints that stay, beside those at each opened thought."""
     checkpoint_seconds: float = 45.0
     """A run that is killed loses at most this much."""
 
@@ -113,7 +117,27 @@ def load_config(path: Path) -> TrainConfig:
             f"decay_from ({config.decay_from}) must be between 1 and steps ({config.steps})",
             "change one of them",
         )
+    _check_ranges(config, path)
     return config
+
+
+def _check_ranges(config: TrainConfig, path: Path) -> None:
+    """Refuse values that would fail, or train nothing, only after a while."""
+    least_one = ("graphs", "questions", "processes", "steps", "evaluate_every", "keep_every")
+    for name in least_one:
+        if getattr(config, name) < 1:
+            raise WorkbenchError(
+                f"Cannot use the configuration {path}.",
+                f"{name} is {getattr(config, name)}, expected 1 or more",
+                "change the value",
+            )
+    width, heads = config.model.width, config.model.heads
+    if heads < 1 or width < 1 or width % (2 * heads):
+        raise WorkbenchError(
+            f"Cannot use the configuration {path}.",
+            f"model.width ({width}) must be a multiple of twice model.heads ({heads}): rotary positions turn pairs",
+            "change one of them",
+        )
 
 
 def save_config(config: TrainConfig, path: Path) -> None:

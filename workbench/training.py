@@ -5,39 +5,24 @@ checkpoint repeats to the last digit what it would have done.
 """
 
 import json
-import math
-import os
-import shutil
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.distributed as dist
-from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from workbench.batches import GraphBatch, question_batch
 from workbench.curriculum import Stage, advance, draw_edges
-from workbench.from_scratch import build_model
 from workbench.objective import Result, packed_loss
-from workbench.optim import build_optimizer
 from workbench.packed import Weights
+from workbench.problem import Problem
 from workbench.train_config import TrainConfig
-
-
-@dataclass
-class State:
-    """All that changes while training: what a checkpoint holds."""
-
-    step: int
-    stage: Stage
-    model: PreTrainedModel
-    optimizers: list[torch.optim.Optimizer]
+from workbench.training_metrics import evaluate, evaluation_batch, samples, trim
+from workbench.training_state import State, export, load_state, save_state
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -54,7 +39,7 @@ def draw_batch(config: TrainConfig, stage: Stage, step: int, rank: int) -> Graph
     # The shape of a batch is drawn from the step alone, so that no process waits for another's larger one.
     shared = np.random.default_rng([config.seed, 1 << 20, step])
     widening = stage.thoughts == plan.thoughts
-    share = plan.walk_share if step < config.decay_from else plan.walk_share_late
+    share = plan.walk_share if step < plan.late_from else plan.walk_share_late
     walks = plan.walks if not widening or shared.random() < share else 0
     edges = draw_edges(stage, plan, shared)
     return question_batch(
@@ -88,7 +73,13 @@ def train_step(config: TrainConfig, state: State, rank: int) -> Result:
     batch = draw_batch(config, state.stage, state.step, rank)
     generator = torch.Generator().manual_seed(hash((config.seed, rank, state.step)) % (1 << 62))
     dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
-    result = packed_loss(Weights.of(state.model, dtype), batch, state.stage.thoughts, generator, chain_graphs=config.curriculum.chain_graphs)
+    result = packed_loss(
+        Weights.of(state.model, dtype),
+        batch,
+        state.stage.thoughts,
+        generator,
+        chain_graphs=config.curriculum.chain_graphs,
+    )
     result.loss.backward()
     parameters = [p for p in state.model.parameters() if p.requires_grad]
     average_gradients(parameters)
@@ -102,151 +93,112 @@ def train_step(config: TrainConfig, state: State, rank: int) -> Result:
     return result
 
 
-def save_state(state: State, directory: Path) -> None:
-    """Write the newest state, all of it or nothing: a kill while writing leaves the one before."""
-    new, old = directory / "latest.new", directory / "latest"
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    save_file({n: p.detach().contiguous() for n, p in state.model.named_parameters()}, new / "model.safetensors")
-    moments: dict[str, Tensor] = {}
-    for index, optimizer in enumerate(state.optimizers):
-        for parameter, values in optimizer.state_dict()["state"].items():
-            for key, value in values.items():
-                moments[f"{index}.{parameter}.{key}"] = value.detach().contiguous().clone()
-    save_file(moments, new / "optimizer.safetensors")
-    (new / "state.json").write_text(json.dumps({"step": state.step, "stage": asdict(state.stage)}))
-    aside = directory / "latest.old"
-    shutil.rmtree(aside, ignore_errors=True)
-    if old.exists():
-        old.rename(aside)
-    new.rename(old)
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def load_state(config: TrainConfig, directory: Path) -> State:
-    """Return the newest saved state of a run, or a fresh one."""
-    model = build_model(config.model, config.seed)
-    state = State(0, Stage(edges=config.curriculum.small_edges), model, build_optimizer(model, config))
-    saved = directory / "latest"
-    if not saved.exists() and (directory / "latest.old").exists():  # killed between the two renames
-        saved = directory / "latest.old"
-    if not saved.exists():
-        return state
-    weights = load_file(saved / "model.safetensors")
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.copy_(weights[name])
-    moments = load_file(saved / "optimizer.safetensors")
-    for index, optimizer in enumerate(state.optimizers):
-        held = optimizer.state_dict()
-        for key, value in moments.items():
-            owner, parameter, name = key.split(".", 2)
-            if int(owner) == index:
-                held["state"].setdefault(int(parameter), {})[name] = value
-        optimizer.load_state_dict(held)
-    saved_state = json.loads((saved / "state.json").read_text())
-    state.step, state.stage = saved_state["step"], Stage(**saved_state["stage"])
-    return state
-
-
-def train(config: TrainConfig, directory: Path, on_progress: Callable[[dict], None] | None = None) -> State:
+def train(
+    config: TrainConfig,
+    directory: Path,
+    on_progress: Callable[[dict], None] | None = None,
+    sample_problems: list[Problem] | None = None,
+) -> State:
     """Train until the last step, or until interrupted; resume from the newest state if there is one.
 
     Runs in every process of a group; process 0 writes. An interrupt (Ctrl-C, SIGTERM) ends after the step under way
     and saves; a kill loses the time since the last save (`checkpoint_seconds`).
+
+    Args:
+        config: What to train.
+        directory: The run directory.
+        on_progress: Called in process 0 with `step`, `steps` and `eta` (seconds) every few seconds, and with the whole
+            record at each evaluation.
+        sample_problems: Problems to answer at each evaluation, for the eye.
     """
     rank = dist.get_rank() if dist.is_initialized() else 0
     state = load_state(config, directory)
     stop = {"asked": False}
-    if rank == 0:
-        directory.mkdir(parents=True, exist_ok=True)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
         signal.signal(number, lambda *_: stop.update(asked=True))
-    evaluation = evaluation_batch(config)
-    saved_at = began = time.monotonic()
-    first = state.step
-    metrics = (directory / "metrics.jsonl").open("a") if rank == 0 else None
+    writer = Writer(config, directory, state.step, on_progress, sample_problems or []) if rank == 0 else None
+    saved_at = time.monotonic()
     while state.step < config.steps:
         result = train_step(config, state, rank)
-        seen = result.mass_count > 0
-        flags = torch.tensor(
-            [
-                float(result.loss.detach()),
-                float(result.mass[seen].mean()),
-                float(result.answered.nan_to_num(-1.0)),
-                float(stop["asked"]),
-                float(time.monotonic() - saved_at > config.checkpoint_seconds),
-            ]
+        due = time.monotonic() - saved_at > config.checkpoint_seconds
+        loss, mass, asked, due = agree(
+            [float(result.loss.detach()), mean_mass(result), float(stop["asked"]), float(due)]
         )
-        if dist.is_initialized():
-            dist.all_reduce(flags)
-            flags /= dist.get_world_size()
-        loss, mass, answered, asked, due = flags.tolist()
-        before = state.stage
-        state.stage = advance(before, config.curriculum, state.step, mass)
+        stage = state.stage
+        state.stage = advance(stage, config.curriculum, state.step, mass)
         state.step += 1
-        done = state.step == config.steps
-        if rank == 0:
-            if state.step % config.evaluate_every == 0 or done:
-                record = {
-                    "step": state.step,
-                    "thoughts": state.stage.thoughts,
-                    "edges": state.stage.edges,
-                    "loss": loss,
-                    "batch_mass": state.stage.mass,
-                    "learning_rate": config.learning_rate * learning_rate(config, state.step - 1),
-                    **evaluate(config, state, evaluation),
-                }
-                metrics.write(json.dumps(record) + "\n")
-                metrics.flush()
-                if on_progress:
-                    spent = time.monotonic() - began
-                    eta = spent / (state.step - first) * (config.steps - state.step)
-                    on_progress({**record, "steps": config.steps, "seconds": spent, "eta": eta})
-            if before.thoughts != state.stage.thoughts or (done or state.step % 2000 == 0):
-                save_stage(state, directory / "checkpoints" / f"step{state.step:06d}-{before.name}")
-            if due or asked or done:
+        if writer:
+            writer.after_step(state, stage, loss)
+            if due or asked:
                 save_state(state, directory)
         if due:
             saved_at = time.monotonic()
         if asked:
             break
-    if metrics:
-        metrics.close()
+    if writer:
+        if state.step == config.steps:
+            save_state(state, directory)
+        export(state, config, directory / "model")
+    for number, handler in before.items():
+        signal.signal(number, handler)
     return state
 
 
-def evaluation_batch(config: TrainConfig) -> GraphBatch:
-    """Draw the fixed batch that metrics are measured on: questions as hard as the released ones."""
-    return question_batch(
-        np.random.default_rng([config.seed, 1 << 21]),
-        graphs=64,
-        questions=4,
-        edges=config.curriculum.typical_edges,
-        thoughts=config.curriculum.thoughts,
-        hop_weights={3: 0.41, 4: 0.44, 5: 0.13, 6: 0.02},
-        special=1.0,
-    )
+def mean_mass(result: Result) -> float:
+    """Return the mean frontier mass over the thoughts for which the batch has a frontier."""
+    return float(result.mass[result.mass_count > 0].mean())
 
 
-@torch.no_grad()
-def evaluate(config: TrainConfig, state: State, batch: GraphBatch) -> dict:
-    """Measure frontier mass per thought and exact answers on a fixed batch."""
-    generator = torch.Generator().manual_seed(0)
-    result = packed_loss(
-        Weights.of(state.model, torch.float32), batch, config.curriculum.thoughts, generator, chain_graphs=len(batch.prefix)
-    )
-    return {
-        "mass": [round(m, 4) for m in result.mass.tolist()],
-        "accuracy": round(float(result.answered), 4),
-        "evaluation_loss": round(float(result.loss), 4),
-    }
+def agree(values: list[float]) -> list[float]:
+    """Return the mean over processes, so that all of them take the same decisions."""
+    tensor = torch.tensor(values)
+    if dist.is_initialized():
+        dist.all_reduce(tensor)
+        tensor /= dist.get_world_size()
+    return tensor.tolist()
 
 
-def save_stage(state: State, directory: Path) -> None:
-    """Keep the weights of a stage for later scrubbing, in bf16."""
-    directory.mkdir(parents=True, exist_ok=True)
-    save_file(
-        {n: p.detach().to(torch.bfloat16).contiguous() for n, p in state.model.named_parameters()},
-        directory / "model.safetensors",
-    )
+class Writer:
+    """What process 0 writes and shows beside the training itself."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        directory: Path,
+        step: int,
+        on_progress: Callable[[dict], None] | None,
+        problems: list[Problem],
+    ) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.config, self.directory, self.first, self.problems = config, directory, step, problems
+        self.on_progress = on_progress or (lambda record: None)
+        self.batch = evaluation_batch(config)
+        self.began = self.shown = time.monotonic()
+        self.path = directory / "metrics.jsonl"
+        trim(self.path, step)
+
+    def after_step(self, state: State, stage: Stage, loss: float) -> None:
+        """Evaluate, keep a stage that has just ended, and report, each when it is time."""
+        config, now = self.config, time.monotonic()
+        eta = (now - self.began) / (state.step - self.first) * (config.steps - state.step)
+        record: dict = {"step": state.step, "steps": config.steps, "eta": eta}
+        if state.step % config.evaluate_every == 0 or state.step == config.steps:
+            measured = {
+                "step": state.step,
+                "thoughts": state.stage.thoughts,
+                "edges": state.stage.edges,
+                "loss": loss,
+                "batch_mass": state.stage.mass,
+                "learning_rate": config.learning_rate * learning_rate(config, state.step - 1),
+                **evaluate(config, state, self.batch),
+            }
+            with self.path.open("a") as file:
+                file.write(json.dumps(measured) + "\n")
+            record |= measured | {"samples": samples(config, state, self.problems)}
+        ended = state.stage.thoughts != stage.thoughts or state.step % config.keep_every == 0
+        if ended or state.step == config.steps:
+            export(state, config, self.directory / "checkpoints" / f"step{state.step:06d}-{stage.name}")
+        if "loss" in record or now - self.shown > 2:
+            self.shown = now
+            self.on_progress(record)
