@@ -55,12 +55,12 @@ class Trace:
     """Name of the prompt format; it decides what counts as an answer."""
 
     @property
-    def answer_right(self) -> Bool[np.ndarray, "K+1"]:
+    def answer_right(self) -> Bool[np.ndarray, " depths"]:
         """Whether the greedy answer after 0..K thoughts is exactly the right one."""
         return np.array([FORMATS[self.format].right(self.problem, text) for text in self.answer_texts])
 
     @property
-    def answer_valid(self) -> Bool[np.ndarray, "K+1"]:
+    def answer_valid(self) -> Bool[np.ndarray, " depths"]:
         """Whether it has the right form: one of the two options and nothing else."""
         return np.array([FORMATS[self.format].valid(self.problem, text) for text in self.answer_texts])
 
