@@ -1,4 +1,4 @@
-"""Putting a figure on the page: alt text, size, and a download as a file that opens offline."""
+"""Putting a figure on the page: heading, alt text, size, and a download as a file that opens offline."""
 
 from collections.abc import Callable
 
@@ -8,18 +8,17 @@ import streamlit as st
 from workbench.figures.palette import with_ink
 
 CONFIG = {"displaylogo": False, "displayModeBar": False, "scrollZoom": False}
+HEAD_ROOM = 12
+"""Pixels left above a figure whose title has been set as text of the page."""
 
 
 def show(figure: go.Figure, key: str, on_click: Callable[[], None] | None = None) -> None:
-    """Draw a figure, with its alt text for those who do not see it."""
+    """Draw a figure with its alt text; its title becomes text of the page, which wraps where it is narrow."""
+    words = alt(figure)
+    _heading(figure)
     st.plotly_chart(
-        figure,
-        key=key,
-        on_select=on_click or "ignore",
-        selection_mode="points",
-        config=CONFIG,
-        alt=alt(figure),
-    )
+        figure, key=key, on_select=on_click or "ignore", selection_mode="points", config=CONFIG, alt=words
+    )  # fmt: skip
 
 
 def alt(figure: go.Figure) -> str:
@@ -42,6 +41,15 @@ def download(make: Callable[[], go.Figure], name: str, key: str, label: str = "H
         type="tertiary",
         help="The figure as one HTML file that opens offline",
     )
+
+
+def _heading(figure: go.Figure) -> None:
+    title = figure.layout.title
+    st.html(
+        f'<div class="figure-title">{title.text or ""}</div><div class="figure-note">{title.subtitle.text or ""}</div>'
+    )
+    above = figure.layout.margin.t - HEAD_ROOM
+    figure.update_layout(title=None, margin_t=HEAD_ROOM, height=figure.layout.height - above)
 
 
 def _page(figure: go.Figure, name: str, theme: str) -> str:

@@ -57,10 +57,12 @@ def _each(readings: list[Reading], draw_one: Callable[[Reading, str], None]) -> 
 
 
 def _tokens(reading: Reading, depth: int, key: str) -> None:
-    figure, chart = token_table(reading.trace, depth), f"tokens-{key}"
-    charts.show(figure, chart, concept_panel.clicked(chart, reading.trace.problem))
+    chart = f"tokens-{key}"
+    charts.show(token_table(reading.trace, depth), chart, concept_panel.clicked(chart, reading.trace.problem))
     with st.container(horizontal=True):
-        charts.download(lambda: figure, f"tokens-{reading.trace.problem.id}", f"save-{chart}")
+        charts.download(
+            lambda: token_table(reading.trace, depth), f"tokens-{reading.trace.problem.id}", f"save-{chart}"
+        )
         tables.download(token_frame(reading.trace), f"tokens-{reading.trace.problem.id}", f"table-{chart}")
 
 
@@ -91,7 +93,7 @@ def _save(reading: Reading, depth: int, concept: str, key: str) -> None:
     node = problem.names.index(concept)
     with st.container(horizontal=True):
         charts.download(
-            thought_strip(scores, depth=depth), f"mass-{problem.id}", f"save-strip-{key}", "Mass by thought"
+            lambda: thought_strip(scores, depth=depth), f"mass-{problem.id}", f"save-strip-{key}", "Mass by thought"
         )
         charts.download(
             lambda: node_curve(scores, node, depth=depth),

@@ -30,7 +30,7 @@ def main() -> None:
 
 def _choose() -> View | None:
     with st.sidebar:
-        st.markdown("### 🥥 Coconut Workbench")
+        st.markdown("### Coconut Workbench")
         models, problem, reading = st.container(), st.container(), st.container()
         with models:
             run, beside = choose_runs()

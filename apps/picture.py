@@ -1,5 +1,6 @@
 """The part that moves with the thoughts: graph at the left, linked panels at the right."""
 
+import plotly.graph_objects as go
 import streamlit as st
 
 from apps import charts, concept_panel, details, playback, saying
@@ -24,9 +25,9 @@ def _moving(view: View, readings: list[Reading]) -> None:
 
 
 def _one(view: View, reading: Reading, depth: int) -> str:
-    _mass(reading, depth)
-    left, right = st.columns([1.45, 1], gap="medium")
+    left, right = st.columns([1.3, 1], gap="medium")
     with right:
+        _mass(reading, depth)
         saying.card(reading, depth)
         concept = concept_panel.choose(view.problem)
         concept_panel.draw(reading, concept, depth, "only")
@@ -61,13 +62,14 @@ def _two(view: View, readings: list[Reading], depth: int) -> str:
 
 
 def _graph(reading: Reading, depth: int, concept: str, key: str, other: Reading | None = None) -> None:
-    problem = reading.trace.problem
-    figure = problem_graph(
-        reading.scores, depth, selected=problem.names.index(concept), compare=other.scores if other else None
-    )
-    chart = f"graph-{key}"
-    charts.show(figure, chart, concept_panel.clicked(chart, problem))
-    charts.download(lambda: figure, f"graph-{problem.id}-{depth}", f"save-{chart}", "Graph as HTML")
+    problem, chart = reading.trace.problem, f"graph-{key}"
+
+    def make() -> go.Figure:
+        node, compare = problem.names.index(concept), other.scores if other else None
+        return problem_graph(reading.scores, depth, selected=node, compare=compare)
+
+    charts.show(make(), chart, concept_panel.clicked(chart, problem))
+    charts.download(make, f"graph-{problem.id}-{depth}", f"save-{chart}", "Graph as HTML")
 
 
 def _strip(reading: Reading, depth: int, key: str) -> None:
@@ -83,7 +85,7 @@ def _mass(reading: Reading, depth: int) -> None:
     for column, statistic, label, form in zip(
         st.columns(3),
         (mass, breadth, path),
-        (f"Candidate mass on hop {hop}", "Effective breadth", "Rank of the best on-path node"),
+        (f"Mass on hop {hop}", "Breadth", "On-path rank"),
         (".3f", ".2f", ".0f"),
         strict=True,
     ):

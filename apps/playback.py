@@ -25,25 +25,25 @@ def choose_depth(depths: Sequence[int]) -> int:
     _advance(depths)
     here = st.session_state.get("after", depths[0])
     playing = bool(st.session_state.get("playing"))
-    back, on, play, slide = st.columns([0.6, 0.6, 0.9, 6], vertical_alignment="center", gap="small")
-    back.button(
-        "Back", key="earlier", shortcut="Left", on_click=_step, args=(depths, -1), disabled=here == depths[0],
-        help="One thought back (left arrow key)", width="stretch",
-    )  # fmt: skip
-    on.button(
-        "Forward", key="later", shortcut="Right", on_click=_step, args=(depths, 1), disabled=here == depths[-1],
-        help="One thought on (right arrow key)", width="stretch",
-    )  # fmt: skip
-    if play.button(
-        "Stop" if playing else "Play", icon=":material/stop:" if playing else ":material/play_arrow:", key="play",
-        shortcut="P", on_click=_toggle, args=(depths,), type="primary", width="stretch",
-        help="Run through the thoughts (key P)",
-    ):  # fmt: skip
-        st.rerun()  # the page sets the clock of the part that redraws itself
+    buttons, slide = st.columns([1, 2.6], vertical_alignment="center", gap="medium")
+    with buttons.container(horizontal=True, gap="small"):
+        st.button(
+            "Back", key="earlier", shortcut="Left", on_click=_step, args=(depths, -1), disabled=here == depths[0],
+            help="One thought back (left arrow key)",
+        )  # fmt: skip
+        st.button(
+            "On", key="later", shortcut="Right", on_click=_step, args=(depths, 1), disabled=here == depths[-1],
+            help="One thought on (right arrow key)",
+        )  # fmt: skip
+        if st.button(
+            "Stop" if playing else "Play", icon=":material/stop:" if playing else ":material/play_arrow:", key="play",
+            shortcut="P", on_click=_toggle, args=(depths,), type="primary", help="Run through the thoughts (key P)",
+        ):  # fmt: skip
+            st.rerun()  # the page sets the clock of the part that redraws itself
     with slide:
         return st.select_slider(
-            "After how many thoughts", depths, key="after", bind="query-params", label_visibility="collapsed",
-            on_change=_pause,
+            "After how many thoughts", depths, key="after", bind="query-params", on_change=_pause,
+            format_func=lambda depth: str(depth), label_visibility="collapsed",
         )  # fmt: skip
 
 
