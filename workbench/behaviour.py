@@ -61,7 +61,10 @@ def parse_continuation(text: str, problem: Problem) -> Explanation:
     concepts = structure(problem).concepts
     entities = {name for name, concept in zip(problem.names, concepts, strict=True) if not concept}
     chain, marker, last = text.partition("###")
-    read = [read_edge(sentence) for sentence in split_sentences(chain)]
+    sentences = split_sentences(chain)
+    if marker and len(sentences) == 1 and sentences[0] in ("Every", f"{root} is a"):
+        sentences = []  # the forced opening of a step that the model did not take up
+    read = [read_edge(sentence) for sentence in sentences]
     answers = [read_edge(sentence) for sentence in split_sentences(last)]
     # Without a marker "Tom is a lempus." is the answer in last place, and the first step in any other.
     if not marker and read and read[-1] and read[-1][0] == root:
@@ -81,6 +84,8 @@ def _parse_edges(text: str, problem: Problem) -> Explanation:
     """Read "| a b | b c | [A] c": a bar before each step and before the answer; either end's bar may be missing."""
     chain, marker, last = text.partition("[A]")
     parts = [part.split() for part in chain.split("|") if part.strip()]
+    if marker and parts == [[problem.names[problem.root]]]:
+        parts = []  # the forced opening of a step that the model did not take up
     answers = last.split()
     return Explanation(
         tuple((part[0], part[1]) for part in parts if len(part) == 2),

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from workbench.graph import frontier_hit_chance
-from workbench.scores import READOUTS, NodeScores, RowNumbers
+from workbench.scores import READOUTS, NodeScores, RowNumbers, joined
 
 STATISTICS_SCHEMA = 1
 """Version of the columns of `statistics_frame`."""
@@ -112,9 +112,13 @@ def statistics(scores: NodeScores) -> dict[str, Statistic]:
         "negative": (scores.negative, one / concepts, zero, one),
         "preference": (preference, one / 2, zero, one),
     }
-    return {
-        name: Statistic(name, title, unit, *made[name], baseline) for name, (title, unit, baseline) in TITLES.items()
-    }
+    return {name: _statistic(name, made[name]) for name in TITLES}
+
+
+def _statistic(name: str, numbers: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]) -> Statistic:
+    title, unit, baseline = TITLES[name]
+    values, chance, low, high = numbers
+    return Statistic(name, title, unit, values, chance, low, high, baseline)
 
 
 def statistics_frame(scores: Iterable[NodeScores]) -> pl.DataFrame:
@@ -125,7 +129,7 @@ def statistics_frame(scores: Iterable[NodeScores]) -> pl.DataFrame:
     `NAME_chance`; null where undefined.
     """
     several = list(scores)
-    rows = [len(s.depths) for s in several]
+    rows = np.array([len(s.depths) for s in several], dtype=np.int64)
     computed = [statistics(s) for s in several]
     columns: dict[str, pl.Series] = {
         "checkpoint": pl.Series(np.repeat(np.array([s.checkpoint for s in several], object), rows), dtype=pl.String),
@@ -136,7 +140,8 @@ def statistics_frame(scores: Iterable[NodeScores]) -> pl.DataFrame:
         "steps": pl.Series(np.repeat(np.array([s.structure.length for s in several], np.int64), rows), dtype=pl.Int16),
         "frontier_size": pl.Series([n for s in several for n in s.frontier_size.tolist()], dtype=pl.Int16),
     }
-    for name in computed[0] if computed else ():
-        columns[name] = pl.Series(np.concatenate([c[name].values for c in computed])).fill_nan(None)
-        columns[f"{name}_chance"] = pl.Series(np.concatenate([c[name].chance for c in computed])).fill_nan(None)
+    for name in TITLES:
+        values, chance = [c[name].values for c in computed], [c[name].chance for c in computed]
+        columns[name] = pl.Series(joined(values, np.float64)).fill_nan(None)
+        columns[f"{name}_chance"] = pl.Series(joined(chance, np.float64)).fill_nan(None)
     return pl.DataFrame(columns)

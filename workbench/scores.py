@@ -127,8 +127,7 @@ class NodeScores:
         continuation.
         """
         masses = {
-            name: np.where(self.node_class == code, self.raw, 0).sum(axis=1)
-            for code, name in enumerate(NODE_CLASSES)
+            name: np.where(self.node_class == code, self.raw, 0).sum(axis=1) for code, name in enumerate(NODE_CLASSES)
         }
         masses[OUTSIDE] = np.clip(1 - self.raw.sum(axis=1), 0, 1)
         return masses
@@ -191,7 +190,7 @@ def _entropy(weights: np.ndarray) -> RowNumbers:
     return np.where(total[:, 0] > 0, np.abs(-(share * logs).sum(axis=1)), np.nan)
 
 
-def node_scores(trace: Trace, readout: Readout) -> NodeScores:
+def node_scores(trace: Trace, readout: str) -> NodeScores:
     """Read a trace's values for every node.
 
     Args:
@@ -202,7 +201,8 @@ def node_scores(trace: Trace, readout: Readout) -> NodeScores:
     Raises:
         WorkbenchError: There is no such readout.
     """
-    if readout not in READOUTS:
+    known = next((name for name in READOUTS if name == readout), None)
+    if known is None:
         raise WorkbenchError(
             f'There is no readout "{readout}".',
             f"The readouts are {', '.join(READOUTS)}.",
@@ -214,7 +214,7 @@ def node_scores(trace: Trace, readout: Readout) -> NodeScores:
     return NodeScores(
         trace.problem,
         trace.checkpoint,
-        readout,
+        known,
         depths,
         tuple(max(k, 1) for k in depths),
         np.asarray(raw, np.float64),
@@ -236,19 +236,19 @@ def scores_frame(scores: Iterable[NodeScores]) -> pl.DataFrame:
     """
     several = list(scores)
     rows, nodes = [len(s.depths) for s in several], [len(s.problem.names) for s in several]
-    cells = np.multiply(rows, nodes)
+    cells = np.multiply(rows, nodes).astype(np.int64)
 
     def per_scores(values: list) -> np.ndarray:
         return np.repeat(np.array(values, dtype=object), cells)
 
     def per_row(values: list) -> np.ndarray:
-        return _joined([np.repeat(v, n) for v, n in zip(values, nodes, strict=True)], np.int64)
+        return joined([np.repeat(v, n) for v, n in zip(values, nodes, strict=True)], np.int64)
 
     def per_node(values: list, dtype: type) -> np.ndarray:
-        return _joined([np.tile(v, n) for v, n in zip(values, rows, strict=True)], dtype)
+        return joined([np.tile(v, n) for v, n in zip(values, rows, strict=True)], dtype)
 
     def per_cell(name: str, dtype: type) -> np.ndarray:
-        return _joined([getattr(s, name).ravel() for s in several], dtype)
+        return joined([getattr(s, name).ravel() for s in several], dtype)
 
     about = [s.structure for s in several]
     classes, readouts = pl.Enum(NODE_CLASSES), pl.Enum(READOUTS)
@@ -261,20 +261,12 @@ def scores_frame(scores: Iterable[NodeScores]) -> pl.DataFrame:
             "thought": pl.Series(per_row([s.depths for s in several]), dtype=pl.Int16),
             "hop_read": pl.Series(per_row([s.hops_read for s in several]), dtype=pl.Int16),
             "node": pl.Series(per_node([np.arange(n) for n in nodes], np.int64), dtype=pl.Int16),
-            "name": pl.Series(
-                per_node([np.array(s.problem.names, object) for s in several], object), dtype=pl.String
-            ),
+            "name": pl.Series(per_node([np.array(s.problem.names, object) for s in several], object), dtype=pl.String),
             "role": pl.Series(per_node([_roles(s.problem) for s in several], object), dtype=pl.String),
-            "class": pl.Series(
-                np.array(NODE_CLASSES, object)[per_cell("node_class", np.int64)], dtype=classes
-            ),
+            "class": pl.Series(np.array(NODE_CLASSES, object)[per_cell("node_class", np.int64)], dtype=classes),
             "hop": hop.set(hop < 0, None),
-            "height_longest": pl.Series(
-                per_node([a.longest_height for a in about], np.int64), dtype=pl.Int16
-            ),
-            "height_shortest": pl.Series(
-                per_node([a.shortest_height for a in about], np.int64), dtype=pl.Int16
-            ),
+            "height_longest": pl.Series(per_node([a.longest_height for a in about], np.int64), dtype=pl.Int16),
+            "height_shortest": pl.Series(per_node([a.shortest_height for a in about], np.int64), dtype=pl.Int16),
             "raw": per_cell("raw", np.float64),
             "value": pl.Series(per_cell("value", np.float64)).fill_nan(None),
             "rank": pl.Series(per_cell("rank", np.float64)).fill_nan(None),
@@ -286,7 +278,8 @@ def scores_frame(scores: Iterable[NodeScores]) -> pl.DataFrame:
     )
 
 
-def _joined(parts: list[np.ndarray], dtype: type) -> np.ndarray:
+def joined(parts: list[np.ndarray], dtype: type) -> np.ndarray:
+    """Return arrays one after the other; an empty one of the given type if there are none."""
     return np.concatenate(parts) if parts else np.empty(0, dtype)
 
 

@@ -271,7 +271,7 @@ def _name(problem: Problem, node: int) -> str:
 def _names(result: go.Figure, scores: NodeScores, made: Layout, low: set[int]) -> None:
     problem, about = scores.problem, scores.structure
     for members, opacity in ((about.reachable, 1.0), (~about.reachable, 0.7)):
-        nodes = np.flatnonzero(members)
+        nodes = np.flatnonzero(members).tolist()
         result.add_scatter(
             x=made.x[nodes], y=[made.y[n] + NAME_DROP + (STAGGER if n in low else 0) for n in nodes], mode="text",
             text=[_name(problem, n) for n in nodes],

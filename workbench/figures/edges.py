@@ -53,7 +53,7 @@ def edge_traces(problem: Problem, made: Layout, low: set[int], radius: np.ndarra
     for name, edges, colour, width, dash, shown in kinds:
         if edges:
             curves = [_curve(made, source, target, low) for source, target in edges]
-            traces.append(_trace(name, curves, [radius[b] for _, b in edges], colour, width, dash, shown))
+            traces.append(_trace(name, curves, [float(radius[b]) for _, b in edges], colour, width, dash, shown))
     return traces
 
 
@@ -76,7 +76,7 @@ def _curve(made: Layout, source: int, target: int, low: set[int]) -> tuple[np.nd
         points = [start, _shift(start, away * 0.6, -lift), _shift(end, -away * 0.7, lift), end]
     t = SAMPLES[:, None]
     weights = (1 - t) ** 3, 3 * (1 - t) ** 2 * t, 3 * (1 - t) * t**2, t**3
-    curve = sum(weight * point for weight, point in zip(weights, points, strict=True))
+    curve = np.sum([weight * point for weight, point in zip(weights, points, strict=True)], axis=0)
     return curve[:, 0], curve[:, 1]
 
 

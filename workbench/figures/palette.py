@@ -5,6 +5,8 @@ background live in the template and not in the figures: a page that brings a the
 them, and elsewhere the grey reads on both.
 """
 
+from typing import Any
+
 import plotly.graph_objects as go
 import polars as pl
 
@@ -20,7 +22,9 @@ INK = {"both": "#7A808C", "light": "#1F2733", "dark": "#E4E7EC"}
 FAINT = "rgba(128, 134, 146, 0.22)"
 """Grid lines and borders."""
 
-CLASS_COLOURS = dict(zip((*NODE_CLASSES, OUTSIDE), (GREEN, SKY, ORANGE, PURPLE, "#B4BAC4"), strict=True))
+CLASS_COLOURS: dict[str, str] = dict(
+    zip((*NODE_CLASSES, OUTSIDE), (GREEN, SKY, ORANGE, PURPLE, "#B4BAC4"), strict=True)
+)
 """One colour per node class, the same in every figure."""
 READOUT_COLOURS = {"lm_head": BLUE, "forced_language": VERMILION}
 SERIES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
@@ -63,7 +67,7 @@ LEGEND = {"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "b
 """A legend under the figure, in the order of the traces."""
 
 
-def figure(title: str, subtitle: str, alt: str, **layout: object) -> go.Figure:
+def figure(title: str, subtitle: str, alt: str, **layout: Any) -> go.Figure:
     """Return an empty figure in the house style.
 
     Args:

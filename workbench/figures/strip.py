@@ -7,7 +7,7 @@ from workbench.figures.palette import CLASS_COLOURS, FAINT, SKY, VERMILION, alph
 from workbench.score_statistics import NOISE_MASS, statistics
 from workbench.scores import MASS_CLASSES, READOUT_TITLES, NodeScores
 
-CLASS_TITLES = {
+CLASS_TITLES: dict[str, str] = {
     "optimal": "frontier, on a shortest path",
     "frontier": "frontier, off the path",
     "reachable elsewhere": "reachable at another hop",
