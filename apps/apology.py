@@ -29,7 +29,10 @@ def in_words() -> Iterator[None]:
         show(error)
     except Exception as error:  # whatever it is, the page must say it in words
         LOG.exception("The explorer failed")
-        st.error("**The explorer failed here, and it should not have.** The rest of the page still works.", icon="⚠️")
+        st.error(
+            "**The explorer failed here, and it should not have.** The rest of the page still works.",
+            icon=":material/warning:",
+        )
         st.markdown(
             "Reload the page, or go back one step. If it happens again, please open an issue with the lines below; "
             "the full traceback is in the terminal that runs the explorer."
@@ -41,7 +44,7 @@ def in_words() -> Iterator[None]:
 def show(error: WorkbenchError) -> None:
     """Show a mistake that the user can mend."""
     reasons = [line.strip() for line in error.why.splitlines() if line.strip()]
-    st.error(f"**{_plain(error.what)}**", icon="🚫")
+    st.error(f"**{_plain(error.what)}**", icon=":material/error:")
     with st.container(border=True):
         if len(reasons) == 1:
             st.markdown(f"**Why**  {_plain(reasons[0])}")

@@ -12,20 +12,22 @@ from workbench.scores import node_scores
 
 def main() -> None:
     """Draw the page."""
-    st.set_page_config("Coconut Workbench", "🥥", layout="wide", menu_items={"About": "Coconut Workbench"})
+    st.set_page_config("Coconut Workbench", ":material/hub:", layout="wide", menu_items={"About": "Coconut Workbench"})
     style.apply()
     links.remember_what_was_asked()
     with in_words():
         view = _choose()
         if view is None:
             st.markdown("## Your own problem")
-            st.info(st.session_state.pop("to do", "Choose a problem at the left."), icon="👈")
+            st.info(st.session_state.pop("to do", "Choose a problem at the left."), icon=":material/arrow_back:")
             return
         readings = [_read(run, view) for run in (view.run, view.beside) if run is not None]
-        links.say_what_was_left_out()
+        note = st.container()
         header.draw(view, readings)
         picture.draw(view, readings)
         links.footnote(view)
+        with note:
+            links.say_what_was_left_out()
 
 
 def _choose() -> View | None:

@@ -26,7 +26,7 @@ def say_what_was_left_out() -> None:
         st.info(
             "This link asks for something that is not here, so the page shows its usual choice instead of: "
             + ", ".join(f"`{name}={' '.join(asked[name])[:60]}`" for name in ignored).replace("\n", " "),
-            icon="🔗",
+            icon=":material/link_off:",
         )
 
 

@@ -31,9 +31,9 @@ def _one(view: View, reading: Reading, depth: int) -> str:
         saying.card(reading, depth)
         concept = concept_panel.choose(view.problem)
         concept_panel.draw(reading, concept, depth, "only")
-        _strip(reading, depth, "only")
     with left:
         _graph(reading, depth, concept, "only")
+        _strip(reading, depth, "only")
     return concept
 
 
@@ -104,7 +104,7 @@ def _mass(reading: Reading, depth: int) -> None:
         st.warning(
             f"Candidate mass is {mass.values[row]:.3f}: this readout hardly speaks of hop {hop} here. "
             "The normalised values in the graph are then mostly noise.",
-            icon="⚠️",
+            icon=":material/warning:",
         )
 
 

@@ -23,16 +23,20 @@ def choose_depth(depths: Sequence[int]) -> int:
     if "after" in st.session_state and st.session_state["after"] not in depths:
         st.session_state["after"] = min(depths, key=lambda depth: abs(depth - int(st.session_state["after"])))
     _advance(depths)
-    here = st.session_state.get("after", depths[0])
-    playing = bool(st.session_state.get("playing"))
     buttons, slide = st.columns([1, 2.6], vertical_alignment="center", gap="medium")
+    with slide:  # first, so that the buttons know what a link asked for
+        here = st.select_slider(
+            "After how many thoughts", depths, key="after", bind="query-params", on_change=_pause,
+            label_visibility="collapsed",
+        )  # fmt: skip
+    playing = bool(st.session_state.get("playing"))
     with buttons.container(horizontal=True, gap="small"):
         st.button(
             "Back", key="earlier", shortcut="Left", on_click=_step, args=(depths, -1), disabled=here == depths[0],
             help="One thought back (left arrow key)",
         )  # fmt: skip
         st.button(
-            "On", key="later", shortcut="Right", on_click=_step, args=(depths, 1), disabled=here == depths[-1],
+            "Next", key="later", shortcut="Right", on_click=_step, args=(depths, 1), disabled=here == depths[-1],
             help="One thought on (right arrow key)",
         )  # fmt: skip
         if st.button(
@@ -40,11 +44,7 @@ def choose_depth(depths: Sequence[int]) -> int:
             shortcut="P", on_click=_toggle, args=(depths,), type="primary", help="Run through the thoughts (key P)",
         ):  # fmt: skip
             st.rerun()  # the page sets the clock of the part that redraws itself
-    with slide:
-        return st.select_slider(
-            "After how many thoughts", depths, key="after", bind="query-params", on_change=_pause,
-            format_func=lambda depth: str(depth), label_visibility="collapsed",
-        )  # fmt: skip
+    return here
 
 
 def _step(depths: Sequence[int], by: int) -> None:

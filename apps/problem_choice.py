@@ -39,7 +39,7 @@ def choose_problem(run: Run, thoughts: int) -> tuple[Problem, Source] | None:
 def _from_set(items: tuple[Problem, ...], run: Run, thoughts: int, file: Path | None) -> tuple[Problem, Source] | None:
     kept = _filtered(items, run, thoughts)
     if not kept:
-        st.info("No problem of this set passes the filters. Take one of them back.", icon="🔎")
+        st.info("No problem of this set passes the filters. Take one of them back.", icon=":material/filter_list_off:")
         return None
     if "open problem" in st.session_state:
         st.session_state["problem"] = st.session_state.pop("open problem")
