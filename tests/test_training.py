@@ -97,7 +97,7 @@ def test_interrupting_saves_and_stops(tmp_path):
 @pytest.mark.slow
 def test_two_processes_are_killed_and_resumed_with_the_same_metrics(tmp_path):
     """Kill -9 of the whole group; the command goes on from the newest state and ends with the same metrics."""
-    config = replace(TINY, processes=2, steps=120, decay_from=60, evaluate_every=20, checkpoint_seconds=0.2)
+    config = replace(TINY, processes=2, steps=60, decay_from=30, evaluate_every=10, checkpoint_seconds=0.2)
     save_config(config, tmp_path / "config.yaml")
     command = [
         sys.executable,
@@ -111,7 +111,7 @@ def test_two_processes_are_killed_and_resumed_with_the_same_metrics(tmp_path):
     run = subprocess.Popen([*command, str(tmp_path / "cut")], start_new_session=True, **quiet)
     metrics = tmp_path / "cut" / "metrics.jsonl"
     end = time.monotonic() + 120
-    while time.monotonic() < end and not (metrics.exists() and '"step": 40' in metrics.read_text()):
+    while time.monotonic() < end and not (metrics.exists() and '"step": 20' in metrics.read_text()):
         time.sleep(0.05)
     os.killpg(run.pid, signal.SIGKILL)
     run.wait()
