@@ -23,8 +23,9 @@ def show(figure: go.Figure, key: str, on_click: Callable[[], None] | None = None
 
 def alt(figure: go.Figure) -> str:
     """Return the figure in words."""
-    meta = figure.layout.meta
-    return str(meta["alt"]) if isinstance(meta, dict) and "alt" in meta else str(figure.layout.title.text or "figure")
+    layout = figure["layout"]
+    meta = layout["meta"]
+    return str(meta["alt"]) if isinstance(meta, dict) and "alt" in meta else str(layout["title"]["text"] or "figure")
 
 
 def download(make: Callable[[], go.Figure], name: str, key: str, label: str = "HTML") -> None:
@@ -44,12 +45,13 @@ def download(make: Callable[[], go.Figure], name: str, key: str, label: str = "H
 
 
 def _heading(figure: go.Figure) -> None:
-    title = figure.layout.title
+    layout = figure["layout"]
+    title = layout["title"]
     st.html(
-        f'<div class="figure-title">{title.text or ""}</div><div class="figure-note">{title.subtitle.text or ""}</div>'
+        f'<div class="figure-title">{title["text"] or ""}</div><div class="figure-note">{title["subtitle"]["text"] or ""}</div>'
     )
-    above = figure.layout.margin.t - HEAD_ROOM
-    figure.update_layout(title=None, margin_t=HEAD_ROOM, height=figure.layout.height - above)
+    above = layout["margin"]["t"] - HEAD_ROOM
+    figure.update_layout(title=None, margin_t=HEAD_ROOM, height=layout["height"] - above)
 
 
 def _page(figure: go.Figure, name: str, theme: str) -> str:

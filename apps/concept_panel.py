@@ -59,10 +59,10 @@ def numbers(reading: Reading, name: str, key: str) -> None:
     )
     frame = reading.scores.to_frame().filter(pl.col("name") == name)
     columns = ["thought", "hop_read", "class", "raw", "value", "chance", "rank"]
-    tables.show(frame.select(columns), f"{name}-{problem.id}", key, **NUMBERS)
+    tables.show(frame.select(columns), f"{name}-{problem.id}", key, NUMBERS)
 
 
-NUMBERS: dict[str, object] = {
+NUMBERS: dict[str, tables.Column] = {
     name: st.column_config.NumberColumn(format="%.4f", help=text)
     for name, text in {
         "raw": "Probability among all tokens.",

@@ -85,7 +85,7 @@ def _nodes(view: View, readings: list[Reading], depth: int) -> None:
         name: st.column_config.NumberColumn(format="%.4f") for name in (*(r.run.name for r in readings), "difference")
     }
     st.caption(f"Values after {depth} thoughts, sorted; a column's head sorts otherwise.")
-    tables.show(frame, f"nodes-{view.problem.id}-{depth}", "nodes", height=420, **settings)
+    tables.show(frame, f"nodes-{view.problem.id}-{depth}", "nodes", settings, height=420)
 
 
 def _save(reading: Reading, depth: int, concept: str, key: str) -> None:

@@ -1,55 +1,14 @@
-"""The explorer: one problem, and what a model thinks about it, thought by thought (`make explore`)."""
+"""The explorer (`make explore`): this file starts it, `page.py` draws it."""
 
 import streamlit as st
 
-from apps import caches, header, links, picture, style
-from apps.apology import in_words
-from apps.model_choice import choose_readout, choose_runs, choose_thoughts
-from apps.problem_choice import choose_problem
-from apps.view import Reading, Run, View
-from workbench.scores import node_scores
+from apps import style
 
+st.set_page_config("Coconut Workbench", ":material/hub:", layout="wide", menu_items={"About": "Coconut Workbench"})
+style.apply()
 
-def main() -> None:
-    """Draw the page."""
-    st.set_page_config("Coconut Workbench", ":material/hub:", layout="wide", menu_items={"About": "Coconut Workbench"})
-    style.apply()
-    links.remember_what_was_asked()
-    with in_words():
-        view = _choose()
-        if view is None:
-            st.markdown("## Your own problem")
-            st.info(st.session_state.pop("to do", "Choose a problem at the left."), icon=":material/arrow_back:")
-            return
-        readings = [_read(run, view) for run in (view.run, view.beside) if run is not None]
-        note = st.container()
-        header.draw(view, readings)
-        picture.draw(view, readings)
-        links.footnote(view)
-        with note:
-            links.say_what_was_left_out()
+# PyTorch and transformers take some seconds to import, once per server: the page says so instead of staying white.
+with st.spinner("Starting: loading PyTorch and transformers ..."):
+    from apps import page
 
-
-def _choose() -> View | None:
-    with st.sidebar:
-        st.markdown("### Coconut Workbench")
-        models, problem, reading = st.container(), st.container(), st.container()
-        with models:
-            run, beside = choose_runs()
-        # The problem's filters need the number of thoughts: that box is drawn first and shown last.
-        with reading:
-            readout = choose_readout()
-            thoughts = choose_thoughts(run.checkpoint.thoughts)
-        with problem:
-            chosen = choose_problem(run, thoughts)
-    if chosen is None:
-        return None
-    return View(run, beside, *chosen, thoughts, readout)
-
-
-def _read(run: Run, view: View) -> Reading:
-    trace = caches.trace(run.path, view.problem, view.thoughts)
-    return Reading(run, trace, node_scores(trace, view.readout))
-
-
-main()
+page.draw()

@@ -73,18 +73,18 @@ def choose_thoughts(trained: int) -> int:
 
 def choose_readout() -> Readout:
     """Draw the choice of readout."""
-    readout = st.segmented_control(
+    titles = {READOUT_TITLES[readout]: readout for readout in READOUTS}
+    chosen = st.segmented_control(
         "Readout",
-        READOUTS,
-        default=READOUTS[0],
+        list(titles),
+        default=next(iter(titles)),
         required=True,
-        format_func=lambda readout: READOUT_TITLES[readout],
         key="readout",
         bind="query-params",
         width="stretch",
         help=READOUT_HELP,
     )
-    return readout or READOUTS[0]
+    return titles.get(chosen or "", READOUTS[0])
 
 
 def _load(name: str, runs: dict[str, Path]) -> Run:

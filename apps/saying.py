@@ -42,15 +42,15 @@ def table(reading: Reading, key: str) -> None:
     )
     columns = st.column_config
     meanings = "\n\n".join(f"**{category}**: {meaning}" for category, meaning in words.MEANINGS.items())
-    tables.show(
-        frame, f"continuations-{trace.problem.id}", key,
-        thoughts=columns.NumberColumn(width="small"),
-        continuation=columns.TextColumn(width="large", help="The step's opening is forced, the rest is greedy."),
-        behaviour=columns.TextColumn(help=meanings),
-        answer=columns.TextColumn(help="The greedy answer when the answer is forced at once."),
-        target=_share("p(target)"),
-        negative=_share("p(negative)"),
-    )  # fmt: skip
+    shown = {
+        "thoughts": columns.NumberColumn(width="small"),
+        "continuation": columns.TextColumn(width="large", help="The step's opening is forced, the rest is greedy."),
+        "behaviour": columns.TextColumn(help=meanings),
+        "answer": columns.TextColumn(help="The greedy answer when the answer is forced at once."),
+        "target": _share("p(target)"),
+        "negative": _share("p(negative)"),
+    }
+    tables.show(frame, f"continuations-{trace.problem.id}", key, shown)
 
 
 def _marked(text: str, true: bool) -> str:
@@ -59,7 +59,7 @@ def _marked(text: str, true: bool) -> str:
     return safe if true else f":red[✗ {safe}]"
 
 
-def _share(title: str) -> object:
+def _share(title: str) -> tables.Column:
     return st.column_config.ProgressColumn(
         title,
         min_value=0,

@@ -1,22 +1,24 @@
 """Putting a table on the page, with CSV and Parquet of exactly what is shown."""
 
+from collections.abc import Mapping
 from io import BytesIO
 
 import polars as pl
 import streamlit as st
+from streamlit.elements.lib.column_types import ColumnConfig as Column
 
 
-def show(frame: pl.DataFrame, name: str, key: str, *, height: int | None = None, **columns: object) -> None:
+def show(frame: pl.DataFrame, name: str, key: str, columns: Mapping[str, Column], *, height: int | None = None) -> None:
     """Draw a table and its two downloads.
 
     Args:
         frame: What to show.
         name: File name without suffix.
         key: Unique on the page.
+        columns: How columns are shown, by name.
         height: In pixels; by default as much as the rows need.
-        columns: Streamlit column configuration by column name.
     """
-    st.dataframe(frame, hide_index=True, height=height or "auto", column_config=columns, key=key)
+    st.dataframe(frame, hide_index=True, height=height or "auto", column_config=dict(columns), key=key)
     with st.container(horizontal=True):
         download(frame, name, key)
 

@@ -1,12 +1,15 @@
 """What the model says, in sentences with their category: formatting only."""
 
+from typing import Literal
+
 from workbench.behaviour import Behaviour, classify, parse_continuation
 from workbench.graph import structure
 from workbench.problem import Problem
 from workbench.prosqa import is_a
 from workbench.trace import Trace
 
-COLOURS = {
+Colour = Literal["green", "blue", "orange", "red", "gray"]
+COLOURS: dict[Behaviour, Colour] = {
     Behaviour.CORRECT_PATH: "green",
     Behaviour.LONGER_PATH: "blue",
     Behaviour.CORRECT_LABEL: "green",
