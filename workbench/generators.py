@@ -6,7 +6,8 @@ special roots; a node's label says whether it descends from node 0 (bit 1), node
 - `algorithm1`: Algorithm 1 as printed (Coconut, arXiv 2412.06769, appendix A.2).
 - `released`: the variant whose moments match the released files (nodes without parents are drawn as parents only in
   the branch that allows every node; depth is the distance to the nearest node without parents).
-- `balanced`: two mirrored halves of equal law, so that no rule that never reads the queried root can tell the target.
+- `balanced`: graphs as `released`, each asked from both special roots with the same two options (`questions.ask_both`),
+  so that a rule that never reads the queried root scores exactly one half.
 """
 
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ class Graphs:
     @property
     def present(self) -> Bool[np.ndarray, "graphs nodes"]:
         """Nodes that at least one edge touches."""
-        return self.adjacency.any(1) | self.adjacency.any(2)
+        return np.logical_or(self.adjacency.any(1), self.adjacency.any(2))
 
     @property
     def leaves(self) -> Bool[np.ndarray, "graphs nodes"]:
@@ -59,6 +60,7 @@ def grow(
     rng: np.random.Generator,
     parents: float = 1.5,
     max_edges: int | None = None,
+    spine: int = 0,
 ) -> Graphs:
     """Grow `count` graphs of `nodes` node slots.
 
@@ -70,6 +72,9 @@ def grow(
         parents: Mean number of parents of a new node (Poisson), 1.5 in the paper.
         max_edges: Stop a graph when it has this many edges; the last node may then lose some of its parents. A prefix
             of the construction is a smaller graph of the same family.
+        spine: Begin with a path of this many edges from each of the two special roots instead of the bare roots,
+            for targets farther away than the family ever puts them; growth shortens no path. Its edges are not
+            counted in `max_edges`.
     """
     adjacency = np.zeros((count, nodes, nodes), dtype=bool)
     hops = np.full((count, nodes, nodes), FAR, dtype=np.int8)
@@ -79,10 +84,15 @@ def grow(
     depth = np.zeros((count, nodes), dtype=np.float32)
     rootless = np.zeros((count, nodes), dtype=bool)
     edges_left = np.full(count, max_edges if max_edges is not None else nodes * nodes)
+    for new in range(2, 2 + 2 * spine):
+        adjacency[:, new - 2, new] = True
+        depth[:, new] = 1  # not its distance: new nodes are then spread along the whole path, not drawn to its end
+        labels[:, new] = labels[:, new - 2]
+        hops[:, new % 2 : new : 2, new] = np.arange(new // 2, 0, -1)
     rows = np.arange(count)
     wanted = rng.poisson(parents, (nodes, count))
     branch = rng.random((nodes, count))
-    for new in range(2, nodes):
+    for new in range(2 + 2 * spine, nodes):
         before = labels[:, :new]
         allowed = np.where(
             (branch[new] <= 0.35)[:, None],
