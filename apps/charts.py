@@ -1,6 +1,7 @@
 """Putting a figure on the page: heading, alt text, size, and a download as a file that opens offline."""
 
 from collections.abc import Callable
+from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -23,7 +24,7 @@ def show(figure: go.Figure, key: str, on_click: Callable[[], None] | None = None
 
 def alt(figure: go.Figure) -> str:
     """Return the figure in words."""
-    layout = figure["layout"]
+    layout: Any = figure["layout"]
     meta = layout["meta"]
     return str(meta["alt"]) if isinstance(meta, dict) and "alt" in meta else str(layout["title"]["text"] or "figure")
 
@@ -45,11 +46,9 @@ def download(make: Callable[[], go.Figure], name: str, key: str, label: str = "H
 
 
 def _heading(figure: go.Figure) -> None:
-    layout = figure["layout"]
-    title = layout["title"]
-    st.html(
-        f'<div class="figure-title">{title["text"] or ""}</div><div class="figure-note">{title["subtitle"]["text"] or ""}</div>'
-    )
+    layout: Any = figure["layout"]
+    title, subtitle = layout["title"]["text"] or "", layout["title"]["subtitle"]["text"] or ""
+    st.html(f'<div class="figure-title">{title}</div><div class="figure-note">{subtitle}</div>')
     above = layout["margin"]["t"] - HEAD_ROOM
     figure.update_layout(title=None, margin_t=HEAD_ROOM, height=layout["height"] - above)
 

@@ -73,7 +73,7 @@ def choose_thoughts(trained: int) -> int:
 
 def choose_readout() -> Readout:
     """Draw the choice of readout."""
-    titles = {READOUT_TITLES[readout]: readout for readout in READOUTS}
+    titles: dict[str, Readout] = {READOUT_TITLES[readout]: readout for readout in READOUTS}
     chosen = st.segmented_control(
         "Readout",
         list(titles),
