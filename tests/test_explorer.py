@@ -128,7 +128,7 @@ def test_a_link_opens_the_same_view(opened: Open) -> None:
     assert app.selectbox(key="problem").value == "chain-3"
     assert app.select_slider(key="after").value == 2
     assert app.selectbox(key="concept").value == "brimpus"
-    assert "reads hop 4" in json.dumps(charts(app))
+    assert "<br>hop 4" in json.dumps(charts(app))
     assert link(app) == asked
 
 

@@ -46,10 +46,8 @@ def thought_strip(scores: NodeScores, *, depth: int | None = None) -> go.Figure:
         legend={"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom", "traceorder": "normal"},
         xaxis={
             "tickvals": depths, "showgrid": False, "range": [depths[0] - 0.55, depths[-1] + 0.6],
-            "ticktext": [
-                f"{k} thought{'' if k == 1 else 's'}<br>reads hop {hop}"
-                for k, hop in zip(depths, scores.hops_read, strict=True)
-            ],
+            "ticktext": [f"{k}<br>hop {hop}" for k, hop in zip(depths, scores.hops_read, strict=True)],
+            "tickangle": 0, "title": {"text": "thoughts, and the hop that is read", "standoff": 4},
         },
         yaxis={"title": "raw mass", "range": [0, 1.26], "tickvals": [0, 0.25, 0.5, 0.75, 1]},
     )  # fmt: skip

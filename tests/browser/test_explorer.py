@@ -1,0 +1,99 @@
+"""The explorer in a real Chromium: keys, clicks, links, both themes, downloads."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.serve import running_explorer
+from tests.conftest import chain, tiny_model
+from workbench.checkpoint import make_checkpoint, save_checkpoint
+from workbench.prosqa import save_problems
+from workbench.tokenizer import edges_tokenizer
+
+WAIT_MS = 120_000
+"""The first page waits for PyTorch to be imported."""
+
+
+@pytest.fixture(scope="module")
+def explorer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An explorer over a tiny run and five small problems, so that nothing here depends on what ships."""
+    home = tmp_path_factory.mktemp("browser")
+    meta: dict[str, object] = {"version": 1, "task": "prosqa", "format": "edges", "thoughts": 3}
+    checkpoint = make_checkpoint(tiny_model("qwen2"), edges_tokenizer(), meta, "reference")
+    save_checkpoint(checkpoint, home / "runs" / "reference" / "model")
+    (home / "problems").mkdir()
+    save_problems([chain(number, number + 1) for number in range(5)], home / "problems" / "released.json")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORKBENCH_RUNS", str(home / "runs"))
+        patch.setenv("WORKBENCH_PROBLEMS", str(home / "problems"))
+        with running_explorer() as address:
+            yield address
+
+
+def open_page(page: Page, address: str) -> None:
+    """Open a link and wait for the graph to be drawn."""
+    page.goto(address)
+    page.locator(".js-plotly-plot .scatterlayer").first.wait_for(timeout=WAIT_MS)
+    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=WAIT_MS)
+
+
+def test_arrow_keys_move_through_the_thoughts_and_into_the_link(page: Page, explorer: str) -> None:
+    open_page(page, explorer)
+    page.locator("body").press("ArrowRight")
+    expect(page.get_by_text("After 2 thoughts · LM head")).to_be_visible(timeout=WAIT_MS)
+    expect(page).to_have_url(re.compile(r"after=2"))
+    page.locator("body").press("ArrowLeft")
+    expect(page.get_by_text("After 1 thought · LM head")).to_be_visible(timeout=WAIT_MS)
+
+
+def test_playing_runs_to_the_last_thought_and_stops(page: Page, explorer: str) -> None:
+    open_page(page, explorer)
+    page.get_by_role("button", name="Play").click()
+    expect(page.get_by_text("After 3 thoughts · LM head")).to_be_visible(timeout=WAIT_MS)
+    expect(page.get_by_role("button", name="Play")).to_be_visible(timeout=WAIT_MS)
+
+
+def test_a_click_on_a_node_chooses_the_concept(page: Page, explorer: str) -> None:
+    open_page(page, f"{explorer}/?problem=chain-3")
+    # The markers' layer lies under plotly's drag layer: the click goes to where the second node is drawn.
+    box = page.locator(".js-plotly-plot .scatterlayer .trace .points path.point").nth(2).bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect(page).to_have_url(re.compile(r"concept=\w+"), timeout=WAIT_MS)
+
+
+def test_a_copied_link_opens_the_same_view_elsewhere(page: Page, browser: Browser, explorer: str) -> None:
+    open_page(page, f"{explorer}/?problem=chain-4&after=2&concept=scrompus&readout=forced+language")
+    elsewhere = browser.new_context().new_page()
+    open_page(elsewhere, page.url)
+    expect(elsewhere.get_by_text("After 2 thoughts · forced language").first).to_be_visible(timeout=WAIT_MS)
+    expect(elsewhere.get_by_text(re.compile("^scrompus · hop"))).to_be_visible(timeout=WAIT_MS)
+    elsewhere.context.close()
+
+
+def test_a_figure_comes_down_as_a_page_that_needs_no_network(page: Page, explorer: str, tmp_path: Path) -> None:
+    open_page(page, explorer)
+    with page.expect_download(timeout=WAIT_MS) as started:
+        page.get_by_role("button", name="Graph as HTML").click()
+    file = tmp_path / "graph.html"
+    started.value.save_as(file)
+    saved = file.read_text()
+    assert "Plotly.newPlot" in saved
+    assert not re.search(r"<script[^>]+src=", saved)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_both_themes_draw_without_a_complaint(browser: Browser, explorer: str, theme: str) -> None:
+    context = browser.new_context(color_scheme="dark" if theme == "dark" else "light")
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    open_page(page, explorer)
+    background = page.evaluate("getComputedStyle(document.querySelector('.stApp')).backgroundColor")
+    levels = [int(level) for level in re.findall(r"\d+", background)[:3]]
+    assert (max(levels) < 90) == (theme == "dark")
+    assert complaints == []
+    context.close()
