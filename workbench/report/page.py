@@ -1,6 +1,7 @@
 """The page of a report: read from its tables alone, so that it can be made again without running anything."""
 
 import os
+import re
 from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import urlencode
@@ -47,7 +48,7 @@ def write_page(directory: Path, checkpoint: str, run: str, problems: Path, origi
         problems=str(problems),
         evaluation=evaluation,
         figures=_headline(evaluation),
-        drawn=[(_html(made), made.layout.meta["alt"]) for made in _drawn(tables, evaluation.thoughts, origin.seed)],
+        drawn=[_drawing(made) for made in _drawn(tables, evaluation.thoughts, origin.seed)],
         rows=rows,
         thoughts=evaluation.thoughts,
         total=tables.total,
@@ -152,13 +153,15 @@ def _share(target: float, negative: float) -> float | None:
     return target / (target + negative) if target + negative > 0 else None
 
 
-def _html(made: go.Figure) -> str:
-    return made.to_html(
-        full_html=False,
-        include_plotlyjs=False,
-        div_id=None,
-        config={"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["select2d", "lasso2d"]},
+def _drawing(made: go.Figure) -> dict[str, str]:
+    """Return a figure's HTML with title and subtitle beside it: a page breaks their lines, a figure does not."""
+    title, subtitle = made.layout.title.text, made.layout.title.subtitle.text
+    bare = go.Figure(made).update_layout(title=None, margin_t=20, height=(made.layout.height or 360) - 60)
+    html = bare.update_xaxes(tickangle=0, tickfont_size=10).to_html(
+        full_html=False, include_plotlyjs=False, config={"displaylogo": False, "responsive": True}
     )
+    plain = re.sub(r"<[^>]+>", " ", f"{title}\n{subtitle}").split("\n")
+    return {"title": plain[0], "subtitle": plain[1], "alt": made.layout.meta["alt"], "html": html}
 
 
 def _write(path: Path, text: str) -> None:
