@@ -1,5 +1,6 @@
 """Problems as token ids, and back."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -14,7 +15,7 @@ from tests.conftest import chain
 from workbench.errors import WorkbenchError
 from workbench.formats import make_format
 from workbench.problem import Problem
-from workbench.prompts import path
+from workbench.prompts import Format, path
 from workbench.tokenizer import NAMES, VOCABULARY, edges_tokenizer
 
 
@@ -22,13 +23,18 @@ def bpe_tokenizer(markers: bool = True) -> PreTrainedTokenizerFast:
     """Train a small byte-level BPE tokenizer on words that end in -pus."""
     backend = Tokenizer(BPE())
     backend.pre_tokenizer, backend.decoder = ByteLevel(add_prefix_space=False), ByteLevelDecoder()
-    trainer = BpeTrainer(vocab_size=330, initial_alphabet=ByteLevel.alphabet(), special_tokens=["<|end|>"])
+    trainer = BpeTrainer(vocab_size=280, initial_alphabet=ByteLevel.alphabet(), special_tokens=["<|end|>"])
     text = [chain(0, 3).question, "Every thing is a thing. << ### Sally is a dumpus."] * 4
     backend.train_from_iterator(text, trainer)
     more = ["<bot>", "<eot>", "<thought>"] if markers else []
     return PreTrainedTokenizerFast(
         tokenizer_object=backend, eos_token="<|end|>", additional_special_tokens=more, padding_side="left"
     )
+
+
+def speak(form: Format) -> Callable[[Sequence[int]], str]:
+    """Return the tokenizer's own decoding, markers included."""
+    return lambda ids: str(form.tokenizer.decode(list(ids)))
 
 
 def test_token_ids_are_fixed(tmp_path: object) -> None:
@@ -60,7 +66,7 @@ def test_token_ids_are_fixed(tmp_path: object) -> None:
 def test_edges(markers: bool, asked: str, after_one: str, after_nine: str, opened: str) -> None:
     form, problem = make_format("edges", edges_tokenizer(), markers), chain(0, 2)
     (prompt,) = form.prompts([problem])
-    say = form.tokenizer.decode
+    say = speak(form)
     options = " ".join(problem.names[option] for option in problem.options)
     edges = "<eos> Sally lempus | lempus brimpus | Tom scrompus | Tom lempus | "
     assert say(prompt.ids) == edges + asked.format(options)
@@ -98,7 +104,7 @@ def test_too_many_nodes_are_refused() -> None:
 def test_text_is_written_as_in_the_official_repository() -> None:
     form, problem = make_format("text", bpe_tokenizer()), chain(0, 2)
     (prompt,) = form.prompts([problem])
-    say = form.tokenizer.decode
+    say = speak(form)
     assert say(prompt.ids) == problem.question + "\n<bot>"
     assert say(form.continuation(prompt, 1)) == f"<eot>{problem.steps[1]}\n### {problem.answer}<|end|>"
     assert say(form.step_opening(prompt, 0)) == "<eot>Sally is a"

@@ -1,6 +1,8 @@
 """Checkpoints: plain Hugging Face directories whose `config.coconut` says how the model thinks."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -14,6 +16,7 @@ from transformers import (
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
+from transformers.utils import logging as hf_logging
 
 from workbench.checkpoint_files import CoconutConfig, find, reason, require_config, require_tokenizer, require_weights
 from workbench.coconut import embedding_rows, forward
@@ -102,14 +105,15 @@ def load_checkpoint(source: str | Path) -> Checkpoint:
         ) from error
     tokenizer.padding_side = "left"
     try:
-        loaded = AutoModelForCausalLM.from_pretrained(
-            directory,
-            dtype=torch.float32,
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
+        with _no_progress_bar():
+            loaded = AutoModelForCausalLM.from_pretrained(
+                directory,
+                dtype=torch.float32,
+                use_safetensors=True,
+                local_files_only=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
         model, info = cast(tuple[PreTrainedModel, dict], loaded)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise WorkbenchError(
@@ -150,7 +154,8 @@ def save_checkpoint(checkpoint: Checkpoint, directory: str | Path, dtype: torch.
         state = {name: weight.to(dtype or weight.dtype) for name, weight in model.state_dict().items()}
         if model.config.tie_word_embeddings:
             state.pop("lm_head.weight", None)
-        model.save_pretrained(part, state_dict=state)
+        with _no_progress_bar():
+            model.save_pretrained(part, state_dict=state)
     finally:
         model.config.dtype = before
     checkpoint.tokenizer.save_pretrained(part)
@@ -192,7 +197,7 @@ def prepare_pretrained(
     with torch.no_grad():
         for layer in (model.get_input_embeddings(), model.get_output_embeddings()):  # twice the same where tied
             weight = cast(nn.Embedding, layer).weight
-            weight[new] = weight[like]
+            weight[new] = weight[like].clone()
     meta: dict[str, object] = {
         "version": 1,
         "task": "prosqa",
@@ -246,3 +251,15 @@ def self_check(checkpoint: Checkpoint) -> None:
             f"In the self-check {found[-1]}.",
             "Check that the weights belong to this config.json, and that the architecture is GPT-2, Llama or Qwen2.",
         )
+
+
+@contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    """Keep transformers from drawing progress bars over what the workbench shows."""
+    shown = hf_logging.is_progress_bar_enabled()
+    hf_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            hf_logging.enable_progress_bar()
