@@ -41,4 +41,7 @@ def footnote(view: View) -> None:
 def _followed(name: str, values: list[str]) -> bool:
     if name not in PARAMETERS:
         return False
-    return st.query_params.get_all(name) == values
+    # A value that is the default anyway is taken out of the address: then the box itself tells.
+    value = st.session_state.get(name)
+    shown = [str(one) for one in value] if isinstance(value, list) else [str(value)]
+    return st.query_params.get_all(name) == values or [one.lower() for one in shown] == [one.lower() for one in values]

@@ -74,6 +74,16 @@ def test_a_copied_link_opens_the_same_view_elsewhere(page: Page, browser: Browse
     elsewhere.context.close()
 
 
+def test_a_pasted_question_goes_into_the_link(page: Page, explorer: str) -> None:
+    page.goto(f"{explorer}/?set=pasted")
+    box = page.get_by_role("textbox", name="Question")
+    box.wait_for(timeout=WAIT_MS)
+    box.fill("Tom is a lempus. Sally is a rompus. Is Tom a lempus or rompus?")
+    box.press("Control+Enter")
+    expect(page.get_by_role("heading", name="Is Tom a lempus or rompus?")).to_be_visible(timeout=WAIT_MS)
+    expect(page).to_have_url(re.compile("question=Tom"))
+
+
 def test_a_figure_comes_down_as_a_page_that_needs_no_network(page: Page, explorer: str, tmp_path: Path) -> None:
     open_page(page, explorer)
     with page.expect_download(timeout=WAIT_MS) as started:
