@@ -120,8 +120,9 @@ def test_hooks_leave_no_trace(lens: CoconutLens) -> None:
     )
 
 
-def test_the_model_is_left_alone_and_shares_its_weights(tmp_path: object) -> None:
-    checkpoint = tiny("qwen2")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_model_is_left_alone_and_shares_its_weights(family: str, tmp_path: object) -> None:
+    checkpoint = tiny(family)
     names = list(checkpoint.model.state_dict())
     lens = CoconutLens(checkpoint)
     assert list(checkpoint.model.state_dict()) == names
