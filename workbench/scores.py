@@ -16,7 +16,7 @@ from scipy.stats import rankdata
 from workbench.errors import WorkbenchError
 from workbench.graph import NODE_CLASSES, Structure, node_classes, structure, walk_frontier
 from workbench.problem import Problem
-from workbench.trace import Trace
+from workbench.trace_arrays import Trace
 
 Readout = Literal["lm_head", "forced_language"]
 READOUTS: tuple[Readout, ...] = get_args(Readout)
@@ -201,7 +201,7 @@ def node_scores(trace: Trace, readout: str) -> NodeScores:
     Raises:
         WorkbenchError: There is no such readout.
     """
-    known = next((name for name in READOUTS if name == readout), None)
+    known: Readout | None = next((name for name in READOUTS if name == readout), None)
     if known is None:
         raise WorkbenchError(
             f'There is no readout "{readout}".',

@@ -112,8 +112,8 @@ def _empty(scores: NodeScores, depth: int, hop: int, mass: float, compare: NodeS
         subtitle,
         f"Reasoning graph of problem {problem.id}, rows by hop from {problem.names[problem.root]}. {title}. "
         f"Largest values: {leaders}.",
-        height=int(ROW_PIXELS * (made.bottom + 1.07) + 218),
-        margin={"l": 84, "r": 16, "t": 94, "b": 130},
+        height=int(ROW_PIXELS * (made.bottom + 1.07) + 230),
+        margin={"l": 84, "r": 16, "t": 106, "b": 130}, title_pad_b=46,
         xaxis={"visible": False, "range": [made.left - 0.75, right + (0.1 if made.band else 0.75)]},
         yaxis={"visible": False, "range": [made.bottom + 0.62, -0.45]},
         legend={"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom"},

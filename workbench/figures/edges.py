@@ -63,9 +63,9 @@ def _curve(made: Layout, source: int, target: int, low: set[int]) -> tuple[np.nd
     start, end = np.array([made.x[source], made.y[source]]), np.array([made.x[target], made.y[target]])
     across = end[0] - start[0]
     if end[1] - start[1] > drop + 0.1:
-        start = _shift(start, 0, drop)
+        start = _shift(start, 0.0, drop)
         reach, lean = (end[1] - start[1]) * 0.55, float(np.clip(-across * 0.1, -0.3, 0.3))
-        points = [start, _shift(start, 0, reach * 0.9), _shift(end, lean, -reach), end]
+        points = [start, _shift(start, 0.0, reach * 0.9), _shift(end, lean, -reach), end]
     elif abs(across) > 0.05 and abs(end[1] - start[1]) < 0.05:
         rise = 0.42 + 0.06 * min(abs(across), 5)
         points = [start, _shift(start, across * 0.15, -rise), _shift(end, -across * 0.15, -rise), end]

@@ -62,9 +62,10 @@ def layout(problem: Problem) -> Layout:
     shift = right + GAP + 1 - x[outside].min()
     x[outside] += shift
     bottom = float(max(len(rows) - 1, BAND_STEP * (len(side) - 1)))
+    centred = len(side) == 1 or bottom / len(side) >= BAND_STEP
     for level, members in enumerate(side):
-        # Evenly over the height: a short band would leave most of its side empty.
-        y[members] = bottom * (level + 0.5) / len(side) if len(side) <= len(rows) else bottom * level / (len(side) - 1)
+        # Evenly over the height: a band packed at the top would leave most of its side empty.
+        y[members] = bottom * ((level + 0.5) / len(side) if centred else level / (len(side) - 1))
     return Layout(x, y, len(rows), left, right, (right + GAP, float(x[outside].max()) + 1), bottom)
 
 

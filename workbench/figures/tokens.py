@@ -7,7 +7,7 @@ from workbench.figures.palette import CLASS_COLOURS, SKY, alpha, figure
 from workbench.figures.strip import CLASS_TITLES
 from workbench.graph import NODE_CLASSES, node_classes, structure
 from workbench.scores import OUTSIDE
-from workbench.trace import Trace
+from workbench.trace_arrays import Trace
 
 
 def token_frame(trace: Trace) -> pl.DataFrame:
