@@ -32,7 +32,7 @@ def words(path: str, answer: str) -> str:
 def edges(path: str, answer: str) -> str:
     """The same in the notation of the edges format."""
     names = path.split()
-    return " ".join([*(f"| {a} {b}" for a, b in pairwise(names)), "| [A]", answer])
+    return " ".join([*(f"| {a} {b}" for a, b in pairwise(names)), "[A]", answer])
 
 
 @pytest.mark.parametrize("spell", [words, edges])

@@ -53,11 +53,11 @@ def test_token_ids_are_fixed(tmp_path: object) -> None:
 @pytest.mark.parametrize(
     ("markers", "asked", "after_one", "after_nine", "opened"),
     [
-        (False, "[Q] {} [R] Sally", "| lempus brimpus | [A] brimpus <eos>", "| [A] brimpus <eos>", "| Sally"),
+        (False, "[Q] {} [R] Sally", "| lempus brimpus [A] brimpus <eos>", "| [A] brimpus <eos>", "| Sally"),
         (
             True,
             "[Q] {} [R] Sally <bot>",
-            "<eot> | lempus brimpus | [A] brimpus <eos>",
+            "<eot> | lempus brimpus [A] brimpus <eos>",
             "<eot> | [A] brimpus <eos>",
             "<eot> | Sally",
         ),
@@ -75,7 +75,7 @@ def test_edges(markers: bool, asked: str, after_one: str, after_nine: str, opene
     assert say(form.step_opening(prompt, 0)) == opened
     assert say(form.step_opening(prompt, 1)) == opened.removesuffix(" Sally")
     assert form.answer_opening(prompt)[-1] == VOCABULARY.index("[A]")
-    assert form.decode(prompt, form.continuation(prompt, 1)) == "| lempus brimpus | [A] brimpus"
+    assert form.decode(prompt, form.continuation(prompt, 1)) == "| lempus brimpus [A] brimpus"
     assert path(problem) == (0, 2, 3)
 
 
@@ -90,7 +90,7 @@ def test_names_that_are_not_in_the_vocabulary_borrow_free_ones() -> None:
     (prompt,) = form.prompts([renamed])
     spoken = form.tokenizer.convert_ids_to_tokens([spelling[0] for spelling in prompt.nodes])
     assert spoken == ["Alex", "Tom", "bompus", "impus", "scrompus"]
-    assert form.decode(prompt, form.continuation(prompt, 0)) == "| Zoë sklumpus | sklumpus impus | [A] impus"
+    assert form.decode(prompt, form.continuation(prompt, 0)) == "| Zoë sklumpus | sklumpus impus [A] impus"
     assert form.prompts([renamed]) == [prompt]
 
 

@@ -3,7 +3,7 @@
 The input is a continuation as a trace holds it, one sentence per step and the answer last:
 "Tom is a terpus. Every terpus is a brimpus. ### Tom is a brimpus."
 Line breaks and blanks are alike. "### " before the answer may be missing; the last sentence is then the
-answer if it is about the root. The `edges` format, "| Tom terpus | terpus brimpus | [A] brimpus", is read as
+answer if it is about the root. The `edges` format, "| Tom terpus | terpus brimpus [A] brimpus", is read as
 well.
 """
 
@@ -81,7 +81,7 @@ def parse_continuation(text: str, problem: Problem) -> Explanation:
 
 
 def _parse_edges(text: str, problem: Problem) -> Explanation:
-    """Read "| a b | b c | [A] c": a bar before each step and before the answer; either end's bar may be missing."""
+    """Read "| a b | b c [A] c": a bar before each step; one before the answer does no harm."""
     chain, marker, last = text.partition("[A]")
     parts = [part.split() for part in chain.split("|") if part.strip()]
     if marker and parts == [[problem.names[problem.root]]]:

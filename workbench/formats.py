@@ -16,7 +16,7 @@ class EdgesFormat(Format):
     """Source, target, separator: `<eos> s t | s t | ... | [Q] c1 c2 [R] root`, one token per word.
 
     Edges come in the order of the problem's sentences. A step is `| s t`, the answer `[A] target`; after k thoughts
-    `| n_k n_k+1 | ... | [A] target <eos>`. A name that is not in the vocabulary borrows a free one of its kind (the
+    `| n_k n_k+1 | ... [A] target <eos>`. A name that is not in the vocabulary borrows a free one of its kind (the
     first in the alphabet, in node order), and is shown under its own name again.
     """
 
@@ -88,12 +88,14 @@ class EdgesFormat(Format):
         return self.answer_opening(prompt)
 
     def continuation(self, prompt: Prompt, after: int) -> Ids:
-        """Return `| n_k n_k+1 | ... | [A] target <eos>`."""
+        """Return `| n_k n_k+1 | ... [A] target <eos>`; `| [A] target <eos>` where no step is left."""
         nodes, bar = path(prompt.problem), self._word["|"]
         ids = list(self._eot)
-        for source, target in list(pairwise(nodes))[after:]:
+        left = list(pairwise(nodes))[after:]
+        for source, target in left:
             ids += (bar, *prompt.nodes[source], *prompt.nodes[target])
-        return (*ids, bar, self._word["[A]"], *prompt.nodes[prompt.problem.target], self.end)
+        opening = (self._word["[A]"],) if left else (bar, self._word["[A]"])
+        return (*ids, *opening, *prompt.nodes[prompt.problem.target], self.end)
 
     def decode(self, prompt: Prompt, ids: Sequence[int]) -> str:
         """Return the words with spaces between them."""
