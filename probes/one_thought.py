@@ -103,9 +103,9 @@ print("heads, columns:", tuple(pattern.shape))
 
 # %% [markdown]
 # In the `edges` format an edge is three tokens, *source target |*, and by the last layer all three may know both ends.
-# So we sum each head's attention over whole edges. A head that moves the search on should look at the edges that **leave**
-# the frontier, those whose source is at hop 2. Beside it: the share of the edges that do, which is what a head would
-# have there if it looked at all edges alike.
+# So we sum each head's attention over whole edges. A head that moves the search on should look at the edges that
+# **leave** the frontier, those whose source is at hop 2. Beside it: the share of the edges that do, which is what a
+# head would have there if it looked at all edges alike.
 
 # %%
 depth = hops(problem.adjacency, problem.root)

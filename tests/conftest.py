@@ -44,10 +44,12 @@ def tiny_model(family: str, seed: int = 0, **changes: object) -> PreTrainedModel
     return model(config(**{**tokens, **size, **changes})).eval()
 
 
-def tiny(family: str = "qwen2", seed: int = 0, thoughts: int = 3, markers: bool = False) -> Checkpoint:
+def tiny(
+    family: str = "qwen2", seed: int = 0, thoughts: int = 3, markers: bool = False, **changes: object
+) -> Checkpoint:
     """Build a checkpoint in the edges format with random weights."""
     meta = {"version": 1, "task": "prosqa", "format": "edges", "markers": markers, "thoughts": thoughts}
-    return make_checkpoint(tiny_model(family, seed), edges_tokenizer(), meta, f"tiny-{family}")
+    return make_checkpoint(tiny_model(family, seed, **changes), edges_tokenizer(), meta, f"tiny-{family}")
 
 
 @pytest.fixture(params=FAMILIES)

@@ -106,7 +106,8 @@ def _tables(
     checkpoint: Checkpoint, problems: Sequence[Problem], thoughts: int, options: Options
 ) -> dict[str, pl.DataFrame]:
     traces = list(run(checkpoint, problems, thoughts, options.batch_size))
-    scores = [node_scores(trace, readout) for trace in traces for readout in READOUTS]
+    readouts = READOUTS if thoughts else ("forced_language",)  # without thoughts there is none to read
+    scores = [node_scores(trace, readout) for trace in traces for readout in readouts]
     return {
         "problems": results_frame(checkpoint, traces, options.seed, batch_size=options.batch_size),
         "traces": traces_frame(traces),

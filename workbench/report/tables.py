@@ -5,7 +5,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 import polars as pl
 import pyarrow as pa
@@ -96,7 +95,7 @@ class TableWriter:
         self._metadata = {"schema_version": str(schema), "workbench": json.dumps(origin, sort_keys=True)}
         self._writer: pq.ParquetWriter | None = None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "TableWriter":
         """Begin."""
         return self
 
