@@ -55,12 +55,13 @@ Thoughts = Annotated[
 BatchSize = Annotated[int, typer.Option(min=1, help="Problems run at a time.")]
 
 
-def _version(asked: bool) -> None:
+def _version(asked: bool) -> bool:
     if asked:
         from importlib.metadata import version
 
         typer.echo(f"coconut-workbench {version('coconut-workbench')}")
         raise typer.Exit
+    return asked
 
 
 @app.callback()
