@@ -1,10 +1,15 @@
 """The explorer (`make explore`): this file starts it, `page.py` draws it."""
 
+from pathlib import Path
+
 import streamlit as st
 
 from apps import style
 
-st.set_page_config("Coconut Workbench", ":material/hub:", layout="wide", menu_items={"About": "Coconut Workbench"})
+# An icon by name would be fetched from the network by the browser.
+ICON = Path(__file__).with_name("icon.svg").read_text()
+
+st.set_page_config("Coconut Workbench", ICON, layout="wide", menu_items={"About": "Coconut Workbench"})
 style.apply()
 
 # PyTorch and transformers take some seconds to import, once per server: the page says so instead of staying white.

@@ -56,13 +56,22 @@ def test_playing_runs_to_the_last_thought_and_stops(page: Page, explorer: str) -
     expect(page.get_by_role("button", name="Play")).to_be_visible(timeout=WAIT_MS)
 
 
+WHERE = """name => {
+  const graph = document.querySelector('.js-plotly-plot'), box = graph.getBoundingClientRect();
+  const {xaxis, yaxis} = graph._fullLayout;
+  const node = graph.calcdata.flat().find(point => (point.htx || '').includes(`<b>${name}</b>`));
+  return [box.left + xaxis._offset + xaxis.l2p(node.x), box.top + yaxis._offset + yaxis.l2p(node.y)];
+}"""
+"""Where a node is drawn, in pixels of the window, by its hover text."""
+
+
 def test_a_click_on_a_node_chooses_the_concept(page: Page, explorer: str) -> None:
     open_page(page, f"{explorer}/?problem=chain-3")
-    # The markers' layer lies under plotly's drag layer: the click goes to where the second node is drawn.
-    box = page.locator(".js-plotly-plot .scatterlayer .trace .points path.point").nth(2).bounding_box()
-    assert box is not None
-    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    expect(page).to_have_url(re.compile(r"concept=\w+"), timeout=WAIT_MS)
+    x, y = page.evaluate(WHERE, "brimpus")
+    page.mouse.move(x, y)
+    page.mouse.click(x, y)
+    expect(page).to_have_url(re.compile("concept=brimpus"), timeout=WAIT_MS)
+    expect(page.get_by_text(re.compile("^brimpus · hop"))).to_be_visible(timeout=WAIT_MS)
 
 
 def test_a_copied_link_opens_the_same_view_elsewhere(page: Page, browser: Browser, explorer: str) -> None:
@@ -96,11 +105,14 @@ def test_a_figure_comes_down_as_a_page_that_needs_no_network(page: Page, explore
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_both_themes_draw_without_a_complaint(browser: Browser, explorer: str, theme: str) -> None:
+def test_both_themes_draw_without_a_complaint_and_without_a_network(
+    browser: Browser, explorer: str, theme: str
+) -> None:
     context = browser.new_context(color_scheme="dark" if theme == "dark" else "light")
     page = context.new_page()
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("requestfailed", lambda request: complaints.append(request.url))
     open_page(page, explorer)
     background = page.evaluate("getComputedStyle(document.querySelector('.stApp')).backgroundColor")
     levels = [int(level) for level in re.findall(r"\d+", background)[:3]]
