@@ -64,7 +64,7 @@ def test_answers_after_every_number_of_thoughts_equal_the_plain_model(model, bat
     q = batch.question.shape[2]
     answer = torch.tensor([VOCABULARY.index("[A]")])
     stages = torch.tensor([0, 2]).expand(3, 4, 2)
-    hidden = run.feed(run.embed(answer.expand(3, 4, 2)), 0, sees=q - 1 + stages, keep=False)
+    hidden = run.ask(run.embed(answer.expand(3, 4, 2)), q - 1 + stages)
     for column, k in enumerate((0, 2)):
         plain = by_hand(model, batch.prefix[1], batch.question[1, 3], k, answer)[-1]
         torch.testing.assert_close(hidden[1, 3, column], plain, **CLOSE)
@@ -75,7 +75,7 @@ def test_chains_after_different_numbers_of_thoughts_equal_the_plain_model(model,
     q = batch.question.shape[2]
     k = torch.arange(12).view(3, 4) % (THOUGHTS + 1)
     tokens = spell_chains(batch, k)
-    hidden = run.feed(run.embed(tokens.clamp(min=0)), q + k, keep=False)
+    hidden = run.say(run.embed(tokens.clamp(min=0)), q - 1 + k)
     for g, m in ((0, 1), (1, 2), (2, 3)):
         own = tokens[g, m][tokens[g, m] != IGNORE]
         plain = by_hand(model, batch.prefix[g], batch.question[g, m], int(k[g, m]), own)[-len(own) :]

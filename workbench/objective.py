@@ -83,7 +83,7 @@ def packed_loss(
         stages = (batch.hops[..., None] + (drawn * span[..., None]).long()).clamp(max=thoughts)
         stages = torch.cat([stages, torch.full((graphs, questions, 1), thoughts)], -1)
         can_know = stages >= batch.hops[..., None]
-        read = run.feed(run.embed(torch.full_like(stages, ANSWER)), 0, sees=q - 1 + stages, keep=False)
+        read = run.ask(run.embed(torch.full_like(stages, ANSWER)), q - 1 + stages)
         answer_log_p = run.logits(read).log_softmax(-1)
         target = batch.target[:, :, None, None].expand(-1, -1, answers, 1)
         right = answer_log_p.gather(-1, target)[..., 0]
@@ -105,7 +105,7 @@ def _chain_loss(run: Packed, batch: GraphBatch, thoughts: int, generator: torch.
     k = (torch.rand(graphs, questions, generator=generator) * (batch.hops + 2)).long().clamp(max=thoughts)
     tokens = spell_chains(batch, k)
     inputs, labels = tokens[..., :-1], tokens[..., 1:]
-    hidden = run.feed(run.embed(inputs.clamp(min=0)), q + k, keep=False)
+    hidden = run.say(run.embed(inputs.clamp(min=0)), q - 1 + k)
     log_p = run.logits(hidden).log_softmax(-1)
     valid = labels != IGNORE
     picked = log_p.gather(-1, labels.clamp(min=0)[..., None])[..., 0]

@@ -12,10 +12,11 @@ weights (tests hold the two together); only the order of the work differs:
 
 import math
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
@@ -67,8 +68,9 @@ class Weights:
                 "it knows Qwen2 and Llama with as many key heads as query heads",
                 "train a model that `workbench.from_scratch.build_model` makes",
             )
+        body: Any = model.base_model  # one of the two architectures above, which share their attribute names
         layers = []
-        for block in model.base_model.layers:
+        for block in body.layers:
             attention, mlp = block.self_attn, block.mlp
             projections = (attention.q_proj, attention.k_proj, attention.v_proj)
             biases = [p.bias for p in projections if p.bias is not None]
@@ -85,9 +87,9 @@ class Weights:
             )
         return cls(
             layers,
-            model.get_input_embeddings().weight,
-            model.get_output_embeddings().weight,
-            model.base_model.norm.weight,
+            body.embed_tokens.weight,
+            cast(nn.Linear, model.get_output_embeddings()).weight,
+            body.norm.weight,
             config.num_attention_heads,
             config.rms_norm_eps,
             config.rope_parameters["rope_theta"],
@@ -181,86 +183,87 @@ class Packed:
         """Return the input embeddings of tokens."""
         return F.embedding(ids, self.weights.embedding)
 
-    def feed(
-        self,
-        inputs: Float[Tensor, "G M t d"],
-        start: int | Int[Tensor, "G M"],
-        *,
-        read_last: int | None = None,
-        keep: bool = True,
-        sees: Int[Tensor, "G M t"] | None = None,
-    ) -> Float[Tensor, "G M r d"]:
-        """Run t more tokens of every branch and return their hidden states after the final norm.
+    def feed(self, inputs: Float[Tensor, "G M t d"], start: int, *, read_last: int) -> Float[Tensor, "G M read_last d"]:
+        """Run t more tokens of every branch, which later passes will see.
 
         Args:
             inputs: Input embeddings, or thoughts.
             start: Position of the first of them within its branch.
-            read_last: Return (and in the last layer compute) only the last r tokens' hidden states; 0 for none.
-            keep: Whether later passes may attend to these tokens; False for side branches such as an answer.
-            sees: Per token, the position in its branch up to which earlier passes are visible. In that case the
-                tokens of this pass do not see one another (each is a side branch of its own). Default: all of
-                them, and causally this pass's.
-        """
-        w, (_, branches, t, d) = self.weights, inputs.shape
-        read = t if read_last is None else read_last
-        owner = torch.arange(branches).repeat_interleave(t)
-        step = torch.arange(t).repeat(branches)
-        if isinstance(start, int):
-            position = (start + step)[None, :, None]
-            when = start + step
-        else:
-            position = (start[:, :, None] + torch.arange(t)).flatten(1)[:, :, None] if sees is None else None
-            when = step
-        if sees is not None:
-            position = (sees + 1).flatten(1)[:, :, None]
-        turn = rotary(self.length + position, self.d_head, w.rope_base, w.dtype)
-        owners, whens = torch.cat([*self.owner, owner]), torch.cat([*self.when, when])
-        earlier = len(owners) - len(owner)
-        hidden_from = owners[None, :] != owner[:, None]
-        if sees is None:
-            hidden_from[:, earlier:] |= step[None, :] > step[:, None]
-            if not isinstance(start, int):
-                # Branches of unequal length: each sees its own past only up to where it starts.
-                late = whens[None, None, :earlier] >= start.repeat_interleave(t, 1)[:, :, None]
-                hidden_from = hidden_from[None].repeat(len(inputs), 1, 1)
-                hidden_from[:, :, :earlier] |= late
-        else:
-            hidden_from[:, earlier:] = torch.arange(len(owner))[None, :] != torch.arange(len(owner))[:, None]
-            hidden_from = hidden_from[None].repeat(len(inputs), 1, 1)
-            hidden_from[:, :, :earlier] |= whens[None, None, :earlier] > sees.flatten(1)[:, :, None]
-        mask = torch.zeros(hidden_from.shape).masked_fill_(hidden_from, -torch.inf)
-        mask = mask if mask.dim() == 2 else mask[:, None]
+            read_last: Of how many tokens at the end the hidden states are wanted; the last layer computes no others.
 
+        Returns:
+            Hidden states after the final norm: what the LM head reads, and the next thought.
+        """
+        branches, t = inputs.shape[1:3]
+        owner, step = torch.arange(branches).repeat_interleave(t), torch.arange(t).repeat(branches)
+        self.owner.append(owner)
+        self.when.append(start + step)
+        hidden = torch.cat(self.owner)[None, :] != owner[:, None]
+        hidden[:, -len(owner) :] |= step[None, :] > step[:, None]
+        return self._run(inputs, (start + step)[None], hidden, read_last, keep=True)
+
+    def ask(self, inputs: Float[Tensor, "G M t d"], after: Int[Tensor, "G M t"]) -> Float[Tensor, "G M t d"]:
+        """Run tokens that each stand alone after some position of their branch; later passes do not see them.
+
+        Args:
+            inputs: Input embeddings.
+            after: Per token, the position in its branch after which it stands; it sees nothing later.
+        """
+        alone = ~torch.eye(inputs.shape[1] * inputs.shape[2], dtype=torch.bool)
+        return self._aside(inputs, after, (after + 1).flatten(1), alone)
+
+    def say(self, inputs: Float[Tensor, "G M t d"], after: Int[Tensor, "G M"]) -> Float[Tensor, "G M t d"]:
+        """Run t tokens one after another from some position of their branch on; later passes do not see them.
+
+        Args:
+            inputs: Input embeddings.
+            after: Per branch, the position after which its tokens stand.
+        """
+        branches, t = inputs.shape[1:3]
+        owner, step = torch.arange(branches).repeat_interleave(t), torch.arange(t)
+        position = (after[..., None] + 1 + step).flatten(1)
+        step = step.repeat(branches)
+        other = (owner[None, :] != owner[:, None]) | (step[None, :] > step[:, None])
+        return self._aside(inputs, after[..., None].expand(-1, -1, t), position, other)
+
+    def _aside(
+        self,
+        inputs: Float[Tensor, "G M t d"],
+        after: Int[Tensor, "G M t"],
+        position: Int[Tensor, "G tokens"],
+        hidden_here: Bool[Tensor, "tokens tokens"],
+    ) -> Float[Tensor, "G M t d"]:
+        """Run tokens that see their branch's past up to `after`, and of this pass what is not `hidden_here`."""
+        owner = torch.arange(inputs.shape[1]).repeat_interleave(inputs.shape[2])
+        other = torch.cat(self.owner)[None, :] != owner[:, None]
+        late = torch.cat(self.when)[None, None, :] > after.flatten(1)[:, :, None]
+        hidden = torch.cat([other | late, hidden_here.expand(len(inputs), -1, -1)], -1)
+        return self._run(inputs, position, hidden[:, None], inputs.shape[2], keep=False)
+
+    def _run(
+        self, inputs: Float[Tensor, "G M t d"], position: Tensor, hidden: Bool[Tensor, "..."], read: int, keep: bool
+    ) -> Float[Tensor, "G M read d"]:
+        """Run tokens at some positions of their branches, blind to the branch tokens that are `hidden`."""
+        w, (graphs, branches, t, d) = self.weights, inputs.shape
+        turn = rotary(self.length + position[..., None], self.d_head, w.rope_base, w.dtype)
+        mask = torch.zeros(hidden.shape).masked_fill_(hidden, -torch.inf)
         x = inputs.flatten(1, 2)
-        for index, layer in enumerate(w.layers):
-            last = index == len(w.layers) - 1
-            if last and read == 0:
-                _, k, v = self._project(layer, x, turn, keys_only=True)
-                if keep:
-                    self.memory.branch[index].append((k, v))
-                break
-            q, k, v = self._project(layer, x, turn, keys_only=False)
-            if last and read < t:
-                some = torch.arange(t - read, t)
-                rows = (torch.arange(branches)[:, None] * t + some).flatten()
-                q, x, mask = q[:, :, rows], x[:, rows], mask[..., rows, :]
-            own = [*self.memory.branch[index], (k, v)]
-            own_k, own_v = (torch.cat([pair[i] for pair in own], 2) for i in (0, 1))
-            prefix_k, prefix_v = self.memory.prefix[index]
-            scores = torch.cat(
-                [(q @ prefix_k.transpose(-1, -2)).float(), (q @ own_k.transpose(-1, -2)).float() + mask], -1
-            )
-            share = scores.softmax(-1).to(w.dtype)
-            attended = share[..., : self.length] @ prefix_v + share[..., self.length :] @ own_v
-            x = self._after_attention(layer, x, attended)
+        for layer, prefix, earlier in zip(w.layers, self.memory.prefix, self.memory.branch, strict=True):
+            last = layer is w.layers[-1]
+            q, k, v = self._project(layer, x, turn, keys_only=last and read == 0)
+            own_k, own_v = (torch.cat(parts, 2) for parts in zip(*earlier, (k, v), strict=True))
             if keep:
-                self.memory.branch[index].append((k, v))
-        if keep:
-            self.owner.append(owner)
-            self.when.append(when)
-        if read == 0:
-            return inputs[:, :, :0]
-        return F.rms_norm(x, (d,), w.norm, w.eps).view(len(inputs), branches, read, d)
+                earlier.append((k, v))
+            if q is None:
+                return inputs[:, :, :0]
+            if last and read < t:
+                rows = (torch.arange(branches)[:, None] * t + torch.arange(t - read, t)).flatten()
+                q, x, mask = q[:, :, rows], x[:, rows], mask[..., rows, :]
+            blocks = [(q @ prefix[0].transpose(-1, -2)).float(), (q @ own_k.transpose(-1, -2)).float() + mask]
+            share = torch.cat(blocks, -1).softmax(-1).to(w.dtype)
+            attended = share[..., : self.length] @ prefix[1] + share[..., self.length :] @ own_v
+            x = self._after_attention(layer, x, attended)
+        return F.rms_norm(x, (d,), w.norm, w.eps).view(graphs, branches, read, d)
 
     def first(self, graphs: int) -> "Packed":
         """Return the same batch with only its first graphs, sharing keys and values: for side branches of a few."""

@@ -7,7 +7,7 @@ checkpoint repeats to the last digit what it would have done.
 import json
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +54,7 @@ def draw_batch(config: TrainConfig, stage: Stage, step: int, rank: int) -> Graph
     )
 
 
-def average_gradients(parameters: list[Tensor]) -> None:
+def average_gradients(parameters: Sequence[Tensor]) -> None:
     """Replace every process's gradients by their mean, in one message."""
     if not dist.is_initialized():
         return
