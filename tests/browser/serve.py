@@ -69,7 +69,11 @@ def running_explorer() -> Iterator[str]:
             yield address
         finally:
             server.terminate()
-            server.wait(timeout=20)
+            try:
+                server.wait(timeout=20)
+            except subprocess.TimeoutExpired:  # a busy machine, or a page still open
+                server.kill()
+                server.wait()
 
 
 def free_port() -> int:
