@@ -1,6 +1,7 @@
 """The benchmarks: both sides do the same work, and the last line is the result."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +26,10 @@ def last_line(captured: pytest.CaptureFixture[str]) -> dict:
 
 
 @pytest.fixture(autouse=True)
-def same_threads() -> None:
+def same_threads() -> Iterator[None]:
     """The benchmarks set the number of threads; the other tests keep theirs."""
     before = torch.get_num_threads()
-    yield  # type: ignore[misc]
+    yield
     torch.set_num_threads(before)
 
 

@@ -162,8 +162,12 @@ def report(
     from workbench.terminal import progress
 
     options = Options(run, problems, thoughts, seed, shard, batch_size, explorer)
-    with progress(f"Running {checkpoint.name}", len(loaded)) as advance:
-        page = write_report(checkpoint, loaded, out, options, overwrite=overwrite, on_progress=advance)
+    try:
+        with progress(f"Running {checkpoint.name}", len(loaded)) as advance:
+            page = write_report(checkpoint, loaded, out, options, overwrite=overwrite, on_progress=advance)
+    except KeyboardInterrupt:
+        typer.echo("Interrupted. The same command goes on where it stopped.", err=True)
+        raise typer.Exit(130) from None
     typer.echo(f"Open {page}")
 
 

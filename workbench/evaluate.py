@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +42,16 @@ class Figure:
     """What a reader without knowledge would get, None where that is no number."""
     baseline: str
     """What chance is, in words."""
+
+    @property
+    def shown(self) -> str:
+        """Value and interval, "0.891 [0.862, 0.917]"; a dash where no problem defines it."""
+        return "–" if math.isnan(self.estimate.value) else str(self.estimate)
+
+    @property
+    def shown_chance(self) -> str:
+        """Chance level with three digits, a dash for none."""
+        return "–" if self.chance is None else f"{self.chance:.3f}"
 
 
 @dataclass(frozen=True)
@@ -201,7 +211,7 @@ def _finite(value: float | None) -> float | None:
 _BY_THOUGHT = ("candidate_mass", "accuracy_by_thoughts")
 
 
-def _nested(flat: dict[str, object]) -> dict[str, object]:
+def _nested(flat: Mapping[str, object]) -> dict[str, object]:
     """Gather "name:key" entries under their name: in a list where they go by thoughts, else in a table."""
     nested: dict[str, object] = {}
     for name in _names(flat):

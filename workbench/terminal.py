@@ -11,7 +11,6 @@ from rich.table import Table
 from workbench.evaluate import Evaluation
 from workbench.graph import structure
 from workbench.scores import NodeScores, node_scores
-from workbench.statistics import Estimate
 from workbench.trace import Trace
 
 Advance = Callable[[int], None]
@@ -42,16 +41,6 @@ def progress(title: str, total: int, done: int = 0) -> Iterator[Advance]:
         yield lambda count: bar.advance(task, count)
 
 
-def interval(estimate: Estimate) -> str:
-    """Return "0.891 [0.862, 0.917]", or a dash where no problem defines it."""
-    return "–" if isnan(estimate.value) else str(estimate)
-
-
-def level(chance: float | None) -> str:
-    """Return a chance level with three digits, a dash for none."""
-    return "–" if chance is None or isnan(chance) else f"{chance:.3f}"
-
-
 def evaluation_table(evaluation: Evaluation) -> Table:
     """Lay out an evaluation: a row per figure with interval, chance level and number of problems."""
     origin = evaluation.provenance
@@ -68,8 +57,7 @@ def evaluation_table(evaluation: Evaluation) -> Table:
     table.add_column("chance is", style="dim")
     table.add_column("n", justify="right")
     for figure in evaluation.figures:
-        e = figure.estimate
-        table.add_row(figure.title, interval(e), level(figure.chance), figure.baseline, str(e.n))
+        table.add_row(figure.title, figure.shown, figure.shown_chance, figure.baseline, str(figure.estimate.n))
     return table
 
 

@@ -4,6 +4,7 @@ import os
 import re
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import numpy as np
@@ -16,7 +17,6 @@ from workbench import figures
 from workbench.evaluate import Evaluation, save_evaluation, summarise
 from workbench.provenance import Provenance
 from workbench.scores import READOUTS
-from workbench.terminal import interval, level
 
 MOST_IN_FIGURES = 20_000
 """Problems that figures and intervals are made from; of a larger set a sample drawn by the seed."""
@@ -120,8 +120,8 @@ def _headline(evaluation: Evaluation) -> list[dict[str, object]]:
         {
             "name": figure.name,
             "title": figure.title,
-            "value": interval(figure.estimate),
-            "chance": level(figure.chance),
+            "value": figure.shown,
+            "chance": figure.shown_chance,
             "baseline": figure.baseline,
             "n": figure.estimate.n,
         }
@@ -155,13 +155,14 @@ def _share(target: float, negative: float) -> float | None:
 
 def _drawing(made: go.Figure) -> dict[str, str]:
     """Return a figure's HTML with title and subtitle beside it: a page breaks their lines, a figure does not."""
-    title, subtitle = made.layout.title.text, made.layout.title.subtitle.text
-    bare = go.Figure(made).update_layout(title=None, margin_t=20, height=(made.layout.height or 360) - 60)
+    layout: Any = made.layout
+    title, subtitle = layout.title.text, layout.title.subtitle.text
+    bare = go.Figure(made).update_layout(title=None, margin_t=20, height=(layout.height or 360) - 60)
     html = bare.update_xaxes(tickangle=0, tickfont_size=10).to_html(
         full_html=False, include_plotlyjs=False, config={"displaylogo": False, "responsive": True}
     )
     plain = re.sub(r"<[^>]+>", " ", f"{title}\n{subtitle}").split("\n")
-    return {"title": plain[0], "subtitle": plain[1], "alt": made.layout.meta["alt"], "html": html}
+    return {"title": plain[0], "subtitle": plain[1], "alt": layout.meta["alt"], "html": html}
 
 
 def _write(path: Path, text: str) -> None:
