@@ -3,7 +3,7 @@
 from workbench.graph import structure
 from workbench.problem import Problem
 
-CHOSEN = {"released": ""}
+CHOSEN = {"released": "released-267"}
 """Problem set to the id of its most telling problem: answered right, several nodes on each frontier, four hops."""
 
 FEWEST_HOPS, FEWEST_ON_FRONTIER = 4, 2
