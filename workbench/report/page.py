@@ -18,7 +18,7 @@ from workbench.evaluate import Evaluation, save_evaluation, summarise
 from workbench.provenance import Provenance
 from workbench.scores import READOUTS
 
-MOST_IN_FIGURES = 20_000
+MOST_IN_FIGURES = 10_000
 """Problems that figures and intervals are made from; of a larger set a sample drawn by the seed."""
 MOST_IN_TABLE = 5_000
 """Rows of the page's problem table; the Parquet file has all of them."""
