@@ -1,0 +1,53 @@
+"""An explorer over tiny runs and small problem sets, opened without a browser."""
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from apps import shelf
+from tests.conftest import chain, tiny_model
+from tests.explorer.page import Open
+from workbench.checkpoint import make_checkpoint, save_checkpoint
+from workbench.problem_sets import generate
+from workbench.prosqa import save_problems
+from workbench.tokenizer import edges_tokenizer
+
+EXPLORER = Path(__file__).resolve().parents[2] / "apps" / "explorer.py"
+THOUGHTS = 3
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two tiny runs, one of them with a checkpoint of an earlier stage, a broken one, and two problem sets."""
+    home = tmp_path_factory.mktemp("explorer")
+    for name, seed in (("reference", 0), ("second", 1), ("reference/checkpoints/stage1", 2)):
+        model = tiny_model("qwen2", seed, max_position_embeddings=256)
+        meta: dict[str, object] = {"version": 1, "task": "prosqa", "format": "edges", "thoughts": THOUGHTS}
+        inner = home / "runs" / name / ("" if "stage" in name else "model")
+        save_checkpoint(make_checkpoint(model, edges_tokenizer(), meta, name), inner)
+    broken = home / "runs" / "cut-off" / "model"
+    save_checkpoint(make_checkpoint(model, edges_tokenizer(), meta, "cut-off"), broken)
+    weights = (broken / "model.safetensors").read_bytes()
+    (broken / "model.safetensors").write_bytes(weights[: len(weights) // 2])
+    (home / "problems").mkdir()
+    save_problems([chain(number, number + 1) for number in range(5)], home / "problems" / "released.json")
+    save_problems(generate("balanced", 2, 0), home / "problems" / "pairs.json")
+    return home
+
+
+@pytest.fixture
+def opened(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
+    """Open the explorer as a link with these parameters does."""
+    monkeypatch.setenv(shelf.RUNS_VARIABLE, str(folder / "runs"))
+    monkeypatch.setenv(shelf.PROBLEMS_VARIABLE, str(folder / "problems"))
+    monkeypatch.setattr(shelf, "RUN_FOLDERS", ())
+    monkeypatch.setattr(shelf, "PROBLEM_FOLDERS", ())
+
+    def open_it(**parameters: str) -> AppTest:
+        app = AppTest.from_file(str(EXPLORER), default_timeout=300)
+        for name, value in parameters.items():
+            app.query_params[name] = value
+        return app.run()
+
+    return open_it

@@ -1,0 +1,182 @@
+"""The explorer without a browser: the first screen, links, moving through the thoughts, two runs, filters."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from apps import shelf
+from tests.explorer.page import Open, charts, fine, link, node_values, text
+
+# The first screen
+
+
+def test_the_first_screen_needs_no_typing(opened: Open) -> None:
+    app = opened()
+
+    assert fine(app)
+    assert app.selectbox(key="run").value == "reference"
+    assert app.selectbox(key="set").value == "released"
+    assert len(charts(app)) == 3  # graph, mass by thought, concept over thoughts
+    assert "Made to speak after 1 thought" in text(app)
+    assert link(app) == {}  # defaults are left out
+
+
+def test_every_figure_has_a_text_for_those_who_do_not_see_it(opened: Open) -> None:
+    assert all(chart.proto.alt for chart in opened(below="Raw LM head").get("plotly_chart"))
+
+
+def test_chance_and_candidate_mass_stand_beside_the_picture(opened: Open) -> None:
+    metrics = opened().metric
+
+    assert metrics[0].label == "Mass on hop 1"
+    assert [metric.delta.split()[0] for metric in metrics] == ["chance", "of", "chance"]
+
+
+def test_without_a_run_the_page_says_what_to_do(opened: Open, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(shelf.RUNS_VARIABLE, str(tmp_path))
+    app = opened()
+
+    assert not app.exception
+    assert "There is no trained model here yet." in app.error[0].value
+    assert "make train" in text(app)
+
+
+# Links
+
+
+def test_a_link_opens_the_same_view(opened: Open) -> None:
+    asked = {"problem": "chain-3", "after": "2", "concept": "brimpus", "readout": "forced language", "thoughts": "4"}
+    app = opened(**asked)
+
+    assert fine(app)
+    assert app.selectbox(key="problem").value == "chain-3"
+    assert app.select_slider(key="after").value == 2
+    assert app.selectbox(key="concept").value == "brimpus"
+    assert "<br>hop 4" in json.dumps(charts(app))
+    assert link(app) == asked
+
+
+def test_a_link_may_spell_out_what_is_the_default_anyway(opened: Open) -> None:
+    app = opened(run="reference", set="released", readout="LM head", thoughts="3", after="1", outcome="any")
+
+    assert fine(app)
+    assert not app.info
+
+
+def test_moving_on_goes_into_the_link(opened: Open) -> None:
+    app = opened()
+    app.button(key="later").click()
+    app.run()
+    app.button(key="on").click()
+    app.run()
+
+    assert link(app) == {"problem": app.selectbox(key="problem").options[1], "after": "2"}
+    assert fine(app)
+
+
+def test_nonsense_in_a_link_falls_back_and_says_so(opened: Open) -> None:
+    nonsense = {
+        "run": "../../etc/passwd", "set": "/etc/passwd", "problem": "none", "after": "99", "thoughts": "x",
+        "readout": "tea leaves", "concept": "<b>", "hops": "-1", "outcome": "maybe", "what": "is this",
+    }  # fmt: skip
+    app = opened(**nonsense)
+
+    assert fine(app)
+    assert len(charts(app)) == 3
+    assert app.selectbox(key="run").value == "reference"
+    assert all(f"{name}=" in app.info[0].value for name in nonsense)
+
+
+def test_only_listed_runs_can_be_named_by_a_link(opened: Open, folder: Path) -> None:
+    app = opened(run=str(folder / "runs" / "second"))
+
+    assert app.selectbox(key="run").value == "reference"
+
+
+# Moving through the thoughts
+
+
+def test_the_keys_move_through_the_thoughts_and_the_values_move_too(opened: Open) -> None:
+    app = opened()
+    assert app.button(key="earlier").disabled
+    assert (app.button(key="earlier").proto.shortcut, app.button(key="later").proto.shortcut) == ("left", "right")
+    before = node_values(app)
+    app.button(key="later").click()
+    app.run()
+
+    assert app.select_slider(key="after").value == 2
+    assert node_values(app) != before
+    assert not app.button(key="earlier").disabled
+
+
+def test_forced_language_starts_before_the_first_thought(opened: Open) -> None:
+    app = opened(readout="forced language")
+
+    assert app.select_slider(key="after").value == 0
+    assert app.metric[0].label == "Mass on hop 1"
+
+
+def test_a_smaller_number_of_thoughts_takes_the_slider_along(opened: Open) -> None:
+    app = opened(after="3")
+    app.number_input(key="thoughts").set_value(2)
+    app.run()
+
+    assert fine(app)
+    assert app.select_slider(key="after").value == 2
+
+
+def test_more_thoughts_than_trained_are_shown_and_marked(opened: Open) -> None:
+    app = opened(thoughts="5", after="5")
+
+    assert fine(app)
+    assert "beyond its training" in text(app)
+
+
+# Two runs
+
+
+def test_two_runs_side_by_side_node_by_node(opened: Open) -> None:
+    app = opened(beside="second", below="Node by node")
+    assert fine(app)
+    assert len(charts(app)) == 6
+    table = app.dataframe[0].value
+    assert list(table.columns[-3:]) == ["reference", "second", "difference"]
+
+    app.segmented_control(key="picture").set_value("difference")
+    app.run()
+    assert "less second" in text(app) or "less second" in json.dumps([str(html.proto.body) for html in app.get("html")])
+
+
+def test_a_checkpoint_of_a_run_can_be_chosen(opened: Open) -> None:
+    app = opened(beside="reference/stage1")
+
+    assert fine(app)
+    assert app.selectbox(key="beside").value == "reference/stage1"
+
+
+def test_a_cut_off_checkpoint_is_a_message_and_the_way_back_stays(opened: Open) -> None:
+    app = opened(run="cut-off")
+
+    assert not app.exception
+    assert "model.safetensors" in text(app)
+    app.selectbox(key="run").select("reference")
+    app.run()
+    assert fine(app)
+
+
+# Problems
+
+
+def test_filters_narrow_the_list(opened: Open) -> None:
+    app = opened(hops="4")
+    assert list(app.selectbox(key="problem").options) == ["chain-3"]
+
+    right, wrong = opened(outcome="right"), opened(outcome="wrong")
+    counts = [sum(len(box.options) for box in found.selectbox if box.key == "problem") for found in (right, wrong)]
+    assert fine(right)
+    assert fine(wrong)
+    assert sum(counts) == 5
+    assert all(
+        count or "passes the filters" in text(found) for count, found in zip(counts, (right, wrong), strict=True)
+    )
