@@ -13,7 +13,7 @@ from workbench.tokenizer import VOCABULARY
 from workbench.train_config import ModelConfig
 
 THOUGHTS = 3
-CLOSE = {"atol": 1e-5, "rtol": 1e-4}  # norms and softmax are fp32 in both
+ATOL, RTOL = 1e-5, 1e-4  # norms and softmax are fp32 in both
 HOPS = {1: 1.0, 2: 1.0, 3: 1.0}
 
 
@@ -56,7 +56,7 @@ def test_thoughts_equal_the_plain_model(model, batch):
     for g in range(3):
         for m in range(4):
             plain = by_hand(model, batch.prefix[g], batch.question[g, m], THOUGHTS, torch.tensor([], dtype=torch.long))
-            torch.testing.assert_close(packed[g, m], plain[-THOUGHTS - 1 :], **CLOSE)
+            torch.testing.assert_close(packed[g, m], plain[-THOUGHTS - 1 :], atol=ATOL, rtol=RTOL)
 
 
 def test_answers_after_every_number_of_thoughts_equal_the_plain_model(model, batch):
@@ -67,7 +67,7 @@ def test_answers_after_every_number_of_thoughts_equal_the_plain_model(model, bat
     hidden = run.ask(run.embed(answer.expand(3, 4, 2)), q - 1 + stages)
     for column, k in enumerate((0, 2)):
         plain = by_hand(model, batch.prefix[1], batch.question[1, 3], k, answer)[-1]
-        torch.testing.assert_close(hidden[1, 3, column], plain, **CLOSE)
+        torch.testing.assert_close(hidden[1, 3, column], plain, atol=ATOL, rtol=RTOL)
 
 
 def test_chains_after_different_numbers_of_thoughts_equal_the_plain_model(model, batch):
@@ -79,7 +79,7 @@ def test_chains_after_different_numbers_of_thoughts_equal_the_plain_model(model,
     for g, m in ((0, 1), (1, 2), (2, 3)):
         own = tokens[g, m][tokens[g, m] != IGNORE]
         plain = by_hand(model, batch.prefix[g], batch.question[g, m], int(k[g, m]), own)[-len(own) :]
-        torch.testing.assert_close(hidden[g, m, : len(own)], plain, **CLOSE)
+        torch.testing.assert_close(hidden[g, m, : len(own)], plain, atol=ATOL, rtol=RTOL)
 
 
 def test_gradients_flow_through_the_thoughts_as_in_the_plain_model(model, batch):
