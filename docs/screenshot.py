@@ -30,7 +30,7 @@ def take(browser: Browser, address: str, theme: str) -> Path:
         reduced_motion="reduce",
     )
     page = context.new_page()
-    page.goto(address)
+    page.goto(f"{address}?after=2")  # the second thought: where a frontier is wide
     page.locator(".js-plotly-plot").first.wait_for(timeout=WAIT_MS)
     # Streamlit says "running" in a corner while a script works: the picture waits for it to be done.
     expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=WAIT_MS)

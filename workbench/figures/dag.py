@@ -157,10 +157,10 @@ def _rows(result: go.Figure, scores: NodeScores, row: int, made: Layout) -> None
             fillcolor=alpha(GREY, 0.07),
             line={"color": FAINT, "width": 1},
         )  # fmt: skip
-        root, chance = scores.problem.names[scores.problem.root], outside.sum() * scores.chance_value
+        chance = outside.sum() * scores.chance_value
         result.add_annotation(
             x=(left + right) / 2, y=-0.42, yanchor="bottom", showarrow=False, font={"size": 11}, opacity=0.85,
-            text=f"not reachable from {root}<br>mass {value[outside].sum():.2f}, chance {chance:.2f}",
+            text=f"unreachable: mass {value[outside].sum():.2f}, chance {chance:.2f}",
         )  # fmt: skip
 
 
