@@ -50,7 +50,7 @@ def _from_set(items: tuple[Problem, ...], run: Run, thoughts: int, file: Path | 
         kept,
         key="problem",
         bind="query-params",
-        help="Type to search the ids. The first one is a problem worth seeing.",
+        help="Type to search the ids. The first one was picked by hand, as worth seeing; the others are as they come.",
     )
     back, browse, on = st.columns([1, 2, 1], gap="small")
     back.button("←", key="back", on_click=_move, args=(kept, -1), help="Previous problem", width="stretch")
