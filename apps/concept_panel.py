@@ -43,12 +43,13 @@ def clicked(chart: str, problem: Problem) -> Callable[[], None]:
 
 
 def draw(reading: Reading, name: str, depth: int, key: str) -> None:
-    """Draw the concept's values over the thoughts."""
+    """Draw the concept's values over the thoughts, as a curve and in numbers."""
     node = reading.trace.problem.names.index(name)
     charts.show(node_curve(reading.scores, node, depth=depth), f"curve-{key}")
+    _numbers(reading, name, f"numbers-{key}")
 
 
-def numbers(reading: Reading, name: str, key: str) -> None:
+def _numbers(reading: Reading, name: str, key: str) -> None:
     """Draw the concept's numbers at every thought, and the tokens that spell it."""
     problem, checkpoint = reading.trace.problem, reading.run.checkpoint
     (prompt,) = checkpoint.format.prompts([problem])
@@ -58,12 +59,12 @@ def numbers(reading: Reading, name: str, key: str) -> None:
         f"{name} is read from {'one token' if len(ids) == 1 else f'the product of {len(ids)} tokens'}: {spelled}"
     )
     frame = reading.scores.to_frame().filter(pl.col("name") == name)
-    columns = ["thought", "hop_read", "class", "raw", "value", "chance", "rank"]
+    columns = ["thought", "hop_read", "class", "raw", "value", "rank", "chance"]
     tables.show(frame.select(columns), f"{name}-{problem.id}", key, NUMBERS)
 
 
 NUMBERS: dict[str, tables.Column] = {
-    name: st.column_config.NumberColumn(format="%.4f", help=text)
+    name: st.column_config.NumberColumn(format="%.3f", width=70, help=text)
     for name, text in {
         "raw": "Probability among all tokens.",
         "value": "Normalised over the concepts in the problem.",

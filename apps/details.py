@@ -9,10 +9,9 @@ from apps import charts, concept_panel, recipe, saying, tables
 from apps.view import Reading, View
 from workbench.figures import node_curve, thought_strip, token_frame, token_table
 
-WORDS, HEAD, NUMBERS, NODES, CODE, SAVE = (
+WORDS, HEAD, NODES, CODE, SAVE = (
     "After each thought, in words",
     "Raw LM head",
-    "Concept in numbers",
     "Node by node",
     "Code",
     "Downloads",
@@ -21,7 +20,7 @@ WORDS, HEAD, NUMBERS, NODES, CODE, SAVE = (
 
 def draw(view: View, readings: list[Reading], depth: int, concept: str) -> None:
     """Draw the tabs."""
-    titles = (WORDS, HEAD, NUMBERS, NODES, CODE, SAVE)
+    titles = (WORDS, HEAD, NODES, CODE, SAVE)
     tabs = st.tabs(titles, key="below", bind="query-params", on_change="rerun")
     for tab, title in zip(tabs, titles, strict=True):
         if tab.open:  # what is not seen is not computed
@@ -32,14 +31,12 @@ def draw(view: View, readings: list[Reading], depth: int, concept: str) -> None:
 def _tab(title: str, view: View, readings: list[Reading], depth: int, concept: str) -> None:
     if title == WORDS:
         st.caption(
-            "After k thoughts the next step's opening is forced and the model goes on greedily. A red ✗ marks what the "
-            "graph does not say. Categories: Coconut (v3), section 4."
+            "After k thoughts the next step's opening is forced and the model goes on greedily. A red ✗ marks a step "
+            "that is no edge, and a wrong answer. Categories: Coconut (v3), section 4."
         )
         _each(readings, lambda reading, key: saying.table(reading, f"words-{key}"))
     elif title == HEAD:
         _each(readings, lambda reading, key: _tokens(reading, depth, key))
-    elif title == NUMBERS:
-        _each(readings, lambda reading, key: concept_panel.numbers(reading, concept, f"numbers-{key}"))
     elif title == NODES:
         _nodes(view, readings, depth)
     elif title == CODE:

@@ -54,7 +54,7 @@ def table(reading: Reading, key: str) -> None:
 
 
 def _marked(text: str, true: bool) -> str:
-    """Return a sentence, red and with a mark of its own where the graph does not say so."""
+    """Return a sentence, red and with a mark of its own where it is wrong."""
     safe = "".join(f"\\{mark}" if mark in "\\`*_[]<>|$#" else mark for mark in text)
     return safe if true else f":red[✗ {safe}]"
 

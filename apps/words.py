@@ -36,8 +36,9 @@ def behaviour(trace: Trace, depth: int) -> Behaviour:
 
 
 def sentences(trace: Trace, depth: int) -> list[tuple[str, bool]]:
-    """Return the continuation after `depth` thoughts as sentences, each with whether it is true in the graph.
+    """Return the continuation after `depth` thoughts as sentences, each with whether it is right.
 
+    A step is right if it is an edge, the answer if it is the target.
     The answer is the last one; a continuation of another form is one sentence as the model wrote it.
     """
     problem, text = trace.problem, trace.continuations[depth]

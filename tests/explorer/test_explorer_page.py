@@ -133,6 +133,15 @@ def test_more_thoughts_than_trained_are_shown_and_marked(opened: Open) -> None:
     assert "beyond its training" in text(app)
 
 
+def test_the_concept_chosen_comes_with_its_numbers_and_the_tokens_that_spell_it(opened: Open) -> None:
+    app = opened(concept="brimpus", problem="chain-3")
+    table = app.dataframe[0].value
+
+    assert list(table["thought"]) == [1, 2, 3]
+    assert {"hop_read", "class", "raw", "value", "rank", "chance"} <= set(table.columns)
+    assert "brimpus is read from one token: `brimpus`" in text(app)
+
+
 # Two runs
 
 
@@ -140,7 +149,7 @@ def test_two_runs_side_by_side_node_by_node(opened: Open) -> None:
     app = opened(beside="second", below="Node by node")
     assert fine(app)
     assert len(charts(app)) == 6
-    table = app.dataframe[0].value
+    table = app.dataframe[-1].value
     assert list(table.columns[-3:]) == ["reference", "second", "difference"]
 
     app.segmented_control(key="picture").set_value("difference")
