@@ -55,16 +55,17 @@ def _numbers(reading: Reading, name: str, key: str) -> None:
     (prompt,) = checkpoint.format.prompts([problem])
     ids = prompt.nodes[problem.names.index(name)]
     spelled = " ".join(f"`{checkpoint.tokenizer.decode([number])}`" for number in ids)
-    st.caption(
-        f"{name} is read from {'one token' if len(ids) == 1 else f'the product of {len(ids)} tokens'}: {spelled}"
-    )
+    read = "one token" if len(ids) == 1 else f"the product of {len(ids)} tokens"
+    st.caption(f"{name} is read from {read}: {spelled}. Chance of each value: {reading.scores.chance_value:.3f}.")
     frame = reading.scores.to_frame().filter(pl.col("name") == name)
-    columns = ["thought", "hop_read", "class", "raw", "value", "rank", "chance"]
-    tables.show(frame.select(columns), f"{name}-{problem.id}", key, NUMBERS)
+    widths = {"thought": 68, "hop_read": 74, "class": 124, "rank": 50}
+    narrow = {column: st.column_config.Column(width=width) for column, width in widths.items()}
+    shown = frame.select("thought", "hop_read", "class", "raw", "value", "rank")
+    tables.show(shown, f"{name}-{problem.id}", key, NUMBERS | narrow)
 
 
 NUMBERS: dict[str, tables.Column] = {
-    name: st.column_config.NumberColumn(format="%.3f", width=70, help=text)
+    name: st.column_config.NumberColumn(format="%.3f", width=66, help=text)
     for name, text in {
         "raw": "Probability among all tokens.",
         "value": "Normalised over the concepts in the problem.",

@@ -138,8 +138,8 @@ def test_the_concept_chosen_comes_with_its_numbers_and_the_tokens_that_spell_it(
     table = app.dataframe[0].value
 
     assert list(table["thought"]) == [1, 2, 3]
-    assert {"hop_read", "class", "raw", "value", "rank", "chance"} <= set(table.columns)
-    assert "brimpus is read from one token: `brimpus`" in text(app)
+    assert {"hop_read", "class", "raw", "value", "rank"} <= set(table.columns)
+    assert "brimpus is read from one token: `brimpus`. Chance of each value" in text(app)
 
 
 # Two runs
