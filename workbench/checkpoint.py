@@ -43,6 +43,17 @@ class Checkpoint:
     """Shown on the screen and in tables."""
     meta: dict[str, object]
     """`config.coconut` as it was read."""
+    fed: str = "hidden"
+    """What is fed as a thought: "hidden", the hidden state itself, or "pause", always the pause token's embedding."""
+    says: str = "answer"
+    """What it was trained to say after the thoughts: the "answer" at once, or the "chain" with the answer at its end."""
+    thoughts_per_step: int = 1
+    """Thoughts that stand for one step: thought j is about hop ceil(j / thoughts_per_step)."""
+
+    @property
+    def pause(self) -> int | None:
+        """Token id fed in place of every thought, None where thoughts are fed."""
+        return self.format.marker.thought if self.fed == "pause" else None
 
 
 def make_checkpoint(
@@ -69,7 +80,15 @@ def make_checkpoint(
         )
     model.config.coconut = meta
     return Checkpoint(
-        model, tokenizer, make_format(config.format, tokenizer, config.markers), config.thoughts, name, dict(meta)
+        model,
+        tokenizer,
+        make_format(config.format, tokenizer, config.markers),
+        config.thoughts,
+        name,
+        dict(meta),
+        config.fed,
+        config.says,
+        config.thoughts_per_step,
     )
 
 

@@ -25,6 +25,11 @@ class CoconutConfig:
     format: str = "edges"
     markers: bool = True
     thoughts: int = 6
+    thoughts_per_step: int = 1
+    fed: str = "hidden"
+    """What is fed as a thought: "hidden", the hidden state itself, or "pause", always the pause token."""
+    says: str = "answer"
+    """What follows the thoughts: "answer" at once, or the "chain" of steps with the answer at its end."""
 
     @classmethod
     def read(cls, meta: object, name: str) -> "CoconutConfig":
@@ -36,9 +41,13 @@ class CoconutConfig:
         if not isinstance(meta, dict):
             raise _wrong_field(name, f"config.coconut is {meta!r}, not a table of fields")
         given = {field.name: meta[field.name] for field in fields(cls) if field.name in meta}
-        for key, kind in {"version": int, "format": str, "markers": bool, "thoughts": int}.items():
+        for field in fields(cls):
+            key, kind = field.name, type(field.default)
             if key in given and type(given[key]) is not kind:
                 raise _wrong_field(name, f"config.coconut.{key} is {given[key]!r}, not of type {kind.__name__}")
+        for key, known in {"fed": ("hidden", "pause"), "says": ("answer", "chain")}.items():
+            if key in given and given[key] not in known:
+                raise _wrong_field(name, f"config.coconut.{key} is {given[key]!r}, expected {' or '.join(known)}")
         read = cls(**given)
         if read.version != 1:
             raise WorkbenchError(
@@ -48,6 +57,8 @@ class CoconutConfig:
             )
         if read.thoughts < 0:
             raise _wrong_field(name, f"config.coconut.thoughts is {read.thoughts}; it counts thoughts")
+        if read.thoughts_per_step < 1:
+            raise _wrong_field(name, f"config.coconut.thoughts_per_step is {read.thoughts_per_step}, expected 1 or more")
         return read
 
 

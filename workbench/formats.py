@@ -79,6 +79,17 @@ class EdgesFormat(Format):
         """Return `|`, after no thoughts `| root`."""
         return (*self._eot, self._word["|"], *(prompt.root if after == 0 else ()))
 
+    def chain_opening(self, prompt: Prompt) -> Ids:
+        """Return `|`."""
+        return (*self._eot, self._word["|"])
+
+    def said_answer(self, prompt: Prompt, ids: Sequence[int]) -> str:
+        """Return the words after the last `[A]`."""
+        ids, mark = self._cut(ids), self._word["[A]"]
+        if mark not in ids:
+            return ""
+        return self.decode(prompt, ids[len(ids) - ids[::-1].index(mark) :])
+
     def answer_opening(self, prompt: Prompt) -> Ids:
         """Return `[A]`."""
         return (*self._eot, self._word["[A]"])
@@ -136,7 +147,7 @@ class TextFormat(Format):
 
     @cached_property
     def _fixed(self) -> dict[str, Ids]:
-        words = ("Every", "###", " is a")
+        words = ("Every", "###", " is a", "\n")
         return dict(zip(words, self._encode(words), strict=True))
 
     def prompts(self, problems: Sequence[Problem]) -> list[Prompt]:
@@ -153,6 +164,15 @@ class TextFormat(Format):
     def step_opening(self, prompt: Prompt, after: int) -> Ids:
         """Return "Every", after no thoughts "Sally is a"."""
         return (*self._eot, *((*prompt.root, *self._fixed[" is a"]) if after == 0 else self._fixed["Every"]))
+
+    def chain_opening(self, prompt: Prompt) -> Ids:
+        """Return `<eot>`; without markers a line break, which a prompt ends with anyway."""
+        return self._eot or self._fixed["\n"]
+
+    def said_answer(self, prompt: Prompt, ids: Sequence[int]) -> str:
+        """Return what stands after the last "###"."""
+        _, mark, answer = self.decode(prompt, ids).rpartition("###")
+        return answer.strip() if mark else ""
 
     def answer_opening(self, prompt: Prompt) -> Ids:
         """Return "###"."""

@@ -100,6 +100,10 @@ class Format(ABC):
         """
 
     @abstractmethod
+    def chain_opening(self, prompt: Prompt) -> Ids:
+        """Return the beginning of whatever is said in words after the thoughts, be it a step or the answer."""
+
+    @abstractmethod
     def answer_opening(self, prompt: Prompt) -> Ids:
         """Return the forced beginning of the answer."""
 
@@ -114,6 +118,13 @@ class Format(ABC):
     @abstractmethod
     def decode(self, prompt: Prompt, ids: Sequence[int]) -> str:
         """Return tokens as text in the problem's own names, without markers, padding and end token."""
+
+    @abstractmethod
+    def said_answer(self, prompt: Prompt, ids: Sequence[int]) -> str:
+        """Return the answer at the end of a continuation, in the form in which `decode` gives one that was forced.
+
+        Empty where the continuation has none.
+        """
 
     @staticmethod
     @abstractmethod

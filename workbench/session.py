@@ -75,17 +75,29 @@ class Session:
         """Hidden state after the final norm at the newest column."""
 
     @torch.inference_mode()
-    def think(self, count: int, edit: Edit | None = None) -> Float[Tensor, "batch count d"]:
-        """Feed thoughts back, each the last hidden state, and return them (as edited)."""
-        thoughts = []
+    def think(
+        self, count: int, edit: Edit | None = None, pause: int | None = None
+    ) -> Float[Tensor, "batch count d"]:
+        """Feed thoughts back, each the last hidden state, and return them (as edited).
+
+        Args:
+            count: How many.
+            edit: An intervention on what is fed.
+            pause: Feed this token's embedding in place of every thought. The hidden states that would have been
+                fed are returned then, so that all readings of thoughts apply to pauses as well.
+        """
+        thoughts, token = [], None
+        if pause is not None:
+            token = self.embed(torch.full((len(self.mask),), pause, device=self.mask.device))
         for k in range(1, count + 1):
-            thought = self.last if edit is None else edit(k, self.last)
-            thoughts.append(thought)
+            fed = self.last if token is None else token
+            fed = fed if edit is None else edit(k, fed)
+            thoughts.append(fed if token is None else self.last)
             self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.mask), 1)], 1)
-            self.last = self.feed(thought[:, None], self.mask, positions(self.mask)[:, -1:])[:, -1]
+            self.last = self.feed(fed[:, None], self.mask, positions(self.mask)[:, -1:])[:, -1]
         return torch.stack(thoughts, 1) if thoughts else self.last[:, None][:, :0]
 
-    def embed(self, ids: Int[Tensor, "batch columns"]) -> Float[Tensor, "batch columns d"]:
+    def embed(self, ids: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch d"]:
         """Return the input embeddings of tokens."""
         return self.model.get_input_embeddings()(ids)
 

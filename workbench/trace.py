@@ -14,7 +14,7 @@ from workbench.checkpoint import Checkpoint
 from workbench.coconut import Edit, lm_head
 from workbench.errors import WorkbenchError
 from workbench.problem import Problem
-from workbench.prompts import Prompt
+from workbench.prompts import Format, Ids, Prompt
 from workbench.session import Branches, Session
 from workbench.trace_arrays import Trace
 
@@ -33,6 +33,10 @@ class Answer:
     """Whether it is exactly the right one."""
     valid: bool
     """Whether it is one of the two options and nothing else."""
+    said: str = ""
+    """All that was said after the thoughts, the forced opening included, in the format's own notation."""
+    tokens: int = 0
+    """Thoughts and tokens said by the model itself, the end token not counted."""
 
 
 def run(
@@ -75,6 +79,7 @@ def answers(
     thoughts: int | None = None,
     edit: Edit | None = None,
     batch_size: int = 64,
+    says: str | None = None,
 ) -> Iterator[Answer]:
     """Answer problems after one number of thoughts, in order, and nothing more: several times as fast as `run`.
 
@@ -84,26 +89,37 @@ def answers(
         thoughts: Number of thoughts; by default as many as the model was trained with.
         edit: An intervention on thoughts. Rows of a batch are then the problems in their order.
         batch_size: Problems run at a time.
+        says: "answer" forces the answer's opening right after the thoughts; "chain" only the beginning of a
+            continuation, and the model says steps and answer as it likes. By default what it was trained to.
 
     Raises:
         WorkbenchError: As `run`.
     """
-    count = _count(checkpoint, thoughts)
-    form = checkpoint.format
+    count, form, says = _count(checkpoint, thoughts), checkpoint.format, says or checkpoint.says
+    limit = form.answer_limit if says == "answer" else form.continuation_limit
     for prompts, order in _batches(checkpoint, problems, batch_size, keep_order=edit is not None):
         found: list[Answer] = []
         for start in range(0, len(prompts), batch_size):
             batch = [prompts[i] for i in order[start : start + batch_size]]
-            openings = [form.answer_opening(prompt) for prompt in batch]
-            room = count + max(map(len, openings)) + form.answer_limit
+            openings = [
+                form.answer_opening(prompt) if says == "answer" else form.chain_opening(prompt) for prompt in batch
+            ]
+            room = count + max(map(len, openings)) + limit
             session = Session(checkpoint.model, [prompt.ids for prompt in batch], pad=form.pad, more=room)
-            session.think(count, edit)
+            session.think(count, edit, checkpoint.pause)
             ends = Branches(session, [count])
-            said = ends.go_on(ends.say([[opening] for opening in openings]), form.answer_limit, form.end)
-            for prompt, (ids,) in zip(batch, said, strict=True):
-                text, problem = form.decode(prompt, ids), prompt.problem
-                found.append(Answer(problem, text, form.right(problem, text), form.valid(problem, text)))
+            told = ends.go_on(ends.say([[opening] for opening in openings]), limit, form.end)
+            for prompt, opening, (ids,) in zip(batch, openings, told, strict=True):
+                found.append(_answer(form, prompt, opening, ids, count, says))
         yield from (answer for _, answer in sorted(zip(order, found, strict=True), key=lambda pair: pair[0]))
+
+
+def _answer(form: Format, prompt: Prompt, opening: Ids, ids: list[int], thoughts: int, says: str) -> Answer:
+    text = form.decode(prompt, ids) if says == "answer" else form.said_answer(prompt, ids)
+    length = ids.index(form.end) if form.end in ids else len(ids)
+    problem = prompt.problem
+    said = form.decode(prompt, [*opening, *ids])
+    return Answer(problem, text, form.right(problem, text), form.valid(problem, text), said, thoughts + length)
 
 
 def _count(checkpoint: Checkpoint, thoughts: int | None) -> int:
@@ -147,7 +163,7 @@ class _Tracer:
         """Return the traces of a batch, in its order."""
         form = self.checkpoint.format
         session = self._session(batch)
-        thoughts = session.think(self.count, self.edit)
+        thoughts = session.think(self.count, self.edit, self.checkpoint.pause)
         depths = range(self.count + 1)
         spellings = [prompt.nodes for prompt in batch]
 
