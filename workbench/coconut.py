@@ -103,6 +103,21 @@ def forward(
 ) -> Pass:
     """Run token rows with thoughts anywhere in them; gradients flow back through every thought.
 
+    Args and errors: as `states`.
+    """
+    hidden, inputs = states(model, ids, is_thought, mask, edit)
+    return Pass(lm_head(model, hidden), hidden, inputs)
+
+
+def states(
+    model: PreTrainedModel,
+    ids: Int[Tensor, "batch columns"],
+    is_thought: Bool[Tensor, "batch columns"],
+    mask: Bool[Tensor, "batch given"] | Int[Tensor, "batch given"] | None = None,
+    edit: Edit | None = None,
+) -> tuple[Float[Tensor, "batch columns d"], Float[Tensor, "batch columns d"]]:
+    """Run token rows as `forward` does, without the LM head: of a large vocabulary, few logits may be needed.
+
     One pass per column that holds a thought in some row, and one more; each goes on from the cache of those before it.
 
     Args:
@@ -111,6 +126,9 @@ def forward(
         is_thought: Where the hidden state of the column before is fed in place of an embedding.
         mask: False or 0 on padding, on the left, on the right, or both; may be left out where there is none.
         edit: Changes thoughts before they are fed.
+
+    Returns:
+        Last hidden states after the final norm, and input embeddings (`Pass.hidden`, `Pass.inputs`).
 
     Raises:
         WorkbenchError: Gradient checkpointing is on in training, a mask is missing, there are more positions than the
@@ -142,8 +160,7 @@ def forward(
         )
         inputs.append(segment)
         start = end
-    states = torch.cat(hidden, 1)
-    return Pass(lm_head(model, states), states, torch.cat(inputs, 1))
+    return torch.cat(hidden, 1), torch.cat(inputs, 1)
 
 
 def guard(

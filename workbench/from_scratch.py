@@ -1,22 +1,25 @@
 """A small model from scratch, initialised so that it leaves the plateau."""
 
 import torch
-from transformers import Qwen2Config, Qwen2ForCausalLM
+from transformers import PreTrainedTokenizerBase, Qwen2Config, Qwen2ForCausalLM
 
-from workbench.tokenizer import VOCABULARY
+from workbench.tokenizer import edges_tokenizer
 from workbench.train_config import ModelConfig
 
 
-def build_model(config: ModelConfig, seed: int, max_positions: int = 1024) -> Qwen2ForCausalLM:
-    """Build a Qwen2 model for the edges format.
+def build_model(
+    config: ModelConfig, seed: int, max_positions: int = 1024, tokenizer: PreTrainedTokenizerBase | None = None
+) -> Qwen2ForCausalLM:
+    """Build a Qwen2 model for the words of a tokenizer, by default that of the edges format.
 
     Matrices at 1/sqrt(fan-in), projections back into the residual stream divided by sqrt(2 * layers). The final norm's
     gain equals the embeddings' spread, so that a thought fed back is as long as an embedding; at gain 1 it would drown
     what the layers write. Biases on q, k, v let a head look one token back whatever the content.
     """
+    words = tokenizer or edges_tokenizer()
     model = Qwen2ForCausalLM(
         Qwen2Config(
-            vocab_size=len(VOCABULARY),
+            vocab_size=len(words),
             hidden_size=config.width,
             intermediate_size=config.mlp_width,
             num_hidden_layers=config.layers,
@@ -25,9 +28,9 @@ def build_model(config: ModelConfig, seed: int, max_positions: int = 1024) -> Qw
             max_position_embeddings=max_positions,
             rope_parameters={"rope_type": "default", "rope_theta": config.rope_base},
             tie_word_embeddings=True,
-            pad_token_id=VOCABULARY.index("<pad>"),
-            eos_token_id=VOCABULARY.index("<eos>"),
-            bos_token_id=VOCABULARY.index("<eos>"),
+            pad_token_id=words.pad_token_id,
+            eos_token_id=words.eos_token_id,
+            bos_token_id=words.eos_token_id,
         )
     )
     generator = torch.Generator().manual_seed(seed)
