@@ -25,7 +25,7 @@ from transformers import PreTrainedModel
 from benchmarks.timing import Side, compare, finish, say, timed
 from workbench.batches import IGNORE, GraphBatch, question_batch
 from workbench.from_scratch import build_model
-from workbench.objective import ANSWER, packed_loss
+from workbench.objective import ANSWER, Ask, packed_loss
 from workbench.packed import Weights
 from workbench.train_config import load_config
 
@@ -110,7 +110,7 @@ def main(
     stages = torch.cat([drawn, torch.full_like(drawn, thoughts)], 1)
 
     def ours() -> float:
-        packed_loss(Weights.of(model, dtype), batch, thoughts, torch.Generator().manual_seed(0)).loss.backward()
+        packed_loss(Weights.of(model, dtype), batch, Ask(thoughts), torch.Generator().manual_seed(0)).loss.backward()
         model.zero_grad(set_to_none=True)
         return batch.hops.numel()
 

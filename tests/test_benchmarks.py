@@ -14,7 +14,7 @@ from tests.conftest import tiny
 from workbench.batches import IGNORE, question_batch
 from workbench.checkpoint import save_checkpoint
 from workbench.from_scratch import build_model
-from workbench.objective import packed_loss
+from workbench.objective import Ask, packed_loss
 from workbench.packed import Weights
 from workbench.problem_files import save_problems
 from workbench.problem_sets import generate
@@ -84,7 +84,7 @@ def test_the_naive_step_asks_what_the_packed_step_asks() -> None:
     asked = torch.full((3, 1), 3)
     answers = training_step.naive_loss(model, batch, 3, asked, one_loop=True) - one_loop
     weights = Weights.of(model, torch.float32)
-    packed = packed_loss(weights, batch, 3, torch.Generator().manual_seed(0), answers=1).loss
+    packed = packed_loss(weights, batch, Ask(3, answers=1), torch.Generator().manual_seed(0)).loss
     labelled = (batch.walks != IGNORE).sum()
     torch.testing.assert_close(packed, one_loop * 3 / labelled + answers, rtol=1e-4, atol=1e-5)
 

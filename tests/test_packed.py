@@ -7,7 +7,8 @@ import torch
 from workbench.batches import IGNORE, question_batch
 from workbench.errors import WorkbenchError
 from workbench.from_scratch import build_model
-from workbench.objective import packed_loss, spell_chains
+from workbench.chains import spell_chains
+from workbench.objective import Ask, packed_loss
 from workbench.packed import Packed, Weights
 from workbench.tokenizer import VOCABULARY
 from workbench.train_config import ModelConfig
@@ -74,7 +75,7 @@ def test_chains_after_different_numbers_of_thoughts_equal_the_plain_model(model,
     run, _ = run_thoughts(model, batch)
     q = batch.question.shape[2]
     k = torch.arange(12).view(3, 4) % (THOUGHTS + 1)
-    tokens = spell_chains(batch, k)
+    tokens = spell_chains(batch, 3 * k)
     hidden = run.say(run.embed(tokens.clamp(min=0)), q - 1 + k)
     for g, m in ((0, 1), (1, 2), (2, 3)):
         own = tokens[g, m][tokens[g, m] != IGNORE]
@@ -106,7 +107,7 @@ def test_gradients_flow_through_the_thoughts_as_in_the_plain_model(model, batch)
 def test_a_chain_spells_what_is_left():
     rng = np.random.default_rng(1)
     batch = question_batch(rng, graphs=2, questions=3, edges=14, thoughts=3, hop_weights={3: 1.0}, special=0.0)
-    said = spell_chains(batch, torch.tensor([[0, 1, 2], [3, 3, 0]]))
+    said = spell_chains(batch, 3 * torch.tensor([[0, 1, 2], [3, 3, 0]]))
     nodes = torch.cat([batch.question[..., -1:], batch.walks[..., 0]], -1)
     bar, answer, eos = (VOCABULARY.index(t) for t in ("|", "[A]", "<eos>"))
     n = nodes[0, 1].tolist()
@@ -120,7 +121,7 @@ def test_the_loss_sees_no_answer_that_cannot_be_known(model, batch):
     deep = question_batch(
         np.random.default_rng(2), graphs=2, questions=2, edges=14, thoughts=1, hop_weights={3: 1.0}, special=0.0
     )
-    result = packed_loss(Weights.of(model, torch.float64), deep, 1, torch.Generator().manual_seed(0))
+    result = packed_loss(Weights.of(model, torch.float64), deep, Ask(1), torch.Generator().manual_seed(0))
     assert torch.isnan(result.answered)
     assert torch.isfinite(result.loss)
 

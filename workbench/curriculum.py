@@ -15,7 +15,7 @@ class Stage:
     edges: int = 8
     """Largest graphs that are drawn."""
     since: int = 0
-    """Step at which the last change was made."""
+    """Step at which the last change was made; by the clock, the step itself."""
     mass: float = 0.0
     """Running mean of the frontier mass over the open thoughts."""
 
@@ -39,6 +39,23 @@ def advance(stage: Stage, plan: Curriculum, step: int, mass: float) -> Stage:
     if stage.edges < plan.largest_edges:
         return replace(stage, edges=min(stage.edges + plan.widen_by, plan.largest_edges), since=step)
     return stage
+
+
+def by_clock(plan: Curriculum, step: int, mass: float = 0.0) -> Stage:
+    """Return the stage that the clock says: thoughts (removed steps, 0 before the first) and the largest graphs."""
+    removed = 0 if step < plan.remove_from else 1 + (step - plan.remove_from) // plan.remove_every
+    wider = 0 if step < plan.widen_from else 1 + (step - plan.widen_from) // plan.widen_every
+    thoughts = min(removed, plan.thoughts)
+    return Stage(thoughts, min(plan.small_edges + wider * plan.widen_by, plan.largest_edges), step, mass)
+
+
+def removed_tokens(plan: Curriculum, stage: Stage, per_step: int) -> int | None:
+    """Return how many tokens of the chain the clock has removed, None for all: evenly, `per_step` a stage."""
+    if plan.by != "clock":
+        return None
+    late = stage.since - plan.remove_from
+    gone = 0 if late < 0 else 1 + late * per_step // plan.remove_every
+    return gone if gone < per_step * plan.thoughts else None
 
 
 def draw_edges(stage: Stage, plan: Curriculum, rng: np.random.Generator) -> int:

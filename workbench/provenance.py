@@ -43,9 +43,7 @@ def checkpoint_digest(checkpoint: Checkpoint) -> str:
     The same for a checkpoint that was copied or moved; a tensor's name, shape and precision count too.
     """
     digest = hashlib.sha256(repr(sorted(checkpoint.meta.items())).encode())
-    digest.update(f"{checkpoint.model.config.model_type} {checkpoint.thoughts} {checkpoint.format.name} "
-        f"{checkpoint.fed} {checkpoint.says}".encode()
-    )
+    digest.update(f"{checkpoint.model.config.model_type} {checkpoint.thoughts} {checkpoint.format.name}".encode())
     digest.update(repr(sorted(checkpoint.tokenizer.get_vocab().items())).encode())
     for name, tensor in sorted(checkpoint.model.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())

@@ -10,7 +10,6 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from workbench.errors import WorkbenchError
-from workbench.problem_sets import generate
 from workbench.train_config import TrainConfig, load_config, save_config
 from workbench.training import train
 
@@ -109,20 +108,26 @@ def _train_and_show(config: TrainConfig, directory: Path) -> None:
         def show(record: dict) -> None:
             bar.update(task, completed=record["step"])
             if "accuracy" in record:
-                mass = " ".join(f"{m:.2f}" for m in record["mass"])
                 bar.console.print(
-                    f"step {record['step']}: thoughts {record['thoughts']}, edges {record['edges']}, "
-                    f"loss {record['loss']:.3f}, frontier mass of thoughts 1.. {mass}, "
-                    f"exact answers {record['accuracy']:.3f}",
+                    _line(record),
                     highlight=False,
                 )
                 for sample in record.get("samples", []):
                     bar.console.print(f"    {sample}", highlight=False, style="dim")
 
-        state = train(config, directory, show, generate("released", 2, config.seed))
+        state = train(config, directory, show)
     if state.step < config.steps:
         console.print(f"Stopped at step {state.step} of {config.steps}; the same command goes on from here.")
     else:
         console.print(
             f"Finished. Look at it: workbench evaluate {directory.name} PROBLEMS, or choose it in the explorer."
         )
+
+
+def _line(record: dict) -> str:
+    """Return what an evaluation found, in one line."""
+    said = [f"stage {record['thoughts']}"]
+    said += [f"edges {record['edges']}"] if "edges" in record else []
+    said += [f"loss {record['loss']:.3f}", f"exact answers {record['accuracy']:.3f}"]
+    said += [f"frontier mass of thoughts 1.. {' '.join(f'{m:.2f}' for m in record['mass'])}"] if "mass" in record else []
+    return f"step {record['step']}: {', '.join(said)}"

@@ -3,12 +3,15 @@
 import dataclasses
 import difflib
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import yaml
 
 from workbench.errors import WorkbenchError
+from workbench.methods import find_method
+from workbench.mixing import mixing_share
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,33 @@ class Curriculum:
     """Graphs of a batch with candidates whose remaining chains are asked in language as well."""
     special: float = 0.6
     """Share of questions from one of the two special roots to a leaf, as in ProsQA."""
+    by: Literal["mass", "clock"] = "mass"
+    """What moves it on: the frontier mass, or the step alone, the same for every method."""
+    remove_from: int = 0
+    """By the clock: step at which the first step of the chain is removed."""
+    remove_every: int = 60
+    """By the clock: steps of training for each step of the chain."""
+    widen_from: int = 400
+    """By the clock: step from which larger graphs are let in."""
+    widen_every: int = 40
     hop_weights: dict[int, float] = field(default_factory=lambda: {1: 0.03, 2: 0.07, 3: 0.25, 4: 0.3, 5: 0.2, 6: 0.15})
     """Relative weight of each distance from root to target."""
+
+
+@dataclass(frozen=True)
+class RowsConfig:
+    """Training by ordinary token rows: every task but `edges`."""
+
+    problems: str = ""
+    """File to train on; by default problems are generated."""
+    validation: str = ""
+    """File to watch; by default problems are generated."""
+    count: int = 20000
+    """Generated problems."""
+    batch: int = 32
+    """Rows per process and step."""
+    steps_per_stage: int = 300
+    """Steps of training in each stage but the last."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +98,18 @@ class TrainConfig:
 
     name: str = "reference"
     seed: int = 0
+    task: Literal["edges", "prosqa", "prontoqa", "arithmetic"] = "edges"
+    """Problems: ProsQA by the packed step (edges), the others by rows of tokens."""
+    method: str = "coconut"
+    """One of `methods.METHODS`."""
+    mixing: str = "packed"
+    """Stage mixing: none, a share such as 0.1, proportional, or packed (all open stages at once)."""
+    reset_optimizer: bool = False
+    """Whether the optimizer forgets at every new stage."""
+    start: str = ""
+    """A checkpoint to begin from: a directory or a hub name. By default a small model from scratch."""
     model: ModelConfig = field(default_factory=ModelConfig)
+    rows: RowsConfig = field(default_factory=RowsConfig)
     curriculum: Curriculum = field(default_factory=Curriculum)
     graphs: int = 16
     """Graphs per process and step."""
@@ -118,17 +157,19 @@ def load_config(path: Path) -> TrainConfig:
             "change one of them",
         )
     _check_ranges(config, path)
+    find_method(config.method)
+    mixing_share(config.mixing)
     return config
 
 
 def _check_ranges(config: TrainConfig, path: Path) -> None:
     """Refuse values that would fail, or train nothing, only after a while."""
     least_one = ("graphs", "questions", "processes", "steps", "evaluate_every", "keep_every")
-    for name in least_one:
-        if getattr(config, name) < 1:
+    for name in (*least_one, "curriculum.remove_every", "curriculum.widen_every"):
+        if attrgetter(name)(config) < 1:
             raise WorkbenchError(
                 f"Cannot use the configuration {path}.",
-                f"{name} is {getattr(config, name)}, expected 1 or more",
+                f"{name} is {attrgetter(name)(config)}, expected 1 or more",
                 "change the value",
             )
     width, heads = config.model.width, config.model.heads
@@ -172,8 +213,10 @@ def _convert(kind: Any, value: Any, path: str, where: str) -> Any:
             pass
     if get_origin(kind) is dict and isinstance(value, dict):
         return {int(k): float(v) for k, v in value.items()}
-    if kind in (int, str) and type(value) is kind:
+    if kind in (int, str, bool) and type(value) is kind:
         return value
+    if kind is str and isinstance(value, int | float) and not isinstance(value, bool):  # mixing: 0.1
+        return str(value)
     expected = (
         " or ".join(map(repr, get_args(kind))) if get_origin(kind) is Literal else getattr(kind, "__name__", kind)
     )

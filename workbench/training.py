@@ -1,4 +1,4 @@
-"""The training loop: draw a batch, run it packed, average the gradients, step, and move the curriculum on.
+"""The training loop: draw a batch, run it, average the gradients, step, and move the curriculum on.
 
 Every random draw of step s in process r comes from the seed (run seed, r, s), so that a run resumed from its newest
 checkpoint repeats to the last digit what it would have done.
@@ -7,21 +7,20 @@ checkpoint repeats to the last digit what it would have done.
 import json
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
-import torch.distributed as dist
-from torch import Tensor
+from accelerate import Accelerator
+from torch import nn
 
-from workbench.batches import GraphBatch, question_batch
-from workbench.curriculum import Stage, advance, draw_edges
-from workbench.objective import Result, packed_loss
-from workbench.packed import Weights
+from workbench.curriculum import Stage, advance, by_clock
+from workbench.objective import Result
 from workbench.problem import Problem
+from workbench.rows import stage_at
 from workbench.train_config import TrainConfig
-from workbench.training_metrics import evaluate, evaluation_batch, samples, trim
+from workbench.training_metrics import Watch, samples, trim
 from workbench.training_state import State, export, load_state, save_state
 
 
@@ -32,58 +31,21 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     return warm * min(1.0, max(left, 0.0))
 
 
-def draw_batch(config: TrainConfig, stage: Stage, step: int, rank: int) -> GraphBatch:
-    """Draw the batch of one step and process."""
-    plan = config.curriculum
-    rng = np.random.default_rng([config.seed, rank, step])
-    # The shape of a batch is drawn from the step alone, so that no process waits for another's larger one.
-    shared = np.random.default_rng([config.seed, 1 << 20, step])
-    widening = stage.thoughts == plan.thoughts
-    share = plan.walk_share if step < plan.late_from else plan.walk_share_late
-    walks = plan.walks if not widening or shared.random() < share else 0
-    edges = draw_edges(stage, plan, shared)
-    return question_batch(
-        rng,
-        graphs=config.graphs,
-        questions=config.questions,
-        edges=edges,
-        thoughts=stage.thoughts,
-        hop_weights=plan.hop_weights if widening else {h: 1.0 + 0.3 * h for h in range(1, 7)},
-        special=plan.special if edges >= 16 and not walks else 0.0,
-        walks=walks,
-    )
+def train_step(config: TrainConfig, state: State, step: nn.Module, accelerator: Accelerator) -> Result:
+    """Take one step: forward, backward (gradients are averaged over processes), clip, update.
 
-
-def average_gradients(parameters: Sequence[Tensor]) -> None:
-    """Replace every process's gradients by their mean, in one message."""
-    if not dist.is_initialized():
-        return
-    flat = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
-    dist.all_reduce(flat)
-    flat /= dist.get_world_size()
-    start = 0
-    for p in parameters:
-        if p.grad is not None:
-            p.grad.copy_(flat[start : start + p.numel()].view_as(p))
-            start += p.numel()
-
-
-def train_step(config: TrainConfig, state: State, rank: int) -> Result:
-    """Take one step: forward, backward, average, clip, update."""
-    batch = draw_batch(config, state.stage, state.step, rank)
-    generator = torch.Generator().manual_seed(hash((config.seed, rank, state.step)) % (1 << 62))
-    dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
-    result = packed_loss(
-        Weights.of(state.model, dtype),
-        batch,
-        state.stage.thoughts,
-        generator,
-        chain_graphs=config.curriculum.chain_graphs,
-    )
-    result.loss.backward()
-    parameters = [p for p in state.model.parameters() if p.requires_grad]
-    average_gradients(parameters)
-    torch.nn.utils.clip_grad_norm_(parameters, config.clip)
+    Args:
+        config: The run.
+        state: What changes.
+        step: Its `PackedStep` or `RowStep` as accelerate wrapped it; one call is one loss.
+        accelerator: Knows the processes.
+    """
+    rank = accelerator.process_index
+    batch = state.step_module.draw(state.stage, state.step, rank)
+    seed = hash((config.seed, rank, state.step)) % (1 << 62)
+    result = step(batch, state.stage, torch.Generator().manual_seed(seed))
+    accelerator.backward(result.loss)
+    accelerator.clip_grad_norm_(state.model.parameters(), config.clip)
     factor = learning_rate(config, state.step)
     for optimizer in state.optimizers:
         for group in optimizer.param_groups:
@@ -111,23 +73,28 @@ def train(
             record at each evaluation.
         sample_problems: Problems to answer at each evaluation, for the eye.
     """
-    rank = dist.get_rank() if dist.is_initialized() else 0
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())
     state = load_state(config, directory)
+    step, *_ = prepared = accelerator.prepare(state.step_module, *state.optimizers)
+    state.optimizers = list(prepared[1:])
     stop = {"asked": False}
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for number in before:
         signal.signal(number, lambda *_: stop.update(asked=True))
-    writer = Writer(config, directory, state.step, on_progress, sample_problems or []) if rank == 0 else None
+    writer = Writer(config, directory, state.step, on_progress, sample_problems or []) if accelerator.is_main_process else None
     saved_at = time.monotonic()
     while state.step < config.steps:
-        result = train_step(config, state, rank)
+        result = train_step(config, state, step, accelerator)
         due = time.monotonic() - saved_at > config.checkpoint_seconds
         loss, mass, asked, due = agree(
-            [float(result.loss.detach()), mean_mass(result), float(stop["asked"]), float(due)]
+            [float(result.loss.detach()), mean_mass(result), float(stop["asked"]), float(due)], accelerator
         )
         stage = state.stage
-        state.stage = advance(stage, config.curriculum, state.step, mass)
         state.step += 1
+        state.stage = next_stage(config, stage, state.step, mass)
+        if config.reset_optimizer and state.stage.thoughts != stage.thoughts:
+            for optimizer in state.optimizers:
+                optimizer.state.clear()
         if writer:
             writer.after_step(state, stage, loss)
             if due or asked:
@@ -139,7 +106,7 @@ def train(
     if writer:
         if state.step == config.steps:
             save_state(state, directory)
-        export(state, config, directory / "model")
+        export(state, directory / "model")
     for number, handler in before.items():
         signal.signal(number, handler)
     return state
@@ -147,16 +114,21 @@ def train(
 
 def mean_mass(result: Result) -> float:
     """Return the mean frontier mass over the thoughts for which the batch has a frontier."""
-    return float(result.mass[result.mass_count > 0].mean())
+    measured = result.mass[result.mass_count > 0]
+    return float(measured.mean()) if len(measured) else 0.0
 
 
-def agree(values: list[float]) -> list[float]:
+def next_stage(config: TrainConfig, stage: Stage, step: int, mass: float) -> Stage:
+    """Return the stage of the coming step, after one whose mean frontier mass was `mass`."""
+    plan = config.curriculum
+    if config.task != "edges":
+        return replace(stage, thoughts=stage_at(config, step))
+    return by_clock(plan, step, mass) if plan.by == "clock" else advance(stage, plan, step - 1, mass)
+
+
+def agree(values: list[float], accelerator: Accelerator) -> list[float]:
     """Return the mean over processes, so that all of them take the same decisions."""
-    tensor = torch.tensor(values)
-    if dist.is_initialized():
-        dist.all_reduce(tensor)
-        tensor /= dist.get_world_size()
-    return tensor.tolist()
+    return accelerator.reduce(torch.tensor(values, device=accelerator.device), "mean").tolist()  # type: ignore[union-attr]
 
 
 class Writer:
@@ -173,7 +145,7 @@ class Writer:
         directory.mkdir(parents=True, exist_ok=True)
         self.config, self.directory, self.first, self.problems = config, directory, step, problems
         self.on_progress = on_progress or (lambda record: None)
-        self.batch = evaluation_batch(config)
+        self.watch = Watch(config)
         self.began = self.shown = time.monotonic()
         self.path = directory / "metrics.jsonl"
         trim(self.path, step)
@@ -191,14 +163,14 @@ class Writer:
                 "loss": loss,
                 "batch_mass": state.stage.mass,
                 "learning_rate": config.learning_rate * learning_rate(config, state.step - 1),
-                **evaluate(config, state, self.batch),
+                **self.watch.measure(state),
             }
             with self.path.open("a") as file:
                 file.write(json.dumps(measured) + "\n")
-            record |= measured | {"samples": samples(config, state, self.problems)}
+            record |= measured | {"samples": samples(state, self.problems[:2] or self.watch.problems[:2])}
         ended = state.stage.thoughts != stage.thoughts or state.step % config.keep_every == 0
         if ended or state.step == config.steps:
-            export(state, config, self.directory / "checkpoints" / f"step{state.step:06d}-{stage.name}")
+            export(state, self.directory / "checkpoints" / f"step{state.step:06d}-{stage.name}")
         if "loss" in record or now - self.shown > 2:
             self.shown = now
             self.on_progress(record)

@@ -1,19 +1,70 @@
 """What is measured while a model trains: on one fixed batch, as hard as the released problems."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from workbench import row_start
 from workbench.batches import GraphBatch, question_batch
 from workbench.errors import WorkbenchError
 from workbench.objective import packed_loss
 from workbench.packed import Weights
 from workbench.problem import Problem
-from workbench.trace import run
+from workbench.problem_sets import generate
+from workbench.tasks.item import Item
+from workbench.trace import answers
 from workbench.train_config import TrainConfig
 from workbench.training_state import State, as_checkpoint
+
+
+WATCHED = 100
+"""Problems that are answered at every evaluation."""
+
+
+class Watch:
+    """What is measured at every evaluation, always on the same problems.
+
+    Args:
+        config: The run's configuration.
+        problems: To be answered; by default freshly generated.
+    """
+
+    def __init__(self, config: TrainConfig, problems: Sequence[Problem | Item] | None = None) -> None:
+        self.config = config
+        self.batch = evaluation_batch(config) if config.task == "edges" else None
+        self.problems = draw_validation(config, WATCHED) if problems is None else problems
+
+    @torch.no_grad()
+    def measure(self, state: State) -> dict:
+        """Answer problems as the method does, and measure the frontier mass of every slot where there are any."""
+        state.model.eval()
+        measured: dict = {}
+        if self.batch is not None:
+            ask = replace(state.step_module.ask(state.stage), stage=self.config.curriculum.thoughts)
+            generator = torch.Generator().manual_seed(0)
+            result = packed_loss(Weights.of(state.model, torch.float32), self.batch, ask, generator)
+            if ask.method.fed != "nothing":
+                measured["mass"] = [round(m, 4) for m in result.mass.tolist()]
+            measured["evaluation_loss"] = round(float(result.loss), 4)
+        found = list(answers(as_checkpoint(state), self.problems))
+        state.model.train()
+        share = {name: [getattr(answer, name) for answer in found] for name in ("right", "valid", "tokens")}
+        return measured | {
+            "accuracy": round(float(np.mean(share["right"])), 4),
+            "valid": round(float(np.mean(share["valid"])), 4),
+            "tokens": round(float(np.mean(share["tokens"])), 2),
+        }
+
+
+def draw_validation(config: TrainConfig, count: int) -> Sequence[Problem | Item]:
+    """Return problems that no training step draws."""
+    if config.task == "edges":
+        return generate("released", count, config.seed + (1 << 30))
+    return row_start.draw_validation(config, count)
 
 
 def evaluation_batch(config: TrainConfig) -> GraphBatch:
@@ -23,34 +74,20 @@ def evaluation_batch(config: TrainConfig) -> GraphBatch:
         graphs=64,
         questions=4,
         edges=config.curriculum.typical_edges,
-        thoughts=config.curriculum.thoughts,
+        thoughts=max(config.curriculum.thoughts, 6),
         hop_weights={3: 0.41, 4: 0.44, 5: 0.13, 6: 0.02},
         special=1.0,
     )
 
 
-@torch.no_grad()
-def evaluate(config: TrainConfig, state: State, batch: GraphBatch) -> dict:
-    """Measure frontier mass per thought and exact answers after all thoughts."""
-    generator = torch.Generator().manual_seed(0)
-    weights = Weights.of(state.model, torch.float32)
-    result = packed_loss(weights, batch, config.curriculum.thoughts, generator, chain_graphs=len(batch.prefix))
-    return {
-        "mass": [round(m, 4) for m in result.mass.tolist()],
-        "accuracy": round(float(result.answered), 4),
-        "evaluation_loss": round(float(result.loss), 4),
-    }
-
-
-def samples(config: TrainConfig, state: State, problems: list[Problem]) -> list[str]:
-    """Return what the model now says on a few problems: the best token of each thought, and its answer."""
+def samples(state: State, problems: Sequence[Problem | Item]) -> list[str]:
+    """Return what the model now says on a few problems."""
     state.model.eval()
     said = []
-    for trace in run(as_checkpoint(state, config), problems, continuations=False, top=1):
-        thoughts = " ".join(best[0][0] for best in trace.top_tokens)
-        question = trace.problem.question.rsplit(". ", 1)[-1]
-        mark = "right" if trace.answer_right[-1] else f"wrong, {trace.problem.names[trace.problem.target]}"
-        said.append(f"{question} thoughts: {thoughts} -> {trace.answer_texts[-1]} ({mark})")
+    for answer in answers(as_checkpoint(state), problems):
+        question = answer.problem.question.rsplit(". ", 1)[-1]
+        mark = "right" if answer.right else f"wrong, {answer.problem.answer}"
+        said.append(f"{question} -> {answer.said} ({mark})")
     state.model.train()
     return said
 

@@ -2,19 +2,25 @@
 
 import json
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from workbench.checkpoint import Checkpoint, make_checkpoint, save_checkpoint
-from workbench.curriculum import Stage
+from workbench import row_start
+from workbench.checkpoint import Checkpoint, load_checkpoint, make_checkpoint, save_checkpoint
+from workbench.curriculum import Stage, by_clock
 from workbench.errors import WorkbenchError
 from workbench.from_scratch import build_model
+from workbench.methods import find_method
 from workbench.optim import build_optimizer
+from workbench.packed_step import PackedStep
+from workbench.row_step import RowStep
+from workbench.rows import stage_at
 from workbench.tokenizer import edges_tokenizer
 from workbench.train_config import TrainConfig
 
@@ -25,8 +31,16 @@ class State:
 
     step: int
     stage: Stage
-    model: PreTrainedModel
+    checkpoint: Checkpoint
+    """Model, tokenizer and how they are run; the model's weights are those that are trained."""
+    step_module: Any
+    """Draws and runs batches: `PackedStep` or `RowStep`."""
     optimizers: list[torch.optim.Optimizer]
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """The model that is trained."""
+        return self.checkpoint.model
 
 
 def save_state(state: State, directory: Path) -> None:
@@ -55,8 +69,10 @@ def load_state(config: TrainConfig, directory: Path) -> State:
     Raises:
         WorkbenchError: If a saved state cannot be read.
     """
-    model = build_model(config.model, config.seed)
-    state = State(0, Stage(edges=config.curriculum.small_edges), model, build_optimizer(model, config))
+    checkpoint = begin(config)
+    model = checkpoint.model.train()
+    module = PackedStep(model, config) if config.task == "edges" else RowStep(checkpoint, config, row_start.draw_items(config))
+    state = State(0, _first_stage(config), checkpoint, module, build_optimizer(model, config))
     saved = directory / "latest"
     if not saved.exists() and (directory / "latest.old").exists():  # killed between the two renames
         saved = directory / "latest.old"
@@ -85,22 +101,55 @@ def load_state(config: TrainConfig, directory: Path) -> State:
     return state
 
 
-def as_checkpoint(state: State, config: TrainConfig) -> Checkpoint:
-    """Return the model as everything else in the workbench takes it; shares its weights."""
-    meta: dict[str, object] = {
+def begin(config: TrainConfig) -> Checkpoint:
+    """Return the model that a run begins with, as everything else in the workbench takes it.
+
+    Raises:
+        WorkbenchError: `config.start` names no checkpoint, or one that does not fit.
+    """
+    if config.task != "edges":
+        return row_start.start(config)
+    meta = checkpoint_fields(config) | {"format": "edges", "markers": False}
+    if not config.start:
+        return make_checkpoint(build_model(config.model, config.seed), edges_tokenizer(), meta, config.name)
+    before = load_checkpoint(config.start)
+    if before.format.name != "edges" or before.format.markers:
+        raise WorkbenchError(
+            f"Cannot begin from {before.name}.",
+            "It does not read the edges format without markers.",
+            "Name a checkpoint trained on the task edges, or leave `start` out.",
+        )
+    return make_checkpoint(before.model, before.tokenizer, meta, config.name)
+
+
+def checkpoint_fields(config: TrainConfig) -> dict[str, object]:
+    """Return the fields of `config.coconut` that follow from the method; those of the format are missing."""
+    method = find_method(config.method)
+    return {
         "version": 1,
-        "task": "prosqa",
-        "format": "edges",
-        "markers": False,
-        "thoughts": config.curriculum.thoughts,
-        "thoughts_per_step": 1,
-        "method": "coconut",
-        "step": state.step,
-        "stage": state.stage.name,
+        "task": "prosqa" if config.task == "edges" else config.task,
+        "thoughts": method.slots(config.curriculum.thoughts),
+        "thoughts_per_step": method.per_step,
+        "fed": "pause" if method.fed == "pause" else "hidden",
+        "says": "chain" if method.speaks else "answer",
+        "method": method.name,
     }
-    return make_checkpoint(state.model, edges_tokenizer(), meta, config.name)
 
 
-def export(state: State, config: TrainConfig, directory: Path) -> None:
+def _first_stage(config: TrainConfig) -> Stage:
+    plan = config.curriculum
+    if config.task != "edges":
+        return Stage(stage_at(config, 0))
+    return by_clock(plan, 0) if plan.by == "clock" else Stage(edges=plan.small_edges)
+
+
+def as_checkpoint(state: State) -> Checkpoint:
+    """Return the checkpoint with the step and stage of now; shares its weights."""
+    held = state.checkpoint
+    held.model.config.coconut = meta = {**held.meta, "step": state.step, "stage": state.stage.name}
+    return replace(held, meta=meta)
+
+
+def export(state: State, directory: Path) -> None:
     """Write the model as a plain `save_pretrained` directory, in bf16: half the size, read back as fp32."""
-    save_checkpoint(as_checkpoint(state, config), directory, dtype=torch.bfloat16)
+    save_checkpoint(as_checkpoint(state), directory, dtype=torch.bfloat16)
