@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from workbench.errors import WorkbenchError
 from workbench.problem_commands import ProblemFile, Seed, problems_app, writable
+from workbench.stop_commands import stop
 
 if TYPE_CHECKING:
     from workbench.checkpoint import Checkpoint
@@ -169,6 +170,11 @@ def report(
         typer.echo("Interrupted. The same command goes on where it stopped.", err=True)
         raise typer.Exit(130) from None
     typer.echo(f"Open {page}")
+
+
+app.command(
+    epilog="Example:  workbench stop fixtures/runs/reference fixtures/problems/released.json --fit others.json"
+)(stop)
 
 
 @app.command(
