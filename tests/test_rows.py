@@ -10,8 +10,10 @@ from tests.test_formats import bpe_tokenizer
 from workbench.formats import make_format
 from workbench.methods import METHODS
 from workbench.prompts import Format
-from workbench.rows import Plan, chain_length, removed_tokens, row
+from workbench.rows import Plan, chain_length, row, tokens_gone
+from workbench.tasks.item import Item
 from workbench.tokenizer import edges_tokenizer
+from workbench.words_format import words_tokenizer
 
 TWO_STEPS = chain(0, 2)
 """Sally is a lempus. Every lempus is a brimpus."""
@@ -32,7 +34,7 @@ ROWS = {
     "no_cot": [(0, ANSWER)] * 4,
     "pause_token": [(0, ANSWER), (1, ANSWER), (2, ANSWER), (3, ANSWER)],
     "coconut_without_curriculum": [(0, ANSWER), (1, ANSWER), (2, ANSWER), (3, ANSWER)],
-    "icot": [(0, WHOLE), (0, SECOND), (0, "[A] brimpus <eos>"), (0, "[A] brimpus <eos>")],
+    "icot": [(0, WHOLE), (0, SECOND), (0, ANSWER), (0, ANSWER)],
 }
 
 
@@ -54,7 +56,7 @@ def test_a_row_at_each_stage(name: str) -> None:
     prompt = form.prompts([TWO_STEPS])[0]
     without_luck = replace(method, smoothing=0.0)
     for stage, (slots, said) in enumerate(ROWS[name]):
-        gone = removed_tokens(without_luck, stage, PLAN, np.random.default_rng(0))
+        gone = tokens_gone(without_luck, stage, PLAN, np.random.default_rng(0))
         made = row(prompt, form, method, stage, PLAN, gone)
         assert (made.prompt, made.slots, speak(form, made.rest)) == (prompt.ids, slots, said), stage
         assert made.supervised == (True,) * len(made.rest)
@@ -88,20 +90,36 @@ def test_a_chain_longer_than_the_thoughts_is_gone_in_the_stage_after_them() -> N
 def test_single_tokens_disappear_from_the_left_and_the_answer_stays() -> None:
     form = edges(markers=True)
     prompt = form.prompts([TWO_STEPS])[0]
-    said = [speak(form, row(prompt, form, METHODS["icot"], 1, PLAN, removed=gone).rest) for gone in (1, 5, 6, 99)]
+    said = [speak(form, row(prompt, form, METHODS["icot"], 1, PLAN, removed=gone).rest) for gone in (1, 4, 5, 99)]
     assert said == [
-        "<eot> Sally lempus | lempus brimpus [A] brimpus <eos>",
-        "<eot> brimpus [A] brimpus <eos>",
-        "<eot> [A] brimpus <eos>",
-        "<eot> [A] brimpus <eos>",
+        "<eot> | lempus | lempus brimpus [A] brimpus <eos>",
+        "<eot> | brimpus [A] brimpus <eos>",
+        "<eot> | [A] brimpus <eos>",
+        "<eot> | [A] brimpus <eos>",
     ]
-    assert chain_length(form, prompt) == 6
+    assert chain_length(form, prompt) == 5
 
 
 def test_removal_is_smoothed_as_icot_does() -> None:
     rng = np.random.default_rng(0)
-    gone = np.array([removed_tokens(METHODS["icot"], 2, PLAN, rng) for _ in range(4000)])
+    gone = np.array([tokens_gone(METHODS["icot"], 2, PLAN, rng) for _ in range(4000)])
     assert gone.min() == 6
     assert (gone > 6).mean() == pytest.approx(np.exp(-4), abs=0.006)
-    assert removed_tokens(METHODS["icot"], 0, PLAN, rng) == 0
-    assert removed_tokens(METHODS["icot"], 3, PLAN, rng) > 1000
+    assert tokens_gone(METHODS["icot"], 0, PLAN, rng) == 0
+    assert tokens_gone(METHODS["icot"], 3, PLAN, rng) > 1000
+
+
+def test_tokens_go_evenly_through_every_stage_but_the_first() -> None:
+    rng, calm = np.random.default_rng(0), replace(METHODS["icot"], smoothing=0.0)
+    passed = [(stage, part) for stage in range(4) for part in (0.0, 0.34, 0.67)]
+    gone = [tokens_gone(calm, stage, PLAN, rng, part) for stage, part in passed]
+    assert gone == [0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]
+
+
+def test_the_words_format_keeps_its_opening() -> None:
+    item = Item("one", "Max has 8 books. Then Max loses 2 books.", "6", ("<<8-2=6>>",), "arithmetic")
+    form = make_format("words", words_tokenizer("arithmetic"), False)
+    prompt = form.prompts([item])[0]
+    said = [speak(form, row(prompt, form, METHODS["icot"], 1, PLAN, removed=gone).rest) for gone in (0, 6, 7)]
+    assert said == ["| << 8 - 2 = 6 >> ### 6 <eos>", "| >> ### 6 <eos>", "| ### 6 <eos>"]
+    assert form.answer_opening(prompt) == row(prompt, form, METHODS["no_cot"], 1, PLAN).rest[:2]

@@ -11,12 +11,16 @@ head: `Method.heads` is for tasks with a graph, where the packed step asks it.
 """
 
 from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
 
 from workbench.methods import Method, find_method
 from workbench.prompts import Format, Ids, Prompt
 from workbench.train_config import TrainConfig
+
+ALL = 1 << 30
+"""More tokens than any chain has."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ def row(prompt: Prompt, format: Format, method: Method, stage: int, plan: Plan, 
         method: The method.
         stage: From 0 (the whole chain in words) to `plan.last`.
         plan: How the chain disappears.
-        removed: Tokens of the chain that are gone, for `tail`; see `removed_tokens`.
+        removed: Tokens of the chain that are gone, for `tail`; see `tokens_gone`.
     """
     steps = len(prompt.problem.steps)
     gone = steps if stage >= plan.last else min(stage, steps)
@@ -71,21 +75,31 @@ def row(prompt: Prompt, format: Format, method: Method, stage: int, plan: Plan, 
     return Row(prompt.ids, slots, said, tuple(token not in markers for token in said))
 
 
-def removed_tokens(method: Method, stage: int, plan: Plan, rng: np.random.Generator) -> int:
-    """Draw how many tokens of the chain are gone at a stage (iCoT, arXiv 2405.14838, section 3).
+def tokens_gone(method: Method, stage: int, plan: Plan, rng: np.random.Generator, passed: float = 1.0) -> int:
+    """Draw how many tokens of the chain are gone (iCoT, arXiv 2405.14838, section 3).
 
-    A fixed number for each stage, and o more with probability ~ exp(-smoothing * o), which eases the move from one
-    stage to the next. In the first stage nothing is gone, in the last everything.
+    They go evenly: none in stage 0, `plan.tokens_per_stage` during each stage after it; and o more with probability
+    ~ exp(-smoothing * o), which eases the move to the next length. At the end of the last stage all are gone.
+
+    Args:
+        method: Gives the smoothing.
+        stage: The stage.
+        plan: How the chain disappears.
+        rng: Source of all randomness.
+        passed: The part of the stage that is over, 0 to 1.
     """
     extra = int(rng.geometric(1 - np.exp(-method.smoothing))) - 1 if method.smoothing else 0
     if stage == 0:
         return 0
-    return (1 << 30) if stage >= plan.last else stage * plan.tokens_per_stage + extra
+    if stage >= plan.last and passed >= 1:
+        return ALL
+    return int((stage - 1 + passed) * plan.tokens_per_stage) + extra
 
 
 def chain_length(format: Format, prompt: Prompt) -> int:
-    """Return the number of tokens of a chain, the answer after it not counted."""
-    return len(format.continuation(prompt, 0)) - _answer_length(format, prompt) - _opening(format, prompt)
+    """Return the number of tokens of a chain: neither its opening nor the answer after it are counted."""
+    begin, end = _chain(format, prompt)
+    return end - begin
 
 
 def stage_at(config: TrainConfig, step: int, last: int | None = None) -> int:
@@ -104,19 +118,19 @@ def stage_at(config: TrainConfig, step: int, last: int | None = None) -> int:
 
 
 def _without(format: Format, prompt: Prompt, removed: int) -> Ids:
-    """Return the whole continuation without the first tokens of its chain; the answer stays whole."""
-    said, opening = format.continuation(prompt, 0), _opening(format, prompt)
-    end = len(said) - _answer_length(format, prompt)
-    return (*said[:opening], *said[min(opening + removed, end) :])
+    """Return the whole continuation without the first tokens of its chain; opening and answer stay."""
+    said, (begin, end) = format.continuation(prompt, 0), _chain(format, prompt)
+    return (*said[:begin], *said[min(begin + removed, end) :])
 
 
-def _opening(format: Format, prompt: Prompt) -> int:
-    """Return the number of markers before the chain."""
-    return int(format.continuation(prompt, 0)[0] == format.marker.eot)
-
-
-def _answer_length(format: Format, prompt: Prompt) -> int:
-    """Return the number of tokens of the answer: those that end the continuation whatever comes before."""
+def _chain(format: Format, prompt: Prompt) -> tuple[int, int]:
+    """Return where the chain begins and ends in the whole continuation: where it differs from the bare answer."""
     whole, bare = format.continuation(prompt, 0), format.continuation(prompt, len(prompt.problem.steps))
-    longest = min(len(whole), len(bare))
-    return next((n for n in range(longest) if whole[-1 - n] != bare[-1 - n]), longest)
+    begin = _alike(whole, bare)
+    return begin, len(whole) - min(_alike(whole[::-1], bare[::-1]), len(bare) - begin)
+
+
+def _alike(one: Ids, other: Ids) -> int:
+    """Return the number of first tokens that two rows have in common."""
+    same = (a == b for a, b in zip(one, other, strict=False))
+    return sum(1 for _ in takewhile(bool, same))
