@@ -83,6 +83,14 @@ def test_all_methods_draw_the_same_questions():
             assert torch.equal(one[0].question, other.question)
 
 
+def test_only_methods_with_supervised_slots_get_questions_without_candidates():
+    plan = replace(CLOCK, walk_share=1.0)
+    model = build_model(TINY.model, 0)
+    for name, method in METHODS.items():
+        batch = PackedStep(model, replace(TINY, method=name, curriculum=plan)).draw(by_clock(plan, 9), 9, 0)
+        assert batch.question.shape[2] == (5 if method.heads == "none" else 2)
+
+
 def test_pauses_in_one_pass_and_one_by_one_compute_the_same(weights, batch):
     """A pause depends on nothing computed: several passes are one pass, only slower."""
     from workbench.objective import PAUSE, Packed, _think

@@ -17,7 +17,9 @@ from workbench.train_config import TrainConfig
 class PackedStep(nn.Module):
     """Draws batches of graphs and runs them packed.
 
-    A batch depends on configuration, step and process alone, not on the method: all methods see the same questions.
+    A batch depends on configuration, step and process alone: all methods see the same graphs and questions. Only where
+    slots are supervised, `walk_share` of the batches have no candidates; the other methods could learn nothing from
+    such a batch, and get an ordinary one of as many questions.
 
     Args:
         model: What is trained.
@@ -37,7 +39,8 @@ class PackedStep(nn.Module):
         shared = np.random.default_rng([config.seed, 1 << 20, step])
         widening = step >= plan.widen_from if plan.by == "clock" else stage.thoughts == plan.thoughts
         share = plan.walk_share if step < plan.late_from else plan.walk_share_late
-        walks = plan.walks if share and (not widening or shared.random() < share) else 0
+        drawn = shared.random() < share if widening else share > 0
+        walks = plan.walks if drawn and self.method.heads != "none" else 0
         edges = draw_edges(stage, plan, shared)
         return question_batch(
             rng,
