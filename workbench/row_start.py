@@ -49,10 +49,29 @@ def draw_items(config: TrainConfig) -> Sequence[Problem | Item]:
         WorkbenchError: The file cannot be read.
     """
     if config.rows.problems:
-        return load_problems(Path(config.rows.problems))
+        return _load(config, config.rows.problems)
     if config.task == "prosqa":
         return generate_graphs("released", config.rows.count, config.seed)
     return generate(config.task, config.rows.count, config.seed)
+
+
+def draw_validation(config: TrainConfig, count: int) -> Sequence[Problem | Item]:
+    """Return problems to watch while training, none of them trained on.
+
+    The first of `config.rows.validation`, or generated ones (of arithmetic, in sentences that training never has).
+
+    Raises:
+        WorkbenchError: The file cannot be read.
+    """
+    if config.rows.validation:
+        return _load(config, config.rows.validation)[:count]
+    if config.task == "prosqa":
+        return generate_graphs("released", count, config.seed + (1 << 30))
+    return generate(config.task, count, config.seed, "test")
+
+
+def _load(config: TrainConfig, path: str) -> Sequence[Problem | Item]:
+    return load_problems(Path(path))
 
 
 def _fields(config: TrainConfig) -> dict[str, object]:
