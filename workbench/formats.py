@@ -1,4 +1,4 @@
-"""The prompt formats of ProsQA: `edges` for models from scratch, `text` for pre-trained tokenizers."""
+"""The prompt formats by name: `edges` of ProsQA for models from scratch, `text` of anything for pre-trained ones."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -8,8 +8,10 @@ from transformers import PreTrainedTokenizerBase
 
 from workbench.errors import WorkbenchError
 from workbench.problem import Problem
-from workbench.prompts import Format, Ids, Prompt, path
+from workbench.prompts import Format, Ids, Prompt, path, with_graph
+from workbench.tasks.item import Item
 from workbench.tokenizer import CONCEPTS, ENTITIES, NAMES
+from workbench.words_format import WordsFormat, valid_answer
 
 
 class EdgesFormat(Format):
@@ -38,9 +40,9 @@ class EdgesFormat(Format):
             )
         return {word: vocabulary[word] for word in needed}
 
-    def prompts(self, problems: Sequence[Problem]) -> list[Prompt]:
+    def prompts(self, problems: Sequence[Problem | Item]) -> list[Prompt]:
         """Encode problems; see `Format.prompts`."""
-        return [self._prompt(problem) for problem in problems]
+        return [self._prompt(with_graph(problem)) for problem in problems]
 
     def _prompt(self, problem: Problem) -> Prompt:
         word, names = self._word, self._vocabulary_names(problem)
@@ -100,13 +102,13 @@ class EdgesFormat(Format):
 
     def continuation(self, prompt: Prompt, after: int) -> Ids:
         """Return `| n_k n_k+1 | ... [A] target <eos>`; `| [A] target <eos>` where no step is left."""
-        nodes, bar = path(prompt.problem), self._word["|"]
+        nodes, bar = path(prompt.graph), self._word["|"]
         ids = list(self._eot)
         left = list(pairwise(nodes))[after:]
         for source, target in left:
             ids += (bar, *prompt.nodes[source], *prompt.nodes[target])
         opening = (self._word["[A]"],) if left else (bar, self._word["[A]"])
-        return (*ids, *opening, *prompt.nodes[prompt.problem.target], self.end)
+        return (*ids, *opening, *prompt.nodes[prompt.graph.target], self.end)
 
     def decode(self, prompt: Prompt, ids: Sequence[int]) -> str:
         """Return the words with spaces between them."""
@@ -116,17 +118,19 @@ class EdgesFormat(Format):
 
     def token_names(self, prompt: Prompt) -> dict[int, str]:
         """Return the problem's own name of every node's token."""
-        return {spelling[0]: name for spelling, name in zip(prompt.nodes, prompt.problem.names, strict=True)}
+        return {spelling[0]: name for spelling, name in zip(prompt.nodes, prompt.graph.names, strict=True)}
 
     @staticmethod
-    def valid(problem: Problem, text: str) -> bool:
+    def valid(problem: Problem | Item, text: str) -> bool:
         """Say whether the answer names one of the two options."""
-        return text in (problem.names[problem.target], problem.names[problem.negative])
+        graph = with_graph(problem)
+        return text in (graph.names[graph.target], graph.names[graph.negative])
 
     @staticmethod
-    def right(problem: Problem, text: str) -> bool:
+    def right(problem: Problem | Item, text: str) -> bool:
         """Say whether the answer, the likeliest of all tokens, names the target."""
-        return text == problem.names[problem.target]
+        graph = with_graph(problem)
+        return text == graph.names[graph.target]
 
 
 class TextFormat(Format):
@@ -150,19 +154,25 @@ class TextFormat(Format):
         words = ("Every", "###", " is a", "\n")
         return dict(zip(words, self._encode(words), strict=True))
 
-    def prompts(self, problems: Sequence[Problem]) -> list[Prompt]:
-        """Encode problems; every name is encoded once per batch."""
-        names = sorted({name for problem in problems for name in problem.names})
-        spelled = dict(zip(names, self._encode([" " + name for name in names]), strict=True))
-        roots = self._encode([problem.names[problem.root] for problem in problems])
+    def prompts(self, problems: Sequence[Problem | Item]) -> list[Prompt]:
+        """Encode problems; every name is encoded once per batch. Items have no names."""
+        graphs = [problem for problem in problems if isinstance(problem, Problem)]
+        names = sorted({name for problem in graphs for name in problem.names})
+        spelled = dict(zip(names, self._encode([" " + name for name in names]), strict=True)) if names else {}
+        roots = sorted({problem.names[problem.root] for problem in graphs})
+        root_of = dict(zip(roots, self._encode(roots), strict=True)) if roots else {}
         questions = self._encode([problem.question + "\n" for problem in problems], special=True)
         return [
-            Prompt(problem, (*ids, *self._bot), tuple(spelled[name] for name in problem.names), root)
-            for problem, ids, root in zip(problems, questions, roots, strict=True)
+            Prompt(problem, (*ids, *self._bot), tuple(spelled[name] for name in problem.names), root_of[root])
+            if isinstance(problem, Problem) and (root := problem.names[problem.root])
+            else Prompt(problem, (*ids, *self._bot), (), ())
+            for problem, ids in zip(problems, questions, strict=True)
         ]
 
     def step_opening(self, prompt: Prompt, after: int) -> Ids:
-        """Return "Every", after no thoughts "Sally is a"."""
+        """Return "Every", after no thoughts "Sally is a"; for an item no more than begins any chain."""
+        if not prompt.root:
+            return self.chain_opening(prompt)
         return (*self._eot, *((*prompt.root, *self._fixed[" is a"]) if after == 0 else self._fixed["Every"]))
 
     def chain_opening(self, prompt: Prompt) -> Ids:
@@ -179,8 +189,10 @@ class TextFormat(Format):
         return (*self._eot, *self._fixed["###"])
 
     def value_opening(self, prompt: Prompt) -> Ids:
-        """Return "### Sally is a"."""
-        return (*self.answer_opening(prompt), *prompt.nodes[prompt.problem.root], *self._fixed[" is a"])
+        """Return "### Sally is a"; for an item "###"."""
+        if not prompt.root:
+            return self.answer_opening(prompt)
+        return (*self.answer_opening(prompt), *prompt.nodes[prompt.graph.root], *self._fixed[" is a"])
 
     def continuation(self, prompt: Prompt, after: int) -> Ids:
         """Return the remaining steps and the answer."""
@@ -193,18 +205,20 @@ class TextFormat(Format):
         return str(self.tokenizer.decode(self._cut(ids), clean_up_tokenization_spaces=False)).strip()
 
     @staticmethod
-    def valid(problem: Problem, text: str) -> bool:
-        """Say whether the answer is "Sally is a ..." with one of the two options."""
+    def valid(problem: Problem | Item, text: str) -> bool:
+        """Say whether the answer is "Sally is a ..." with one of the two options; for an item, its form."""
+        if isinstance(problem, Item):
+            return valid_answer(problem, text)
         root, options = problem.names[problem.root], problem.options
         return text in [f"{root} is a {problem.names[option]}." for option in options]
 
     @staticmethod
-    def right(problem: Problem, text: str) -> bool:
+    def right(problem: Problem | Item, text: str) -> bool:
         """Say whether the answer equals the problem's."""
         return text == problem.answer
 
 
-FORMATS: dict[str, type[Format]] = {kind.name: kind for kind in (EdgesFormat, TextFormat)}
+FORMATS: dict[str, type[Format]] = {kind.name: kind for kind in (EdgesFormat, TextFormat, WordsFormat)}
 """The formats by name."""
 
 
@@ -212,7 +226,7 @@ def make_format(name: str, tokenizer: PreTrainedTokenizerBase, markers: bool = T
     """Build the format of the given name.
 
     Args:
-        name: "edges" or "text".
+        name: "edges", "text" or "words".
         tokenizer: Has the words of the format.
         markers: Whether `<bot>` ends the prompt and `<eot>` begins the continuation.
 
@@ -229,4 +243,6 @@ def make_format(name: str, tokenizer: PreTrainedTokenizerBase, markers: bool = T
     _ = made.marker  # look for what is missing now, not in the middle of a run
     if isinstance(made, EdgesFormat):
         _ = made._word
+    if isinstance(made, WordsFormat):
+        made.check_tokenizer()
     return made

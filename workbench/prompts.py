@@ -17,8 +17,10 @@ from typing import ClassVar
 
 from transformers import PreTrainedTokenizerBase
 
+from workbench.errors import WorkbenchError
 from workbench.problem import Problem
 from workbench.sentences import read_edge
+from workbench.tasks.item import Item
 from workbench.tokenizer import Markers, marker_ids
 
 Ids = tuple[int, ...]
@@ -28,13 +30,34 @@ Ids = tuple[int, ...]
 class Prompt:
     """A problem as token ids."""
 
-    problem: Problem
+    problem: Problem | Item
     ids: Ids
     """The question, up to the token whose last hidden state is thought 1."""
     nodes: tuple[Ids, ...]
-    """Spelling of each node, N of them: the tokens that name it inside a step or answer."""
+    """Spelling of each node, N of them: the tokens that name it inside a step or answer. An item has none."""
     root: Ids
-    """Spelling of the root at the beginning of a step."""
+    """Spelling of the root at the beginning of a step; empty for an item."""
+
+    @property
+    def graph(self) -> Problem:
+        """The problem, which must have a graph.
+
+        Raises:
+            WorkbenchError: It is words alone.
+        """
+        return with_graph(self.problem)
+
+
+def with_graph(problem: Problem | Item) -> Problem:
+    """Return a problem that has a graph.
+
+    Raises:
+        WorkbenchError: It is words alone.
+    """
+    if isinstance(problem, Item):
+        why = f"It is of the task {problem.task}, and words alone."
+        raise WorkbenchError(f"Problem {problem.id} has no graph.", why, "Use ProsQA problems, or another format.")
+    return problem
 
 
 def path(problem: Problem) -> tuple[int, ...]:
@@ -84,7 +107,7 @@ class Format(ABC):
         return (self.marker.eot,) if self.markers else ()
 
     @abstractmethod
-    def prompts(self, problems: Sequence[Problem]) -> list[Prompt]:
+    def prompts(self, problems: Sequence[Problem | Item]) -> list[Prompt]:
         """Encode problems, a batch at a time.
 
         Raises:
@@ -128,12 +151,12 @@ class Format(ABC):
 
     @staticmethod
     @abstractmethod
-    def valid(problem: Problem, text: str) -> bool:
-        """Say whether a greedy answer has the right form: one of the two options, and nothing else."""
+    def valid(problem: Problem | Item, text: str) -> bool:
+        """Say whether a greedy answer has the right form: one of the options (else a number), and nothing else."""
 
     @staticmethod
     @abstractmethod
-    def right(problem: Problem, text: str) -> bool:
+    def right(problem: Problem | Item, text: str) -> bool:
         """Say whether a greedy answer is exactly the right one."""
 
     def token_names(self, prompt: Prompt) -> dict[int, str]:

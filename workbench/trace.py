@@ -16,6 +16,7 @@ from workbench.errors import WorkbenchError
 from workbench.problem import Problem
 from workbench.prompts import Format, Ids, Prompt
 from workbench.session import Branches, Session
+from workbench.tasks.item import Item
 from workbench.trace_arrays import Trace
 
 _WINDOW = 4
@@ -26,7 +27,7 @@ _WINDOW = 4
 class Answer:
     """What a model answered to one problem after a given number of thoughts."""
 
-    problem: Problem
+    problem: Problem | Item
     text: str
     """The greedy answer, in the problem's own names."""
     right: bool
@@ -75,7 +76,7 @@ def run(
 
 def answers(
     checkpoint: Checkpoint,
-    problems: Iterable[Problem],
+    problems: Iterable[Problem | Item],
     thoughts: int | None = None,
     edit: Edit | None = None,
     batch_size: int = 64,
@@ -134,7 +135,7 @@ def _count(checkpoint: Checkpoint, thoughts: int | None) -> int:
 
 
 def _batches(
-    checkpoint: Checkpoint, problems: Iterable[Problem], batch_size: int, keep_order: bool
+    checkpoint: Checkpoint, problems: Iterable[Problem | Item], batch_size: int, keep_order: bool
 ) -> Iterator[tuple[list[Prompt], list[int]]]:
     """Yield a few batches of prompts at a time, and the order in which to run them: by length."""
     if batch_size < 1:
@@ -161,6 +162,7 @@ class _Tracer:
     @torch.inference_mode()
     def traces(self, batch: Sequence[Prompt]) -> list[Trace]:
         """Return the traces of a batch, in its order."""
+        graphs = [prompt.graph for prompt in batch]  # items, words alone, have no nodes whose values could be read
         form = self.checkpoint.format
         session = self._session(batch)
         thoughts = session.think(self.count, self.edit, self.checkpoint.pause)
@@ -195,7 +197,7 @@ class _Tracer:
         best = heads.topk(min(self.top, heads.shape[-1]), -1)
         return [
             Trace(
-                prompt.problem,
+                graphs[row],
                 self.checkpoint.name,
                 _numpy(thoughts[row]),
                 _first_tokens(heads[row], prompt),

@@ -22,11 +22,11 @@ HOPS = 5
 MOST_HOPS = 10
 """Two mirrored ontologies of this depth, with what hangs on them, still find enough names."""
 PROPERTIES = tuple(
-    "aggressive amenable angry bitter blue bright brown cold dull earthy feisty floral fruity happy hot kind large "
-    "liquid luminous mean metallic nervous opaque orange red shy small sour spicy sweet temperate transparent wooden"
-    .split()
-)  # fmt: skip
-"""The 33 properties of the published generator that are one word."""
+    "aggressive amenable angry bitter blue bright brown cold discordant dull earthy fast feisty floral fruity happy "
+    "hot kind large liquid loud luminous mean melodic metallic moderate muffled nervous opaque orange overcast rainy "
+    "red shy slow small snowy sour spicy sunny sweet temperate transparent windy wooden".split()
+)
+"""The 45 properties of the published generator."""
 
 _PROPERTY = 0.4
 """Share of the chain's concepts, other than the queried one, that have a property."""
@@ -87,7 +87,7 @@ def _item(rng: random.Random, hops: int, answer: bool, asked_negated: bool) -> I
     for depth in rng.sample(range(hops), min(_SIDES, hops)):
         sides = [next(concepts) for _ in chains]
         premises += [Claim(chain[depth], True, side, True, False) for chain, side in zip(chains, sides, strict=True)]
-        say_opposites(*sides, next(properties), rng.random() < 0.5)
+        say_opposites(sides[0], sides[1], next(properties), rng.random() < 0.5)
     rng.shuffle(premises)
 
     entity, chain = entities[0], chains[0][:hops]
