@@ -1,6 +1,7 @@
 """Scores of made-up traces: hand-computed numbers, laws on random values, chance levels, tables."""
 
 import math
+from dataclasses import replace
 from time import perf_counter
 
 import numpy as np
@@ -164,3 +165,11 @@ def test_wrong_readout_and_wrong_depth_say_what_there_is(problem):
 def test_arrays_that_do_not_fit_the_problem_are_refused(problem):
     with pytest.raises(ValueError, match="raw has shape"):
         NodeScores(problem, "made up", "lm_head", (1, 2), (1, 2), np.zeros((3, len(problem.names))))
+
+
+def test_two_thoughts_for_a_step_read_each_hop_twice() -> None:
+    two = replace(trace(parse_question(TEXT)), thoughts_per_step=2)
+
+    assert node_scores(two, "lm_head").hops_read == (1, 1, 2, 2)
+    assert node_scores(two, "forced_language").hops_read == (1, 1, 1, 2, 2)
+    assert [two.hop(k) for k in range(THOUGHTS + 1)] == [0, 1, 1, 2, 2]

@@ -39,6 +39,7 @@ class NodeScores:
 
     LM head: row k-1 is thought k, read as a statement about hop k. Forced language: row k is "after k
     thoughts", a statement about hop max(k, 1), since with no thoughts the root is part of the forced opening.
+    Where c thoughts stand for a step, thought k is about hop k / c, rounded up.
     """
 
     problem: Problem
@@ -216,7 +217,7 @@ def node_scores(trace: Trace, readout: str) -> NodeScores:
         trace.checkpoint,
         known,
         depths,
-        tuple(max(k, 1) for k in depths),
+        tuple(max(trace.hop(k), 1) for k in depths),
         np.asarray(raw, np.float64),
     )
 

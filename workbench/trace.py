@@ -207,6 +207,7 @@ class _Tracer:
                 said[row],
                 self._named(prompt, best.indices[row].tolist(), best.values[row].tolist()),
                 form.name,
+                self.checkpoint.thoughts_per_step,
             )
             for row, prompt in enumerate(batch)
         ]

@@ -40,6 +40,12 @@ class Trace:
     """The likeliest tokens under the LM head of thought 1..K with their probabilities, best first."""
     format: str = "edges"
     """Name of the prompt format; it decides what counts as an answer."""
+    thoughts_per_step: int = 1
+    """Thoughts that stand for one step."""
+
+    def hop(self, thoughts: int) -> int:
+        """Return the hop that thought k stands for, and the steps that k thoughts stand for: k / c, rounded up."""
+        return -(-thoughts // self.thoughts_per_step)
 
     @property
     def answer_right(self) -> Bool[np.ndarray, " depths"]:

@@ -21,7 +21,7 @@ def token_frame(trace: Trace) -> pl.DataFrame:
     hops = structure(problem).hops
     rows = []
     for thought, tokens in enumerate(trace.top_tokens, 1):
-        classes = node_classes(problem, thought)
+        classes = node_classes(problem, trace.hop(thought))
         for rank, (token, probability) in enumerate(tokens, 1):
             node = number.get(token.strip())
             found = (None, None, None) if node is None else (node, NODE_CLASSES[classes[node]], int(hops[node]))

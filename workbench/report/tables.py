@@ -56,7 +56,7 @@ def traces_frame(traces: Sequence[Trace]) -> pl.DataFrame:
                     "valid": bool(trace.answer_valid[k]),
                     "answer_values": pl.Series(trace.answers[k]),
                     "continuation": said,
-                    "behaviour": classify(trace.problem, said, k).value if said is not None else None,
+                    "behaviour": classify(trace.problem, said, trace.hop(k)).value if said is not None else None,
                     "top_tokens": [token for token, _ in top] if top is not None else None,
                     "top_probabilities": [probability for _, probability in top] if top is not None else None,
                 }
