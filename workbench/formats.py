@@ -11,7 +11,7 @@ from workbench.problem import Problem
 from workbench.prompts import Format, Ids, Prompt, path, with_graph
 from workbench.tasks.item import Item
 from workbench.tokenizer import CONCEPTS, ENTITIES, NAMES
-from workbench.words_format import WordsFormat, valid_answer
+from workbench.words_format import WordsFormat, right_answer, valid_answer
 
 
 class EdgesFormat(Format):
@@ -215,7 +215,7 @@ class TextFormat(Format):
     @staticmethod
     def right(problem: Problem | Item, text: str) -> bool:
         """Say whether the answer equals the problem's."""
-        return text == problem.answer
+        return right_answer(problem, text, problem.answer)
 
 
 FORMATS: dict[str, type[Format]] = {kind.name: kind for kind in (EdgesFormat, TextFormat, WordsFormat)}

@@ -192,8 +192,8 @@ class WordsFormat(Format):
 
     @staticmethod
     def right(problem: Problem | Item, text: str) -> bool:
-        """Say whether the answer is the problem's; case does not count."""
-        return text.lower() == problem.answer.lower()
+        """Say whether the answer is the problem's; case does not count, nor do commas in numbers."""
+        return right_answer(problem, text.lower(), problem.answer.lower())
 
 
 def valid_answer(problem: Problem | Item, text: str) -> bool:
@@ -203,3 +203,9 @@ def valid_answer(problem: Problem | Item, text: str) -> bool:
     if problem.options:
         return text.lower() in {option.lower() for option in problem.options}
     return bool(text.strip()) if problem.task == "math" else _NUMBER.fullmatch(text.replace(",", "")) is not None
+
+
+def right_answer(problem: Problem | Item, text: str, answer: str) -> bool:
+    """Say whether a text is the answer; in a number "1,000" and "1000" are the same, as in the official files."""
+    number = isinstance(problem, Item) and not problem.options and problem.task != "math"
+    return text == answer or (number and text.replace(",", "") == answer)

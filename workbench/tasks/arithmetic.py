@@ -85,11 +85,11 @@ def _lines(rng: random.Random, split: Split, limit: int, operations: int) -> tup
         drawn = next((made for kind in offered if (made := _draw(rng, kind, split, total, limit))), None)
         if drawn is None:
             return None
-        line, made, total = drawn
+        line, done, total = drawn
         lines.append(line)
-        steps += made
+        steps += done
         if line.kind in EVENTS:
-            left -= len(made)
+            left -= len(done)
         if line.kind in ENDINGS:
             offered = []
         elif left == 0:
