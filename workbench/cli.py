@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from workbench.compare_commands import register as register_compare
 from workbench.errors import WorkbenchError
 from workbench.problem_commands import ProblemFile, Seed, problems_app, writable
 from workbench.stop_commands import stop
@@ -46,6 +47,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(problems_app, name="problems")
+register_compare(app)
 
 Run = Annotated[
     str, typer.Argument(metavar="RUN", help="A run directory, a directory written by save_pretrained, or a hub name.")

@@ -73,6 +73,28 @@ def bootstrap_mean(
     return Estimate(mean, float(interval.low), float(interval.high), len(numbers))
 
 
+def bootstrap_difference(
+    first: ArrayLike, second: ArrayLike, *, seed: int = 0, confidence: float = CONFIDENCE
+) -> Estimate:
+    """Estimate the mean difference of two methods on the same problems, resampling problems.
+
+    Where the two never differ the bootstrap would claim certainty; the interval is then that of Wilson for 0 of n
+    problems, in both directions.
+
+    Args:
+        first: One number per problem; nan means "undefined here", and the problem is left out.
+        second: The same, in the same order.
+        seed: Seed of the resampling.
+        confidence: Coverage, in (0, 1).
+    """
+    differences = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
+    differences = differences[~np.isnan(differences)]
+    if len(differences) and np.all(differences == 0):
+        edge = wilson(0, len(differences), confidence=confidence).high
+        return Estimate(0.0, -edge, edge, len(differences), "wilson")
+    return bootstrap_mean(differences, seed=seed, confidence=confidence)
+
+
 def wilson(successes: int, n: int, *, confidence: float = CONFIDENCE) -> Estimate:
     """Estimate a proportion with the Wilson score interval, which says something at 0 of n and n of n too."""
     interval = stats.binomtest(successes, n).proportion_ci(confidence_level=confidence, method="wilson")
@@ -123,6 +145,6 @@ def mcnemar(first: ArrayLike, second: ArrayLike, *, seed: int = 0) -> PairedComp
     only_first, only_second = int((a & ~b).sum()), int((~a & b).sum())
     disagree = only_first + only_second
     p_value = float(stats.binomtest(only_first, disagree, 0.5).pvalue) if disagree else 1.0
-    difference = bootstrap_mean(a.astype(float) - b.astype(float), seed=seed)
+    difference = bootstrap_difference(a, b, seed=seed)
     both, neither = int((a & b).sum()), int((~a & ~b).sum())
     return PairedComparison(both, only_first, only_second, neither, p_value, difference)

@@ -48,7 +48,7 @@ def write_page(directory: Path, checkpoint: str, run: str, problems: Path, origi
         problems=str(problems),
         evaluation=evaluation,
         figures=_headline(evaluation),
-        drawn=[_drawing(made) for made in _drawn(tables, evaluation.thoughts, origin.seed)],
+        drawn=[drawing(made) for made in _drawn(tables, evaluation.thoughts, origin.seed)],
         rows=rows,
         thoughts=evaluation.thoughts,
         total=tables.total,
@@ -56,8 +56,8 @@ def write_page(directory: Path, checkpoint: str, run: str, problems: Path, origi
         origin=asdict(origin),
         explorer=explorer,
     )
-    _write(directory / "plotly.min.js", get_plotlyjs())
-    _write(directory / "index.html", html)
+    write_whole(directory / "plotly.min.js", get_plotlyjs())
+    write_whole(directory / "index.html", html)
     return directory / "index.html"
 
 
@@ -153,7 +153,7 @@ def _share(target: float, negative: float) -> float | None:
     return target / (target + negative) if target + negative > 0 else None
 
 
-def _drawing(made: go.Figure) -> dict[str, str]:
+def drawing(made: go.Figure) -> dict[str, str]:
     """Return a figure's HTML with title and subtitle beside it: a page breaks their lines, a figure does not."""
     layout: Any = made.layout
     title, subtitle = layout.title.text, layout.title.subtitle.text
@@ -165,7 +165,8 @@ def _drawing(made: go.Figure) -> dict[str, str]:
     return {"title": plain[0], "subtitle": plain[1], "alt": layout.meta["alt"], "html": html}
 
 
-def _write(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file, all of it or nothing."""
     unfinished = path.with_name(path.name + ".part")
     unfinished.write_text(text, encoding="utf-8")
     os.replace(unfinished, path)

@@ -1,0 +1,173 @@
+"""What a suite still has to do, as processes side by side: each an ordinary command that resumes by itself."""
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from threading import Lock
+
+from workbench.errors import WorkbenchError
+
+LOCK = "suite.lock"
+COSTS = "costs.jsonl"
+
+
+@dataclass(frozen=True)
+class Job:
+    """Commands of one run, one after the other."""
+
+    key: str
+    """Of the run."""
+    commands: tuple[tuple[str, ...], ...]
+    """Arguments of `workbench`; the next one starts when the one before ended well."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one command of a job took."""
+
+    key: str
+    command: str
+    seconds: float
+    """Wall time."""
+    cpu_seconds: float
+    """Of the command and all its processes."""
+    at: str
+    """When it ended, UTC."""
+
+
+class Jobs:
+    """Runs jobs side by side, passes a stop on to them, and keeps the last words of those that fail.
+
+    Args:
+        out: The suite's directory; logs go to `logs/`, costs to `costs.jsonl`.
+        side_by_side: Jobs at a time.
+    """
+
+    def __init__(self, out: Path, side_by_side: int) -> None:
+        self.out, self.side_by_side = out, side_by_side
+        self.running: set[str] = set()
+        """Keys of the jobs at work."""
+        self.failed: dict[str, str] = {}
+        """Last error line by key."""
+        self._processes: dict[str, subprocess.Popen] = {}
+        self._stopping, self._lock, self._held = False, Lock(), -1
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep a second suite out of the directory, also while a process of a killed one is still at work.
+
+        Raises:
+            WorkbenchError: Another one is at work.
+        """
+        self.out.mkdir(parents=True, exist_ok=True)
+        with (self.out / LOCK).open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise WorkbenchError(
+                    f"Another comparison is at work in {self.out.name}/.",
+                    f"It, or a training that it started, holds {LOCK}.",
+                    "Wait for it, or end it; then type the same command again.",
+                ) from error
+            self._held = file.fileno()
+            yield
+
+    def run(self, jobs: Sequence[Job], tick: Callable[[], None] = lambda: None, seconds: float = 1.0) -> None:
+        """Run jobs in their order; return when all are done, or after `stop`.
+
+        Args:
+            jobs: What to run.
+            tick: Called every so many seconds.
+            seconds: How many.
+        """
+        with ThreadPoolExecutor(self.side_by_side) as pool:
+            waiting: set[Future[None]] = {pool.submit(self._run, job) for job in jobs}
+            while waiting:
+                done, waiting = wait(waiting, timeout=seconds, return_when=FIRST_COMPLETED)
+                for future in done:
+                    future.result()
+                tick()
+
+    def stop(self) -> None:
+        """Start no more jobs, and ask those at work to save and end."""
+        with self._lock:
+            self._stopping = True
+            for process in self._processes.values():
+                # Not Popen.terminate: it would take the exit status that `wait4` waits for.
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGTERM)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopping
+
+    def _run(self, job: Job) -> None:
+        log = self.out / "logs" / f"{job.key}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self.running.add(job.key)
+        try:
+            for command in job.commands:
+                code = self._command(job.key, command, log)
+                if self._stopping:
+                    return
+                if code:
+                    self.failed[job.key] = last_error(log) or f"ended with status {code}"
+                    return
+        finally:
+            self.running.discard(job.key)
+
+    def _command(self, key: str, command: tuple[str, ...], log: Path) -> int:
+        began = time.monotonic()
+        with log.open("ab") as file:
+            with self._lock:
+                if self._stopping:
+                    return 0
+                # In this process's group: what ends the whole group ends the trainings too.
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "workbench", *command],
+                    stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
+                    env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"},
+                    pass_fds=[self._held] if self._held >= 0 else [],
+                )  # fmt: skip
+                self._processes[key] = process
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            with self._lock:
+                del self._processes[key]
+                cpu = usage.ru_utime + usage.ru_stime
+                ended = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+                cost = Cost(key, command[0], round(time.monotonic() - began, 2), round(cpu, 2), ended)
+                with (self.out / COSTS).open("a") as costs:
+                    costs.write(json.dumps(asdict(cost)) + "\n")
+        return process.returncode
+
+
+def read_costs(out: Path) -> list[Cost]:
+    """Return what was spent in a suite's directory, oldest first; a line cut off by a kill is left out."""
+    path = out / COSTS
+    costs = []
+    for line in path.read_text().splitlines() if path.exists() else ():
+        try:
+            costs.append(Cost(**json.loads(line)))
+        except (ValueError, TypeError):
+            continue
+    return costs
+
+
+def last_error(log: Path) -> str:
+    """Return the error at the end of a log in one line: what and why of a user's mistake, else the last line."""
+    lines = [line.rstrip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    for place in range(len(lines) - 1, max(len(lines) - 12, 0), -1):
+        if lines[place].startswith("  why: "):
+            return f"{lines[place - 1]} {lines[place].removeprefix('  why: ')}"
+    return lines[-1] if lines else ""
