@@ -34,6 +34,7 @@ TINY = TrainConfig(
     decay_from=5,
     warmup_steps=2,
     evaluate_every=3,
+    watched=2,
     keep_every=1000,
 )
 

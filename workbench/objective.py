@@ -192,10 +192,8 @@ def _chain_loss(
     return -(picked * valid).sum() / valid.sum().clamp(min=1)
 
 
-def _smoothed(
-    tokens: int, method: Method, hops: Int[Tensor, "G M"], generator: torch.Generator
-) -> Int[Tensor, "G M"]:
-    """Return the tokens to remove of each chain: as many as the schedule says, now and then more (removal smoothing)."""
+def _smoothed(tokens: int, method: Method, hops: Int[Tensor, "G M"], generator: torch.Generator) -> Int[Tensor, "G M"]:
+    """Return the tokens to remove of each chain: those of the schedule, now and then more (removal smoothing)."""
     removed = torch.full_like(hops, tokens)
     if not method.smoothing:
         return removed

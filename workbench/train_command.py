@@ -13,7 +13,7 @@ from workbench.errors import WorkbenchError
 from workbench.train_config import TrainConfig, load_config, save_config
 from workbench.training import train
 
-EXTENDABLE = ("steps", "decay_from", "evaluate_every", "keep_every", "checkpoint_seconds")
+EXTENDABLE = ("steps", "decay_from", "evaluate_every", "keep_every", "checkpoint_seconds", "watched")
 """Keys of a configuration that a run may change when it is resumed."""
 
 
@@ -129,5 +129,6 @@ def _line(record: dict) -> str:
     said = [f"stage {record['thoughts']}"]
     said += [f"edges {record['edges']}"] if "edges" in record else []
     said += [f"loss {record['loss']:.3f}", f"exact answers {record['accuracy']:.3f}"]
-    said += [f"frontier mass of thoughts 1.. {' '.join(f'{m:.2f}' for m in record['mass'])}"] if "mass" in record else []
+    if "mass" in record:
+        said.append(f"frontier mass of thoughts 1.. {' '.join(f'{m:.2f}' for m in record['mass'])}")
     return f"step {record['step']}: {', '.join(said)}"

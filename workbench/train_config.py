@@ -130,6 +130,8 @@ class TrainConfig:
     precision: Literal["bf16", "fp32"] = "bf16"
     """Of the matrix products; everything else is fp32."""
     evaluate_every: int = 200
+    watched: int = 100
+    """Problems that are answered at every evaluation."""
     keep_every: int = 2000
     """Steps between two small checkpoints that stay, beside those at each opened thought."""
     checkpoint_seconds: float = 45.0
@@ -164,7 +166,7 @@ def load_config(path: Path) -> TrainConfig:
 
 def _check_ranges(config: TrainConfig, path: Path) -> None:
     """Refuse values that would fail, or train nothing, only after a while."""
-    least_one = ("graphs", "questions", "processes", "steps", "evaluate_every", "keep_every")
+    least_one = ("graphs", "questions", "processes", "steps", "evaluate_every", "keep_every", "watched")
     for name in (*least_one, "curriculum.remove_every", "curriculum.widen_every"):
         if attrgetter(name)(config) < 1:
             raise WorkbenchError(

@@ -17,7 +17,6 @@ from torch import nn
 
 from workbench.curriculum import Stage, advance, by_clock
 from workbench.objective import Result
-from workbench.problem import Problem
 from workbench.rows import stage_at
 from workbench.train_config import TrainConfig
 from workbench.training_metrics import Watch, samples, trim
@@ -59,7 +58,6 @@ def train(
     config: TrainConfig,
     directory: Path,
     on_progress: Callable[[dict], None] | None = None,
-    sample_problems: list[Problem] | None = None,
 ) -> State:
     """Train until the last step, or until interrupted; resume from the newest state if there is one.
 
@@ -71,17 +69,16 @@ def train(
         directory: The run directory.
         on_progress: Called in process 0 with `step`, `steps` and `eta` (seconds) every few seconds, and with the whole
             record at each evaluation.
-        sample_problems: Problems to answer at each evaluation, for the eye.
     """
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     state = load_state(config, directory)
-    step, *_ = prepared = accelerator.prepare(state.step_module, *state.optimizers)
-    state.optimizers = list(prepared[1:])
+    step, *optimizers = accelerator.prepare(state.step_module, *state.optimizers)
+    state.optimizers = optimizers
     stop = {"asked": False}
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for number in before:
         signal.signal(number, lambda *_: stop.update(asked=True))
-    writer = Writer(config, directory, state.step, on_progress, sample_problems or []) if accelerator.is_main_process else None
+    writer = Writer(config, directory, state.step, on_progress) if accelerator.is_main_process else None
     saved_at = time.monotonic()
     while state.step < config.steps:
         result = train_step(config, state, step, accelerator)
@@ -140,10 +137,9 @@ class Writer:
         directory: Path,
         step: int,
         on_progress: Callable[[dict], None] | None,
-        problems: list[Problem],
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        self.config, self.directory, self.first, self.problems = config, directory, step, problems
+        self.config, self.directory, self.first = config, directory, step
         self.on_progress = on_progress or (lambda record: None)
         self.watch = Watch(config)
         self.began = self.shown = time.monotonic()
@@ -159,15 +155,14 @@ class Writer:
             measured = {
                 "step": state.step,
                 "thoughts": state.stage.thoughts,
-                "edges": state.stage.edges,
+                **({"edges": state.stage.edges, "batch_mass": state.stage.mass} if config.task == "edges" else {}),
                 "loss": loss,
-                "batch_mass": state.stage.mass,
                 "learning_rate": config.learning_rate * learning_rate(config, state.step - 1),
                 **self.watch.measure(state),
             }
             with self.path.open("a") as file:
                 file.write(json.dumps(measured) + "\n")
-            record |= measured | {"samples": samples(state, self.problems[:2] or self.watch.problems[:2])}
+            record |= measured | {"samples": samples(state, self.watch.problems[:2])}
         ended = state.stage.thoughts != stage.thoughts or state.step % config.keep_every == 0
         if ended or state.step == config.steps:
             export(state, self.directory / "checkpoints" / f"step{state.step:06d}-{stage.name}")

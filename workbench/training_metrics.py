@@ -21,10 +21,6 @@ from workbench.train_config import TrainConfig
 from workbench.training_state import State, as_checkpoint
 
 
-WATCHED = 100
-"""Problems that are answered at every evaluation."""
-
-
 class Watch:
     """What is measured at every evaluation, always on the same problems.
 
@@ -36,7 +32,7 @@ class Watch:
     def __init__(self, config: TrainConfig, problems: Sequence[Problem | Item] | None = None) -> None:
         self.config = config
         self.batch = evaluation_batch(config) if config.task == "edges" else None
-        self.problems = draw_validation(config, WATCHED) if problems is None else problems
+        self.problems = draw_validation(config, config.watched) if problems is None else problems
 
     @torch.no_grad()
     def measure(self, state: State) -> dict:

@@ -71,7 +71,10 @@ def load_state(config: TrainConfig, directory: Path) -> State:
     """
     checkpoint = begin(config)
     model = checkpoint.model.train()
-    module = PackedStep(model, config) if config.task == "edges" else RowStep(checkpoint, config, row_start.draw_items(config))
+    if config.task == "edges":
+        module = PackedStep(model, config)
+    else:
+        module = RowStep(checkpoint, config, row_start.draw_items(config))
     state = State(0, _first_stage(config), checkpoint, module, build_optimizer(model, config))
     saved = directory / "latest"
     if not saved.exists() and (directory / "latest.old").exists():  # killed between the two renames
