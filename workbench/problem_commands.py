@@ -67,7 +67,8 @@ def _generate_items(
     limit: int | None,
     family: str,
     nodes: int | None,
-) -> int:
+) -> None:
+    """Generate problems of the tasks without graphs; options of other tasks are refused."""
     from workbench.tasks.arithmetic import LIMIT
     from workbench.tasks.generate import check_split, check_task
     from workbench.tasks.generate import generate as make
@@ -90,7 +91,6 @@ def _generate_items(
     length, largest = int(hops or HOPS), LIMIT if limit is None else limit
     made = make(task, count, seed, check_split(split), hops=length, limit=largest)
     save_items(made, out)
-    return len(made)
 
 
 @problems_app.command(epilog="Example:  workbench problems check fixtures/problems/released.json")

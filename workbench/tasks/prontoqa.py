@@ -9,7 +9,7 @@ that does not follow the chain from the queried entity cannot do better than one
 
 import random
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import pairwise, product
 
 from workbench.errors import WorkbenchError
 from workbench.tasks.item import Item
@@ -39,7 +39,8 @@ _SIDES = 2
 def prontoqa_items(seed: str, hops: int = HOPS) -> Iterator[Item]:
     """Yield items without end, each checked by the oracle; the same seed yields the same items.
 
-    Of any four in turn two are true, and two ask with "not", independently.
+    Of eight in turn four are true, four ask with "not", and in four the queried entity's side of the property is said
+    before the other's; every combination comes once.
 
     Args:
         seed: Seed of all randomness.
@@ -53,17 +54,17 @@ def prontoqa_items(seed: str, hops: int = HOPS) -> Iterator[Item]:
         raise WorkbenchError("Cannot generate ProntoQA problems.", why, f"Ask for 1 to {MOST_HOPS} hops.")
     rng = random.Random(seed)
     while True:
-        kinds = [(answer, negated) for answer in (True, False) for negated in (True, False)]
+        kinds = list(product((True, False), repeat=3))
         rng.shuffle(kinds)
-        for answer, negated in kinds:
-            item = _item(rng, hops, answer, negated)
+        for answer, negated, first in kinds:
+            item = _item(rng, hops, answer, negated, first)
             faults = check(item, hops)
             if faults:
                 raise AssertionError(f"a generated problem is faulty, please report it: {item} {faults}")
             yield item
 
 
-def _item(rng: random.Random, hops: int, answer: bool, asked_negated: bool) -> Item:
+def _item(rng: random.Random, hops: int, answer: bool, asked_negated: bool, own_first: bool) -> Item:
     entities = rng.sample(ENTITIES, 2)
     concepts = iter(rng.sample(CONCEPTS, len(CONCEPTS)))
     properties = iter(rng.sample(PROPERTIES, len(PROPERTIES)))
@@ -89,6 +90,12 @@ def _item(rng: random.Random, hops: int, answer: bool, asked_negated: bool) -> I
         premises += [Claim(chain[depth], True, side, True, False) for chain, side in zip(chains, sides, strict=True)]
         say_opposites(sides[0], sides[1], next(properties), rng.random() < 0.5)
     rng.shuffle(premises)
+    own, other = (
+        premises.index(Claim(chain[hops - 1], True, queried, False, negated))
+        for chain, negated in ((chains[0], holds_negated), (chains[1], not holds_negated))
+    )
+    if (own < other) != own_first:
+        premises[own], premises[other] = premises[other], premises[own]
 
     entity, chain = entities[0], chains[0][:hops]
     query = Claim(entity, False, queried, False, asked_negated)
