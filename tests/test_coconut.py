@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from tests.conftest import FAMILIES, tiny_model
-from workbench.coconut import Edit, Rows, collate, forward, lm_head, positions
+from workbench.coconut import Edit, Rows, collate, forward, lm_head, needed_passes, positions, states
 from workbench.errors import WorkbenchError
 from workbench.session import Branches, Session
 
@@ -69,6 +69,22 @@ def test_logits_and_gradients_equal_a_naive_recomputation(model: PreTrainedModel
     assert ours.keys() == theirs.keys()
     for name, gradient in ours.items():
         torch.testing.assert_close(gradient, theirs[name], atol=near, rtol=0, msg=name)
+
+
+def test_more_passes_than_needed_change_nothing(model: PreTrainedModel) -> None:
+    rows, near = ragged(), tolerance(model, torch.float32)
+    calls: list[int] = []
+    model.base_model.register_forward_hook(lambda module, args, out: calls.append(1))
+    expected, inputs = states(model, rows.ids, rows.is_thought, rows.mask)
+    assert len(calls) == needed_passes(rows.is_thought) == 4
+    ran, fed = states(model, rows.ids, rows.is_thought, rows.mask, passes=6)
+    assert len(calls) == 4 + 6
+    torch.testing.assert_close(ran[rows.mask], expected[rows.mask], atol=near, rtol=0)
+    torch.testing.assert_close(fed[rows.mask], inputs[rows.mask], atol=near, rtol=0)
+    without = collate(PROMPTS, [0, 0, 0], [[2], [2], [2]], pad=0, thought=8)
+    assert len(calls) == 10
+    states(model, without.ids, without.is_thought, without.mask, passes=3)
+    assert len(calls) == 13
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

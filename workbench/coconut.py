@@ -115,6 +115,7 @@ def states(
     is_thought: Bool[Tensor, "batch columns"],
     mask: Bool[Tensor, "batch given"] | Int[Tensor, "batch given"] | None = None,
     edit: Edit | None = None,
+    passes: int = 1,
 ) -> tuple[Float[Tensor, "batch columns d"], Float[Tensor, "batch columns d"]]:
     """Run token rows as `forward` does, without the LM head: of a large vocabulary, few logits may be needed.
 
@@ -126,6 +127,8 @@ def states(
         is_thought: Where the hidden state of the column before is fed in place of an embedding.
         mask: False or 0 on padding, on the left, on the right, or both; may be left out where there is none.
         edit: Changes thoughts before they are fed.
+        passes: At least so many passes are made, whatever the thoughts: the question is cut into pieces, which changes
+            no number. Processes that share the weights of one model must all run its layers equally often.
 
     Returns:
         Last hidden states after the final norm, and input embeddings (`Pass.hidden`, `Pass.inputs`).
@@ -140,7 +143,7 @@ def states(
     number = is_thought.long().cumsum(1)
     cache = DynamicCache(config=model.config)
     hidden, inputs, start = [], [], 0
-    for end in [*is_thought.any(0).nonzero().flatten().tolist(), ids.shape[1]]:
+    for end in _ends(is_thought, passes):
         segment = embeddings[:, start:end]
         if hidden:
             here, before = is_thought[:, start, None], hidden[-1][:, -1]
@@ -161,6 +164,17 @@ def states(
         inputs.append(segment)
         start = end
     return torch.cat(hidden, 1), torch.cat(inputs, 1)
+
+
+def needed_passes(is_thought: Bool[Tensor, "batch columns"]) -> int:
+    """Return the number of passes that token rows take: one per column that holds a thought, and one more."""
+    return int(is_thought.any(0).sum()) + 1
+
+
+def _ends(is_thought: Bool[Tensor, "batch columns"], passes: int) -> list[int]:
+    """Return the column before which each pass ends: at each thought, at the end, and as many more as are asked for."""
+    ends = [*is_thought.any(0).nonzero().flatten().tolist(), is_thought.shape[1]]
+    return [*range(max(1, ends[0] - (passes - len(ends))), ends[0]), *ends]
 
 
 def guard(

@@ -13,11 +13,12 @@ import torch
 import torch.distributed as dist
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 from torch.nn import functional as F
 
 from workbench.batches import IGNORE
 from workbench.checkpoint import Checkpoint
-from workbench.coconut import Rows, collate, lm_head, states
+from workbench.coconut import Rows, collate, lm_head, needed_passes, states
 from workbench.curriculum import Stage
 from workbench.methods import find_method
 from workbench.mixing import draw_stages, mixing_share
@@ -150,7 +151,17 @@ class RowStep(nn.Module):
     def _hidden(self, rows: Rows) -> Float[Tensor, "batch columns d"]:
         """Return the last hidden states; in bf16 only products are, so that thoughts stay as precise as embeddings."""
         with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            return states(self.model, rows.ids, rows.is_thought, rows.mask)[0]
+            return states(self.model, rows.ids, rows.is_thought, rows.mask, passes=self._passes(rows))[0]
+
+    def _passes(self, rows: Rows) -> int:
+        """Return how many passes the process with most thoughts needs, where the processes share one model's weights.
+
+        Each pass gathers them from all processes: were one to make fewer, the others would wait for it forever.
+        """
+        passes = torch.tensor(needed_passes(rows.is_thought), device=rows.ids.device)
+        if isinstance(self, FSDPModule):
+            dist.all_reduce(passes, dist.ReduceOp.MAX)
+        return int(passes)
 
 
 def _per_process(tokens: Int[Tensor, ""]) -> Float[Tensor, ""]:
