@@ -1,17 +1,17 @@
 """The training configuration: one frozen dataclass, one YAML file, no other state."""
 
 import dataclasses
-import difflib
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Literal
 
 import yaml
 
 from workbench.errors import WorkbenchError
 from workbench.methods import find_method
 from workbench.mixing import mixing_share
+from workbench.settings import build, read_settings
 
 
 @dataclass(frozen=True)
@@ -145,13 +145,7 @@ def load_config(path: Path) -> TrainConfig:
         WorkbenchError: If the file cannot be read, a key is unknown (the nearest known one is named) or a value is
             of the wrong type.
     """
-    try:
-        raw = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise WorkbenchError(f"Cannot read the configuration {path}.", str(error), "give a YAML file") from error
-    if not isinstance(raw, dict):
-        raise WorkbenchError(f"Cannot use the configuration {path}.", "it is not a mapping of keys", "see docs")
-    config = _build(TrainConfig, raw, str(path), "")
+    config = build(TrainConfig, read_settings(path, "configuration"), f"configuration {path}")
     if not 0 < config.decay_from <= config.steps:
         raise WorkbenchError(
             f"Cannot use the configuration {path}.",
@@ -186,42 +180,3 @@ def _check_ranges(config: TrainConfig, path: Path) -> None:
 def save_config(config: TrainConfig, path: Path) -> None:
     """Write a configuration as YAML."""
     path.write_text(yaml.safe_dump(dataclasses.asdict(config), sort_keys=False))
-
-
-def _build(cls: type, raw: dict[str, Any], path: str, prefix: str) -> Any:
-    fields = {f.name: f for f in dataclasses.fields(cls)}
-    values: dict[str, Any] = {}
-    for key, value in raw.items():
-        where = f"{prefix}{key}"
-        if key not in fields:
-            near = difflib.get_close_matches(str(key), fields, n=1)
-            hint = f"did you mean {prefix}{near[0]}?" if near else f"known keys: {', '.join(fields)}"
-            raise WorkbenchError(f"Cannot use the configuration {path}.", f"unknown key {where}", hint)
-        values[key] = _convert(fields[key].type, value, path, where)
-    return cls(**values)
-
-
-def _convert(kind: Any, value: Any, path: str, where: str) -> Any:
-    if dataclasses.is_dataclass(kind) and isinstance(value, dict):
-        return _build(kind, value, path, f"{where}.")  # type: ignore[arg-type]
-    if get_origin(kind) is Literal and value in get_args(kind):
-        return value
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if kind is float and isinstance(value, str):  # YAML 1.1 reads 1e6 as text
-        try:
-            return float(value)
-        except ValueError:
-            pass
-    if get_origin(kind) is dict and isinstance(value, dict):
-        return {int(k): float(v) for k, v in value.items()}
-    if kind in (int, str, bool) and type(value) is kind:
-        return value
-    if kind is str and isinstance(value, int | float) and not isinstance(value, bool):  # mixing: 0.1
-        return str(value)
-    expected = (
-        " or ".join(map(repr, get_args(kind))) if get_origin(kind) is Literal else getattr(kind, "__name__", kind)
-    )
-    raise WorkbenchError(
-        f"Cannot use the configuration {path}.", f"{where} is {value!r}, expected {expected}", "change the value"
-    )
