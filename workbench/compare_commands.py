@@ -68,13 +68,12 @@ def compare(
 
 def measure(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
-    task: Annotated[str, typer.Option(help="What the problem files hold, as in the training configuration.")],
     problems: More = None,
 ) -> None:
     """Ask a run all that a comparison needs to know, and keep the answers beside it."""
     from workbench.compare.measure import measure as ask
 
-    ask(run, _named(problems or []), task)
+    ask(run, _named(problems or []))
 
 
 def _named(given: "Sequence[str]") -> dict[str, Path]:

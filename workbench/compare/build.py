@@ -120,8 +120,6 @@ def _job(todo: Todo, out: Path, train: bool) -> Job | None:
             (
                 "measure",
                 str(run.directory),
-                "--task",
-                run.config.task,
                 *[part for one in sets for part in ("--problems", one)],
             )
         )

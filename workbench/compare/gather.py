@@ -12,10 +12,10 @@ from workbench.compare.measure import is_measured, measure_key, read_answers
 from workbench.compare.newest import newest_model
 from workbench.compare.outcome import RunOutcome, run_outcome
 from workbench.compare.plan import PlannedRun, Standing, standing
-from workbench.compare.problem_files import load_set
 from workbench.compare.suite import Suite, SuiteTask
 from workbench.compare.timing import Timing, timed
 from workbench.problem import Problem
+from workbench.tasks.any_files import load_any
 from workbench.tasks.item import Item
 from workbench.train_config import TrainConfig, load_config
 from workbench.training_metrics import read_metrics
@@ -79,7 +79,7 @@ def gather(suite: Suite, runs: Sequence[PlannedRun], out: Path, failed: dict[str
         stood = tuple((run, standing(run)) for run in own)
         config = load_config(Path(task.base))
         files, absent = present_sets(task)
-        problems = {name: load_set(file, config.task) for name, file in files.items()}
+        problems = {name: load_any(file) for name, file in files.items()}
         sets = tuple(
             SetReport(name, str(file), problems[name], _outcomes(stood, name, file), place == 0 or name == "official")
             for place, (name, file) in enumerate(files.items())
@@ -110,7 +110,7 @@ def _timings(
     suite: Suite,
     stood: Sequence[tuple[PlannedRun, Standing]],
     judged: tuple[str, Path] | None,
-    problems: dict[str, list[Problem] | list[Item]],
+    problems: dict[str, Sequence[Problem] | Sequence[Item]],
     out: Path,
     task: SuiteTask,
 ) -> tuple[Timing, ...]:

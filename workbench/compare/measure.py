@@ -21,13 +21,13 @@ from workbench.blind import blind_score, nearest_source
 from workbench.checkpoint import Checkpoint, load_checkpoint
 from workbench.compare.newest import newest_model
 from workbench.compare.passes import compare_passes
-from workbench.compare.problem_files import load_set
 from workbench.compare.sweep import Asked, sweep
 from workbench.errors import WorkbenchError
 from workbench.methods import METHODS
 from workbench.problem import Problem
 from workbench.provenance import provenance
 from workbench.report.tables import TableWriter, to_arrow
+from workbench.tasks.any_files import load_any
 from workbench.tasks.item import Item
 from workbench.trace import Answer, answers
 from workbench.variants import edge_rewrites, entity_swap
@@ -54,13 +54,12 @@ COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
 }
 
 
-def measure(directory: Path, sets: dict[str, Path], task: str, seed: int = 0) -> None:
+def measure(directory: Path, sets: dict[str, Path], seed: int = 0) -> None:
     """Ask a run's newest model the problems of some sets, those it has not been asked.
 
     Args:
         directory: A run directory.
         sets: Problem files by name.
-        task: Of the training configuration: what the files hold.
         seed: Draws rewrites and noise.
     """
     step, model = newest_model(directory)
@@ -74,7 +73,7 @@ def measure(directory: Path, sets: dict[str, Path], task: str, seed: int = 0) ->
     torch.set_num_threads(1)
     checkpoint = load_checkpoint(model)
     for name, file in due.items():
-        key, problems = measure_key(model, file), load_set(file, task)
+        key, problems = measure_key(model, file), load_any(file)
         frame = answers_frame(checkpoint, problems, seed)
         (directory / FOLDER).mkdir(exist_ok=True)
         path = directory / FOLDER / f"{name}.parquet"

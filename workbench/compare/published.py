@@ -4,10 +4,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from workbench.compare.problem_files import GRAPH_TASKS
 from workbench.methods import find_method
 from workbench.settings import build, read_settings
 
+GRAPH_TASKS = ("edges", "prosqa")
+"""Tasks of the training configuration whose problems are ProsQA's."""
 FILE = Path(__file__).with_name("published.yaml")
 TITLES = {"prosqa": "ProsQA", "prontoqa": "ProntoQA", "gsm8k": "GSM8k"}
 

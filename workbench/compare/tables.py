@@ -17,6 +17,7 @@ from workbench.methods import METHODS
 from workbench.problem import Problem
 from workbench.statistics import Estimate
 from workbench.tasks.item import Item
+from workbench.tasks.shortcuts import shortcut_accuracies
 from workbench.train_config import TrainConfig
 
 NONE = "–"
@@ -194,10 +195,10 @@ def baselines(problems: Sequence[Problem | Item], measures: Iterable[Measure]) -
     """Return the rows of a coin and of the best query-blind rule, measured on the same problems."""
     graphs = [problem for problem in problems if isinstance(problem, Problem)]
     if not graphs:
-        options = {len(problem.options) for problem in problems if isinstance(problem, Item)}
-        if options != {2}:
-            return []
-        return [("a coin between the options", ["0.500" if m.name == "accuracy" else NONE for m in measures])]
+        return [
+            (label, [f"{score:.3f}" if m.name == "accuracy" else NONE for m in measures])
+            for label, score in _item_baselines([problem for problem in problems if isinstance(problem, Item)])
+        ]
     scores = np.array([blind_score(problem, nearest_source) for problem in graphs])
     rule = {"accuracy": scores.mean(), "pair": 0.0}
     if (scores < 1).any():
@@ -205,6 +206,14 @@ def baselines(problems: Sequence[Problem | Item], measures: Iterable[Measure]) -
     coin = [f"{m.coin:.3f}" if m.coin is not None and m.name not in ("removed", "noise") else NONE for m in measures]
     blind = [f"{rule[m.name]:.3f}" if m.name in rule else NONE for m in measures]
     return [("a coin between the options", coin), ("query-blind rule: nearest source", blind)]
+
+
+def _item_baselines(items: Sequence[Item]) -> list[tuple[str, float]]:
+    """Return a coin, where there are two options, and the best rule that does not reason."""
+    rules = shortcut_accuracies(items)
+    best = max(rules, key=lambda name: rules[name])
+    coin = [("a coin between the options", 0.5)] if {len(item.options) for item in items} == {2} else []
+    return [*coin, (f"best rule that does not reason: {best}", rules[best])]
 
 
 def asked_in_training(config: TrainConfig) -> int:
