@@ -39,9 +39,8 @@ def generate(
     """Generate problems, each checked by its oracle."""
     writable(out)
     if task != "prosqa":
-        typer.echo(
-            f"Wrote {_generate_items(task, out, count, seed, split, hops, limit, family, nodes)} problems to {out}"
-        )
+        _generate_items(task, out, count, seed, split, hops, limit, family, nodes)
+        typer.echo(f"Wrote {count} problems to {out}")
         return
     if not family:
         why = "ProsQA has several families of graphs."

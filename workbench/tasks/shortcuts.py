@@ -18,7 +18,7 @@ def shortcut_accuracies(items: Sequence[Item], known: Sequence[Item] = ()) -> di
         known: Items that the commonest answer is taken from; by default the items themselves.
     """
     (commonest, _), *_ = Counter(item.answer for item in known or items).most_common(1)
-    rules: dict[str, Rule] = {f"always {commonest}": lambda item: commonest}
+    rules: dict[str, Rule] = {"the commonest answer": lambda item: commonest}
     rules |= _PRONTOQA if items[0].task == "prontoqa" else _NUMBERS
     return {name: sum(rule(item) == item.answer for item in items) / len(items) for name, rule in rules.items()}
 
