@@ -14,7 +14,7 @@ from workbench.checkpoint import Checkpoint, load_checkpoint
 from workbench.graph import structure
 from workbench.problem import Problem
 from workbench.prosqa import load_problems
-from workbench.trace import Trace, answers, run
+from workbench.trace import Answer, Trace, answers, run
 
 OUTCOME_BATCH = 32
 """Problems answered between two moves of the progress bar; four batches are read ahead."""
@@ -43,13 +43,18 @@ def trace(path: Path, problem: Problem, thoughts: int) -> Trace:
     return _trace(fingerprint(path), _key(problem), thoughts, checkpoint(path), problem)
 
 
+def answer(path: Path, problem: Problem, thoughts: int, says: str) -> Answer:
+    """Return what a checkpoint answers to one problem after so many thoughts, at once or at the end of its words."""
+    return _answer(fingerprint(path), _key(problem), thoughts, says, checkpoint(path), problem)
+
+
 def facts(items: tuple[Problem, ...]) -> list[dict[str, object]]:
     """Return what the problem table and the filters need to know of each problem, whatever the model."""
     return _facts(_set_key(items), items)
 
 
 def outcomes(
-    path: Path, items: tuple[Problem, ...], thoughts: int, on_progress: Callable[[int, int], None]
+    path: Path, items: tuple[Problem, ...], thoughts: int, says: str, on_progress: Callable[[int, int], None]
 ) -> dict[str, bool]:
     """Return for each problem's id whether the answer after `thoughts` thoughts is right.
 
@@ -57,15 +62,16 @@ def outcomes(
         path: The checkpoint.
         items: The whole set.
         thoughts: Number of thoughts.
+        says: "answer" at once, or at the end of the "chain".
         on_progress: Told how many of how many are done; not called when the answer is known already.
     """
     known = _outcome_store()
-    key = (fingerprint(path), _set_key(items), thoughts)
+    key = (fingerprint(path), _set_key(items), thoughts, says)
     if key not in known:
         found: dict[str, bool] = {}
         on_progress(0, len(items))
-        for answer in answers(checkpoint(path), items, thoughts, batch_size=OUTCOME_BATCH):
-            found[answer.problem.id] = answer.right
+        for said in answers(checkpoint(path), items, thoughts, batch_size=OUTCOME_BATCH, says=says):
+            found[said.problem.id] = said.right
             if len(found) % OUTCOME_BATCH == 0:
                 on_progress(len(found), len(items))
         while len(known) >= 64:
@@ -74,9 +80,9 @@ def outcomes(
     return known[key]
 
 
-def known_outcomes(path: Path, items: tuple[Problem, ...], thoughts: int) -> dict[str, bool]:
+def known_outcomes(path: Path, items: tuple[Problem, ...], thoughts: int, says: str) -> dict[str, bool]:
     """Return the outcomes if they have been computed already, else nothing."""
-    return _outcome_store().get((fingerprint(path), _set_key(items), thoughts), {})
+    return _outcome_store().get((fingerprint(path), _set_key(items), thoughts, says), {})
 
 
 @st.cache_resource(max_entries=4, show_spinner="Loading the model ...")
@@ -105,6 +111,13 @@ def _trace(content: str, key: tuple[str, ...], thoughts: int, _checkpoint: Check
     return next(run(_checkpoint, [_problem], thoughts))
 
 
+@st.cache_data(max_entries=512, show_spinner="The model is answering ...")
+def _answer(
+    content: str, key: tuple[str, ...], thoughts: int, says: str, _checkpoint: Checkpoint, _problem: Problem
+) -> Answer:
+    return next(answers(_checkpoint, [_problem], thoughts, says=says))
+
+
 @st.cache_data(max_entries=16, show_spinner=False)
 def _facts(key: str, _items: tuple[Problem, ...]) -> list[dict[str, object]]:
     return [
@@ -121,7 +134,7 @@ def _facts(key: str, _items: tuple[Problem, ...]) -> list[dict[str, object]]:
 
 
 @st.cache_resource(show_spinner=False)
-def _outcome_store() -> dict[tuple[str, str, int], dict[str, bool]]:
+def _outcome_store() -> dict[tuple[str, str, int, str], dict[str, bool]]:
     return {}
 
 

@@ -7,6 +7,7 @@ import streamlit as st
 
 from apps import charts, concept_panel, recipe, saying, tables
 from apps.view import Reading, View
+from apps.words import plural
 from workbench.figures import node_curve, thought_strip, token_frame, token_table
 
 WORDS, HEAD, NODES, CODE, SAVE = (
@@ -18,17 +19,18 @@ WORDS, HEAD, NODES, CODE, SAVE = (
 )
 
 
-def draw(view: View, readings: list[Reading], depth: int, concept: str) -> None:
+def draw(view: View, readings: list[Reading], depths: list[int], concept: str) -> None:
     """Draw the tabs."""
     titles = (WORDS, HEAD, NODES, CODE, SAVE)
     tabs = st.tabs(titles, key="below", bind="query-params", on_change="rerun")
     for tab, title in zip(tabs, titles, strict=True):
         if tab.open:  # what is not seen is not computed
             with tab:
-                _tab(title, view, readings, depth, concept)
+                _tab(title, view, readings, depths, concept)
 
 
-def _tab(title: str, view: View, readings: list[Reading], depth: int, concept: str) -> None:
+def _tab(title: str, view: View, readings: list[Reading], depths: list[int], concept: str) -> None:
+    depth_of = {id(reading): depth for reading, depth in zip(readings, depths, strict=True)}
     if title == WORDS:
         st.caption(
             "After k thoughts the next step's opening is forced and the model goes on greedily. A red ✗ marks a step "
@@ -36,14 +38,14 @@ def _tab(title: str, view: View, readings: list[Reading], depth: int, concept: s
         )
         _each(readings, lambda reading, key: saying.table(reading, f"words-{key}"))
     elif title == HEAD:
-        _each(readings, lambda reading, key: _tokens(reading, depth, key))
+        _each(readings, lambda reading, key: _tokens(reading, depth_of[id(reading)], key))
     elif title == NODES:
-        _nodes(view, readings, depth)
+        _nodes(view, readings, depths)
     elif title == CODE:
         st.caption("This script computes the numbers on this page and opens its pictures.")
-        st.code(recipe.script(view, depth, concept), language="python")
+        st.code(recipe.script(view, readings, depths, concept), language="python")
     else:
-        _each(readings, lambda reading, key: _save(reading, depth, concept, key))
+        _each(readings, lambda reading, key: _save(reading, depth_of[id(reading)], concept, key))
 
 
 def _each(readings: list[Reading], draw_one: Callable[[Reading, str], None]) -> None:
@@ -55,6 +57,9 @@ def _each(readings: list[Reading], draw_one: Callable[[Reading, str], None]) -> 
 
 def _tokens(reading: Reading, depth: int, key: str) -> None:
     chart = f"tokens-{key}"
+    if not reading.trace.top_tokens:
+        st.caption("There is no thought here that the LM head could read.")
+        return
     charts.show(token_table(reading.trace, depth), chart, concept_panel.clicked(chart, reading.trace.problem))
     with st.container(horizontal=True):
         charts.download(
@@ -63,14 +68,14 @@ def _tokens(reading: Reading, depth: int, key: str) -> None:
         tables.download(token_frame(reading.trace), f"tokens-{reading.trace.problem.id}", f"table-{chart}")
 
 
-def _nodes(view: View, readings: list[Reading], depth: int) -> None:
-    first = readings[0]
+def _nodes(view: View, readings: list[Reading], depths: list[int]) -> None:
+    first, depth = readings[0], depths[0]
     columns = ["name", "role", "class", "hop", "height_longest", "height_shortest", "chance"]
     frame = first.scores.to_frame().filter(pl.col("thought") == depth)
     if len(readings) == 1:
         frame = frame.select([*columns, "raw", "value", "rank"])
     else:
-        other = readings[1].scores.to_frame().filter(pl.col("thought") == depth).select("node", "value")
+        other = readings[1].scores.to_frame().filter(pl.col("thought") == depths[1]).select("node", "value")
         frame = frame.join(other, on="node", how="left", suffix=" beside").select(
             *columns,
             pl.col("value").alias(first.run.name),
@@ -81,7 +86,8 @@ def _nodes(view: View, readings: list[Reading], depth: int) -> None:
     settings = concept_panel.NUMBERS | {
         name: st.column_config.NumberColumn(format="%.4f") for name in (*(r.run.name for r in readings), "difference")
     }
-    st.caption(f"Values after {depth} thoughts, sorted; a column's head sorts otherwise.")
+    after = " and ".join(plural(one, "thought") for one in dict.fromkeys(depths))
+    st.caption(f"Values after {after}, sorted; a column's head sorts otherwise.")
     tables.show(frame, f"nodes-{view.problem.id}-{depth}", "nodes", settings, height=420)
 
 

@@ -2,9 +2,10 @@
 
 import streamlit as st
 
+from apps import method
 from apps.own_problem import strange_names
 from apps.view import Reading, View
-from apps.words import answer, plural
+from apps.words import plural
 from workbench.blind import shortcut_resistant
 from workbench.graph import structure
 
@@ -23,16 +24,21 @@ def draw(view: View, readings: list[Reading]) -> None:
     problem, about = view.problem, structure(view.problem)
     asked = problem.question.rpartition(". ")[2].strip()
     st.markdown(f"## {asked}")
+    if len(readings) == 1:
+        method.badges(view.run.checkpoint)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         for reading in readings:
-            right = bool(reading.trace.answer_right[view.thoughts])
-            said = answer(reading.trace, view.thoughts)
+            right, said = reading.answer.right, reading.answer.text.strip() or "nothing"
             who = f"{reading.run.name}: " if len(readings) > 1 else ""
+            after = f"after {plural(reading.run.thoughts, 'thought')}"
+            spoken = reading.run.says == "chain"
             st.badge(
-                f"{who}answers {said}, {'right' if right else 'wrong'}",
+                f"{who}{'says' if spoken else 'answers'} {said}, {'right' if right else 'wrong'}",
                 icon=":material/check:" if right else ":material/close:",
                 color="green" if right else "red",
-                help=f"The greedy answer after {plural(view.thoughts, 'thought')}. Chance between the two: 0.5.",
+                help=f"The answer at the end of what it says {after}: {reading.answer.said}"
+                if spoken
+                else f"The greedy answer {after}. Chance between the two: 0.5.",
             )
         st.badge(
             plural(about.length, "hop"), icon=":material/route:", color="gray", help="From the root to the target."

@@ -5,7 +5,8 @@ import streamlit as st
 from apps.view import View
 
 PARAMETERS = (
-    "run", "beside", "readout", "thoughts", "set", "hops", "outcome", "resistant", "problem", "question", "seed", "far",
+    "run", "beside", "readout", "thoughts", "thoughts_beside", "then",
+    "set", "hops", "outcome", "resistant", "problem", "question", "seed", "far",
     "family", "after", "concept", "picture", "below",
 )  # fmt: skip
 """Every parameter of a link; each is the key of a box on the page."""

@@ -1,16 +1,25 @@
 """Choosing the run, a second one beside it, the number of thoughts and the readout."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import streamlit as st
 
-from apps import caches, shelf
+from apps import caches, method, shelf
 from apps.view import Run
 from workbench.checkpoint_files import find
 from workbench.errors import WorkbenchError
 from workbench.scores import READOUT_TITLES, READOUTS, Readout
 
-MOST_THOUGHTS = 16
+LONGER = 2
+"""Thoughts may be tried up to so many times the trained number."""
+
+AS_TRAINED, AT_ONCE, IN_WORDS = "as trained", "answer", "in words"
+SAYS = {AT_ONCE: "answer", IN_WORDS: "chain"}
+THEN_HELP = (
+    "What follows the thoughts. **answer**: the answer's opening is forced at once. **in words**: the model says what "
+    "steps it likes, and its answer at the end counts: so many thoughts, then language."
+)
 
 READOUT_HELP = (
     "**LM head**: softmax of the LM head applied to thought k, read as a statement about hop k.  \n"
@@ -39,6 +48,8 @@ def choose_runs() -> tuple[Run, Run | None]:
     name = st.selectbox(
         "Run", list(runs), key="run", bind="query-params", help="A trained model, or one of its checkpoints."
     )
+    chosen = _load(name, runs)
+    _method(chosen)
     others = [other for other in runs if other != name]
     if st.session_state.get("beside") not in others:
         st.session_state.pop("beside", None)
@@ -51,24 +62,58 @@ def choose_runs() -> tuple[Run, Run | None]:
         placeholder="Nothing" if others else "There is no second run yet",
         help="A second run or checkpoint on the same problem, node by node.",
     )
+    second = _load(beside, runs) if beside in runs else None
+    if second:
+        _method(second)
     _open_another(added)
-    return _load(name, runs), _load(beside, runs) if beside in runs else None
+    return chosen, second
 
 
-def choose_thoughts(trained: int) -> int:
-    """Draw the number of thoughts to run; by default as many as the model was trained with."""
+def choose_thoughts(run: Run, beside: Run | None) -> tuple[Run, Run | None]:
+    """Draw the dials of thinking and return the runs with them set.
+
+    One number of thoughts for both runs; two where they were trained with different numbers.
+    """
+    trained = run.checkpoint.thoughts
+    thoughts = _thoughts("Number of thoughts", "thoughts", run)
+    others = thoughts
+    if beside is not None and beside.checkpoint.thoughts != trained:
+        others = _thoughts(f"Thoughts of {beside.name}", "thoughts_beside", beside)
+    then = st.segmented_control(
+        "Then", (AS_TRAINED, *SAYS), default=AS_TRAINED, required=True, key="then", bind="query-params",
+        width="stretch", help=THEN_HELP,
+    )  # fmt: skip
+
+    def dialled(one: Run, count: int) -> Run:
+        return replace(one, thoughts=count, says=SAYS.get(then or AS_TRAINED, one.checkpoint.says))
+
+    return dialled(run, thoughts), dialled(beside, others) if beside else None
+
+
+def _thoughts(label: str, key: str, run: Run) -> int:
+    trained = run.checkpoint.thoughts
+    if trained == 0:
+        st.caption(f"{run.name} was trained without thoughts: it is asked without any.")
+        return 0
+    most = LONGER * trained
+    if st.session_state.get(key, 0) > most:  # of a run that was trained with more
+        del st.session_state[key]
     thoughts = st.number_input(
-        "Number of thoughts",
-        1,
-        MOST_THOUGHTS,
-        min(trained, MOST_THOUGHTS) or 1,
-        key="thoughts",
-        bind="query-params",
-        help=f"How many continuous thoughts the model thinks. It was trained with {trained}.",
-    )
+        label, 0, most, trained, key=key, bind="query-params",
+        help=f"How many continuous thoughts the model thinks, up to twice the {trained} it was trained with.",
+    )  # fmt: skip
     if thoughts > trained:
         st.caption(f":orange[Trained with {trained}: thought {trained + 1} and later are beyond its training.]")
     return int(thoughts)
+
+
+def _method(run: Run) -> None:
+    """Say below a box which method was chosen in it."""
+    about = [method.title(run.checkpoint)]
+    if run.checkpoint.fed == "pause" and run.checkpoint.thoughts:
+        about.append(f":orange[{method.PAUSE}]")
+    if said := ": ".join(part for part in about if part):
+        st.caption(said)
 
 
 def choose_readout() -> Readout:

@@ -7,7 +7,8 @@ from apps.apology import in_words
 from apps.model_choice import choose_readout, choose_runs, choose_thoughts
 from apps.problem_choice import choose_problem
 from apps.view import Reading, Run, View
-from workbench.scores import node_scores
+from workbench.problem import Problem
+from workbench.scores import Readout, node_scores
 
 
 def draw() -> None:
@@ -19,7 +20,7 @@ def draw() -> None:
             st.markdown("## Your own problem")
             st.info(st.session_state.pop("to do", "Choose a problem at the left."), icon=":material/arrow_back:")
             return
-        readings = [_read(run, view) for run in (view.run, view.beside) if run is not None]
+        readings = [_read(run, view.problem, view.readout) for run in (view.run, view.beside) if run is not None]
         note = st.container()
         header.draw(view, readings)
         picture.draw(view, readings)
@@ -37,14 +38,17 @@ def _choose() -> View | None:
         # The problem's filters need the number of thoughts: that box is drawn first and shown last.
         with reading:
             readout = choose_readout()
-            thoughts = choose_thoughts(run.checkpoint.thoughts)
+            run, beside = choose_thoughts(run, beside)
         with problem:
-            chosen = choose_problem(run, thoughts)
+            chosen = choose_problem(run)
     if chosen is None:
         return None
-    return View(run, beside, *chosen, thoughts, readout)
+    return View(run, beside, *chosen, readout)
 
 
-def _read(run: Run, view: View) -> Reading:
-    trace = caches.trace(run.path, view.problem, view.thoughts)
-    return Reading(run, trace, node_scores(trace, view.readout))
+def _read(run: Run, problem: Problem, readout: Readout) -> Reading:
+    trace = caches.trace(run.path, problem, run.thoughts)
+    # The LM head reads thoughts: where there is none, what the model would say is all there is to read.
+    shown = readout if run.thoughts else "forced_language"
+    answer = caches.answer(run.path, problem, run.thoughts, run.says)
+    return Reading(run, trace, node_scores(trace, shown), answer)

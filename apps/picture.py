@@ -3,7 +3,7 @@
 import plotly.graph_objects as go
 import streamlit as st
 
-from apps import charts, concept_panel, details, playback, saying
+from apps import charts, concept_panel, details, method, playback, recipe, saying
 from apps.apology import in_words
 from apps.view import Reading, View
 from workbench.figures import problem_graph, thought_strip
@@ -19,9 +19,22 @@ def draw(view: View, readings: list[Reading]) -> None:
 
 def _moving(view: View, readings: list[Reading]) -> None:
     with in_words():
-        depth = playback.choose_depth(readings[0].scores.depths)
-        concept = _two(view, readings, depth) if len(readings) > 1 else _one(view, readings[0], depth)
-        details.draw(view, readings, depth, concept)
+        leader = max(readings, key=lambda reading: len(reading.scores.depths))
+        depth = playback.choose_depth(leader.scores.depths)
+        depths = [reading.depth_beside(leader, depth) for reading in readings]
+        for reading in readings:
+            _unread(view, reading)
+        concept = _two(view, readings, depths) if len(readings) > 1 else _one(view, readings[0], depth)
+        details.draw(view, readings, depths, concept)
+
+
+def _unread(view: View, reading: Reading) -> None:
+    """Say where another readout than the one chosen is shown, since there is no thought to read."""
+    if reading.scores.readout != view.readout:
+        st.caption(
+            f":orange[{reading.run.name} thinks no thoughts here, so the LM head has none to read: its forced language "
+            "is shown, what it would name in its first step.]"
+        )
 
 
 def _one(view: View, reading: Reading, depth: int) -> str:
@@ -37,21 +50,19 @@ def _one(view: View, reading: Reading, depth: int) -> str:
     return concept
 
 
-def _two(view: View, readings: list[Reading], depth: int) -> str:
+def _two(view: View, readings: list[Reading], depths: list[int]) -> str:
     top = st.columns([1, 1], vertical_alignment="bottom", gap="medium")
     with top[0]:
         concept = concept_panel.choose(view.problem)
     with top[1]:
-        picture = st.segmented_control(
-            "Graph", (SIDE, DIFFERENCE), default=SIDE, required=True, key="picture", bind="query-params",
-            help=f"difference: values of {readings[0].run.name} less those of {readings[1].run.name}.",
-        )  # fmt: skip
+        picture = _choose_picture(readings, depths)
     if picture == DIFFERENCE:
-        _graph(readings[0], depth, concept, "difference", readings[1])
-    for column, reading in zip(st.columns(2, gap="medium"), readings, strict=True):
+        _graph(readings[0], depths[0], concept, "difference", readings[1])
+    for column, reading, depth in zip(st.columns(2, gap="medium"), readings, depths, strict=True):
         with column:
             key = reading.run.name
             st.markdown(f"#### {key}")
+            method.badges(reading.run.checkpoint)
             _mass(reading, depth)
             if picture != DIFFERENCE:
                 _graph(reading, depth, concept, key)
@@ -59,6 +70,19 @@ def _two(view: View, readings: list[Reading], depth: int) -> str:
             concept_panel.draw(reading, concept, depth, key)
             _strip(reading, depth, key)
     return concept
+
+
+def _choose_picture(readings: list[Reading], depths: list[int]) -> str:
+    if not recipe.comparable(readings, depths):
+        st.session_state.pop("picture", None)
+        st.caption(
+            "Side by side only: here the two are read after different numbers of thoughts, or by another readout."
+        )
+        return SIDE
+    return st.segmented_control(
+        "Graph", (SIDE, DIFFERENCE), default=SIDE, required=True, key="picture", bind="query-params",
+        help=f"difference: values of {readings[0].run.name} less those of {readings[1].run.name}.",
+    ) or SIDE  # fmt: skip
 
 
 def _graph(reading: Reading, depth: int, concept: str, key: str, other: Reading | None = None) -> None:

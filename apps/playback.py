@@ -20,6 +20,10 @@ def choose_depth(depths: Sequence[int]) -> int:
     Args:
         depths: The numbers of thoughts that there is a reading for, ascending.
     """
+    if len(depths) == 1:
+        st.session_state["playing"] = False
+        st.caption("No thoughts to move through.")
+        return depths[0]
     if "after" in st.session_state and st.session_state["after"] not in depths:
         st.session_state["after"] = min(depths, key=lambda depth: abs(depth - int(st.session_state["after"])))
     _advance(depths)

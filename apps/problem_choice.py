@@ -7,12 +7,13 @@ import streamlit as st
 from apps import caches, own_problem, shelf
 from apps.first_screen import worth_seeing_first
 from apps.view import Run, Source
+from apps.words import plural
 from workbench.problem import Problem
 
 OUTCOMES = ("any", "right", "wrong")
 
 
-def choose_problem(run: Run, thoughts: int) -> tuple[Problem, Source] | None:
+def choose_problem(run: Run) -> tuple[Problem, Source] | None:
     """Draw the problem boxes; None where something has to be typed or uploaded first.
 
     Raises:
@@ -32,12 +33,12 @@ def choose_problem(run: Run, thoughts: int) -> tuple[Problem, Source] | None:
         return own_problem.random_one()
     if name == own_problem.UPLOADED:
         items = own_problem.uploaded()
-        return _from_set(items, run, thoughts, None) if items else None
-    return _from_set(worth_seeing_first(name, caches.problems(sets[name])), run, thoughts, sets[name])
+        return _from_set(items, run, None) if items else None
+    return _from_set(worth_seeing_first(name, caches.problems(sets[name])), run, sets[name])
 
 
-def _from_set(items: tuple[Problem, ...], run: Run, thoughts: int, file: Path | None) -> tuple[Problem, Source] | None:
-    kept = _filtered(items, run, thoughts)
+def _from_set(items: tuple[Problem, ...], run: Run, file: Path | None) -> tuple[Problem, Source] | None:
+    kept = _filtered(items, run)
     if not kept:
         st.info("No problem of this set passes the filters. Take one of them back.", icon=":material/filter_list_off:")
         return None
@@ -56,7 +57,7 @@ def _from_set(items: tuple[Problem, ...], run: Run, thoughts: int, file: Path | 
     back.button("←", key="back", on_click=_move, args=(kept, -1), help="Previous problem", width="stretch")
     on.button("→", key="on", on_click=_move, args=(kept, 1), help="Next problem", width="stretch")
     if browse.button("Browse", width="stretch", help="All problems of the set in a table"):
-        _browse(items, set(kept), caches.known_outcomes(run.path, items, thoughts))
+        _browse(items, set(kept), caches.known_outcomes(run.path, items, run.thoughts, run.says))
     chosen = st.session_state["problem"]
     problem = next(problem for problem in items if problem.id == chosen)
     if file is None:
@@ -72,7 +73,7 @@ def _from_set(items: tuple[Problem, ...], run: Run, thoughts: int, file: Path | 
     )
 
 
-def _filtered(items: tuple[Problem, ...], run: Run, thoughts: int) -> list[str]:
+def _filtered(items: tuple[Problem, ...], run: Run) -> list[str]:
     about = caches.facts(items)
     lengths = sorted({int(str(row["hops"])) for row in about})
     with st.expander("Filter", icon=":material/filter_list:", key="filter"):
@@ -81,7 +82,7 @@ def _filtered(items: tuple[Problem, ...], run: Run, thoughts: int) -> list[str]:
             help="None chosen means all.",
         )  # fmt: skip
         outcome = st.segmented_control(
-            f"Answer after {thoughts} thoughts", OUTCOMES, default="any", required=True, key="outcome",
+            f"Answer after {plural(run.thoughts, 'thought')}", OUTCOMES, default="any", required=True, key="outcome",
             bind="query-params", width="stretch",
             help="The first time, the whole set is answered; that takes some seconds.",
         )  # fmt: skip
@@ -94,7 +95,7 @@ def _filtered(items: tuple[Problem, ...], run: Run, thoughts: int) -> list[str]:
         if outcome in ("right", "wrong"):
             bar = st.empty()
             right = caches.outcomes(
-                run.path, items, thoughts,
+                run.path, items, run.thoughts, run.says,
                 lambda done, of: bar.progress(done / of, f"Answering the set: {done} of {of}") and None,
             )  # fmt: skip
             bar.empty()

@@ -6,7 +6,7 @@ from pathlib import Path
 from workbench.checkpoint import Checkpoint
 from workbench.problem import Problem
 from workbench.scores import NodeScores, Readout
-from workbench.trace import Trace
+from workbench.trace import Answer, Trace
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,15 @@ class Source:
 
 @dataclass(frozen=True)
 class Run:
-    """A chosen run or checkpoint."""
+    """A chosen run or checkpoint, and how it is run."""
 
     name: str
     path: Path
     checkpoint: Checkpoint
+    thoughts: int = 0
+    """Number of thoughts, K."""
+    says: str = "answer"
+    """What follows the thoughts: the "answer" at once, or the "chain" in words first."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,6 @@ class View:
     """A second run to compare with."""
     problem: Problem
     source: Source
-    thoughts: int
-    """Number of thoughts, K."""
     readout: Readout
 
 
@@ -51,3 +53,16 @@ class Reading:
     run: Run
     trace: Trace
     scores: NodeScores
+    answer: Answer
+    """What it answers after all its thoughts, in the way that was chosen."""
+
+    def depth_beside(self, leader: "Reading", depth: int) -> int:
+        """Return how many of its own thoughts to show beside `depth` thoughts of another reading.
+
+        The same number; where a step takes them different numbers of thoughts, as many as stand for the same hop. The
+        nearest that there is where it has not thought so long.
+        """
+        wanted = depth
+        if self.trace.thoughts_per_step != leader.trace.thoughts_per_step:
+            wanted = leader.trace.hop(depth) * self.trace.thoughts_per_step
+        return min(self.scores.depths, key=lambda own: abs(own - wanted))

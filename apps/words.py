@@ -32,7 +32,7 @@ MEANINGS = {
 
 def behaviour(trace: Trace, depth: int) -> Behaviour:
     """Return the category of the continuation after `depth` thoughts."""
-    return classify(trace.problem, trace.continuations[depth], depth)
+    return classify(trace.problem, trace.continuations[depth], trace.hop(depth))
 
 
 def sentences(trace: Trace, depth: int) -> list[tuple[str, bool]]:

@@ -15,6 +15,13 @@ from workbench.tokenizer import edges_tokenizer
 
 EXPLORER = Path(__file__).resolve().parents[2] / "apps" / "explorer.py"
 THOUGHTS = 3
+KINDS: dict[str, dict[str, object]] = {
+    "pause_as_thought": {"thoughts": THOUGHTS, "fed": "pause"},
+    "cot": {"thoughts": 0, "says": "chain"},
+    "no_cot": {"thoughts": 0},
+    "coconut_two": {"thoughts": 2 * THOUGHTS, "thoughts_per_step": 2},
+}
+"""Runs of methods that think otherwise than Coconut, by name: what sets them apart in config.coconut."""
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +33,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         meta: dict[str, object] = {"version": 1, "task": "prosqa", "format": "edges", "thoughts": THOUGHTS}
         inner = home / "runs" / name / ("" if "stage" in name else "model")
         save_checkpoint(make_checkpoint(model, edges_tokenizer(), meta, name), inner)
+    for name, about in KINDS.items():
+        model = tiny_model("qwen2", 3, max_position_embeddings=256)
+        more: dict[str, object] = {"version": 1, "format": "edges", "markers": False, "method": name} | about
+        save_checkpoint(make_checkpoint(model, edges_tokenizer(), more, name), home / "runs" / name / "model")
     broken = home / "runs" / "cut-off" / "model"
     save_checkpoint(make_checkpoint(model, edges_tokenizer(), meta, "cut-off"), broken)
     weights = (broken / "model.safetensors").read_bytes()
