@@ -8,10 +8,11 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from tests.conftest import FAMILIES, chain, tiny
-from workbench.checkpoint import save_checkpoint
+from workbench.checkpoint import make_checkpoint, save_checkpoint
 from workbench.coconut import Rows, forward
 from workbench.errors import WorkbenchError
 from workbench.lens import CoconutLens, LensRun
+from workbench.trace import run
 
 PROBLEMS = [chain(0, 2), chain(1, 4)]
 PATTERN = "blocks.1.attn.hook_pattern"
@@ -151,3 +152,18 @@ def test_the_warnings_of_transformers_stay_on() -> None:
     level = logger.level
     CoconutLens(tiny("qwen2"))
     assert logger.level == level
+
+
+@torch.no_grad()
+def test_a_model_fed_pauses_is_traced_with_pauses() -> None:
+    held = tiny("qwen2")
+    paused = CoconutLens(make_checkpoint(held.model, held.tokenizer, {**held.meta, "fed": "pause"}, "paused"))
+    rows = paused.rows(PROBLEMS)
+    ran = paused.run_with_hooks(rows)
+    # One pass over the pause tokens themselves, which stand in the thoughts' places.
+    nothing = torch.zeros_like(rows.is_thought)
+    expected = forward(held.model, rows.ids, nothing, rows.mask).logits
+    torch.testing.assert_close(ran.logits[rows.mask], expected[rows.mask], atol=5e-5, rtol=0)
+    (trace, _) = run(paused.checkpoint, PROBLEMS, continuations=False)
+    read = paused.node_distribution(PROBLEMS[0], ran, 2)
+    torch.testing.assert_close(read, torch.from_numpy(trace.lm_head[1]), atol=1e-5, rtol=0)

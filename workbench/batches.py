@@ -41,6 +41,10 @@ class GraphBatch:
         """Return the first graphs with their questions."""
         return GraphBatch(*(getattr(self, name)[:graphs] for name in self.__dataclass_fields__))
 
+    def to(self, device: torch.device) -> "GraphBatch":
+        """Return the batch on a device."""
+        return GraphBatch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+
 
 def _tokens(graphs: Graphs, rng: np.random.Generator) -> Int[np.ndarray, "G nodes"]:
     """Draw a name for every node slot, all different within a graph."""

@@ -154,15 +154,20 @@ class CoconutLens:
         """
         column = int(_Scope(ran.rows).where(k)[row].nonzero()[0])
         (prompt,) = self.checkpoint.format.prompts([problem])
-        share = lm_head(self.checkpoint.model, ran.inputs[row, column]).softmax(-1)
+        # Where a pause is fed, thought k is what Coconut would have fed: the hidden state before it.
+        thought = ran.inputs[row, column] if self.checkpoint.pause is None else ran.hidden[row, column - 1]
+        share = lm_head(self.checkpoint.model, thought).softmax(-1)
         first = [spelling[0] for spelling in prompt.nodes]
         return torch.stack([share[token] / first.count(token) for token in first])
 
     def _loop(self, rows: Rows, scope: "_Scope") -> Pass:
-        hook = self.bridge.hook_thought
+        hook, pause = self.bridge.hook_thought, self.checkpoint.pause
+        embedding = self._live.get_input_embeddings()
 
         def feed(k: int, thought: Float[Tensor, "batch d"]) -> Float[Tensor, "batch d"]:
             scope.thought = k
+            if pause is not None:
+                thought = embedding(torch.full((len(thought),), pause, device=thought.device))
             return hook(thought[:, None])[:, 0]
 
         # The pass about to run is known to the scope through the base model's own pre-hook.

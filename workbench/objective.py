@@ -88,8 +88,8 @@ def _stages(batch: GraphBatch, ask: Ask, generator: torch.Generator) -> Int[Tens
     if not ask.method.curriculum:
         return torch.full_like(batch.hops, ask.stage)
     rng = np.random.default_rng(int(torch.randint(1 << 62, (), generator=generator)))
-    drawn = draw_stages(ask.mixing, ask.stage, batch.hops.flatten().numpy(), rng)
-    return torch.from_numpy(drawn).view_as(batch.hops).clamp(max=ask.stage)
+    drawn = draw_stages(ask.mixing, ask.stage, batch.hops.flatten().cpu().numpy(), rng)
+    return torch.from_numpy(drawn).to(batch.hops.device).view_as(batch.hops).clamp(max=ask.stage)
 
 
 def _think(

@@ -66,4 +66,6 @@ class PackedStep(nn.Module):
 
     def forward(self, batch: GraphBatch, stage: Stage, generator: torch.Generator) -> Result:
         """Return the loss of a batch and what was measured on the way."""
-        return packed_loss(Weights.of(self.model, self.dtype), batch, self.ask(stage), generator)
+        device = self.model.device
+        with torch.device(device):  # masks and positions are made there too
+            return packed_loss(Weights.of(self.model, self.dtype), batch.to(device), self.ask(stage), generator)

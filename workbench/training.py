@@ -42,7 +42,7 @@ def train_step(config: TrainConfig, state: State, step: nn.Module, accelerator: 
     rank = accelerator.process_index
     batch = state.step_module.draw(state.stage, state.step, rank)
     seed = hash((config.seed, rank, state.step)) % (1 << 62)
-    result = step(batch, state.stage, torch.Generator().manual_seed(seed))
+    result = step(batch, state.stage, torch.Generator(accelerator.device).manual_seed(seed))
     accelerator.backward(result.loss)
     accelerator.clip_grad_norm_(state.model.parameters(), config.clip)
     factor = learning_rate(config, state.step)
