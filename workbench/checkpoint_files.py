@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
@@ -91,15 +92,25 @@ def find(source: str | Path) -> tuple[Path, str]:
     return _fetch(source), source
 
 
-def require_config(directory: Path, name: str) -> None:
-    """Check that config.json can be read and has `coconut`."""
+def read_config(directory: Path, name: str) -> dict[str, Any]:
+    """Return config.json.
+
+    Raises:
+        WorkbenchError: It cannot be read.
+    """
     try:
         config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise WorkbenchError(
             f"config.json of {name} cannot be read.", reason(error), "Copy or save the checkpoint again."
         ) from error
-    if not isinstance(config, dict) or "coconut" not in config:
+    return config if isinstance(config, dict) else {}
+
+
+def require_config(directory: Path, name: str) -> None:
+    """Check that config.json can be read and has `coconut`."""
+    config = read_config(directory, name)
+    if "coconut" not in config:
         raise WorkbenchError(
             f"{name} does not say how it thinks.",
             "Its config.json has no field `coconut`, so it is not a Coconut checkpoint.",
