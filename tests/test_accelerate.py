@@ -64,7 +64,7 @@ def joined(step: RowStep) -> RowBatch:
 
 def alone(family: str) -> Learned:
     step = make(family)
-    loss = step(joined(step), Stage(), STEP, torch.Generator()).loss
+    loss = step(joined(step), Stage(), torch.Generator()).loss
     loss.backward()
     return Learned(
         float(loss.detach()), {key: p.grad for key, p in step.model.named_parameters() if p.grad is not None}
@@ -83,7 +83,7 @@ def work(directory: Path) -> None:
         module = make(family)
         wrapped, *_ = accelerator.prepare(module, *build_optimizer(module.model, CONFIG))  # as the training loop does
         step = accelerator.unwrap_model(wrapped)
-        loss = wrapped(step.draw(Stage(), STEP, accelerator.process_index), Stage(), STEP, torch.Generator()).loss
+        loss = wrapped(step.draw(Stage(), STEP, accelerator.process_index), Stage(), torch.Generator()).loss
         accelerator.backward(loss)
         mean = accelerator.reduce(loss.detach(), "mean")
         gradients = {key: p.grad for key, p in step.model.named_parameters()}

@@ -41,7 +41,7 @@ def draw(step: RowStep, at: int, rank: int = 0) -> RowBatch:
 
 
 def loss(step: RowStep, batch: RowBatch, seed: int = 0) -> torch.Tensor:
-    return step(batch, Stage(), 0, torch.Generator().manual_seed(seed)).loss
+    return step(batch, Stage(), torch.Generator().manual_seed(seed)).loss
 
 
 def test_stages_go_by_the_clock() -> None:

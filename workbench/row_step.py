@@ -125,13 +125,12 @@ class RowStep(nn.Module):
             feeds_hidden=self.method.fed == "hidden",
         )
 
-    def forward(self, batch: RowBatch, stage: Stage, step: int, generator: torch.Generator) -> Result:
+    def forward(self, batch: RowBatch, stage: Stage, generator: torch.Generator) -> Result:
         """Return the mean cross-entropy of all that is said in a batch, over the tokens of all processes.
 
         Args:
             batch: From `draw`.
             stage: Not read: rows hold all that was drawn.
-            step: Not read.
             generator: Its seed is that of dropout, where the model has any.
         """
         device = self.model.device

@@ -1,5 +1,6 @@
 """`workbench train`: one process or several, progress on the terminal, a checkpoint that everything else can open."""
 
+import os
 from pathlib import Path
 
 import torch
@@ -32,8 +33,10 @@ def train_command(config_path: Path, out: Path | None = None) -> Path:
     """
     config = load_config(config_path)
     directory = (out or Path("runs") / config.name).resolve()
-    claim(config, directory)
-    if config.processes == 1:
+    launched = "RANK" in os.environ  # by torchrun or accelerate launch: this is one of several processes already
+    if os.environ.get("RANK", "0") == "0":
+        claim(config, directory)
+    if launched or config.processes == 1:
         _work(config, directory)
     else:
         launch = LaunchConfig(
@@ -86,16 +89,15 @@ def _work(config: TrainConfig, directory: Path) -> None:
     """Train in this process; as one of several when the launcher started it."""
     # Small matrices: one thread a process does more than two threads together, and keeps sums in one order.
     torch.set_num_threads(1)
-    several = config.processes > 1
-    if several:
+    if "RANK" in os.environ and not torch.cuda.is_available():  # on GPUs accelerate chooses how they talk
         dist.init_process_group("gloo")
     try:
-        if several and dist.get_rank() > 0:
+        if os.environ.get("RANK", "0") != "0":
             train(config, directory)
         else:
             _train_and_show(config, directory)
     finally:
-        if several:
+        if dist.is_initialized():
             dist.destroy_process_group()
 
 
