@@ -80,9 +80,12 @@ def _lines(rng: random.Random, split: Split, limit: int, operations: int) -> tup
         return None
     lines: list[Line] = []
     steps: list[str] = []
-    total, offered = 0, [opening]
+    total = 0
+    offered: list[str] = [opening]
     while offered:
-        drawn = next((made for kind in offered if (made := _draw(rng, kind, split, total, limit))), None)
+        drawn = None
+        for kind in offered:
+            drawn = drawn or _draw(rng, kind, split, total, limit)
         if drawn is None:
             return None
         line, done, total = drawn
