@@ -258,5 +258,6 @@ def _time(seconds: float, ratio: float | None) -> str:
 def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in nested.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        part = isinstance(value, dict) and all(isinstance(inner, str) for inner in value)  # hop_weights is one value
+        flat |= _flat(value, f"{prefix}{key}.") if part else {f"{prefix}{key}": value}
     return flat
