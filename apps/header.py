@@ -24,9 +24,9 @@ def draw(view: View, readings: list[Reading]) -> None:
     problem, about = view.problem, structure(view.problem)
     asked = problem.question.rpartition(". ")[2].strip()
     st.markdown(f"## {asked}")
-    if len(readings) == 1:
-        method.badges(view.run.checkpoint)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if len(readings) == 1:
+            method.badges(view.run.checkpoint)
         for reading in readings:
             right, said = reading.answer.right, reading.answer.text.strip() or "nothing"
             who = f"{reading.run.name}: " if len(readings) > 1 else ""

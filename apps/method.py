@@ -22,16 +22,15 @@ def title(checkpoint: Checkpoint) -> str:
 
 
 def badges(checkpoint: Checkpoint) -> None:
-    """Draw the method's name, and what sets it apart from Coconut."""
+    """Draw the method's name, and what sets it apart from Coconut, into a row."""
     method = METHODS.get(str(checkpoint.meta.get("method", "")))
-    with st.container(horizontal=True, gap="small"):
-        if method:
-            st.badge(method.title, icon=":material/school:", color="blue", help=method.summary)
-        if checkpoint.thoughts == 0:
-            st.badge("no thoughts", icon=":material/block:", color="gray", help=NO_THOUGHTS_HELP)
-        elif checkpoint.fed == "pause":
-            st.badge(PAUSE, icon=":material/pause:", color="orange", help=PAUSE_HELP)
-        if checkpoint.thoughts_per_step > 1:
-            st.badge(f"{plural(checkpoint.thoughts_per_step, 'thought')} per step", color="gray")
-        if checkpoint.says == "chain":
-            st.badge("answers at the end of its chain", icon=":material/format_quote:", color="gray", help=SPEAKS_HELP)
+    if method:
+        st.badge(method.title, icon=":material/school:", color="blue", help=method.summary)
+    if checkpoint.thoughts == 0:
+        st.badge("no thoughts", icon=":material/block:", color="gray", help=NO_THOUGHTS_HELP)
+    elif checkpoint.fed == "pause":
+        st.badge(PAUSE, icon=":material/pause:", color="orange", help=PAUSE_HELP)
+    if checkpoint.thoughts_per_step > 1:
+        st.badge(f"{plural(checkpoint.thoughts_per_step, 'thought')} per step", color="gray")
+    if checkpoint.says == "chain":
+        st.badge("answers at the end of its chain", icon=":material/format_quote:", color="gray", help=SPEAKS_HELP)

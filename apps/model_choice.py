@@ -14,11 +14,12 @@ from workbench.scores import READOUT_TITLES, READOUTS, Readout
 LONGER = 2
 """Thoughts may be tried up to so many times the trained number."""
 
-AS_TRAINED, AT_ONCE, IN_WORDS = "as trained", "answer", "in words"
+AS_TRAINED, AT_ONCE, IN_WORDS = "trained", "answer", "words"
 SAYS = {AT_ONCE: "answer", IN_WORDS: "chain"}
 THEN_HELP = (
-    "What follows the thoughts. **answer**: the answer's opening is forced at once. **in words**: the model says what "
-    "steps it likes, and its answer at the end counts: so many thoughts, then language."
+    "What follows the thoughts. **trained**: what the model was trained to say. **answer**: the answer's opening is "
+    "forced at once. **words**: the model says what steps it likes, and its answer at the end counts: so many "
+    "thoughts, then language."
 )
 
 READOUT_HELP = (

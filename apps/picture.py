@@ -3,7 +3,7 @@
 import plotly.graph_objects as go
 import streamlit as st
 
-from apps import charts, concept_panel, details, method, playback, recipe, saying
+from apps import charts, concept_panel, details, method, playback, recipe, saying, style
 from apps.apology import in_words
 from apps.view import Reading, View
 from workbench.figures import problem_graph, thought_strip
@@ -41,6 +41,7 @@ def _one(view: View, reading: Reading, depth: int) -> str:
     left, right = st.columns([1.3, 1], gap="medium")
     with right:
         _mass(reading, depth)
+        _doubt(reading, depth)
         saying.card(reading, depth)
         concept = concept_panel.choose(view.problem)
         concept_panel.draw(reading, concept, depth, "only")
@@ -58,14 +59,17 @@ def _two(view: View, readings: list[Reading], depths: list[int]) -> str:
         picture = _choose_picture(readings, depths)
     if picture == DIFFERENCE:
         _graph(readings[0], depths[0], concept, "difference", readings[1])
+    style.level_figures()
     for column, reading, depth in zip(st.columns(2, gap="medium"), readings, depths, strict=True):
         with column:
             key = reading.run.name
             st.markdown(f"#### {key}")
-            method.badges(reading.run.checkpoint)
+            with st.container(horizontal=True, gap="small"):
+                method.badges(reading.run.checkpoint)
             _mass(reading, depth)
             if picture != DIFFERENCE:
                 _graph(reading, depth, concept, key)
+            _doubt(reading, depth)
             saying.card(reading, depth)
             concept_panel.draw(reading, concept, depth, key)
             _strip(reading, depth, key)
@@ -124,6 +128,12 @@ def _mass(reading: Reading, depth: int) -> None:
             delta_arrow="off",
             help=f"Unit: {statistic.unit}. Chance: {statistic.baseline}.",
         )
+
+
+def _doubt(reading: Reading, depth: int) -> None:
+    """Say where the picture shows mostly noise; below it, so that two pictures stand level."""
+    row = reading.scores.row(depth)
+    hop, mass = reading.scores.hops_read[row], statistics(reading.scores)["candidate_mass"]
     if mass.values[row] < NOISE_MASS:
         st.warning(
             f"Candidate mass is {mass.values[row]:.3f}: this readout hardly speaks of hop {hop} here. "
