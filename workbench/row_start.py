@@ -12,8 +12,8 @@ from workbench.errors import WorkbenchError
 from workbench.from_scratch import build_model
 from workbench.methods import find_method
 from workbench.problem import Problem
-from workbench.problem_files import load_problems
 from workbench.problem_sets import generate as generate_graphs
+from workbench.tasks.any_files import load_any
 from workbench.tasks.generate import generate
 from workbench.tasks.item import Item
 from workbench.train_config import TrainConfig
@@ -49,7 +49,7 @@ def draw_items(config: TrainConfig) -> Sequence[Problem | Item]:
         WorkbenchError: The file cannot be read.
     """
     if config.rows.problems:
-        return _load(config, config.rows.problems)
+        return load_any(Path(config.rows.problems))
     if config.task == "prosqa":
         return generate_graphs("released", config.rows.count, config.seed)
     return generate(config.task, config.rows.count, config.seed)
@@ -64,14 +64,10 @@ def draw_validation(config: TrainConfig, count: int) -> Sequence[Problem | Item]
         WorkbenchError: The file cannot be read.
     """
     if config.rows.validation:
-        return _load(config, config.rows.validation)[:count]
+        return load_any(Path(config.rows.validation))[:count]
     if config.task == "prosqa":
         return generate_graphs("released", count, config.seed + (1 << 30))
     return generate(config.task, count, config.seed, "test")
-
-
-def _load(config: TrainConfig, path: str) -> Sequence[Problem | Item]:
-    return load_problems(Path(path))
 
 
 def _fields(config: TrainConfig) -> dict[str, object]:
