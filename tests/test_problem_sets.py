@@ -122,6 +122,7 @@ def test_the_shipped_sets_load_and_are_what_their_names_say():
         "swaps": 500,
         "edge_rewrites": 500,
         "far": 300,
+        "small": 500,
     }
     assert set(blind.blind_accuracies(sets["balanced"]).values()) == {0.5}
     assert {graph.structure(problem).length for problem in sets["far"]} == set(range(7, 13))

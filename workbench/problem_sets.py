@@ -121,7 +121,8 @@ def make_problem_sets(out_dir: Path, seed: int = 0) -> dict[str, int]:
 
     released.json (500, as the released test set), balanced.json (500, pairs of twins), swaps.json (250 problems of
     released.json, each followed by its entity-swapped twin), edge_rewrites.json (250 problems of released.json that
-    have a single-edge rewrite, each followed by one of them), far.json (300, 7 to 12 hops, balanced).
+    have a single-edge rewrite, each followed by one of them), far.json (300, 7 to 12 hops, balanced), small.json (500,
+    3 and 4 hops on graphs of about 22 edges, balanced).
 
     Returns:
         The number of problems of each file by its name.
@@ -137,6 +138,7 @@ def make_problem_sets(out_dir: Path, seed: int = 0) -> dict[str, int]:
         "swaps.json": [problem for pair in swaps[:250] for problem in pair],
         "edge_rewrites.json": [problem for pair in rewrites[:250] for problem in pair],
         "far.json": far,
+        "small.json": [replace(p, id=p.id.replace("balanced", "small")) for p in _small(500, seed)],
     }
     out_dir = Path(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -144,6 +146,10 @@ def make_problem_sets(out_dir: Path, seed: int = 0) -> dict[str, int]:
         _expect_sound(problems)
         save_problems(problems, out_dir / name)
     return {name: len(problems) for name, problems in sets.items()}
+
+
+def _small(count: int, seed: int) -> list[Problem]:
+    return generate("balanced", count, seed + 1, {3: 1.0, 4: 1.0}, nodes=18)
 
 
 def _far(count: int, seed: int) -> list[Problem]:

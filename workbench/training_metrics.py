@@ -14,7 +14,7 @@ from workbench.errors import WorkbenchError
 from workbench.objective import packed_loss
 from workbench.packed import Weights
 from workbench.problem import Problem
-from workbench.problem_sets import generate
+from workbench.problem_sets import RELEASED_HOPS, generate
 from workbench.tasks.item import Item
 from workbench.trace import answers
 from workbench.train_config import TrainConfig
@@ -59,7 +59,9 @@ class Watch:
 def draw_validation(config: TrainConfig, count: int) -> Sequence[Problem | Item]:
     """Return problems that no training step draws."""
     if config.task == "edges":
-        return generate("released", count, config.seed + (1 << 30))
+        plan = config.curriculum
+        nodes = round(0.6 * plan.typical_edges) + 6  # 28 slots for 36 edges, as in the released files
+        return generate("released", count, config.seed + (1 << 30), _asked_hops(plan.thoughts), nodes)
     return row_start.draw_validation(config, count)
 
 
@@ -70,10 +72,15 @@ def evaluation_batch(config: TrainConfig) -> GraphBatch:
         graphs=64,
         questions=4,
         edges=config.curriculum.typical_edges,
-        thoughts=max(config.curriculum.thoughts, 6),
-        hop_weights={3: 0.41, 4: 0.44, 5: 0.13, 6: 0.02},
+        thoughts=max(config.curriculum.thoughts, *RELEASED_HOPS),
+        hop_weights=_asked_hops(config.curriculum.thoughts),
         special=1.0,
     )
+
+
+def _asked_hops(thoughts: int) -> dict[int, float]:
+    """Return the released weights of the distances that so many thoughts can reach."""
+    return {hop: weight for hop, weight in RELEASED_HOPS.items() if hop <= thoughts} or {thoughts: 1.0}
 
 
 def samples(state: State, problems: Sequence[Problem | Item]) -> list[str]:
