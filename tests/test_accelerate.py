@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
@@ -90,7 +91,7 @@ def work(directory: Path) -> None:
         halves = [key for key, g in gradients.items() if isinstance(g, DTensor) and g.to_local().shape != g.shape]
         whole = {key: g.full_tensor() if isinstance(g, DTensor) else g for key, g in gradients.items()}
         if accelerator.is_main_process:
-            torch.save(Learned(float(mean), whole, type(wrapped).__name__, halves), directory / name)
+            torch.save(Learned(float(cast(Tensor, mean)), whole, type(wrapped).__name__, halves), directory / name)
     dist.destroy_process_group()
 
 
