@@ -22,7 +22,7 @@ from workbench.problem import Problem
 from workbench.problem_sets import generate
 from workbench.results import results_frame
 from workbench.statistics import Estimate
-from workbench.trace import answers, run
+from workbench.trace import Answer, answers, run
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +48,12 @@ def test_a_sweep_answers_as_one_number_of_thoughts_after_the_other(
     checkpoint = replace(tiny(thoughts=2, markers=markers, max_position_embeddings=512), fed=fed)
     asked = [(0, "answer"), (3, "answer"), (1, "chain")]
 
-    found = dict.fromkeys(asked, ())
+    found: dict[tuple[int, str], list[Answer]] = {one: [] for one in asked}
     for one, answer in sweep(checkpoint, problems, asked, batch_size=2):
-        found[one] = (*found[one], answer)
+        found[one].append(answer)
 
     for k, says in asked:
-        assert list(found[k, says]) == list(answers(checkpoint, problems, k, says=says))
+        assert found[k, says] == list(answers(checkpoint, problems, k, says=says))
 
 
 def test_what_is_asked_depends_on_what_the_method_has_seen(checkpoint: Checkpoint) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -151,7 +152,7 @@ def test_accuracy_in_training_has_a_line_per_run() -> None:
 
     assert [line.name for line in made.data] == ["Coconut", "Coconut", "a coin"]
     assert [line.showlegend for line in made.data[:2]] == [True, False]
-    assert "Coconut ends at 0.90" in made.layout.meta["alt"]
+    assert "Coconut ends at 0.90" in made.to_dict()["layout"]["meta"]["alt"]
 
 
 def test_the_plan_is_shown_before_anything_is_done(tmp_path: Path) -> None:
@@ -209,7 +210,7 @@ def test_two_comparisons_do_not_share_a_directory(tmp_path: Path) -> None:
 def test_a_suite_killed_midway_resumes_and_is_skipped_when_done(tmp_path: Path) -> None:
     suite = tiny_suite(tmp_path, steps=60, decay_from=30, checkpoint_seconds=0.2)
     command = [sys.executable, "-m", "workbench", "compare", str(suite), "--out", str(tmp_path / "out"), "--jobs", "1"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     killed = subprocess.Popen(command, start_new_session=True, **quiet)
     metrics = tmp_path / "out" / "prosqa" / "coconut-0" / "metrics.jsonl"
     end = time.monotonic() + 300

@@ -14,6 +14,7 @@ from workbench.compare.outcome import RunOutcome, run_outcome
 from workbench.compare.plan import PlannedRun, Standing, standing
 from workbench.compare.suite import Suite, SuiteTask
 from workbench.compare.timing import Timing, timed
+from workbench.methods import METHODS
 from workbench.problem import Problem
 from workbench.tasks.any_files import load_any
 from workbench.tasks.item import Item
@@ -71,9 +72,11 @@ def gather(suite: Suite, runs: Sequence[PlannedRun], out: Path, failed: dict[str
         out: The suite's directory.
         failed: Last error line by key of the run.
     """
-    reports = []
+    reports, order = [], list(METHODS)
     for task in suite.tasks:
-        own = sorted((run for run in runs if run.task.name == task.name), key=lambda r: (r.seed, r.key))
+        own = sorted(
+            (run for run in runs if run.task.name == task.name), key=lambda r: (order.index(r.method.name), r.seed)
+        )
         if not own:
             continue
         stood = tuple((run, standing(run)) for run in own)

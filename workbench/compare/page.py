@@ -120,7 +120,8 @@ def _drawings(task: TaskReport) -> list[go.Figure]:
         swept = _swept(one)
         if not swept.is_empty():
             drawn.append(figures.accuracy_after_thoughts(swept, coin))
-        for outcome in {o.method: o for o in reversed(one.outcomes)}.values():
+        first = {o.method: o for o in reversed(one.outcomes)}  # the first seed is the last to be set
+        for outcome in (first[name] for name in METHODS if name in first):
             if not outcome.behaviours.is_empty():
                 made = figures.behaviour_shares(outcome.behaviours.rename({"thoughts": "thought"}))
                 title = METHODS[outcome.method].title

@@ -17,6 +17,8 @@ TITLES = {"prosqa": "ProsQA", "prontoqa": "ProntoQA", "gsm8k": "GSM8k"}
 class Source:
     """Where numbers come from."""
 
+    short: str
+    """In the heading of a column."""
     title: str
     about: str
     """Model, data and whatever else differs from ours."""

@@ -70,7 +70,7 @@ def main_table(task: TaskReport, judged: SetReport) -> Table:
         Column("seconds, batch 1 (× CoT)"), Column("seconds, batch 64 (× CoT)"),
         Column(f"accuracy less {METHODS[REFERENCE].title}'s, McNemar"),
     ]  # fmt: skip
-    heads += [Column(f"{c.measure}: {sources[c.source].title}, {c.section}", "published") for c in columns]
+    heads += [Column(f"{c.measure}, {sources[c.source].short}, {c.section}", "published") for c in columns]
     notes = [
         "Ours: [low, high] is a 95 % bootstrap interval over problems of one run; (low to high) the range of several "
         "seeds. Tokens: thoughts and pauses count.",
