@@ -16,7 +16,7 @@ from workbench.problem_commands import hop_weights
 from workbench.problem_files import load_problems, save_problems
 from workbench.problem_sets import generate
 
-COMMANDS = ("train", "compare", "evaluate", "report", "trace", "explore", "problems")
+COMMANDS = ("train", "compare", "evaluate", "report", "stop", "trace", "explore", "problems")
 
 
 def call(*arguments: object) -> Result:

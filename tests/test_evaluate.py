@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from tests.conftest import tiny
-from workbench.checkpoint import Checkpoint
+from workbench.checkpoint import Checkpoint, make_checkpoint
 from workbench.errors import WorkbenchError
 from workbench.evaluate import evaluate, save_evaluation, summarise
 from workbench.problem import Problem
@@ -34,6 +34,7 @@ def made(**changes: object) -> pl.DataFrame:
         "problem": ["a", "b", "c", "d"],
         "steps": [3, 3, 4, 4],
         "nearest_source": [1.0, 0.5, 0.0, 1.0],
+        "thoughts_per_step": [1] * 4,
         "right": [[False, True], [True, True], [False, False], [False, True]],
         "valid": [[True, True]] * 4,
         "target": [[0.1, 0.9], [0.6, 0.8], [0.1, 0.2], [0.3, 0.5]],
@@ -46,6 +47,23 @@ def made(**changes: object) -> pl.DataFrame:
         "rewrites_followed": [None] * 4,
     }
     return pl.DataFrame({**rows, **changes}, schema_overrides={"rewrites_followed": pl.Float64}, strict=False)
+
+
+def test_a_model_that_answers_in_words_is_judged_by_its_words() -> None:
+    held, problems = tiny("qwen2"), generate("released", 3, 0)
+    speaks = make_checkpoint(held.model, held.tokenizer, {**held.meta, "says": "chain", "thoughts": 0}, "speaks")
+    results = results_frame(speaks, list(run(speaks, problems, continuations=False)))
+    said = list(answers(speaks, problems, says="chain"))
+    assert results["answer"].to_list() == [answer.text for answer in said]
+    assert [row[-1] for row in results["valid"].to_list()] == [answer.valid for answer in said]
+
+
+def test_the_second_of_two_thoughts_per_step_is_about_the_first_hop() -> None:
+    results = made(
+        thoughts_per_step=[2] * 4, candidate_mass=[[0.1, 0.5]] * 4, candidate_mass_chance=[[0.1, 0.1]] * 4,
+        right=[[True] * 3] * 4, valid=[[True] * 3] * 4, target=[[0.5] * 3] * 4, negative=[[0.1] * 3] * 4,
+    )  # fmt: skip
+    assert summarise("m", results).figure("candidate_mass:2").title == "candidate mass of thought 2 (hop 1)"
 
 
 def value(results: pl.DataFrame, name: str) -> float:

@@ -142,7 +142,7 @@ def summarise(checkpoint: str, results: pl.DataFrame, seed: int = 0) -> Evaluati
       2607.06648), one rewrite of each drawn by the seed: the share whose answer becomes exactly the new target.
       edge_rewrite_following_any: the same, right before or not. edge_rewrite_following_all: mean over the problems
       answered right of the share of all their rewrites that is followed; only where they were all answered.
-    - candidate_mass: raw probability that the LM head of thought k puts on the nodes at exactly hop k.
+    - candidate_mass: raw probability that the LM head of thought k puts on the nodes at exactly the hop it is about.
     - accuracy_shortcut_resistant: accuracy where the nearest-source rule is wrong or tied.
     - accuracy_by_hop: accuracy by hops from root to target. accuracy_by_thoughts: after 0..K thoughts.
 
@@ -161,6 +161,7 @@ def summarise(checkpoint: str, results: pl.DataFrame, seed: int = 0) -> Evaluati
     following = np.where(last > 0, follow, np.nan)
     every = np.where(last > 0, results["rewrites_followed"].fill_null(np.nan).to_numpy(), np.nan)
     mass, chance = (np.array(results[c].to_list(), dtype=float) for c in ("candidate_mass", "candidate_mass_chance"))
+    per_step = int(results["thoughts_per_step"][0])
     blind, steps = results["nearest_source"].to_numpy(), results["steps"].to_numpy()
 
     def made(name: str, title: str, values: np.ndarray, chance: float | None, baseline: str) -> Figure:
@@ -181,7 +182,7 @@ def summarise(checkpoint: str, results: pl.DataFrame, seed: int = 0) -> Evaluati
         for k in range(1, mass.shape[1] + 1):
             open_ = ~np.isnan(chance[:, k - 1])
             level = float(chance[open_, k - 1].mean()) if open_.any() else None
-            title = f"candidate mass of thought {k} (hop {k})"
+            title = f"candidate mass of thought {k} (hop {-(-k // per_step)})"
             yield made(f"candidate_mass:{k}", title, mass[:, k - 1], level, _EVEN)
         hard = np.where(blind < 1, last, np.nan)
         score = float(blind[blind < 1].mean()) if (blind < 1).any() else None

@@ -15,10 +15,10 @@ from workbench.checkpoint import Checkpoint
 from workbench.graph import structure
 from workbench.problem import Problem
 from workbench.scores import node_scores
-from workbench.trace import Trace, answers
+from workbench.trace import Answer, Trace, answers
 from workbench.variants import edge_rewrites, entity_swap
 
-RESULTS_SCHEMA = 1
+RESULTS_SCHEMA = 2
 """Version of the columns of `results_frame`; raised when a column changes its name, type or meaning."""
 
 _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -28,6 +28,7 @@ _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "edges": pl.Int16,
     "nearest_source": pl.Float64,
     "answer": pl.String,
+    "thoughts_per_step": pl.Int16,
     "right": pl.List(pl.Boolean),
     "valid": pl.List(pl.Boolean),
     "target": pl.List(pl.Float64),
@@ -57,8 +58,10 @@ def results_frame(
         problem: id. steps: hops from root to target. nodes, edges: of the graph.
         nearest_source: score of that query-blind rule: 1 right, 0.5 tied, 0 wrong; below 1 the problem is
         shortcut-resistant.
-        answer: after all K thoughts. right, valid: whether the answer after 0..K thoughts is exactly right, of a valid
-        form. target, negative: probabilities of the two as the answer after 0..K thoughts.
+        answer: after all K thoughts, given as the model was trained to: at once, or at the end of a chain in words.
+        right, valid: whether the answer after 0..K thoughts is exactly right, of a valid form; after fewer than K it is
+        always forced at once. thoughts_per_step: thought j is about hop j / thoughts_per_step, rounded up.
+        target, negative: probabilities of the two as the answer after 0..K thoughts, forced at once.
         candidate_mass: raw probability that the LM head of thought 1..K puts on the nodes at exactly hop 1..K, null
         where there are none; candidate_mass_chance: the same of a uniform distribution over the problem's concepts.
         pair: names the pair of this problem and its entity-swapped twin, null where there is no twin; pair_right:
@@ -75,6 +78,9 @@ def results_frame(
         batch_size: Problems run at a time.
     """
     thoughts = len(traces[0].thoughts) if traces else 0
+    spoken: list[Answer | None] = [None] * len(traces)
+    if checkpoint.says == "chain":
+        spoken = list(answers(checkpoint, [trace.problem for trace in traces], thoughts, batch_size=batch_size))
     swapped: list[tuple[int, Problem]] = []
     rewritten: list[tuple[int, Problem]] = []
     drawn: dict[int, tuple[int, int]] = {}
@@ -95,20 +101,25 @@ def results_frame(
     return pl.DataFrame(
         [
             {
-                **_of_trace(trace),
-                **_of_pair(trace, swap_right.get(row)),
+                **_of_trace(trace, said),
+                **_of_pair(trace, right_now(trace, said), swap_right.get(row)),
                 "rewrite": rewritten[drawn[row][0]][1].id if row in drawn else None,
                 "rewrite_followed": rewrite_right[drawn[row][0]] if row in drawn else None,
                 "rewrites": drawn[row][1] if row in drawn else 0,
                 "rewrites_followed": float(np.mean(followed[row])) if all_rewrites and row in drawn else None,
             }
-            for row, trace in enumerate(traces)
+            for row, (trace, said) in enumerate(zip(traces, spoken, strict=True))
         ],
         schema=_COLUMNS,
     )
 
 
-def _of_trace(trace: Trace) -> dict[str, object]:
+def right_now(trace: Trace, said: Answer | None) -> bool:
+    """Return whether the answer after all thoughts is right: the one at the end of a chain where there is one."""
+    return bool(trace.answer_right[-1]) if said is None else said.right
+
+
+def _of_trace(trace: Trace, said: Answer | None) -> dict[str, object]:
     problem, heads = trace.problem, node_scores(trace, "lm_head")
     mass = heads.candidate_mass
     chance = np.where(np.isnan(mass), np.nan, heads.frontier_size * heads.chance_value)
@@ -118,9 +129,10 @@ def _of_trace(trace: Trace) -> dict[str, object]:
         "nodes": len(problem.names),
         "edges": len(problem.edges),
         "nearest_source": blind_score(problem, nearest_source),
-        "answer": trace.answer_texts[-1],
-        "right": trace.answer_right.tolist(),
-        "valid": trace.answer_valid.tolist(),
+        "answer": trace.answer_texts[-1] if said is None else said.text,
+        "thoughts_per_step": trace.thoughts_per_step,
+        "right": [*trace.answer_right.tolist()[:-1], right_now(trace, said)],
+        "valid": [*trace.answer_valid.tolist()[:-1], bool(trace.answer_valid[-1]) if said is None else said.valid],
         "target": trace.answers[:, problem.target].tolist(),
         "negative": trace.answers[:, problem.negative].tolist(),
         "candidate_mass": [None if np.isnan(m) else m for m in mass.tolist()],
@@ -128,7 +140,7 @@ def _of_trace(trace: Trace) -> dict[str, object]:
     }
 
 
-def _of_pair(trace: Trace, answered: tuple[Problem, bool] | None) -> dict[str, object]:
+def _of_pair(trace: Trace, itself: bool, answered: tuple[Problem, bool] | None) -> dict[str, object]:
     if answered is None:
         return {"pair": None, "pair_right": None}
     twin, right = answered
@@ -136,5 +148,5 @@ def _of_pair(trace: Trace, answered: tuple[Problem, bool] | None) -> dict[str, o
     both = "\n".join(sorted((trace.problem.question, twin.question)))
     return {
         "pair": hashlib.sha256(both.encode()).hexdigest()[:16],
-        "pair_right": bool(trace.answer_right[-1]) and right,
+        "pair_right": itself and right,
     }
