@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from workbench.checkpoint import Checkpoint
 from workbench.coconut import Edit, lm_head
@@ -105,11 +106,13 @@ def answers(
             openings = [
                 form.answer_opening(prompt) if says == "answer" else form.chain_opening(prompt) for prompt in batch
             ]
-            room = count + max(map(len, openings)) + limit
-            session = Session(checkpoint.model, [prompt.ids for prompt in batch], pad=form.pad, more=room)
+            needed = count + max(map(len, openings))
+            # An answer must fit; a chain may be cut where the model's positions end.
+            most = limit if says == "answer" else max(1, min(limit, _free(checkpoint.model, batch, needed)))
+            session = Session(checkpoint.model, [prompt.ids for prompt in batch], pad=form.pad, more=needed + most)
             session.think(count, edit, checkpoint.pause)
             ends = Branches(session, [count])
-            told = ends.go_on(ends.say([[opening] for opening in openings]), limit, form.end)
+            told = ends.go_on(ends.say([[opening] for opening in openings]), most, form.end)
             for prompt, opening, (ids,) in zip(batch, openings, told, strict=True):
                 found.append(_answer(form, prompt, opening, ids, count, says))
         yield from (answer for _, answer in sorted(zip(order, found, strict=True), key=lambda pair: pair[0]))
@@ -221,9 +224,7 @@ class _Tracer:
             for opening in (form.step_opening(prompt, 0), form.step_opening(prompt, 1), form.value_opening(prompt))
         )
         needed = self.count + opening + max(form.answer_limit, max(len(word) for p in batch for word in p.nodes))
-        positions = getattr(model.config, "max_position_embeddings", None) or 1 << 30
-        free = positions - max(len(prompt.ids) for prompt in batch) - self.count - opening
-        self._limit = max(1, min(form.continuation_limit, free))
+        self._limit = max(1, min(form.continuation_limit, _free(model, batch, self.count + opening)))
         return Session(model, [prompt.ids for prompt in batch], pad=form.pad, more=needed)
 
     def _named(self, prompt: Prompt, ids: list[list[int]], shares: list[list[float]]) -> tuple:
@@ -235,6 +236,12 @@ class _Tracer:
             tuple((own.get(i) or text[i], share) for i, share in zip(row, values, strict=True))
             for row, values in zip(ids, shares, strict=True)
         )
+
+
+def _free(model: PreTrainedModel, batch: Sequence[Prompt], used: int) -> int:
+    """Return how many positions are left after the longest prompt and so many more."""
+    positions = getattr(model.config, "max_position_embeddings", None) or 1 << 30
+    return positions - max(len(prompt.ids) for prompt in batch) - used
 
 
 def _numpy(array: Tensor) -> np.ndarray:
