@@ -148,11 +148,11 @@ def test_accuracy_in_training_has_a_line_per_run() -> None:
         {"method": ["Coconut"] * 4, "seed": [0, 0, 1, 1], "step": [1, 2] * 2, "accuracy": [0.1, 0.9, 0.2, 0.8],
          "stage": ["stage 1"] * 4}
     )  # fmt: skip
-    made = accuracy_in_training(metrics)
+    made = accuracy_in_training(metrics).to_dict()
 
-    assert [line.name for line in made.data] == ["Coconut", "Coconut", "a coin"]
-    assert [line.showlegend for line in made.data[:2]] == [True, False]
-    assert "Coconut ends at 0.90" in made.to_dict()["layout"]["meta"]["alt"]
+    assert [line["name"] for line in made["data"]] == ["Coconut", "Coconut", "a coin"]
+    assert [line["showlegend"] for line in made["data"][:2]] == [True, False]
+    assert "Coconut ends at 0.90" in made["layout"]["meta"]["alt"]
 
 
 def test_the_plan_is_shown_before_anything_is_done(tmp_path: Path) -> None:
