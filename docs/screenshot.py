@@ -1,4 +1,4 @@
-"""Take the README's screenshots: the explorer's first screen in the light and the dark theme (`make screenshot`)."""
+"""Take the screenshots of the docs, each in the light and the dark theme (`make screenshot`)."""
 
 import sys
 from pathlib import Path
@@ -9,20 +9,26 @@ from tests.browser.serve import find_chromium, running_chromium, running_explore
 
 FOLDER = Path(__file__).parent
 SIZE: ViewportSize = {"width": 1440, "height": 1000}
+VIEWS = {
+    "screenshot": "?after=2",  # the second thought: where a frontier is wide
+    "side-by-side": "?run=coconut&beside=pause_as_thought&set=small&after=2",
+}
+"""Name of a file to the link it shows."""
 WAIT_MS = 120_000
 """The first picture waits for the model to load."""
 
 
-def take(browser: Browser, address: str, theme: str) -> Path:
-    """Save the first screen, as a browser shows it that asks for this theme.
+def take(browser: Browser, address: str, name: str, theme: str) -> Path:
+    """Save a view, as a browser shows it that asks for this theme.
 
     Args:
         browser: A running Chromium.
         address: Where the explorer answers.
+        name: Of the view.
         theme: "light" or "dark".
 
     Returns:
-        The file written, `screenshot-THEME.png` beside this script.
+        The file written, `NAME-THEME.png` beside this script.
     """
     context = browser.new_context(
         viewport=SIZE,
@@ -30,12 +36,12 @@ def take(browser: Browser, address: str, theme: str) -> Path:
         reduced_motion="reduce",
     )
     page = context.new_page()
-    page.goto(f"{address}?after=2")  # the second thought: where a frontier is wide
+    page.goto(f"{address}{VIEWS[name]}")
     page.locator(".js-plotly-plot").first.wait_for(timeout=WAIT_MS)
     # Streamlit says "running" in a corner while a script works: the picture waits for it to be done.
     expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=WAIT_MS)
     page.wait_for_timeout(1000)  # plotly's own fade-in
-    file = FOLDER / f"screenshot-{theme}.png"
+    file = FOLDER / f"{name}-{theme}.png"
     page.screenshot(path=file)
     context.close()
     return file
@@ -47,8 +53,9 @@ def main() -> int:
         print("No Chromium found: install it, or name one in WORKBENCH_CHROMIUM.", file=sys.stderr)
         return 2
     with running_explorer() as address, running_chromium() as browser:
-        for theme in ("light", "dark"):
-            print(take(browser, address, theme))
+        for name in VIEWS:
+            for theme in ("light", "dark"):
+                print(take(browser, address, name, theme))
     return 0
 
 
