@@ -1,14 +1,14 @@
 """Checkpoints: plain Hugging Face directories whose `config.coconut` says how the model thinks."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -152,13 +152,19 @@ def load_checkpoint(source: str | Path) -> Checkpoint:
     return checkpoint
 
 
-def save_checkpoint(checkpoint: Checkpoint, directory: str | Path, dtype: torch.dtype | None = None) -> Path:
+def save_checkpoint(
+    checkpoint: Checkpoint,
+    directory: str | Path,
+    dtype: torch.dtype | None = None,
+    weights: Mapping[str, Tensor] | None = None,
+) -> Path:
     """Write a checkpoint as a plain `save_pretrained` directory; what was there before is replaced at the end.
 
     Args:
         checkpoint: What to save.
         directory: Where to; parents are made.
         dtype: Precision on disk, by default that of the model. bf16 halves the size.
+        weights: The model's whole `state_dict`, for a model that holds only a part of it; by default its own.
     """
     target = Path(directory)
     part = target.with_name(target.name + ".part")
@@ -169,8 +175,9 @@ def save_checkpoint(checkpoint: Checkpoint, directory: str | Path, dtype: torch.
     # The config names the precision on disk, so it is changed for the time of writing.
     before = model.config.dtype
     model.config.dtype = dtype or model.dtype
+    held = model.state_dict() if weights is None else weights
     try:
-        state = {name: weight.to(dtype or weight.dtype) for name, weight in model.state_dict().items()}
+        state = {name: weight.to(dtype or weight.dtype) for name, weight in held.items()}
         if model.config.tie_word_embeddings:
             state.pop("lm_head.weight", None)
         with _no_progress_bar():

@@ -10,13 +10,12 @@ from workbench.checkpoint import Checkpoint, load_checkpoint, make_checkpoint, p
 from workbench.checkpoint_files import find, reason, require_tokenizer, require_weights
 from workbench.errors import WorkbenchError
 from workbench.from_scratch import build_model
-from workbench.methods import find_method
 from workbench.problem import Problem
 from workbench.problem_sets import generate as generate_graphs
 from workbench.tasks.any_files import load_any
 from workbench.tasks.generate import generate
 from workbench.tasks.item import Item
-from workbench.train_config import TrainConfig
+from workbench.train_config import TrainConfig, checkpoint_fields
 from workbench.words_format import words_tokenizer
 
 
@@ -33,13 +32,13 @@ def start(config: TrainConfig) -> Checkpoint:
     if not config.start:
         tokenizer = _words(config)
         model, meta = build_model(config.model, config.seed, tokenizer=tokenizer), {"format": "words"}
-        return make_checkpoint(model, tokenizer, meta | _fields(config), config.name)
+        return make_checkpoint(model, tokenizer, meta | checkpoint_fields(config), config.name)
     directory, name = find(config.start)
     if _is_ours(directory):
         begun = load_checkpoint(directory)
     else:
         begun = prepare_pretrained(*_pretrained(directory, name), name=name)
-    return make_checkpoint(begun.model, begun.tokenizer, begun.meta | _fields(config), config.name)
+    return make_checkpoint(begun.model, begun.tokenizer, begun.meta | checkpoint_fields(config), config.name)
 
 
 def draw_items(config: TrainConfig) -> Sequence[Problem | Item]:
@@ -68,24 +67,6 @@ def draw_validation(config: TrainConfig, count: int) -> Sequence[Problem | Item]
     if config.task == "prosqa":
         return generate_graphs("released", count, config.seed + (1 << 30))
     return generate(config.task, count, config.seed, "test")
-
-
-def _fields(config: TrainConfig) -> dict[str, object]:
-    """Return the fields of `config.coconut` that follow from task and method.
-
-    Where there are no slots there are no markers either (the official repository: `no_special_marker`).
-    """
-    method = find_method(config.method)
-    return {
-        "version": 1,
-        "task": config.task,
-        "markers": method.fed != "nothing",
-        "thoughts": method.slots(config.curriculum.thoughts),
-        "thoughts_per_step": method.per_step,
-        "fed": "pause" if method.fed == "pause" else "hidden",
-        "says": "chain" if method.speaks else "answer",
-        "method": method.name,
-    }
 
 
 def _words(config: TrainConfig) -> PreTrainedTokenizerBase:

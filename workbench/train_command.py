@@ -109,7 +109,7 @@ def _train_and_show(config: TrainConfig, directory: Path) -> None:
 
         def show(record: dict) -> None:
             bar.update(task, completed=record["step"])
-            if "accuracy" in record:
+            if "loss" in record:
                 bar.console.print(
                     _line(record),
                     highlight=False,
@@ -130,7 +130,8 @@ def _line(record: dict) -> str:
     """Return what an evaluation found, in one line."""
     said = [f"stage {record['thoughts']}"]
     said += [f"edges {record['edges']}"] if "edges" in record else []
-    said += [f"loss {record['loss']:.3f}", f"exact answers {record['accuracy']:.3f}"]
+    said.append(f"loss {record['loss']:.3f}")
+    said += [f"exact answers {record['accuracy']:.3f}"] if "accuracy" in record else []  # none while sharded
     if "mass" in record:
         said.append(f"frontier mass of thoughts 1.. {' '.join(f'{m:.2f}' for m in record['mass'])}")
     return f"step {record['step']}: {', '.join(said)}"

@@ -180,3 +180,22 @@ def _check_ranges(config: TrainConfig, path: Path) -> None:
 def save_config(config: TrainConfig, path: Path) -> None:
     """Write a configuration as YAML."""
     path.write_text(yaml.safe_dump(dataclasses.asdict(config), sort_keys=False))
+
+
+def checkpoint_fields(config: TrainConfig) -> dict[str, object]:
+    """Return the fields of `config.coconut` that follow from task and method; the format is not among them.
+
+    Where there are no slots there are no markers either (the official repository: `no_special_marker`); the task edges
+    never has any.
+    """
+    method = find_method(config.method)
+    return {
+        "version": 1,
+        "task": "prosqa" if config.task == "edges" else config.task,
+        "markers": config.task != "edges" and method.fed != "nothing",
+        "thoughts": method.slots(config.curriculum.thoughts),
+        "thoughts_per_step": method.per_step,
+        "fed": "pause" if method.fed == "pause" else "hidden",
+        "says": "chain" if method.speaks else "answer",
+        "method": method.name,
+    }

@@ -17,7 +17,9 @@ from torch import nn
 
 from workbench.curriculum import Stage, advance, by_clock
 from workbench.objective import Result
-from workbench.rows import stage_at
+from workbench.packed_step import PackedStep
+from workbench.row_step import RowStep
+from workbench.sharded import check_sharding, is_sharded, prepare
 from workbench.train_config import TrainConfig
 from workbench.training_metrics import Watch, samples, trim
 from workbench.training_state import State, export, load_state, save_state
@@ -61,7 +63,8 @@ def train(
 ) -> State:
     """Train until the last step, or until interrupted; resume from the newest state if there is one.
 
-    Runs in every process of a group; process 0 writes. An interrupt (Ctrl-C, SIGTERM) ends after the step under way
+    Runs in every process of a group; process 0 writes, and where the weights are sharded the others help it: all of
+    them agree on what is due. An interrupt (Ctrl-C, SIGTERM) ends after the step under way
     and saves; a kill loses the time since the last save (`checkpoint_seconds`).
 
     Args:
@@ -69,16 +72,20 @@ def train(
         directory: The run directory.
         on_progress: Called in process 0 with `step`, `steps` and `eta` (seconds) every few seconds, and with the whole
             record at each evaluation.
+
+    Raises:
+        WorkbenchError: A saved state cannot be read, or what is trained cannot be sharded.
     """
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    check_sharding(config, accelerator)
     state = load_state(config, directory)
-    step, *optimizers = accelerator.prepare(state.step_module, *state.optimizers)
-    state.optimizers = optimizers
+    step, state.optimizers = prepare(accelerator, state.step_module, state.optimizers)
     stop = {"asked": False}
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for number in before:
         signal.signal(number, lambda *_: stop.update(asked=True))
-    writer = Writer(config, directory, state.step, on_progress) if accelerator.is_main_process else None
+    writes = accelerator.is_main_process
+    writer = Writer(config, directory, state.step, on_progress) if writes else None
     saved_at = time.monotonic()
     while state.step < config.steps:
         result = train_step(config, state, step, accelerator)
@@ -88,22 +95,25 @@ def train(
         )
         stage = state.stage
         state.step += 1
-        state.stage = next_stage(config, stage, state.step, mass)
+        state.stage = next_stage(config, state.step_module, stage, state.step, mass)
         if config.reset_optimizer and state.stage.thoughts != stage.thoughts:
             for optimizer in state.optimizers:
                 optimizer.state.clear()
+        record = writer.measure(state, loss) if writer else {}
+        ended = state.stage.thoughts != stage.thoughts or state.step % config.keep_every == 0
+        if ended or state.step == config.steps:
+            export(state, directory / "checkpoints" / f"step{state.step:06d}-{stage.name}", writes)
         if writer:
-            writer.after_step(state, stage, loss)
-            if due or asked:
-                save_state(state, directory)
+            writer.report(record)
+        if due or asked:
+            save_state(state, directory, writes)
         if due:
             saved_at = time.monotonic()
         if asked:
             break
-    if writer:
-        if state.step == config.steps:
-            save_state(state, directory)
-        export(state, directory / "model")
+    if state.step == config.steps:
+        save_state(state, directory, writes)
+    export(state, directory / "model", writes)
     for number, handler in before.items():
         signal.signal(number, handler)
     return state
@@ -115,11 +125,11 @@ def mean_mass(result: Result) -> float:
     return float(measured.mean()) if len(measured) else 0.0
 
 
-def next_stage(config: TrainConfig, stage: Stage, step: int, mass: float) -> Stage:
-    """Return the stage of the coming step, after one whose mean frontier mass was `mass`."""
+def next_stage(config: TrainConfig, module: PackedStep | RowStep, stage: Stage, step: int, mass: float) -> Stage:
+    """Return the stage of the coming step, after one at `stage` whose mean frontier mass was `mass`."""
     plan = config.curriculum
-    if config.task != "edges":
-        return replace(stage, thoughts=stage_at(config, step))
+    if isinstance(module, RowStep):
+        return replace(stage, thoughts=module.stage_at(step))
     return by_clock(plan, step, mass) if plan.by == "clock" else advance(stage, plan, step - 1, mass)
 
 
@@ -146,26 +156,34 @@ class Writer:
         self.path = directory / "metrics.jsonl"
         trim(self.path, step)
 
-    def after_step(self, state: State, stage: Stage, loss: float) -> None:
-        """Evaluate, keep a stage that has just ended, and report, each when it is time."""
-        config, now = self.config, time.monotonic()
-        eta = (now - self.began) / (state.step - self.first) * (config.steps - state.step)
+    def measure(self, state: State, loss: float) -> dict:
+        """Return what there is to report after a step, with an evaluation, which is kept, when it is time for one."""
+        config = self.config
+        eta = (time.monotonic() - self.began) / (state.step - self.first) * (config.steps - state.step)
         record: dict = {"step": state.step, "steps": config.steps, "eta": eta}
-        if state.step % config.evaluate_every == 0 or state.step == config.steps:
-            measured = {
-                "step": state.step,
-                "thoughts": state.stage.thoughts,
-                **({"edges": state.stage.edges, "batch_mass": state.stage.mass} if config.task == "edges" else {}),
-                "loss": loss,
-                "learning_rate": config.learning_rate * learning_rate(config, state.step - 1),
-                **self.watch.measure(state),
-            }
-            with self.path.open("a") as file:
-                file.write(json.dumps(measured) + "\n")
-            record |= measured | {"samples": samples(state, self.watch.problems[:2])}
-        ended = state.stage.thoughts != stage.thoughts or state.step % config.keep_every == 0
-        if ended or state.step == config.steps:
-            export(state, self.directory / "checkpoints" / f"step{state.step:06d}-{stage.name}")
+        if state.step % config.evaluate_every and state.step != config.steps:
+            return record
+        measured = {
+            "step": state.step,
+            "thoughts": state.stage.thoughts,
+            **({"edges": state.stage.edges, "batch_mass": state.stage.mass} if config.task == "edges" else {}),
+            "loss": loss,
+            "learning_rate": config.learning_rate * learning_rate(config, state.step - 1),
+        }
+        if is_sharded(state.step_module):
+            # This process holds a part of the model, and the others have gone on: it cannot ask it anything alone.
+            measured["unmeasured"] = "sharded weights answer nothing while they train"
+            said = []
+        else:
+            measured |= self.watch.measure(state)
+            said = samples(state, self.watch.problems[:2])
+        with self.path.open("a") as file:
+            file.write(json.dumps(measured) + "\n")
+        return record | measured | {"samples": said}
+
+    def report(self, record: dict) -> None:
+        """Show a record: every evaluation, and every few seconds how far the run is."""
+        now = time.monotonic()
         if "loss" in record or now - self.shown > 2:
             self.shown = now
             self.on_progress(record)

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 from transformers import PreTrainedModel
 
 from workbench import row_start
@@ -16,13 +15,12 @@ from workbench.checkpoint import Checkpoint, load_checkpoint, make_checkpoint, s
 from workbench.curriculum import Stage, by_clock
 from workbench.errors import WorkbenchError
 from workbench.from_scratch import build_model
-from workbench.methods import find_method
 from workbench.optim import build_optimizer
 from workbench.packed_step import PackedStep
 from workbench.row_step import RowStep
-from workbench.rows import stage_at
+from workbench.sharded import gather, is_sharded
 from workbench.tokenizer import edges_tokenizer
-from workbench.train_config import TrainConfig
+from workbench.train_config import TrainConfig, checkpoint_fields
 
 
 @dataclass
@@ -43,17 +41,35 @@ class State:
         return self.checkpoint.model
 
 
-def save_state(state: State, directory: Path) -> None:
-    """Write the newest state, all of it or nothing: a kill while writing leaves the one before."""
+def save_state(state: State, directory: Path, write: bool = True) -> None:
+    """Write the newest state, all of it or nothing: a kill while writing leaves the one before.
+
+    Args:
+        state: What to write.
+        directory: The run directory.
+        write: Whether this process writes. One that does not must call this all the same where the weights are
+            sharded: they are gathered from all processes.
+    """
+    if not write and not is_sharded(state.step_module):
+        return
+    named = [name for name, _ in state.model.named_parameters()]
+    held = state.model.state_dict()
+    weights = gather({name: held[name] for name in named}, write)
+    moments = gather(
+        {
+            f"{index}.{parameter}.{key}": value
+            for index, optimizer in enumerate(state.optimizers)
+            for parameter, values in optimizer.state_dict()["state"].items()
+            for key, value in values.items()
+        },
+        write,
+    )
+    if not write:
+        return
     new, newest, aside = (directory / name for name in ("latest.new", "latest", "latest.old"))
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
-    save_file({n: p.detach().contiguous() for n, p in state.model.named_parameters()}, new / "model.safetensors")
-    moments: dict[str, Tensor] = {}
-    for index, optimizer in enumerate(state.optimizers):
-        for parameter, values in optimizer.state_dict()["state"].items():
-            for key, value in values.items():
-                moments[f"{index}.{parameter}.{key}"] = value.detach().contiguous().clone()
+    save_file(weights, new / "model.safetensors")
     save_file(moments, new / "optimizer.safetensors")
     (new / "state.json").write_text(json.dumps({"step": state.step, "stage": asdict(state.stage)}))
     shutil.rmtree(aside, ignore_errors=True)
@@ -75,7 +91,7 @@ def load_state(config: TrainConfig, directory: Path) -> State:
         module = PackedStep(model, config)
     else:
         module = RowStep(checkpoint, config, row_start.draw_items(config))
-    state = State(0, _first_stage(config), checkpoint, module, build_optimizer(model, config))
+    state = State(0, _first_stage(config, module), checkpoint, module, build_optimizer(model, config))
     saved = directory / "latest"
     if not saved.exists() and (directory / "latest.old").exists():  # killed between the two renames
         saved = directory / "latest.old"
@@ -95,6 +111,8 @@ def load_state(config: TrainConfig, directory: Path) -> State:
                     held["state"].setdefault(int(parameter), {})[name] = value
             optimizer.load_state_dict(held)
         state.step, state.stage = stored["step"], Stage(**stored["stage"])
+        if isinstance(module, RowStep):
+            state.stage = replace(state.stage, thoughts=module.stage_at(state.step))
     except Exception as error:
         raise WorkbenchError(
             f"Cannot resume from {saved.parent.name}/{saved.name}/.",
@@ -112,7 +130,7 @@ def begin(config: TrainConfig) -> Checkpoint:
     """
     if config.task != "edges":
         return row_start.start(config)
-    meta = checkpoint_fields(config) | {"format": "edges", "markers": False}
+    meta = checkpoint_fields(config) | {"format": "edges"}
     if not config.start:
         return make_checkpoint(build_model(config.model, config.seed), edges_tokenizer(), meta, config.name)
     before = load_checkpoint(config.start)
@@ -125,24 +143,10 @@ def begin(config: TrainConfig) -> Checkpoint:
     return make_checkpoint(before.model, before.tokenizer, meta, config.name)
 
 
-def checkpoint_fields(config: TrainConfig) -> dict[str, object]:
-    """Return the fields of `config.coconut` that follow from the method; those of the format are missing."""
-    method = find_method(config.method)
-    return {
-        "version": 1,
-        "task": "prosqa" if config.task == "edges" else config.task,
-        "thoughts": method.slots(config.curriculum.thoughts),
-        "thoughts_per_step": method.per_step,
-        "fed": "pause" if method.fed == "pause" else "hidden",
-        "says": "chain" if method.speaks else "answer",
-        "method": method.name,
-    }
-
-
-def _first_stage(config: TrainConfig) -> Stage:
+def _first_stage(config: TrainConfig, module: PackedStep | RowStep) -> Stage:
     plan = config.curriculum
-    if config.task != "edges":
-        return Stage(stage_at(config, 0))
+    if isinstance(module, RowStep):
+        return Stage(module.stage_at(0))
     return by_clock(plan, 0) if plan.by == "clock" else Stage(edges=plan.small_edges)
 
 
@@ -153,6 +157,17 @@ def as_checkpoint(state: State) -> Checkpoint:
     return replace(held, meta=meta)
 
 
-def export(state: State, directory: Path) -> None:
-    """Write the model as a plain `save_pretrained` directory, in bf16: half the size, read back as fp32."""
-    save_checkpoint(as_checkpoint(state), directory, dtype=torch.bfloat16)
+def export(state: State, directory: Path, write: bool = True) -> None:
+    """Write the model as a plain `save_pretrained` directory, in bf16: half the size, read back as fp32.
+
+    Args:
+        state: What to write.
+        directory: Where to.
+        write: Whether this process writes; where the weights are sharded every process must call this.
+    """
+    if is_sharded(state.step_module):
+        weights = gather(state.model.state_dict(), write)
+        if write:
+            save_checkpoint(as_checkpoint(state), directory, dtype=torch.bfloat16, weights=weights)
+    elif write:
+        save_checkpoint(as_checkpoint(state), directory, dtype=torch.bfloat16)
