@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from workbench.batches import IGNORE, question_batch
+from workbench.chains import spell_chains
 from workbench.errors import WorkbenchError
 from workbench.from_scratch import build_model
-from workbench.chains import spell_chains
 from workbench.objective import Ask, packed_loss
 from workbench.packed import Packed, Weights
 from workbench.tokenizer import VOCABULARY

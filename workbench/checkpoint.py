@@ -46,7 +46,7 @@ class Checkpoint:
     fed: str = "hidden"
     """What is fed as a thought: "hidden", the hidden state itself, or "pause", always the pause token's embedding."""
     says: str = "answer"
-    """What it was trained to say after the thoughts: the "answer" at once, or the "chain" with the answer at its end."""
+    """What it was trained to say after the thoughts: the "answer" at once, or the "chain" that ends with it."""
     thoughts_per_step: int = 1
     """Thoughts that stand for one step: thought j is about hop ceil(j / thoughts_per_step)."""
 

@@ -59,7 +59,9 @@ class CoconutConfig:
         if read.thoughts < 0:
             raise _wrong_field(name, f"config.coconut.thoughts is {read.thoughts}; it counts thoughts")
         if read.thoughts_per_step < 1:
-            raise _wrong_field(name, f"config.coconut.thoughts_per_step is {read.thoughts_per_step}, expected 1 or more")
+            raise _wrong_field(
+                name, f"config.coconut.thoughts_per_step is {read.thoughts_per_step}, expected 1 or more"
+            )
         return read
 
 

@@ -75,9 +75,7 @@ class Session:
         """Hidden state after the final norm at the newest column."""
 
     @torch.inference_mode()
-    def think(
-        self, count: int, edit: Edit | None = None, pause: int | None = None
-    ) -> Float[Tensor, "batch count d"]:
+    def think(self, count: int, edit: Edit | None = None, pause: int | None = None) -> Float[Tensor, "batch count d"]:
         """Feed thoughts back, each the last hidden state, and return them (as edited).
 
         Args:
