@@ -1,5 +1,7 @@
 """A small model from scratch, initialised so that it leaves the plateau."""
 
+from typing import cast
+
 import torch
 from transformers import PreTrainedTokenizerBase, Qwen2Config, Qwen2ForCausalLM
 
@@ -28,9 +30,9 @@ def build_model(
             max_position_embeddings=max_positions,
             rope_parameters={"rope_type": "default", "rope_theta": config.rope_base},
             tie_word_embeddings=True,
-            pad_token_id=words.pad_token_id,
-            eos_token_id=words.eos_token_id,
-            bos_token_id=words.eos_token_id,
+            pad_token_id=cast(int, words.pad_token_id),
+            eos_token_id=cast(int, words.eos_token_id),
+            bos_token_id=cast(int, words.eos_token_id),
         )
     )
     generator = torch.Generator().manual_seed(seed)
