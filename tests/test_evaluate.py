@@ -8,14 +8,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tests.conftest import tiny
+from tests.conftest import chain, tiny
 from workbench.checkpoint import Checkpoint, make_checkpoint
 from workbench.errors import WorkbenchError
 from workbench.evaluate import evaluate, save_evaluation, summarise
 from workbench.problem import Problem
 from workbench.problem_sets import generate
 from workbench.provenance import checkpoint_digest, problems_digest, provenance
-from workbench.results import results_frame
+from workbench.results import mass_without_target, results_frame
 from workbench.trace import answers, run
 from workbench.variants import edge_rewrites, entity_swap
 
@@ -41,6 +41,8 @@ def made(**changes: object) -> pl.DataFrame:
         "negative": [[0.2, 0.1], [0.2, 0.1], [0.2, 0.7], [0.3, 0.5]],
         "candidate_mass": [[0.5], [0.7], [None], [0.9]],
         "candidate_mass_chance": [[0.1], [0.2], [None], [0.3]],
+        "mass_without_target": [[0.4], [0.6], [None], [None]],
+        "mass_without_target_chance": [[0.1], [0.1], [None], [None]],
         "pair": ["x", "x", None, "y"],
         "pair_right": [True, True, None, False],
         "rewrite_followed": [True, None, True, False],
@@ -61,9 +63,20 @@ def test_a_model_that_answers_in_words_is_judged_by_its_words() -> None:
 def test_the_second_of_two_thoughts_per_step_is_about_the_first_hop() -> None:
     results = made(
         thoughts_per_step=[2] * 4, candidate_mass=[[0.1, 0.5]] * 4, candidate_mass_chance=[[0.1, 0.1]] * 4,
+        mass_without_target=[[0.1, 0.5]] * 4, mass_without_target_chance=[[0.1, 0.1]] * 4,
         right=[[True] * 3] * 4, valid=[[True] * 3] * 4, target=[[0.5] * 3] * 4, negative=[[0.1] * 3] * 4,
     )  # fmt: skip
     assert summarise("m", results).figure("candidate_mass:2").title == "candidate mass of thought 2 (hop 1)"
+
+
+def test_mass_that_may_be_copied_from_the_question_is_left_out() -> None:
+    (trace,) = run(tiny("qwen2"), [chain(0, 2)], continuations=False)
+    problem, (first, second, *_) = trace.problem, mass_without_target(trace)
+    child = problem.steps[0].split()[-1].rstrip(".")
+    assert first is not None
+    assert first[0] == pytest.approx(float(trace.lm_head[0][problem.names.index(child)]))
+    assert second is None  # hop 2 holds the target alone
+    assert value(made(), "mass_without_target:1") == pytest.approx(0.5)
 
 
 def value(results: pl.DataFrame, name: str) -> float:

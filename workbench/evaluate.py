@@ -143,6 +143,8 @@ def summarise(checkpoint: str, results: pl.DataFrame, seed: int = 0) -> Evaluati
       edge_rewrite_following_any: the same, right before or not. edge_rewrite_following_all: mean over the problems
       answered right of the share of all their rewrites that is followed; only where they were all answered.
     - candidate_mass: raw probability that the LM head of thought k puts on the nodes at exactly the hop it is about.
+    - mass_without_target: the same on that frontier less the target. The question names the target, so that mass on it
+      may be copied; mass on the others cannot.
     - accuracy_shortcut_resistant: accuracy where the nearest-source rule is wrong or tied.
     - accuracy_by_hop: accuracy by hops from root to target. accuracy_by_thoughts: after 0..K thoughts.
 
@@ -161,6 +163,9 @@ def summarise(checkpoint: str, results: pl.DataFrame, seed: int = 0) -> Evaluati
     following = np.where(last > 0, follow, np.nan)
     every = np.where(last > 0, results["rewrites_followed"].fill_null(np.nan).to_numpy(), np.nan)
     mass, chance = (np.array(results[c].to_list(), dtype=float) for c in ("candidate_mass", "candidate_mass_chance"))
+    rest, rest_chance = (
+        np.array(results[c].to_list(), dtype=float) for c in ("mass_without_target", "mass_without_target_chance")
+    )
     per_step = int(results["thoughts_per_step"][0])
     blind, steps = results["nearest_source"].to_numpy(), results["steps"].to_numpy()
 
@@ -184,6 +189,11 @@ def summarise(checkpoint: str, results: pl.DataFrame, seed: int = 0) -> Evaluati
             level = float(chance[open_, k - 1].mean()) if open_.any() else None
             title = f"candidate mass of thought {k} (hop {-(-k // per_step)})"
             yield made(f"candidate_mass:{k}", title, mass[:, k - 1], level, _EVEN)
+        for k in range(1, rest.shape[1] + 1):
+            open_ = ~np.isnan(rest_chance[:, k - 1])
+            level = float(rest_chance[open_, k - 1].mean()) if open_.any() else None
+            title = f"the same without the target, thought {k} (hop {-(-k // per_step)})"
+            yield made(f"mass_without_target:{k}", title, rest[:, k - 1], level, _EVEN)
         hard = np.where(blind < 1, last, np.nan)
         score = float(blind[blind < 1].mean()) if (blind < 1).any() else None
         yield made("accuracy_shortcut_resistant", "accuracy, shortcut-resistant", hard, score, _RULE)
@@ -209,7 +219,7 @@ def _finite(value: float | None) -> float | None:
     return None if value is None or math.isnan(value) else float(value)
 
 
-_BY_THOUGHT = ("candidate_mass", "accuracy_by_thoughts")
+_BY_THOUGHT = ("candidate_mass", "mass_without_target", "accuracy_by_thoughts")
 
 
 def _nested(flat: Mapping[str, object]) -> dict[str, object]:

@@ -35,6 +35,8 @@ _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "negative": pl.List(pl.Float64),
     "candidate_mass": pl.List(pl.Float64),
     "candidate_mass_chance": pl.List(pl.Float64),
+    "mass_without_target": pl.List(pl.Float64),
+    "mass_without_target_chance": pl.List(pl.Float64),
     "pair": pl.String,
     "pair_right": pl.Boolean,
     "rewrite": pl.String,
@@ -64,6 +66,8 @@ def results_frame(
         target, negative: probabilities of the two as the answer after 0..K thoughts, forced at once.
         candidate_mass: raw probability that the LM head of thought 1..K puts on the nodes at exactly hop 1..K, null
         where there are none; candidate_mass_chance: the same of a uniform distribution over the problem's concepts.
+        mass_without_target, mass_without_target_chance: the same on the frontier less the target, null where nothing is
+        left: the question names the target, so mass on it may be copied and not found.
         pair: names the pair of this problem and its entity-swapped twin, null where there is no twin; pair_right:
         whether both are answered exactly right.
         rewrite: id of the single-edge rewrite drawn for this problem, null where there is none; rewrite_followed:
@@ -123,6 +127,7 @@ def _of_trace(trace: Trace, said: Answer | None) -> dict[str, object]:
     problem, heads = trace.problem, node_scores(trace, "lm_head")
     mass = heads.candidate_mass
     chance = np.where(np.isnan(mass), np.nan, heads.frontier_size * heads.chance_value)
+    other = mass_without_target(trace)
     return {
         "problem": problem.id,
         "steps": structure(problem).length,
@@ -137,7 +142,24 @@ def _of_trace(trace: Trace, said: Answer | None) -> dict[str, object]:
         "negative": trace.answers[:, problem.negative].tolist(),
         "candidate_mass": [None if np.isnan(m) else m for m in mass.tolist()],
         "candidate_mass_chance": [None if np.isnan(c) else c for c in chance.tolist()],
+        "mass_without_target": [pair and pair[0] for pair in other],
+        "mass_without_target_chance": [pair and pair[1] for pair in other],
     }
+
+
+def mass_without_target(trace: Trace) -> list[tuple[float, float] | None]:
+    """Return for thought 1..K the raw mass of its LM head on the frontier it is about less the target, and its chance.
+
+    Chance is uniform over the problem's concepts. None where the frontier holds nothing but the target.
+    """
+    about = structure(trace.problem)
+    found: list[tuple[float, float] | None] = []
+    for k, row in enumerate(trace.lm_head, 1):
+        nodes = np.asarray(about.hops) == trace.hop(k)
+        nodes[trace.problem.target] = False
+        chance = float(nodes.sum() / np.sum(about.concepts))
+        found.append((float(row[nodes].sum()), chance) if nodes.any() else None)
+    return found
 
 
 def _of_pair(trace: Trace, itself: bool, answered: tuple[Problem, bool] | None) -> dict[str, object]:
