@@ -147,7 +147,6 @@ def test_the_suites_that_ship_are_valid(name: str, tmp_path: Path) -> None:
     suite = load_suite(path)
 
     assert plan_runs(suite, tmp_path)
-    assert all(set(task.tried.values()) == {1} for task in suite.tasks), "no method is tuned more than another"
 
 
 def _files(path: Path) -> list[str]:

@@ -156,7 +156,7 @@ def settings_table(task: TaskReport) -> Table:
                 *[str(flat[method][key]) for key in keys],
             )
         )  # fmt: skip
-    heads = ("settings tried", "seeds", "steps", "questions", "core-minutes", *keys)
+    heads = ("settings tried", "seeds planned", "steps", "questions", "core-minutes", *keys)
     tried = {task.task.tried_for(method) for method in configs}
     notes = [
         "The same number of settings was tried for each method."
