@@ -20,7 +20,8 @@ from workbench.packed_step import PackedStep
 from workbench.problem_sets import generate
 from workbench.tokenizer import VOCABULARY
 from workbench.trace import answers
-from workbench.train_config import Curriculum, ModelConfig
+from workbench.train_command import train_command
+from workbench.train_config import Curriculum, ModelConfig, save_config
 from workbench.training import train
 
 CLOCK = Curriculum(
@@ -160,3 +161,20 @@ def test_a_chain_loses_single_tokens_from_the_left(batch):
 def test_an_unknown_method_is_named():
     with pytest.raises(WorkbenchError, match='no method "cocnut"'):
         find_method("cocnut")
+
+
+def test_a_start_that_is_not_there_leaves_no_run_behind(tmp_path):
+    path, out = tmp_path / "one.yaml", tmp_path / "run"
+    save_config(replace(TINY, start=str(tmp_path / "nothing" / "here")), path)
+    with pytest.raises(WorkbenchError, match="There is no checkpoint"):
+        train_command(path, out)
+    assert not out.exists()
+
+
+def test_the_optimizer_forgets_at_a_new_stage_where_asked(tmp_path):
+    """Every step opens a stage here, the last one too: nothing is remembered at the end."""
+    plan = replace(CLOCK, remove_from=0, remove_every=1)
+    kept = train(replace(TINY, curriculum=plan, steps=4, decay_from=2), tmp_path / "kept")
+    reset = train(replace(TINY, curriculum=plan, steps=4, decay_from=2, reset_optimizer=True), tmp_path / "reset")
+    assert [len(o.state_dict()["state"]) > 0 for o in kept.optimizers] == [True]
+    assert [len(o.state_dict()["state"]) for o in reset.optimizers] == [0]

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+from workbench.checkpoint_files import find
 from workbench.errors import WorkbenchError
 from workbench.train_config import TrainConfig, load_config, save_config
 from workbench.training import train
@@ -32,6 +33,8 @@ def train_command(config_path: Path, out: Path | None = None) -> Path:
         WorkbenchError: If the configuration is wrong or the directory holds another run.
     """
     config = load_config(config_path)
+    if config.start:
+        find(config.start)  # before a directory is made that a corrected configuration would not fit
     directory = (out or Path("runs") / config.name).resolve()
     launched = "RANK" in os.environ  # by torchrun or accelerate launch: this is one of several processes already
     if os.environ.get("RANK", "0") == "0":
