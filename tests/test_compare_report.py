@@ -25,7 +25,8 @@ from workbench.compare.plan import plan_runs, standing, write_config
 from workbench.compare.published import load_published
 from workbench.compare.suite import Suite, load_suite
 from workbench.errors import WorkbenchError
-from workbench.figures import accuracy_in_training
+from workbench.figures import accuracy_after_thoughts, accuracy_in_training
+from workbench.methods import METHODS
 from workbench.problem_files import save_problems
 from workbench.problem_sets import generate
 from workbench.train_command import claim
@@ -141,6 +142,15 @@ def test_a_partly_trained_run_is_measured_with_its_step(done: tuple[Suite, Path]
 
     assert "Coconut (step 6 of 9)" in text
     assert "Not finished: prosqa/coconut-0, prosqa/no_cot-0" in text
+
+
+def test_a_method_has_the_same_line_in_every_figure() -> None:
+    title = METHODS["coconut_two"].title
+    metrics = pl.DataFrame({"method": ["CoT", title], "seed": 0, "step": 1, "accuracy": 0.5, "stage": ""})
+    swept = {"method": [title], "thoughts": 1, "accuracy": 0.5, "low": 0.4, "high": 0.6, "trained": True}
+    first = next(line for line in accuracy_in_training(metrics).data if line.name == title).line
+    second = next(line for line in accuracy_after_thoughts(pl.DataFrame(swept)).data if line.name == title).line
+    assert (first.color, first.dash) == (second.color, second.dash)
 
 
 def test_accuracy_in_training_has_a_line_per_run() -> None:

@@ -98,7 +98,12 @@ def control_table(task: TaskReport, judged: SetReport) -> Table:
         cells = [_cell([run.values[m.name] for run in runs], m) for m in defined]
         rows.append((_label(task, method, runs), *cells))
     heads = (Column("method", "text"), *[Column(m.title) for m in defined])
-    return Table(f"{judged.name}: controls", heads, tuple(rows), (), base)
+    note = (
+        "All are exact answers. With its thoughts removed a model may name neither option and fall below the coin, "
+        "which says that it was never asked so early; noise of matched norm keeps the form of the answer and is the "
+        "fairer control."
+    )
+    return Table(f"{judged.name}: controls", heads, tuple(rows), (note,), base)
 
 
 def thoughts_table(task: TaskReport, judged: SetReport) -> Table | None:
@@ -186,7 +191,8 @@ def claims_table(judgements: Sequence[Judgement]) -> Table:
     )  # fmt: skip
     note = (
         "Verdicts come from 95 % intervals of the paired difference over the same problems and a margin of two points; "
-        "every seed that both methods have must say so, else it is undecided."
+        "every seed that both methods have must say so, else it is undecided. A model without its thoughts may name "
+        "neither option: the controls show noise in their place as well."
     )
     return Table("Agreement with the papers", heads, tuple(rows), (note,))
 

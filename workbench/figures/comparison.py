@@ -4,8 +4,10 @@ import plotly.graph_objects as go
 import polars as pl
 
 from workbench.figures.palette import GREY, LEGEND, SERIES, figure, require_rows
+from workbench.methods import METHODS
 
 _DASHES = ("solid", "dash", "dot")
+_PLACES = {method.title: place for place, method in enumerate(METHODS.values())}
 
 
 def accuracy_in_training(metrics: pl.DataFrame, coin: float | None = 0.5) -> go.Figure:
@@ -29,7 +31,7 @@ def accuracy_in_training(metrics: pl.DataFrame, coin: float | None = 0.5) -> go.
             run = rows.filter(pl.col("seed") == seed).sort("step")
             made.add_scatter(
                 x=run["step"], y=run["accuracy"], mode="lines", name=method, legendgroup=method, showlegend=place == 0,
-                line=_line(index) | {"width": 1.2 if place else 2.5}, opacity=0.7 if place else 1.0,
+                line=_line(method, index) | {"width": 1.2 if place else 2.5}, opacity=0.7 if place else 1.0,
                 customdata=run["stage"].to_list(),
                 hovertemplate=f"{method}, seed {seed}, step %{{x}}: %{{y:.3f}}<br>%{{customdata}}<extra></extra>",
             )  # fmt: skip
@@ -56,10 +58,10 @@ def accuracy_after_thoughts(results: pl.DataFrame, coin: float | None = 0.5) -> 
     told = []
     for index, method in enumerate(results["method"].unique(maintain_order=True).to_list()):
         rows = results.filter(pl.col("method") == method).sort("thoughts")
-        colour = _line(index)["color"]
+        colour = _line(method, index)["color"]
         made.add_scatter(
             x=rows["thoughts"], y=rows["accuracy"], mode="lines+markers", name=method,
-            line=_line(index) | {"width": 2.2},
+            line=_line(method, index) | {"width": 2.2},
             marker={
                 "size": [13 if trained else 6 for trained in rows["trained"]],
                 "symbol": ["circle-open-dot" if trained else "circle" for trained in rows["trained"]],
@@ -85,8 +87,14 @@ def _figure(title: str, subtitle: str, unit: str) -> go.Figure:
     )  # fmt: skip
 
 
-def _line(index: int) -> dict[str, object]:
-    """Return colour and dash of a method: six colours, then the same ones dashed."""
+def _line(method: str, index: int) -> dict[str, object]:
+    """Return colour and dash of a method, the same in every figure: six colours, then the same ones dashed.
+
+    Args:
+        method: Its title.
+        index: Its place in this figure, for one that is not among `METHODS`.
+    """
+    index = _PLACES.get(method, index)
     return {"color": SERIES[index % len(SERIES)], "dash": _DASHES[index // len(SERIES) % len(_DASHES)]}
 
 
