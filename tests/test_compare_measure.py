@@ -5,12 +5,11 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
-import torch
 
 from tests.conftest import tiny
 from workbench.checkpoint import Checkpoint
 from workbench.compare.claims import CLAIMS, Claim, Side, judge, verdict
-from workbench.compare.measure import answers_frame, drawn_rewrite, matched_noise, questions
+from workbench.compare.measure import answers_frame, drawn_rewrite, questions
 from workbench.compare.outcome import MEANINGS, MEASURES, RunOutcome, run_outcome, spread
 from workbench.compare.paired import against, holm
 from workbench.compare.passes import compare_passes
@@ -91,14 +90,6 @@ def test_twins_and_rewrites_are_those_of_evaluate(
     assert pairs == results["pair"].to_list()
     assert drawn == results["rewrite"].to_list()
     assert rows.filter(variant="rewrite")["right"].to_list() == results["rewrite_followed"].drop_nulls().to_list()
-
-
-def test_noise_keeps_the_length_and_not_the_direction() -> None:
-    vectors = torch.randn(4, 32, generator=torch.Generator().manual_seed(1))
-    noise = matched_noise(0)(1, vectors)
-
-    assert torch.allclose(noise.norm(dim=1), vectors.norm(dim=1))
-    assert (torch.nn.functional.cosine_similarity(noise, vectors).abs() < 0.7).all()
 
 
 def test_pauses_read_at_once_or_one_by_one_give_the_same_answer(problems: list[Problem]) -> None:

@@ -2,8 +2,9 @@
 
 import tracemalloc
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from torch import Tensor
 from tests.conftest import chain, tiny, tiny_model
 from tests.test_formats import bpe_tokenizer
 from workbench.checkpoint import Checkpoint, make_checkpoint, prepare_pretrained
-from workbench.coconut import collate, forward
+from workbench.coconut import Edit, collate, forward
 from workbench.errors import WorkbenchError
+from workbench.interventions.scene import Intervention, Scene
 from workbench.problem import Problem
 from workbench.trace import Trace, answers, run
 
@@ -102,10 +104,18 @@ def test_answers_are_those_of_the_trace(tiny_checkpoint: Checkpoint, tiny_proble
         assert [answer.problem for answer in found] == tiny_problems
 
 
-def test_an_edit_changes_what_follows_it(tiny_checkpoint: Checkpoint, tiny_problems: list[Problem]) -> None:
+@dataclass(frozen=True)
+class Negated(Intervention):
+    kind: ClassVar[str] = "negated"
+
+    def change(self, scene: Scene) -> Edit:
+        return lambda k, thought: -thought
+
+
+def test_an_intervention_changes_what_follows_it(tiny_checkpoint: Checkpoint, tiny_problems: list[Problem]) -> None:
     (plain, *_), (edited, *_) = (
-        list(run(tiny_checkpoint, tiny_problems, edit=edit))
-        for edit in (None, lambda k, thought: -thought if k == 2 else thought)
+        list(run(tiny_checkpoint, tiny_problems, interventions=interventions))
+        for interventions in ((), [Negated(at=(2,))])
     )
     np.testing.assert_allclose(plain.thoughts[0], edited.thoughts[0], atol=1e-5)
     np.testing.assert_allclose(plain.thoughts[1], -edited.thoughts[1], atol=1e-5)

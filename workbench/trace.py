@@ -12,8 +12,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from workbench.checkpoint import Checkpoint
-from workbench.coconut import Edit, lm_head
+from workbench.coconut import lm_head
 from workbench.errors import WorkbenchError
+from workbench.interventions.scene import Bank, Intervention, Scene, composed
 from workbench.problem import Problem
 from workbench.prompts import Format, Ids, Prompt
 from workbench.session import Branches, Session
@@ -48,7 +49,8 @@ def run(
     batch_size: int = 64,
     top: int = 10,
     continuations: bool = True,
-    edit: Edit | None = None,
+    interventions: Sequence[Intervention] = (),
+    bank: Bank | None = None,
 ) -> Iterator[Trace]:
     """Run a checkpoint on problems and yield a trace for each, in order.
 
@@ -61,17 +63,19 @@ def run(
         batch_size: Problems run at a time.
         top: Number of decoded tokens to keep per thought.
         continuations: Whether to let the model go on after the forced step opening.
-        edit: An intervention on thoughts. Rows of a batch are then the problems in their order.
+        interventions: Changes made to thoughts before they are fed, one after the other.
+        bank: Thoughts that interventions take donors from, a row for each of the problems.
 
     Raises:
         WorkbenchError: A problem cannot be written in the checkpoint's format, or is too long for the model.
     """
     count = _count(checkpoint, thoughts)
-    tracer = _Tracer(checkpoint, count, top, continuations, edit)
-    for prompts, order in _batches(checkpoint, problems, batch_size, keep_order=edit is not None):
+    tracer = _Tracer(checkpoint, count, top, continuations, interventions, bank)
+    for first, prompts, order in _batches(checkpoint, problems, batch_size):
         traces: list[Trace] = []
         for start in range(0, len(prompts), batch_size):
-            traces += tracer.traces([prompts[i] for i in order[start : start + batch_size]])
+            batch = order[start : start + batch_size]
+            traces += tracer.traces([prompts[i] for i in batch], [first + i for i in batch])
         yield from (trace for _, trace in sorted(zip(order, traces, strict=True), key=lambda pair: pair[0]))
 
 
@@ -79,9 +83,10 @@ def answers(
     checkpoint: Checkpoint,
     problems: Iterable[Problem | Item],
     thoughts: int | None = None,
-    edit: Edit | None = None,
+    interventions: Sequence[Intervention] = (),
     batch_size: int = 64,
     says: str | None = None,
+    bank: Bank | None = None,
 ) -> Iterator[Answer]:
     """Answer problems after one number of thoughts, in order, and nothing more: several times as fast as `run`.
 
@@ -89,20 +94,22 @@ def answers(
         checkpoint: What to run.
         problems: May be a generator.
         thoughts: Number of thoughts; by default as many as the model was trained with.
-        edit: An intervention on thoughts. Rows of a batch are then the problems in their order.
+        interventions: Changes made to thoughts before they are fed, one after the other.
         batch_size: Problems run at a time.
         says: "answer" forces the answer's opening right after the thoughts; "chain" only the beginning of a
             continuation, and the model says steps and answer as it likes. By default what it was trained to.
+        bank: Thoughts that interventions take donors from, a row for each of the problems.
 
     Raises:
         WorkbenchError: As `run`.
     """
     count, form, says = _count(checkpoint, thoughts), checkpoint.format, says or checkpoint.says
     limit = form.answer_limit if says == "answer" else form.continuation_limit
-    for prompts, order in _batches(checkpoint, problems, batch_size, keep_order=edit is not None):
+    for first, prompts, order in _batches(checkpoint, problems, batch_size):
         found: list[Answer] = []
         for start in range(0, len(prompts), batch_size):
-            batch = [prompts[i] for i in order[start : start + batch_size]]
+            rows = order[start : start + batch_size]
+            batch = [prompts[i] for i in rows]
             openings = [
                 form.answer_opening(prompt) if says == "answer" else form.chain_opening(prompt) for prompt in batch
             ]
@@ -110,7 +117,8 @@ def answers(
             # An answer must fit; a chain may be cut where the model's positions end.
             most = limit if says == "answer" else max(1, min(limit, _free(checkpoint.model, batch, needed)))
             session = Session(checkpoint.model, [prompt.ids for prompt in batch], pad=form.pad, more=needed + most)
-            session.think(count, edit, checkpoint.pause)
+            scene = Scene(checkpoint, tuple(batch), tuple(first + i for i in rows), bank)
+            session.think(count, composed(interventions, scene), checkpoint.pause)
             ends = Branches(session, [count])
             told = ends.go_on(ends.say([[opening] for opening in openings]), most, form.end)
             for prompt, opening, (ids,) in zip(batch, openings, told, strict=True):
@@ -138,37 +146,45 @@ def _count(checkpoint: Checkpoint, thoughts: int | None) -> int:
 
 
 def _batches(
-    checkpoint: Checkpoint, problems: Iterable[Problem | Item], batch_size: int, keep_order: bool
-) -> Iterator[tuple[list[Prompt], list[int]]]:
-    """Yield a few batches of prompts at a time, and the order in which to run them: by length."""
+    checkpoint: Checkpoint, problems: Iterable[Problem | Item], batch_size: int
+) -> Iterator[tuple[int, list[Prompt], list[int]]]:
+    """Yield a few batches at a time: the number of their first prompt, the prompts, and their order by length."""
     if batch_size < 1:
         raise WorkbenchError(
             f"A batch cannot hold {batch_size} problems.", "The batch size is below one.", "Give 1 or more."
         )
-    stream, window = iter(problems), batch_size * (1 if keep_order else _WINDOW)
-    while chunk := list(islice(stream, window)):
+    stream, first = iter(problems), 0
+    while chunk := list(islice(stream, batch_size * _WINDOW)):
         prompts = checkpoint.format.prompts(chunk)
-        order = list(range(len(prompts)))
-        if not keep_order:
-            order.sort(key=lambda i: len(prompts[i].ids))
-        yield prompts, order
+        yield first, prompts, sorted(range(len(prompts)), key=lambda i: len(prompts[i].ids))
+        first += len(chunk)
 
 
 class _Tracer:
     """Runs batches of prompts."""
 
-    def __init__(self, checkpoint: Checkpoint, count: int, top: int, continuations: bool, edit: Edit | None) -> None:
-        self.checkpoint, self.count, self.edit = checkpoint, count, edit
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        count: int,
+        top: int,
+        continuations: bool,
+        interventions: Sequence[Intervention],
+        bank: Bank | None,
+    ) -> None:
+        self.checkpoint, self.count = checkpoint, count
+        self.interventions, self.bank = interventions, bank
         self.top, self.continuations = top, continuations
         self._token_text: dict[int, str] = {}
 
     @torch.inference_mode()
-    def traces(self, batch: Sequence[Prompt]) -> list[Trace]:
-        """Return the traces of a batch, in its order."""
+    def traces(self, batch: Sequence[Prompt], rows: Sequence[int]) -> list[Trace]:
+        """Return the traces of a batch, in its order; `rows` are the numbers of its problems in the whole set."""
         graphs = [prompt.graph for prompt in batch]  # items, words alone, have no nodes whose values could be read
         form = self.checkpoint.format
         session = self._session(batch)
-        thoughts = session.think(self.count, self.edit, self.checkpoint.pause)
+        scene = Scene(self.checkpoint, tuple(batch), tuple(rows), self.bank)
+        thoughts = session.think(self.count, composed(self.interventions, scene), self.checkpoint.pause)
         depths = range(self.count + 1)
         spellings = [prompt.nodes for prompt in batch]
 

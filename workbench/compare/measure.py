@@ -6,15 +6,12 @@ Figures are derived from these rows alone (`outcome.py`), so nothing need be ask
 import hashlib
 import json
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from workbench.behaviour import Behaviour, classify
 from workbench.blind import blind_score, nearest_source
@@ -23,6 +20,7 @@ from workbench.compare.newest import newest_model
 from workbench.compare.passes import compare_passes
 from workbench.compare.sweep import Asked, sweep
 from workbench.errors import WorkbenchError
+from workbench.interventions.replacing import Noise
 from workbench.methods import METHODS
 from workbench.problem import Problem
 from workbench.provenance import provenance
@@ -159,7 +157,9 @@ def answers_frame(checkpoint: Checkpoint, problems: Sequence[Problem | Item], se
     for id, answer in zip(rewrites, answers(checkpoint, rewrites.values()), strict=True):
         add("rewrite", id, None, own, answer)
     if checkpoint.thoughts:
-        for problem, answer in zip(ordered, answers(checkpoint, ordered, edit=matched_noise(seed)), strict=True):
+        for problem, answer in zip(
+            ordered, answers(checkpoint, ordered, interventions=[Noise(seed=seed)]), strict=True
+        ):
             add("itself", problem.id, pairs.get(problem.id), own, answer, "noise")
     place = {problem.id: number for number, problem in enumerate(problems)}
     rows.sort(key=lambda row: place[str(row["problem"])])  # stable: a problem's questions stay in their order
@@ -183,17 +183,6 @@ def drawn_rewrite(problem: Problem, seed: int) -> Problem | None:
     if not twins:
         return None
     return twins[int(np.random.default_rng([seed, zlib.crc32(problem.id.encode())]).integers(len(twins)))]
-
-
-def matched_noise(seed: int) -> Callable[[int, Float[Tensor, "batch d"]], Float[Tensor, "batch d"]]:
-    """Return an intervention that keeps each vector's length and draws its direction at random."""
-    generator = torch.Generator().manual_seed(seed)
-
-    def edit(k: int, vectors: Float[Tensor, "batch d"]) -> Float[Tensor, "batch d"]:
-        noise = torch.randn(vectors.shape, generator=generator).to(vectors)
-        return noise / noise.norm(dim=-1, keepdim=True) * vectors.norm(dim=-1, keepdim=True)
-
-    return edit
 
 
 def read_answers(directory: Path, name: str) -> tuple[pl.DataFrame, dict[str, object]]:

@@ -13,6 +13,7 @@ import polars as pl
 from workbench.errors import WorkbenchError
 from workbench.graph import NODE_CLASSES
 from workbench.scores import OUTSIDE
+from workbench.series import CONTROLS, MODEL
 
 ORANGE, SKY, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"
 BLUE, VERMILION, PURPLE, GREY = "#1F84C4", "#D55E00", "#CC79A7", "#8A919E"
@@ -27,6 +28,8 @@ CLASS_COLOURS: dict[str, str] = dict(
 )
 """One colour per node class, the same in every figure."""
 READOUT_COLOURS = {"lm_head": BLUE, "forced_language": VERMILION}
+RUN_COLOURS = {MODEL: BLUE} | dict(zip(CONTROLS, (GREY, PURPLE, ORANGE, GREEN), strict=True))
+"""Colour of the model and of each control, the same in every figure; controls are drawn dotted as well."""
 SERIES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 """Colours of runs and other series."""
 

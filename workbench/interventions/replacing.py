@@ -1,0 +1,92 @@
+"""Interventions that put something else in a thought's place, whatever it held."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from workbench.coconut import Edit
+from workbench.errors import WorkbenchError
+from workbench.interventions.scene import Bank, Intervention, Scene
+
+
+@dataclass(frozen=True)
+class Noise(Intervention):
+    """A random direction of the thought's own length, or the thought moved towards one."""
+
+    kind: ClassVar[str] = "noise"
+    dose: float = 1.0
+    """Share of noise: 1 puts noise in the thought's place, 0 changes nothing; between them the sum of thought and noise
+    in these shares, brought back to the thought's length."""
+    seed: int = 0
+
+    def change(self, scene: Scene) -> Edit:
+        """Draw noise for every problem and thought by their numbers, so that batches change nothing."""
+
+        def edit(k: int, vectors: Float[Tensor, "batch d"]) -> Float[Tensor, "batch d"]:
+            if self.dose == 0:
+                return vectors
+            width = vectors.shape[1]
+            drawn = [np.random.default_rng([self.seed, row, k]).standard_normal(width) for row in scene.rows]
+            noise = torch.from_numpy(np.stack(drawn)).to(vectors)
+            length = vectors.norm(dim=-1, keepdim=True)
+            mixed = (1 - self.dose) * vectors + self.dose * noise / noise.norm(dim=-1, keepdim=True) * length
+            return mixed / mixed.norm(dim=-1, keepdim=True) * length
+
+        return edit
+
+
+@dataclass(frozen=True)
+class Shuffle(Intervention):
+    """The same thought of another problem of the set; nobody keeps its own."""
+
+    kind: ClassVar[str] = "shuffle"
+    seed: int = 0
+
+    def change(self, scene: Scene) -> Edit:
+        """Take thought k of every problem's donor from the bank.
+
+        Raises:
+            WorkbenchError: There is no bank, or it holds a single problem.
+        """
+        bank = require_bank(scene, self.kind)
+        donors = torch.from_numpy(exchanged(len(bank), self.seed)[list(scene.rows)])
+
+        def edit(k: int, vectors: Float[Tensor, "batch d"]) -> Float[Tensor, "batch d"]:
+            return bank[donors, k - 1].to(vectors)
+
+        return edit
+
+
+def exchanged(count: int, seed: int) -> np.ndarray:
+    """Return for each of so many problems the number of another one: one random cycle through all of them.
+
+    Raises:
+        WorkbenchError: There is only one.
+    """
+    if count < 2:
+        raise WorkbenchError(
+            "Thoughts cannot be exchanged between problems.", "There is only one problem.", "Give two or more."
+        )
+    order = np.random.default_rng(seed).permutation(count)
+    donors = np.empty(count, dtype=np.int64)
+    donors[order] = np.roll(order, 1)
+    return donors
+
+
+def require_bank(scene: Scene, kind: str) -> Bank:
+    """Return the bank of a scene, checked to have a row for each of its problems.
+
+    Raises:
+        WorkbenchError: There is none, or it is too short.
+    """
+    if scene.bank is None or max(scene.rows) >= len(scene.bank):
+        raise WorkbenchError(
+            f'The intervention "{kind}" has no thoughts to take donors from.',
+            "No bank was given." if scene.bank is None else f"The bank holds {len(scene.bank)} problems.",
+            "Run the problems without it first, and give their thoughts as the bank.",
+        )
+    return scene.bank

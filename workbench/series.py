@@ -1,0 +1,38 @@
+"""The series of a figure: the model's own run, and the controls that stand beside it in the same axes."""
+
+from dataclasses import dataclass
+
+MODEL = "model"
+"""Label of a run without any control."""
+
+RUN = "run"
+"""Column of every table of a reading: the label of the run that a row was read from."""
+
+
+@dataclass(frozen=True)
+class Control:
+    """A run beside the model's own."""
+
+    name: str
+    """Key in commands, addresses and tables; the label of its recordings."""
+    title: str
+    """Name on the screen."""
+    what: str
+    """What is done, in a sentence."""
+
+
+CONTROLS: dict[str, Control] = {
+    control.name: control
+    for control in (
+        Control("untrained", "untrained model", "The same architecture with random weights of the same spread."),
+        Control("pause", "pause as thought", "A pause token's embedding is fed in place of every thought."),
+        Control("shuffled", "thoughts of other problems", "Thought k of another problem of the set is fed."),
+        Control("noise", "noise of matched norm", "A random direction of the thought's own length is fed."),
+    )
+}
+"""The controls by name, in the order of legends."""
+
+
+def title(label: str) -> str:
+    """Return the name on the screen of a series: that of a control, else the label itself."""
+    return CONTROLS[label].title if label in CONTROLS else label
