@@ -29,7 +29,7 @@ from workbench.trace_arrays import Trace
 
 @dataclass(frozen=True)
 class Recording:
-    """What one run over n problems left, with K thoughts, L layers, H heads, width d.
+    """What one run over n problems left, with K thoughts (K + 2 columns), L layers (L + 1 streams), H heads, width d.
 
     Arrays over nodes and edges are as wide as the largest problem; `is_node` and `is_edge` say what is there, and what
     is not there is nan. **Columns**: column 0 is the end of the prompt, whose last hidden state is thought 1; column k
@@ -46,15 +46,15 @@ class Recording:
     """Of each problem: thoughts, values under the readouts, answers, and continuations where asked for."""
     interventions: tuple[Intervention, ...]
     """What was changed in the thoughts while it ran; readings are of the changed run."""
-    residual: Float[np.ndarray, "n K+2 L+1 d"]
+    residual: Float[np.ndarray, "n columns streams d"]
     """Residual stream at the columns: 0 is what was fed, l what block l left, the final norm not applied."""
-    attention: Float[np.ndarray, "n K+2 L H edges"]
+    attention: Float[np.ndarray, "n columns L H edges"]
     """Attention of the columns to each edge: the sum over the tokens of its sentence."""
-    attention_options: Float[np.ndarray, "n K+2 L H 2"]
+    attention_options: Float[np.ndarray, "n columns L H 2"]
     """The same to the two options in the question, in the order listed."""
-    attention_root: Float[np.ndarray, "n K+2 L H"]
+    attention_root: Float[np.ndarray, "n columns L H"]
     """The same to the root in the question."""
-    attention_thoughts: Float[np.ndarray, "n K+2 L H K"]
+    attention_thoughts: Float[np.ndarray, "n columns L H K"]
     """The same to the thoughts fed so far; 0 for those to come."""
 
     @property
@@ -108,7 +108,7 @@ class Recording:
         return self._per_thought([trace.lm_head for trace in self.traces])
 
     @cached_property
-    def forced_language(self) -> Float[np.ndarray, "n K+1 nodes"]:
+    def forced_language(self) -> Float[np.ndarray, "n depths nodes"]:
         """Raw probability of each node after the forced step opening, after 0..K thoughts."""
         return self._per_thought([trace.forced_language for trace in self.traces])
 
