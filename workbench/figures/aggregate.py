@@ -5,6 +5,18 @@ import polars as pl
 
 from workbench.behaviour import Behaviour
 from workbench.errors import WorkbenchError
+from workbench.figures.by_thought import (
+    colour_of,
+    dash_of,
+    error_bars,
+    estimates_by,
+    hover_data,
+    line,
+    over_thoughts,
+    panels,
+    place,
+    runs,
+)
 from workbench.figures.palette import (
     BLUE,
     GREEN,
@@ -13,7 +25,6 @@ from workbench.figures.palette import (
     ORANGE,
     PURPLE,
     READOUT_COLOURS,
-    SERIES,
     SKY,
     VERMILION,
     figure,
@@ -21,11 +32,13 @@ from workbench.figures.palette import (
 )
 from workbench.score_statistics import TITLES
 from workbench.scores import READOUT_TITLES
-from workbench.statistics import Estimate, bootstrap_mean
+from workbench.series import title as run_title
 
 BEHAVIOUR_COLOURS = dict(
     zip(Behaviour, (GREEN, SKY, VERMILION, PURPLE, BLUE, ORANGE, GREY), strict=True)
 )  # in the order of the categories
+_COLUMNS = 3
+"""Panels in a row."""
 
 
 def mass_by_thought(statistics: pl.DataFrame, name: str = "candidate_mass", *, seed: int = 0) -> go.Figure:
@@ -47,7 +60,7 @@ def mass_by_thought(statistics: pl.DataFrame, name: str = "candidate_mass", *, s
         )
     require_rows(statistics)
     title, unit, baseline = TITLES[name]
-    made = _over_thoughts(
+    made = over_thoughts(
         f"{title[0].upper()}{title[1:]} by number of thoughts",
         f"Mean over problems with its 95 % interval; dashed: chance, {baseline}",
         f"{title} ({unit})",
@@ -57,8 +70,8 @@ def mass_by_thought(statistics: pl.DataFrame, name: str = "candidate_mass", *, s
     for readout in statistics["readout"].unique(maintain_order=True).to_list():
         rows = statistics.filter(pl.col("readout") == readout)
         label, colour = READOUT_TITLES[readout], READOUT_COLOURS[readout]
-        estimates = _estimates(rows, "thought", name, seed)
-        _line(made, estimates, label, colour)
+        estimates = estimates_by(rows, "thought", name, seed)
+        line(made, estimates, label, colour)
         chance = (
             rows.filter(pl.col(name).is_not_null())
             .group_by("thought")
@@ -85,7 +98,7 @@ def accuracy_by_hop(results: pl.DataFrame, *, seed: int = 0) -> go.Figure:
     """
     require_rows(results)
     steps = sorted(results["steps"].unique().to_list())
-    counts = dict(results.group_by("steps").agg(pl.len() / len(_runs(results))).iter_rows())
+    counts = dict(results.group_by("steps").agg(pl.len() / len(runs(results))).iter_rows())
     made = figure(
         "Accuracy by hops to the target",
         "Share of problems answered exactly right, with its 95 % interval; dashed: a coin between the two options",
@@ -98,16 +111,16 @@ def accuracy_by_hop(results: pl.DataFrame, *, seed: int = 0) -> go.Figure:
         yaxis={"title": "accuracy", "range": [0, 1.04]},
     )  # fmt: skip
     told = []
-    for index, (run, rows) in enumerate(_runs(results).items()):
-        estimates = _estimates(rows, "steps", "correct", seed)
+    for index, (run, rows) in enumerate(runs(results).items()):
+        estimates = estimates_by(rows, "steps", "correct", seed)
         values = [e.value for e in estimates.values()]
         made.add_bar(
-            x=list(estimates), y=values, name=run, marker={"color": SERIES[index % len(SERIES)]},
-            error_y=_error_bars(estimates), customdata=_hover_data(estimates),
-            hovertemplate=f"{run}, %{{x}} hops: %{{y:.3f}} [%{{customdata[0]:.3f}}, %{{customdata[1]:.3f}}], "
-            "n = %{customdata[2]}<extra></extra>",
+            x=list(estimates), y=values, name=run_title(run), marker={"color": colour_of(run, index)},
+            error_y=error_bars(estimates), customdata=hover_data(estimates),
+            hovertemplate=f"{run_title(run)}, %{{x}} hops: %{{y:.3f}} "
+            "[%{customdata[0]:.3f}, %{customdata[1]:.3f}], n = %{customdata[2]}<extra></extra>",
         )  # fmt: skip
-        told.append(f"{run}: " + ", ".join(f"{e.value:.2f} at {s}" for s, e in estimates.items()))
+        told.append(f"{run_title(run)}: " + ", ".join(f"{e.value:.2f} at {s}" for s, e in estimates.items()))
     _coin(made, steps[0] - 0.5, steps[-1] + 0.5)
     return made.update_layout(meta={"alt": f"Accuracy by hops to the target. {'; '.join(told)}."})
 
@@ -121,26 +134,30 @@ def accuracy_by_thoughts(results: pl.DataFrame, *, seed: int = 0) -> go.Figure:
         seed: Seed of the bootstrap.
     """
     require_rows(results)
-    made = _over_thoughts(
+    # Where controls are dotted, the share of valid answers has to look otherwise.
+    valid_dash = "dashdot" if any(dash_of(run) == "dot" for run in runs(results)) else "dot"
+    marks = {"dot": "dotted", "dashdot": "dash and dot"}
+    made = over_thoughts(
         "Accuracy by number of thoughts",
-        "Share answered exactly right, with its 95 % interval; dotted: answers of a valid form; dashed: a coin",
+        f"Share answered exactly right, with its 95 % interval; {marks[valid_dash]}: answers of a valid form; "
+        "dashed: a coin",
         "accuracy",
         results["thought"],
     )
     told = []
-    for index, (run, rows) in enumerate(_runs(results).items()):
-        colour = SERIES[index % len(SERIES)]
-        estimates = _estimates(rows, "thought", "correct", seed)
-        _line(made, estimates, run, colour)
+    for index, (run, rows) in enumerate(runs(results).items()):
+        colour, name = colour_of(run, index), run_title(run)
+        estimates = estimates_by(rows, "thought", "correct", seed)
+        line(made, estimates, name, colour, dash_of(run))
         if "valid" in results.columns:
             valid = rows.group_by("thought").agg(pl.col("valid").cast(pl.Float64).mean()).sort("thought")
             made.add_scatter(
                 x=valid["thought"], y=valid["valid"], mode="lines", opacity=0.8,
-                name="valid form" if run == "accuracy" else f"valid form, {run}",
-                line={"color": colour, "width": 1.5, "dash": "dot"},
-                hovertemplate="valid form: %{y:.3f}<extra></extra>",
+                name="valid form" if run == "accuracy" else f"valid form, {name}", showlegend=dash_of(run) == "solid",
+                line={"color": colour, "width": 1.5, "dash": valid_dash},
+                hovertemplate=f"valid form, {name}: %{{y:.3f}}<extra></extra>",
             )  # fmt: skip
-        told.append(f"{run}: " + ", ".join(f"{e.value:.2f} after {k}" for k, e in estimates.items()))
+        told.append(f"{name}: " + ", ".join(f"{e.value:.2f} after {k}" for k, e in estimates.items()))
     first, last = results["thought"].min(), results["thought"].max()
     _coin(made, first - 0.3, last + 0.3)  # type: ignore[operator]
     made.update_yaxes(range=[0, 1.04])
@@ -151,86 +168,57 @@ def behaviour_shares(results: pl.DataFrame) -> go.Figure:
     """Draw the share of each behaviour category after k thoughts as stacked bars (Coconut v3, figure 3).
 
     Args:
-        results: One row per (problem, thought); columns thought (int), behaviour (a value of `Behaviour`).
+        results: One row per (problem, thought); columns thought (int), behaviour (a value of `Behaviour`), optionally
+            run (string, a panel for each).
+
+    Raises:
+        WorkbenchError: There is no row, or what the model goes on to say was not recorded.
     """
     require_rows(results)
-    thoughts = sorted(results["thought"].unique().to_list())
-    total = dict(results.group_by("thought").agg(pl.len()).iter_rows())
-    counted = {
-        (k, b): n
-        for k, b, n in results.group_by("thought", pl.col("behaviour").cast(pl.String)).agg(pl.len()).iter_rows()
-    }
-    shares = {b: [counted.get((k, b.value), 0) / total[k] for k in thoughts] for b in Behaviour}
-    path = ", ".join(f"{s:.2f} after {k}" for k, s in zip(thoughts, shares[Behaviour.CORRECT_PATH], strict=True))
-    made = _over_thoughts(
-        "What the model goes on to say after k thoughts",
-        f"Share of problems in each category; n = {max(total.values())} for each number of thoughts",
-        "share of problems",
-        results["thought"],
-    )
-    made.update_layout(
-        barmode="stack", bargap=0.3, uniformtext={"minsize": 10, "mode": "hide"}, yaxis={"range": [0, 1]},
-        height=400, margin={"b": 116},
-        meta={"alt": f"Behaviour categories by number of thoughts. Correct Path: {path}."},
-    )  # fmt: skip
-    for behaviour, values in shares.items():
-        made.add_bar(
-            x=thoughts, y=values, name=behaviour.value, marker={"color": BEHAVIOUR_COLOURS[behaviour]},
-            text=[f"{v:.2f}".removeprefix("0") if v >= 0.06 else "" for v in values], textposition="inside",
-            insidetextanchor="middle", textangle=0,
-            hovertemplate=f"{behaviour.value}: %{{y:.3f}} after %{{x}}<extra></extra>",
-        )  # fmt: skip
-    return made
-
-
-def _runs(results: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    if "run" not in results.columns:
-        return {"accuracy": results}
-    return {run: results.filter(pl.col("run") == run) for run in results["run"].unique(maintain_order=True)}
-
-
-def _over_thoughts(title: str, subtitle: str, unit: str, thoughts: pl.Series) -> go.Figure:
-    ticks = sorted(thoughts.unique().to_list())
-    return figure(
-        title, subtitle, "",
-        height=360, margin={"l": 60, "r": 16, "t": 92, "b": 96}, legend=LEGEND,
-        xaxis={"title": "thoughts", "tickvals": ticks, "range": [ticks[0] - 0.5, ticks[-1] + 0.5], "showgrid": False},
-        yaxis={"title": unit},
-    )  # fmt: skip
-
-
-def _estimates(rows: pl.DataFrame, by: str, column: str, seed: int) -> dict[int, Estimate]:
-    """Return an estimate of the column's mean for each value of another column, in order."""
-    keys = sorted(rows[by].unique().to_list())
-    found = {
-        k: bootstrap_mean(
-            rows.filter(pl.col(by) == k)[column].cast(pl.Float64).fill_null(float("nan")).to_numpy(), seed=seed
+    if results["behaviour"].null_count():
+        raise WorkbenchError(
+            "There are no behaviour categories to draw.",
+            "What the model goes on to say after its thoughts was not recorded.",
+            "Record with continuations=True; accuracy alone needs none.",
         )
-        for k in keys
-    }
-    return {k: estimate for k, estimate in found.items() if estimate.n}
-
-
-def _error_bars(estimates: dict[int, Estimate]) -> dict:
-    return {
-        "type": "data", "symmetric": False, "color": GREY, "thickness": 1.5, "width": 4,
-        "array": [e.high - e.value for e in estimates.values()],
-        "arrayminus": [e.value - e.low for e in estimates.values()],
-    }  # fmt: skip
-
-
-def _hover_data(estimates: dict[int, Estimate]) -> list[tuple[float, float, int]]:
-    return [(e.low, e.high, e.n) for e in estimates.values()]
-
-
-def _line(made: go.Figure, estimates: dict[int, Estimate], label: str, colour: str) -> None:
-    made.add_scatter(
-        x=list(estimates), y=[e.value for e in estimates.values()], mode="lines+markers", name=label,
-        line={"color": colour, "width": 2.5}, marker={"size": 8}, error_y=_error_bars(estimates) | {"color": colour},
-        customdata=_hover_data(estimates),
-        hovertemplate=f"{label}: %{{y:.3f}} [%{{customdata[0]:.3f}}, %{{customdata[1]:.3f}}], "
-        "n = %{customdata[2]}<extra></extra>",
+    thoughts = sorted(results["thought"].unique().to_list())
+    by_run = runs(results)
+    total = max(rows.group_by("thought").agg(pl.len())["len"].max() for rows in by_run.values())  # type: ignore[type-var]
+    title = "What the model goes on to say after k thoughts"
+    subtitle = f"Share of problems in each category; n = {total} for each number of thoughts"
+    if len(by_run) == 1:
+        made = over_thoughts(title, subtitle, "share of problems", results["thought"])
+    else:
+        made = panels(title, subtitle, [run_title(run) for run in by_run], _COLUMNS)
+        made.update_xaxes(tickvals=thoughts, range=[thoughts[0] - 0.5, thoughts[-1] + 0.5], title="thoughts")
+        made.update_yaxes(title="share of problems", col=1)
+    told = []
+    for index, (run, rows) in enumerate(by_run.items()):
+        shares = _shares(rows, thoughts)
+        path = ", ".join(f"{s:.2f} after {k}" for k, s in zip(thoughts, shares[Behaviour.CORRECT_PATH], strict=True))
+        told.append(path if len(by_run) == 1 else f"{run_title(run)} {path}")
+        for behaviour, values in shares.items():
+            made.add_bar(
+                x=thoughts, y=values, name=behaviour.value, marker={"color": BEHAVIOUR_COLOURS[behaviour]},
+                text=[f"{v:.2f}".removeprefix("0") if v >= 0.06 else "" for v in values], textposition="inside",
+                insidetextanchor="middle", textangle=0, legendgroup=behaviour.value, showlegend=index == 0,
+                hovertemplate=f"{behaviour.value}: %{{y:.3f}} after %{{x}}<extra></extra>",
+                **(place(index, _COLUMNS, len(by_run)) if len(by_run) > 1 else {}),
+            )  # fmt: skip
+    made.update_yaxes(range=[0, 1])
+    made.update_layout(
+        barmode="stack", bargap=0.3, uniformtext={"minsize": 10 if len(by_run) == 1 else 8, "mode": "hide"},
+        margin={"b": 116},
+        meta={"alt": f"Behaviour categories by number of thoughts. Correct Path: {'; '.join(told)}."},
     )  # fmt: skip
+    return made.update_layout(height=400) if len(by_run) == 1 else made
+
+
+def _shares(rows: pl.DataFrame, thoughts: list[int]) -> dict[Behaviour, list[float]]:
+    total = dict(rows.group_by("thought").agg(pl.len()).iter_rows())
+    by = rows.group_by("thought", pl.col("behaviour").cast(pl.String)).agg(pl.len())
+    counted = {(k, b): n for k, b, n in by.iter_rows()}
+    return {b: [counted.get((k, b.value), 0) / total.get(k, 1) for k in thoughts] for b in Behaviour}
 
 
 def _coin(made: go.Figure, start: float, end: float) -> None:
