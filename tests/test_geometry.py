@@ -12,6 +12,7 @@ from workbench.interventions.replacing import exchanged
 from workbench.readings.geometry import READING, frame, geometry_frame
 from workbench.recording import Recording, record
 from workbench.spread import effective_rank, jackknife, noise_like, participation_ratio, principal_map, variances
+from workbench.statistics import Estimate
 
 PROBLEMS = [chain(0, 2), chain(1, 4), chain(2, 3)]
 
@@ -47,12 +48,16 @@ def test_the_jackknife_covers_the_spread_of_a_larger_set_and_shrinks_with_n() ->
     rng = np.random.default_rng(0)
     drawn = rng.standard_normal((4000, 5)) * [3, 2, 1, 1, 0.5]
     truth = participation_ratio(variances(drawn))
-    made = [jackknife(drawn[200 * i : 200 * i + 200], participation_ratio) for i in range(20)]
+
+    def estimate(rows: np.ndarray) -> Estimate:
+        return jackknife(rows, {"it": participation_ratio})["it"]
+
+    made = [estimate(drawn[200 * i : 200 * i + 200]) for i in range(20)]
     covered = sum(e.low <= truth <= e.high for e in made)
     assert 16 <= covered <= 20
-    wide, narrow = made[0], jackknife(drawn[:2000], participation_ratio)
+    wide, narrow = made[0], estimate(drawn[:2000])
     assert narrow.high - narrow.low < 0.6 * (wide.high - wide.low)
-    assert np.isnan(jackknife(drawn[:2], participation_ratio).low)
+    assert np.isnan(estimate(drawn[:2]).low)
 
 
 def test_noise_keeps_lengths_and_spreads_over_all_dimensions() -> None:

@@ -1,6 +1,6 @@
 """How many dimensions a set of vectors spreads over, and a map of it in two of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from jaxtyping import Float
@@ -33,24 +33,29 @@ def variances(vectors: Vectors) -> Variances:
     return np.maximum(np.linalg.eigvalsh(centred.T @ centred / len(vectors)), 0)
 
 
-def jackknife(vectors: Vectors, measure: Callable[[Variances], float]) -> Estimate:
-    """Estimate a measure of spread, with an interval that leaves out a twentieth of the rows at a time.
+def jackknife(vectors: Vectors, measures: Mapping[str, Callable[[Variances], float]]) -> dict[str, Estimate]:
+    """Estimate measures of spread, with intervals from leaving out a twentieth of the rows at a time.
 
     A bootstrap would draw rows twice, and a set with doubles spreads over fewer dimensions; the jackknife does not.
     With fewer rows than groups, one row is left out at a time.
 
     Args:
         vectors: One row per problem.
-        measure: `effective_rank` or `participation_ratio`.
+        measures: `effective_rank`, `participation_ratio`, by name.
     """
-    value, groups = measure(variances(vectors)), min(GROUPS, len(vectors))
+    whole, groups = variances(vectors), min(GROUPS, len(vectors))
     if len(vectors) < 3:
-        return Estimate(value, float("nan"), float("nan"), len(vectors), "jackknife")
+        nan = float("nan")
+        return {name: Estimate(of(whole), nan, nan, len(vectors), "jackknife") for name, of in measures.items()}
     member = np.arange(len(vectors)) % groups
-    left_out = np.array([measure(variances(vectors[member != group])) for group in range(groups)])
-    error = np.sqrt((groups - 1) / groups * ((left_out - left_out.mean()) ** 2).sum())
-    half = float(stats.norm.ppf((1 + CONFIDENCE) / 2) * error)
-    return Estimate(value, value - half, value + half, len(vectors), "jackknife")
+    parts = [variances(vectors[member != group]) for group in range(groups)]
+    found = {}
+    for name, measure in measures.items():
+        left_out = np.array([measure(part) for part in parts])
+        error = np.sqrt((groups - 1) / groups * ((left_out - left_out.mean()) ** 2).sum())
+        half, value = float(stats.norm.ppf((1 + CONFIDENCE) / 2) * error), measure(whole)
+        found[name] = Estimate(value, value - half, value + half, len(vectors), "jackknife")
+    return found
 
 
 def principal_map(vectors: Vectors) -> tuple[Float[np.ndarray, "rows 2"], float]:

@@ -17,7 +17,7 @@ from workbench.readings.reading import Reading
 from workbench.recording import Recording
 from workbench.series import RUN
 from workbench.spread import effective_rank, jackknife, noise_like, participation_ratio, principal_map, variances
-from workbench.statistics import Estimate, bootstrap_mean
+from workbench.statistics import bootstrap_mean
 
 MEASURES = {"effective_rank": effective_rank, "participation_ratio": participation_ratio}
 """Measures of spread by name."""
@@ -110,10 +110,9 @@ def _spread(recording: Recording, vectors: Float[np.ndarray, "n d"], seed: int) 
     named = np.unique(recording.first_tokens[recording.is_concept])
     noise, embedded = variances(noise_like(vectors, seed)), variances(recording.embedding[named].astype(np.float64))
     found: dict[str, float] = {}
-    for name, measure in MEASURES.items():
-        made: Estimate = jackknife(vectors, measure)
+    for name, made in jackknife(vectors, MEASURES).items():
         found |= {name: made.value, f"{name}_low": made.low, f"{name}_high": made.high}
-        found |= {f"{name}_chance": measure(noise), f"{name}_embeddings": measure(embedded)}
+        found |= {f"{name}_chance": MEASURES[name](noise), f"{name}_embeddings": MEASURES[name](embedded)}
     return found
 
 
