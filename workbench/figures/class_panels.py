@@ -1,0 +1,75 @@
+"""Small multiples: a panel for each class or set, thoughts along the x axis, the model and its controls as lines."""
+
+from collections.abc import Mapping
+
+import plotly.graph_objects as go
+import polars as pl
+from plotly.subplots import make_subplots
+
+from workbench.figures.palette import GREY, LEGEND, RUN_COLOURS, SERIES, figure, require_rows
+from workbench.series import MODEL, RUN, title
+
+
+def class_panels(
+    means: pl.DataFrame,
+    panels: Mapping[str, str],
+    heading: str,
+    subtitle: str,
+    unit: str,
+    chance: str,
+    column: str = "class",
+) -> go.Figure:
+    """Draw means with 95 % intervals, a panel for each class, the model solid and its controls dotted.
+
+    Args:
+        means: One row per (run, thought, class): value, low, high, chance, n (problems) and, if it has them, items.
+        panels: Classes in order, and their names on the screen.
+        heading: Title of the figure.
+        subtitle: Its second line.
+        unit: Name of the y axis, with unit.
+        chance: What the chance level of the model's own run is, in a few words; drawn dashed in each panel.
+        column: Column that panels are of.
+    """
+    require_rows(means)
+    shown = [name for name in panels if (means[column] == name).any()]
+    made = make_subplots(1, len(shown), shared_yaxes=True, subplot_titles=[panels[name] for name in shown])
+    house = figure(
+        heading, subtitle, "",
+        height=400, margin={"l": 64, "r": 16, "t": 118, "b": 116}, legend=LEGEND, title_pad_b=58,
+    )  # fmt: skip
+    made.update_layout(house.layout)
+    runs = means[RUN].unique(maintain_order=True).to_list()
+    told = []
+    for place, name in enumerate(shown, 1):
+        of_class = means.filter(pl.col(column) == name)
+        for index, run in enumerate(runs):
+            rows = of_class.filter(pl.col(RUN) == run).sort("thought")
+            _line(made, rows, run, index, panels[name], place)
+            if run == MODEL or (run == runs[0] and MODEL not in runs):
+                made.add_scatter(
+                    x=rows["thought"], y=rows["chance"], mode="lines", name=f"chance: {chance}", legendgroup="chance",
+                    showlegend=place == 1, line={"color": GREY, "width": 1.5, "dash": "dash"}, row=1, col=place,
+                    hovertemplate="chance %{y:.3f}<extra></extra>",
+                )  # fmt: skip
+                said = ", ".join(f"{value:.2f}" for value in rows["value"])
+                told.append(f"{panels[name]} {said}")
+    thoughts = sorted(means["thought"].unique().to_list())
+    made.update_xaxes(title="thought", tickvals=thoughts, range=[thoughts[0] - 0.5, thoughts[-1] + 0.5], showgrid=False)
+    made.update_yaxes(title=unit, col=1)
+    return made.update_layout(meta={"alt": f"{heading}, by thought. {title(runs[0])}: {'; '.join(told)}."})
+
+
+def _line(made: go.Figure, rows: pl.DataFrame, run: str, index: int, panel: str, place: int) -> None:
+    colour = RUN_COLOURS.get(run, SERIES[index % len(SERIES)])
+    made.add_scatter(
+        x=rows["thought"], y=rows["value"], name=title(run), legendgroup=run, showlegend=place == 1,
+        mode="lines+markers", marker={"size": 7}, row=1, col=place,
+        line={"color": colour, "width": 2.5 if run == MODEL else 1.8, "dash": "solid" if run == MODEL else "dot"},
+        error_y={
+            "type": "data", "symmetric": False, "color": colour, "thickness": 1.3, "width": 3,
+            "array": (rows["high"] - rows["value"]).to_list(), "arrayminus": (rows["value"] - rows["low"]).to_list(),
+        },
+        customdata=rows.select("low", "high", "n").rows(),
+        hovertemplate=f"{title(run)}, {panel}, thought %{{x}}: %{{y:.3f}} "
+        "[%{customdata[0]:.3f}, %{customdata[1]:.3f}], n = %{customdata[2]} problems<extra></extra>",
+    )  # fmt: skip
