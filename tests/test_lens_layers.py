@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
@@ -171,8 +172,9 @@ def test_figures_show_the_model_and_its_controls_beside_chance(own: Recording) -
     assert len(distance.data) == 5  # two lenses of two runs, and chance
     assert "chance" in distance.data[-1].name
     one = problem_lens(frame, PROBLEMS[1].id, TUNED)
-    assert one.data[1].customdata[0][0] == PROBLEMS[1].id
-    assert set(one.data[1].text) <= set(frame["top_token"])
+    heat = cast(Any, one.data[1])
+    assert heat.customdata[0][0] == PROBLEMS[1].id
+    assert set(heat.text) <= set(frame["top_token"])
     for made in (tuned, raw, distance, one, divergence_by_layer(frame), mass_by_layer(frame, RAW)):
         assert made.layout.meta["alt"]
     with pytest.raises(WorkbenchError, match="nothing to draw"):
