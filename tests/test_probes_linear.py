@@ -14,7 +14,7 @@ from workbench.figures.probes import auc_by_layer, auc_by_thought, hops_by_thoug
 from workbench.graph import structure
 from workbench.held_out import FOLDED, GENERATED
 from workbench.interventions.replacing import Noise
-from workbench.probe import Asked, asked, auc, control, first_tokens, fit_probe
+from workbench.probe import Asked, asked, auc, centred, control, first_tokens, fit_probe
 from workbench.problem_sets import generate
 from workbench.readings.probes import READING, probe_frame
 from workbench.recording import record
@@ -78,6 +78,23 @@ def test_a_probe_finds_what_is_there_and_the_control_what_can_be_memorised() -> 
     blank = fit_probe(np.ones_like(states), real.there, real.labels)
     assert np.isfinite(blank.logits(held)).all()
     assert abs(np.nanmean(auc(blank.logits(np.ones_like(held))[..., 0], own.there, own.labels[..., 0])) - 0.5) < 0.08
+
+
+def test_a_probe_starts_from_the_lm_head_so_that_few_problems_suffice_for_what_it_shows() -> None:
+    (states, real), (held, own) = made(12, 0), made(200, 1)
+    rng = np.random.default_rng(3)
+    shown = [
+        (part.labels[..., 0] + 0.3 * rng.standard_normal(part.there.shape)).astype(np.float32) for part in (real, own)
+    ]
+    heads = [centred(values, part.there) for values, part in zip(shown, (real, own), strict=True)]
+    assert np.where(own.there, heads[1], 0).sum(1) == pytest.approx(0, abs=1e-4)
+    without, started = fit_probe(states, real.there, real.labels), fit_probe(states, real.there, real.labels, heads[0])
+
+    def judged(logits: np.ndarray) -> float:
+        return float(np.nanmean(auc(logits[..., 0], own.there, own.labels[..., 0])))
+
+    assert judged(started.logits(held, heads[1])) > 0.9 > judged(without.logits(held)) + 0.05
+    assert float(started.gain[0]) > 1
 
 
 def test_the_control_task_is_a_function_of_the_names_at_the_rate_of_the_property() -> None:

@@ -3,7 +3,9 @@
 Names are drawn anew for every graph, so a property of a node can only be asked by its name: for each token t that a
 concept's name begins with, and each property, the logit is w_t . h + b_t. All read-outs are one logistic regression
 [vocab x properties, d] on a shared state; a token is asked about in the problems that have a concept of that name.
-That is as expressive as the LM head, which is one such read-out per token as well, and no more.
+The LM head (of the final norm) is such a read-out too. A probe starts from it: to w_t . h is added the LM head's own
+logit times one number for each property, without a penalty, so that a probe fitted on few problems does not fall short
+of a read-out that everybody has, and what it reads beyond the LM head was found in the state.
 
 **Control task** (Hewitt & Liang, arXiv 1909.03368): every pair (name of the root, name of the node) gets a label at
 random, once and for all, as often "yes" as the property is. It is a function of the names alone, so a probe that can
@@ -85,19 +87,25 @@ class Probe:
 
     weight: Float[Tensor, "d vocab properties"]
     bias: Float[Tensor, "vocab properties"]
+    gain: Float[Tensor, " properties"]
+    """What the LM head's logits count."""
     mean: Float[Tensor, " d"]
     scale: float
 
-    def logits(self, states: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n vocab properties"]:
-        """Return the logit of every token and property."""
+    def logits(
+        self, states: Float[np.ndarray, "n d"], head: Float[np.ndarray, "n vocab"] | None = None
+    ) -> Float[np.ndarray, "n vocab properties"]:
+        """Return the logit of every token and property; `head` as in fitting."""
         held = (torch.from_numpy(states) - self.mean) / self.scale
-        return (held @ self.weight.flatten(1)).unflatten(1, self.bias.shape).add(self.bias).numpy()
+        own = (held @ self.weight.flatten(1)).unflatten(1, self.bias.shape) + self.bias
+        return (own if head is None else own + torch.from_numpy(head)[..., None] * self.gain).numpy()
 
 
 def fit_probe(
     states: Float[np.ndarray, "n d"],
     there: Bool[np.ndarray, "n vocab"],
     labels: Bool[np.ndarray, "n vocab properties"],
+    head: Float[np.ndarray, "n vocab"] | None = None,
     penalty: float = PENALTY,
     steps: int = STEPS,
 ) -> Probe:
@@ -107,6 +115,7 @@ def fit_probe(
         states: Thoughts, or the residual stream at one column and layer.
         there: Which tokens are asked about.
         labels: The right answers.
+        head: What `centred` returns for the LM head, to start from; none for a probe on its own.
         penalty: Weight of the squared norm.
         steps: Of L-BFGS.
     """
@@ -116,15 +125,18 @@ def fit_probe(
     held = (held - mean) / scale if scale > 1e-6 else torch.zeros_like(held)  # the same state in every problem
     shape, used = labels.shape[1:], np.flatnonzero(there.any(0))
     right = torch.from_numpy(labels[:, used]).float().flatten(1)
+    start = torch.from_numpy(np.zeros(there.shape, np.float32) if head is None else head)[:, used, None]
     counts = torch.from_numpy(there[:, used]).float().repeat_interleave(shape[1], 1)
     with torch.enable_grad():
         weight = torch.zeros(held.shape[1], right.shape[1], requires_grad=True)
         bias = torch.zeros(right.shape[1], requires_grad=True)
-        optimizer = torch.optim.LBFGS([weight, bias], max_iter=steps, line_search_fn="strong_wolfe")
+        gain = torch.zeros(shape[1], requires_grad=True)
+        optimizer = torch.optim.LBFGS([weight, bias, gain], max_iter=steps, line_search_fn="strong_wolfe")
 
         def loss() -> Tensor:
             optimizer.zero_grad()
-            wrong = F.binary_cross_entropy_with_logits(held @ weight + bias, right, counts, reduction="sum")
+            said = held @ weight + bias + (start * gain).flatten(1)
+            wrong = F.binary_cross_entropy_with_logits(said, right, counts, reduction="sum")
             total = wrong + penalty / 2 * weight.square().sum()
             total.backward()
             return total
@@ -133,7 +145,12 @@ def fit_probe(
     full, offset = torch.zeros(held.shape[1], *shape), torch.zeros(shape)
     full[:, used] = weight.detach().unflatten(1, (len(used), shape[1]))
     offset[used] = bias.detach().unflatten(0, (len(used), shape[1]))
-    return Probe(full, offset, mean, max(scale, 1e-6))
+    return Probe(full, offset, gain.detach(), mean, max(scale, 1e-6))
+
+
+def centred(said: Float[np.ndarray, "n vocab"], there: Bool[np.ndarray, "n vocab"]) -> Float[np.ndarray, "n vocab"]:
+    """Return log-probabilities less their mean over the names asked about, so that they are logits of these alone."""
+    return said - np.where(there, said, 0).sum(1, keepdims=True) / np.maximum(there.sum(1, keepdims=True), 1)
 
 
 def auc(

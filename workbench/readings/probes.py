@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from workbench.figures.probes import auc_by_layer, auc_by_thought, hops_by_thought
 from workbench.held_out import Split, source_key, sources, splits
 from workbench.logit_lens import logit_lens
-from workbench.probe import STEPS, Asked, Probe, asked, auc, control, first_tokens, fit_probe
+from workbench.probe import STEPS, Asked, Probe, asked, auc, centred, control, first_tokens, fit_probe
 from workbench.readings.reading import Reading
 from workbench.recording import Recording
 from workbench.series import MODEL, RUN
@@ -64,16 +64,17 @@ def _fit(recording: Recording, count: int | None, steps: int, seed: int) -> list
         # All at once: the control task is one function of the names, the same on both sides.
         every = asked(form, both, tokens, recording.count)
         random, n = control(every, seed), len(recording.problems)
-        probes = {}
+        there, probes = every.there[n:], {}
+        said = _said(recording, split.residual, tokens)
         for column, layer in np.ndindex(split.residual.shape[1:3]):
-            states = split.residual[:, column, layer]
-            probe = fit_probe(states, every.there[n:], every.labels[n:], steps=steps)
+            states, head = split.residual[:, column, layer], centred(said[:, column, layer], there)
+            probe = fit_probe(states, there, every.labels[n:], head, steps=steps)
             memorising = None
             if recording.label == MODEL:
-                memorising = fit_probe(states, every.there[n:], random[n:], steps=steps)
+                memorising = fit_probe(states, there, random[n:], head, steps=steps)
             probes[column, layer] = probe, memorising
         own = Asked(every.there[:n], every.labels[:n], every.roots[:n])
-        seen = np.asarray(every.there[n:].any(axis=0))
+        seen = np.asarray(there.any(axis=0))
         found.append(_Fitted(split, tokens, probes, seen, own, random[:n]))
     return found
 
@@ -82,19 +83,28 @@ def _of_run(recording: Recording, fitted: list[_Fitted]) -> pl.DataFrame:
     n, columns, streams = len(recording.problems), recording.count + 1, recording.residual.shape[2]
     real = np.full((columns, streams, n, 2 + recording.count), np.nan)
     memorised, head, source = real.copy(), real.copy(), np.empty(n, dtype=object)
-    said = [logit_lens(recording.checkpoint.model, recording.residual[:, :columns, layer]) for layer in range(streams)]
     for part in fitted:
         rows, own = part.split.rows, part.own
         there, labels = own.there[rows] & part.seen, own.labels[rows]
         source[rows] = part.split.source
+        said = _said(recording, recording.residual[rows, :columns], part.tokens)
         for (column, layer), (probe, memorising) in part.probes.items():
             states = recording.residual[rows, column, layer]
-            real[column, layer, rows] = _aucs(probe.logits(states), there, labels)
-            raw = said[layer][rows, column][:, part.tokens].numpy()
+            raw = centred(said[:, column, layer], own.there[rows])
+            real[column, layer, rows] = _aucs(probe.logits(states, raw), there, labels)
             head[column, layer, rows] = _aucs(np.broadcast_to(raw[..., None], labels.shape), there, labels)
             if memorising is not None and recording.label == MODEL:
-                memorised[column, layer, rows] = _aucs(memorising.logits(states), there, part.random[rows])
+                memorised[column, layer, rows] = _aucs(memorising.logits(states, raw), there, part.random[rows])
     return _frame(recording, real, memorised, head, source)
+
+
+def _said(
+    recording: Recording, residual: Float[np.ndarray, "n columns streams d"], tokens: Int[np.ndarray, " vocab"]
+) -> Float[np.ndarray, "n columns streams vocab"]:
+    """Return the logit lens's log-probabilities of the first tokens of names, layer by layer: of all it is too much."""
+    layers = range(residual.shape[2])
+    model = recording.checkpoint.model
+    return np.stack([logit_lens(model, residual[:, :, layer])[..., tokens].float().numpy() for layer in layers], 2)
 
 
 def _aucs(
