@@ -164,3 +164,10 @@ def test_contrasts_worked_out_by_hand() -> None:
     assert control[:2].tolist() == [0, 0]
     own = found.of(np.array([0])).own_targets()[0]
     np.testing.assert_allclose(own[4], [0, 0, -0.2, -0.2, 1, -0.2, -0.2, -0.2], atol=1e-6)
+
+
+def test_with_two_thoughts_to_a_step_a_thought_is_held_against_the_hop_it_stands_for() -> None:
+    recording = record(replace(tiny(thoughts=K), thoughts_per_step=2), [BUSHY, chain(0, 2)])
+    found = contrasts(recording).thoughts[0]
+    np.testing.assert_allclose(found[0], found[1])  # both stand for hop 1
+    assert np.flatnonzero(found[2] > 0).tolist() == [4, 5]

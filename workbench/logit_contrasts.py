@@ -37,7 +37,7 @@ class Contrasts:
     """Weights of nodes for all problems of a recording; nan where a difference is undefined."""
 
     thoughts: Float[np.ndarray, "n K nodes"]
-    """1 / size on the nodes at hop k, -1 / size on the problem's other concepts."""
+    """1 / size on the nodes at the hop that thought k stands for, -1 / size on the problem's other concepts."""
     thoughts_control: Float[np.ndarray, "n K nodes"]
     """The same of a random set of as many concepts."""
     answer: Float[np.ndarray, "n nodes"]
@@ -61,7 +61,7 @@ def contrasts(recording: Recording, seed: int = 0) -> Contrasts:
     for row, problem in enumerate(recording.problems):
         draw, concepts = np.random.default_rng([seed, row]), recording.is_concept[row]
         for k in range(1, shape[1] + 1):
-            frontier = (recording.hops[row] == k) & concepts
+            frontier = (recording.hops[row] == recording.traces[row].hop(k)) & concepts
             size = int(frontier.sum())
             if 0 < size < concepts.sum():
                 drawn = np.zeros_like(concepts)

@@ -1,7 +1,8 @@
 """Which head does it: direct logit attribution of thoughts and answer, and attention to the frontier's edges.
 
-Thought k is made at column k - 1 of a recording, from edges that leave hop k - 1: there the question is which part of
-the residual stream lifts the nodes at hop k over the problem's other concepts. At the answer's column it is which part
+Thought k is made at column k - 1 of a recording, from edges that leave hop k - 1 (with several thoughts to a step, the
+hop before the one that the thought stands for): there the question is which part of the residual stream lifts the nodes
+at hop k over the problem's other concepts. At the answer's column it is which part
 lifts the target over the negative. Direct attribution says what a part writes itself, not what others make of it.
 """
 
@@ -73,7 +74,7 @@ def _attention(recording: Recording, found: Attribution) -> tuple[np.ndarray, np
     rows, source = np.arange(n)[:, None], np.maximum(recording.edges[..., 0], 0)
     hop = np.where(recording.is_edge, recording.hops[rows, source], -2)
     for k in range(1, count + 1):
-        leaves = hop == k - 1
+        leaves = hop == recording.traces[0].hop(k) - 1
         chance = np.where(leaves.any(1), leaves.sum(1) / recording.is_edge.sum(1), np.nan)
         for number, part in enumerate(found.parts):
             if part.head is None:

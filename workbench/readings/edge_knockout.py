@@ -1,12 +1,13 @@
 """Does the answer rest on the edges that thoughts attend to? Attention of one thought's making to edges, knocked out.
 
-Thought k is made by edges from hop k - 1 to hop k. The column that makes it is blinded to those of them that continue a
-shortest path to the target (**optimal**), to as many others of the same two hops (**other frontier**), or to as many
-edges that do not leave that hop (**elsewhere**); by all heads, by the head that direct attribution names (**leading
-head**), or by all heads but that one. If the attribution is right, the answer suffers from the first and hardly from
-the second, and most of what all heads do is done by the leading one.
+Thought k is made by edges from hop k - 1 to hop k (with several thoughts to a step, to the hop that it stands for). The
+column that makes it is blinded to those of them that continue a shortest path to the target (**optimal**), to as many
+others of the same two hops (**other frontier**), or to as many edges that do not leave that hop (**elsewhere**); by all
+heads, by the head that direct attribution names (**leading head**), or by all heads but that one. If the attribution is
+right, the answer suffers from the first and hardly from the second, and most of what all heads do is done by the
+leading one.
 
-Where the optimal edge leads to the target itself (thought k of a problem of k hops), the knock-out hides the answer's
+Where the optimal edge leads to the target itself (the last hop), the knock-out hides the answer's
 name: those rows are marked, and kept apart in figures.
 """
 
@@ -47,14 +48,14 @@ def frame(recordings: Sequence[Recording], seed: int = 0) -> pl.DataFrame:
     return pl.concat([_of(recording, head, seed) for recording in recordings])
 
 
-def chosen(problem: Problem, thought: int, row: int, seed: int) -> dict[str, tuple[int, ...]]:
-    """Return the edges of each arm by number; empty where an arm has fewer than the optimal one, or none is optimal."""
-    about, draw = structure(problem), np.random.default_rng([seed, row, thought])
-    hop = about.hops[np.array(problem.edges)]  # [edges, 2]
-    onward = (hop[:, 0] == thought - 1) & (hop[:, 1] == thought)
+def chosen(problem: Problem, hop: int, row: int, seed: int) -> dict[str, tuple[int, ...]]:
+    """Return the edges of each arm that lead to a hop; none where an arm has fewer than the optimal one has."""
+    about, draw = structure(problem), np.random.default_rng([seed, row, hop])
+    ends = about.hops[np.array(problem.edges)]  # [edges, 2]
+    onward = (ends[:, 0] == hop - 1) & (ends[:, 1] == hop)
     optimal = onward & about.optimal[np.array(problem.edges)].all(1)
     count = int(optimal.sum())
-    arms = dict(zip(ARMS, (optimal, onward & ~optimal, hop[:, 0] != thought - 1), strict=True))
+    arms = dict(zip(ARMS, (optimal, onward & ~optimal, ends[:, 0] != hop - 1), strict=True))
     if not count or any(edges.sum() < count for edges in arms.values()):
         return {}
     return {
@@ -75,9 +76,8 @@ def _of(recording: Recording, head: tuple[int, int], seed: int) -> pl.DataFrame:
     config, problems = recording.checkpoint.model.config, recording.problems
     leads = np.zeros((config.num_hidden_layers, config.num_attention_heads), bool)
     leads[head] = True
-    edges = [
-        [chosen(problem, k, row, seed) for row, problem in enumerate(problems)] for k in range(1, recording.count + 1)
-    ]
+    hops = [recording.traces[0].hop(k) for k in range(1, recording.count + 1)]
+    edges = [[chosen(problem, hop, row, seed) for row, problem in enumerate(problems)] for hop in hops]
     conditions = list(_conditions(recording.count, leads))
     knockouts = [
         Knockout(k, tuple(arms.get(arm, ()) for arms in edges[k - 1]), heads) for k, _, arm, heads in conditions
@@ -110,7 +110,7 @@ def _rows(
             "scope": pl.Series([scope] * len(kept), dtype=pl.String),
             "arm": pl.Series([arm] * len(kept), dtype=pl.String),
             "edges": pl.Series([len(edges[thought - 1][row][arm]) for row in kept], dtype=pl.Int16),
-            "names_target": steps == thought,
+            "names_target": steps == recording.traces[0].hop(thought),
             "before": before,
             "after": after,
             "change": after - before,
