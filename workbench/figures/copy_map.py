@@ -59,14 +59,15 @@ def copy_bars(table: pl.DataFrame, layer: int, *, seed: int = 0) -> go.Figure:
     """
     means = copy_means(table.filter(pl.col("layer") == layer, pl.col("head").is_null()), seed=seed)
     made = make_subplots(1, 3, subplot_titles=[f"from the {token}" for token in TOKENS], shared_yaxes=True)
+    made.update_annotations(font_size=12)
     made.update_layout(
         figure(
             f"Where an edge's tokens attend to · layer {layer}",
             "Share of attention, mean over heads, edges and problems with its 95 % interval over problems; "
             "short bar: spread evenly over what the token can see",
             "",
-            height=420, barmode="group", bargap=0.25, margin={"l": 64, "r": 16, "t": 104, "b": 150}, legend=LEGEND,
-            title_pad_b=44,
+            height=420, barmode="group", bargap=0.25, margin={"l": 64, "r": 16, "t": 110, "b": 150}, legend=LEGEND,
+            title_pad_b=50,
         ).layout
     )  # fmt: skip
     runs, told = means[RUN].unique(maintain_order=True).to_list(), []
@@ -113,12 +114,13 @@ def copy_heads(table: pl.DataFrame) -> go.Figure:
     lines = [(token, place) for token in TOKENS for place in PLACES if (token, place) in present]
     runs = rows[RUN].unique(maintain_order=True).to_list()
     made = make_subplots(1, len(runs), subplot_titles=[title(run) for run in runs], shared_yaxes=True)
+    made.update_annotations(font_size=12)
     made.update_layout(
         figure(
             "Where an edge's tokens attend to, head by head",
             "Share of attention, mean over edges and problems; hover: spread evenly over what the token can see",
             "",
-            height=520, margin={"l": 64, "r": 16, "t": 100, "b": 56}, title_pad_b=42,
+            height=520, margin={"l": 64, "r": 16, "t": 108, "b": 56}, title_pad_b=48,
             coloraxis={"colorscale": VALUE_SCALE, "cmin": 0, "cmax": 1, "colorbar": {"title": "share"}},
         ).layout
     )  # fmt: skip

@@ -89,13 +89,14 @@ def inner_product_histogram(table: pl.DataFrame, column: str = "input") -> go.Fi
     words, unit = COLUMNS[column]
     runs, thoughts = kept[RUN].unique(maintain_order=True).to_list(), sorted(kept["thought"].unique().to_list())
     made = make_subplots(1, len(thoughts), subplot_titles=[f"thought {k}" for k in thoughts], shared_yaxes=True)
+    made.update_annotations(font_size=12)
     made.update_layout(
         figure(
             f"Distribution over nodes · {words}",
             f"Share of the nodes of each class in {EDGES - 1} bins; dotted: the frontier of the controls; "
             "dashed line: mean over all nodes<br>classes are nested; problems whose chain is long enough",
             "",
-            height=420, margin={"l": 64, "r": 16, "t": 118, "b": 116}, legend=LEGEND, title_pad_b=58,
+            height=420, margin={"l": 64, "r": 16, "t": 128, "b": 116}, legend=LEGEND, title_pad_b=64,
         ).layout
     )  # fmt: skip
     told = []

@@ -1,5 +1,6 @@
 """Which set of nodes a thought resembles: cosines, shares explained, and thought against hop."""
 
+import textwrap
 from collections.abc import Mapping
 
 import numpy as np
@@ -114,13 +115,16 @@ def thought_against_hop(table: pl.DataFrame) -> go.Figure:
     kept = table.filter(pl.col("set").cast(pl.String) == "frontier", pl.col("hop_read") <= pl.col("steps"))
     require_rows(kept)
     runs = kept[RUN].unique(maintain_order=True).to_list()
-    made = make_subplots(1, len(runs), subplot_titles=[title(run) for run in runs], shared_yaxes=True)
+    made = make_subplots(
+        1, len(runs), subplot_titles=["<br>".join(textwrap.wrap(title(run), 18)) for run in runs], shared_yaxes=True
+    )
+    made.update_annotations(font_size=12)
     made.update_layout(
         figure(
             "Cosine of thought k and the frontier at every hop",
             "Mean over problems; hop 0 is the root; a thought that holds its own frontier gives a diagonal",
             "",
-            height=380, margin={"l": 64, "r": 16, "t": 100, "b": 56}, title_pad_b=42,
+            height=400, margin={"l": 64, "r": 16, "t": 122, "b": 56}, title_pad_b=60,
             coloraxis={"colorscale": VALUE_SCALE, "cmin": 0, "colorbar": {"title": "cosine"}},
         ).layout
     )  # fmt: skip
