@@ -29,7 +29,7 @@ def mass_by_layer(frame: pl.DataFrame, lens: str, *, seed: int = 0) -> go.Figure
         f"Mass on the frontier by layer and thought · {lens}",
         "Raw probability among all tokens, mean over problems; in brackets chance, uniform over the problem's concepts",
         _told(rows, lens),
-        height=110 + 190 * len(runs), margin={"l": 60, "r": 20, "t": 116, "b": 60},
+        height=130 + 190 * len(runs), margin={"l": 60, "r": 20, "t": 130, "b": 60}, title_pad_b=56,
         coloraxis=_coloraxis("raw mass"),
     )  # fmt: skip
     names = [f"{title(run)}: {what}" for run in runs for _, _, what in _SIDES]
@@ -119,7 +119,7 @@ def problem_lens(frame: pl.DataFrame, problem: str, lens: str, run: str = MODEL)
         f"What each layer says · {lens} · {title(run)}",
         "In the cell: the likeliest token; colour: raw mass on the frontier; hover: chance, uniform over the concepts",
         f"Layers and thoughts of problem {problem}. Likeliest token at the last layer: {', '.join(tokens)}.",
-        height=360, margin={"l": 60, "r": 20, "t": 116, "b": 60}, coloraxis=_coloraxis("raw mass"),
+        height=360, margin={"l": 60, "r": 20, "t": 130, "b": 60}, title_pad_b=56, coloraxis=_coloraxis("raw mass"),
     )  # fmt: skip
     _grid(made, 1, 2, [what for _, _, what in _SIDES], 0.0)
     for place, (name, hop, _) in enumerate(_SIDES, 1):
@@ -162,7 +162,12 @@ def _grid(made: go.Figure, rows: int, columns: int, names: list[str], gap: float
 def _axes(made: go.Figure, rows: pl.DataFrame) -> go.Figure:
     columns, layers = (sorted(rows[name].unique().to_list()) for name in ("column", "layer"))
     made.update_xaxes(
-        tickvals=columns, ticktext=["prompt", *map(str, columns[1:])], showgrid=False, showticklabels=True, title=None
+        tickvals=columns,
+        ticktext=["prompt", *map(str, columns[1:])],
+        showgrid=False,
+        showticklabels=True,
+        title=None,
+        range=[columns[0] - 0.5, columns[-1] + 0.5],
     )
     made.update_yaxes(tickvals=layers, ticktext=["fed", *map(str, layers[1:])], showgrid=False)
     made.update_yaxes(title="layer", col=1)

@@ -35,7 +35,7 @@ def auc_by_thought(frame: pl.DataFrame, layer: int | None = None, *, seed: int =
         f"What a linear probe reads of each node · layer {at}",
         f"{_OVER}, held-out graphs, mean with its 95 % interval;<br>dashed: chance, one half",
         "",
-        height=430, margin={"l": 60, "r": 16, "t": 128, "b": 120}, legend=LEGEND, title_pad_b=52,
+        height=460, margin={"l": 60, "r": 16, "t": 146, "b": 120}, legend=LEGEND, title_pad_b=70,
     )  # fmt: skip
     make_subplots(1, 3, subplot_titles=list(panels), figure=made, shared_yaxes=True, horizontal_spacing=0.03)
     told = []
@@ -53,7 +53,9 @@ def auc_by_thought(frame: pl.DataFrame, layer: int | None = None, *, seed: int =
                     values = ", ".join(f"{e.value:.2f} after {k}" for k, e in estimates.items())
                     told.append(f"{name}, {label}: {values}")
     made.add_hline(y=0.5, line={"color": GREY, "dash": "dash", "width": 1.5}, row="all", col="all")  # type: ignore[arg-type]
-    made.update_xaxes(tickvals=columns, ticktext=_ticks(columns), showgrid=False, title="thought fed")
+    made.update_xaxes(
+        tickvals=columns, ticktext=_ticks(columns), showgrid=False, title="thought fed", range=_range(columns)
+    )
     made.update_yaxes(range=[0.3, 1.02])
     made.update_yaxes(title="AUC", col=1)
     return made.update_layout(meta={"alt": f"AUC of probes, chance .5. {'; '.join(told)}."})
@@ -95,7 +97,7 @@ def _maps(rows: pl.DataFrame, by: str, heading: str, axis: str, seed: int) -> go
         heading,
         f"{_OVER}, mean over problems; chance one half (grey); hover: interval, selectivity, LM head",
         "",
-        height=150 + 230 * down, margin={"l": 60, "r": 20, "t": 116, "b": 60},
+        height=170 + 230 * down, margin={"l": 60, "r": 20, "t": 130, "b": 60}, title_pad_b=56,
         coloraxis={
             "colorscale": VALUE_SCALE, "cmin": 0.5, "cmax": 1, "colorbar": {"title": {"text": "AUC"}, "thickness": 12}
         },
@@ -120,7 +122,9 @@ def _maps(rows: pl.DataFrame, by: str, heading: str, axis: str, seed: int) -> go
         best = max(cells, key=lambda cell: cell[2])
         told.append(f"{title(run)} at most {best[2]:.2f} ({by} {best[1]}, after {best[0]})")
     made.update_annotations(font={"size": 12})
-    made.update_xaxes(tickvals=columns, ticktext=_ticks(columns), showgrid=False, title="thought fed")
+    made.update_xaxes(
+        tickvals=columns, ticktext=_ticks(columns), showgrid=False, title="thought fed", range=_range(columns)
+    )
     made.update_yaxes(tickvals=levels, showgrid=False)
     made.update_yaxes(title=axis, col=1)
     return made.update_layout(meta={"alt": f"{heading}; AUC, chance .5: {'; '.join(told)}."})
@@ -165,6 +169,10 @@ def _line(
         "n = %{customdata[2]}<extra></extra>",
         row=1, col=place,
     )  # fmt: skip
+
+
+def _range(columns: list[int]) -> list[float]:
+    return [columns[0] - 0.5, columns[-1] + 0.5]
 
 
 def _ticks(columns: list[int]) -> list[str]:
