@@ -86,7 +86,10 @@ def test_what_is_undefined_is_nan():
     assert np.isnan(spearman([1, 1, 1], [1, 2, 3], [0, 1, 2]).value)
     assert np.isnan(separation([1, 2], [True, True], [0, 1]).value)
     assert np.isnan(cluster_mean([], []).value)
-    assert separation([1, 2], [False, True], [0, 0]).value == 1
+    of_one_problem = separation([1, 2], [False, True], [0, 0])
+    assert of_one_problem.value == 1
+    assert np.isnan(of_one_problem.low)
+    assert np.isnan(of_one_problem.high)
 
 
 def test_parallelism_sums_the_largest_values_of_the_candidates(recordings):

@@ -37,7 +37,7 @@ def cluster_mean(values: ArrayLike, clusters: ArrayLike, *, seed: int = 0, resam
         return _none()
     sums, sizes = np.bincount(number, numbers), np.bincount(number).astype(float)
     drawn = _drawn(len(sizes), seed, resamples)
-    return _estimate(float(numbers.mean()), (drawn @ sums) / (drawn @ sizes), len(numbers))
+    return _estimate(float(numbers.mean()), (drawn @ sums) / (drawn @ sizes), len(numbers), len(sizes))
 
 
 def spearman(
@@ -112,7 +112,7 @@ def _resampled(of: _Statistic, number: Int[np.ndarray, " nodes"], count: int, se
     value = float(of(np.ones((1, len(number))))[0])
     drawn, step = _drawn(count, seed, resamples), max(1, _CELLS // len(number))
     found = np.concatenate([of(drawn[start : start + step][:, number]) for start in range(0, resamples, step)])
-    return _estimate(value, found, len(number))
+    return _estimate(value, found, len(number), count)
 
 
 def _numbered(clusters: ArrayLike) -> tuple[Int[np.ndarray, " nodes"], int]:
@@ -127,9 +127,9 @@ def _drawn(clusters: int, seed: int, resamples: int) -> Float[np.ndarray, "resam
     return rng.multinomial(clusters, np.full(clusters, 1 / clusters), resamples).astype(np.float64)
 
 
-def _estimate(value: float, found: Float[np.ndarray, " resamples"], n: int) -> Estimate:
+def _estimate(value: float, found: Float[np.ndarray, " resamples"], n: int, clusters: int) -> Estimate:
     found = found[np.isfinite(found)]  # a resample may hold one class alone
-    if len(found) == 0:
+    if len(found) == 0 or clusters == 1:  # one problem has no spread to resample: that is not certainty
         return Estimate(value, float("nan"), float("nan"), n, "cluster bootstrap")
     low, high = np.quantile(found, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Estimate(value, float(low), float(high), n, "cluster bootstrap")

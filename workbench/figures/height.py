@@ -86,11 +86,12 @@ def separation_by_height(table: pl.DataFrame, readout: str, height: str, *, seed
     return made.update_yaxes(range=[0, 1.04])
 
 
-def correlations(table: pl.DataFrame, *, seed: int = 0) -> pl.DataFrame:
-    """Return Spearman's correlation of height and raw value over candidates, and how well the value separates them.
+def correlations(table: pl.DataFrame, *, apart: bool = True, seed: int = 0) -> pl.DataFrame:
+    """Return Spearman's correlation of height and raw value over candidates, with intervals over problems.
 
     Args:
         table: `height_frame`.
+        apart: Whether to correlate the candidates that reach the target, and those that do not, by themselves too.
         seed: Seed of the bootstrap over problems.
 
     Returns:
@@ -100,7 +101,7 @@ def correlations(table: pl.DataFrame, *, seed: int = 0) -> pl.DataFrame:
     rows = []
     keys = [str(name) for name in ("run", "readout", "thought")]
     for (run, readout, thought), part in table.group_by(keys, maintain_order=True):
-        for reaches in (None, True, False):
+        for reaches in (None, True, False) if apart else (None,):
             one = part if reaches is None else part.filter(pl.col("reaches_target") == reaches)
             for height in HEIGHTS:
                 found = spearman(one[height], one["raw"], one["problem"], seed=seed)
@@ -120,9 +121,7 @@ def correlation_by_thought(table: pl.DataFrame, *, seed: int = 0) -> go.Figure:
         seed: Seed of the bootstrap over problems.
     """
     require_rows(table)
-    found = correlations(table, seed=seed).filter(
-        pl.col("reaches_target").is_null(), pl.col("correlation").is_not_null()
-    )
+    found = correlations(table, apart=False, seed=seed).drop_nulls("correlation")
     shown = [(readout, height) for readout in READOUTS for height in HEIGHTS]
     made = panels(
         "Rank correlation of height and value",

@@ -14,6 +14,8 @@ from workbench.series import title as run_title
 
 _ROW = 104
 """Pixels from layer to layer."""
+_NAME = 0.46
+"""Layers from a node to the end of its two lines of text, where its edges begin."""
 _TICKS = (0.0, 0.05, 0.25, 0.5, 1.0)
 _SYMBOLS = {"root": "square", "target": "diamond", "negative": "triangle-down", "": "circle"}
 _RULES = {True: {"color": GREY, "width": 1.5, "dash": "solid"}, False: {"color": GREY, "width": 1, "dash": "dot"}}
@@ -107,7 +109,7 @@ def _edges(made: go.Figure, rows: list[dict], x: dict[tuple[int, int], float]) -
         for row in rows:
             for parent in row["parents"][:1] if is_first else row["parents"][1:]:
                 across += [x[row["layer"] - 1, parent], x[row["layer"], row["node"]], None]
-                down += [row["layer"] - 1, row["layer"], None]
+                down += [row["layer"] - 1 + _NAME, row["layer"], None]
         made.add_scatter(
             x=across, y=down, mode="lines", hoverinfo="skip", line=rule, opacity=0.7,
             name="edge to the first parent" if is_first else "edge to another parent", showlegend=bool(across),
