@@ -6,7 +6,7 @@ from plotly.subplots import make_subplots
 
 from workbench.figures.palette import GREY, LEGEND, RUN_COLOURS, SERIES, VALUE_SCALE, figure, require_rows
 from workbench.series import MODEL, RUN, title
-from workbench.statistics import bootstrap_mean
+from workbench.statistics import Estimate, bootstrap_mean
 
 _SIDES = (("mass_fed", "fed_hop", "hop of the thought fed"), ("mass_next", "next_hop", "hop of the next thought"))
 
@@ -70,9 +70,10 @@ def divergence_by_layer(frame: pl.DataFrame, *, seed: int = 0) -> go.Figure:
     told = []
     means = frame.group_by(RUN, "lens", "layer", "problem", maintain_order=True).agg(pl.col("kl", "kl_chance").mean())
     for number, ((run, lens), rows) in enumerate(means.group_by(RUN, "lens", maintain_order=True)):
-        estimates = {
-            layer: bootstrap_mean(rows.filter(pl.col("layer") == layer)["kl"].to_numpy(), seed=seed) for layer in layers
-        }
+        of = {layer: rows.filter(pl.col("layer") == layer)["kl"].to_numpy() for layer in layers}
+        estimates = {layer: bootstrap_mean(values, seed=seed) for layer, values in of.items()}
+        # No distance from itself, by definition: an interval for a share of zero would mean nothing here.
+        estimates[layers[-1]] = Estimate(0.0, 0.0, 0.0, len(of[layers[-1]]), "definition")
         colour = RUN_COLOURS.get(str(run), SERIES[number % len(SERIES)])
         tuned = str(lens).startswith("tuned")
         name = f"{title(str(run))}, {lens}"
