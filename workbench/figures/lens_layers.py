@@ -170,7 +170,13 @@ def _axes(made: go.Figure, rows: pl.DataFrame) -> go.Figure:
         title=None,
         range=[columns[0] - 0.5, columns[-1] + 0.5],
     )
-    made.update_yaxes(tickvals=layers, ticktext=["fed", *map(str, layers[1:])], showgrid=False)
+    made.update_yaxes(
+        tickvals=layers,
+        ticktext=["fed", *map(str, layers[1:])],
+        showgrid=False,
+        zeroline=False,
+        range=[layers[0] - 0.5, layers[-1] + 0.5],
+    )
     made.update_yaxes(title="layer", col=1)
     bottom = len(made._grid_ref)  # type: ignore[arg-type]
     return made.update_xaxes(title="column: end of the prompt, then the thought fed", row=bottom)
