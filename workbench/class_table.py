@@ -12,7 +12,7 @@ import polars as pl
 from jaxtyping import Bool, Int
 
 from workbench.series import RUN
-from workbench.statistics import CONFIDENCE, RESAMPLES
+from workbench.statistics import CONFIDENCE, RESAMPLES, bootstrap_mean
 
 EXCLUSIVE = ("optimal", "off the path", "reached before", "reached later", "never reached")
 """Exclusive classes at a hop, in the order of the codes of `class_codes`."""
@@ -123,3 +123,44 @@ def in_columns(means: pl.DataFrame, digits: int = 2) -> pl.DataFrame:
     shown = [pl.col(name).round(digits).cast(pl.String).fill_null("-") for name in ("value", "low", "high", "spread")]
     cells = means.with_columns(cell=pl.format("{} [{}, {}] ± {}", *shown))
     return cells.pivot("thought", index=[RUN, "class"], values="cell", maintain_order=True)
+
+
+def within_problems(
+    table: pl.DataFrame,
+    value: str,
+    weight: str,
+    by: Sequence[str] = (RUN, "thought"),
+    pair: tuple[str, str] = ("optimal", "off the path"),
+    *,
+    seed: int = 0,
+) -> pl.DataFrame:
+    """Return how much two classes differ inside the same problem, beside their difference pooled as published.
+
+    Pooling confounds: a problem with one frontier edge gives it all the attention there is, and that edge is optimal; a
+    problem with six shares the attention out, and five are not. So optimal edges get more in the pooled table even
+    where every problem treats its edges alike. Only the difference within problems says that the path is preferred.
+
+    Args:
+        table: As for `class_means`.
+        value: Column of the means.
+        weight: Column of the counts.
+        by: What to keep apart.
+        pair: Two classes of the table; the second is subtracted from the first.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        One row per `by`: pooled (difference of the pooled means), and the mean difference within problems that have
+        both: value, low, high, n.
+    """
+    keys, found = [*by, "problem"], []
+    first, second = (table.filter(pl.col("class").cast(pl.String) == name) for name in pair)
+    both = first.join(second.select(*keys, value), on=keys, suffix="_second", maintain_order="left")
+    pooled = []
+    for part in (first, second):
+        total = (pl.col(value).cast(pl.Float64) * pl.col(weight)).sum() / pl.col(weight).sum()
+        pooled.append({row[:-1]: row[-1] for row in part.group_by(by, maintain_order=True).agg(total).iter_rows()})
+    for key, rows in both.group_by(by, maintain_order=True):
+        estimate = bootstrap_mean((rows[value] - rows[f"{value}_second"]).to_numpy(), seed=seed)
+        of_pool = pooled[0][key] - pooled[1][key]
+        found.append(dict(zip(by, key, strict=True)) | {"pooled": of_pool} | estimate.as_dict() | {"n": estimate.n})
+    return pl.DataFrame(found)
