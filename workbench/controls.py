@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM
 from workbench.checkpoint import Checkpoint
 from workbench.errors import WorkbenchError
 from workbench.interventions.replacing import Noise, Shuffle
+from workbench.interventions.scene import Intervention
 from workbench.recording import Recording, record
 from workbench.series import CONTROLS, MODEL
 
@@ -42,19 +43,7 @@ def record_controls(
         )
     bank, found = torch.from_numpy(own.thoughts), []
     for name in names:
-        if name not in CONTROLS:
-            raise WorkbenchError(
-                f'There is no control "{name}".', f"The controls are {', '.join(CONTROLS)}.", "Choose among them."
-            )
-        ran, interventions = own.checkpoint, ()
-        if name == "untrained":
-            ran = untrained(own.checkpoint, seed)
-        elif name == "pause":
-            ran = pause or replace(own.checkpoint, fed="pause")
-        elif name == "shuffled":
-            interventions = (Shuffle(seed=seed),)
-        else:
-            interventions = (Noise(seed=seed),)
+        ran, interventions = control(own.checkpoint, name, seed, pause=pause)
         found.append(
             record(
                 ran, own.problems, own.count, label=name, interventions=interventions, bank=bank,
@@ -62,6 +51,31 @@ def record_controls(
             )
         )  # fmt: skip
     return found
+
+
+def control(
+    checkpoint: Checkpoint, name: str, seed: int = 0, *, pause: Checkpoint | None = None
+) -> tuple[Checkpoint, tuple[Intervention, ...]]:
+    """Return what is run for a control, and what is changed in its thoughts; those need the model's own as a bank.
+
+    Args:
+        checkpoint: The model.
+        name: Of `CONTROLS`.
+        seed: As in `record_controls`.
+        pause: As in `record_controls`.
+
+    Raises:
+        WorkbenchError: There is no such control.
+    """
+    if name not in CONTROLS:
+        raise WorkbenchError(
+            f'There is no control "{name}".', f"The controls are {', '.join(CONTROLS)}.", "Choose among them."
+        )
+    if name == "untrained":
+        return untrained(checkpoint, seed), ()
+    if name == "pause":
+        return pause or replace(checkpoint, fed="pause"), ()
+    return checkpoint, (Shuffle(seed=seed) if name == "shuffled" else Noise(seed=seed),)
 
 
 def untrained(checkpoint: Checkpoint, seed: int = 0) -> Checkpoint:

@@ -1,51 +1,14 @@
 """A batch of prompts under way: think, and let many branches speak from one cache without running anything twice."""
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Collection, Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import Cache, PreTrainedModel
-from transformers.cache_utils import DynamicLayer
 
 from workbench.coconut import Edit, guard, lm_head, positions
-
-
-class Tape(DynamicLayer):
-    """Keys and values of one layer in a buffer that is written on the spot and can be wound back.
-
-    The library's own layer copies everything it holds for every new token. Not for training: what is overwritten is
-    lost to the gradient.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.length = 0
-
-    def update(self, key_states: Tensor, value_states: Tensor, *_: object, **__: object) -> tuple[Tensor, Tensor]:
-        """Append keys and values [batch, heads, tokens, d_head] and return all of them."""
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-            self.keys, self.values = key_states[:, :, :0], value_states[:, :, :0]
-        end = self.length + key_states.shape[2]
-        keys, values = (self._with_room(cast(Tensor, buffer), end) for buffer in (self.keys, self.values))
-        keys[:, :, self.length : end] = key_states
-        values[:, :, self.length : end] = value_states
-        self.keys, self.values, self.length = keys, values, end
-        return keys[:, :, :end], values[:, :, :end]
-
-    def _with_room(self, buffer: Tensor, end: int) -> Tensor:
-        """Return the buffer if it has enough columns, else a half larger copy."""
-        if end <= buffer.shape[2]:
-            return buffer
-        larger = buffer.new_empty(*buffer.shape[:2], end + end // 2, buffer.shape[3])
-        larger[:, :, : self.length] = buffer[:, :, : self.length]
-        return larger
-
-    def get_seq_length(self) -> int:
-        """Return the number of columns written."""
-        return self.length
+from workbench.tape import Tape
 
 
 class Session:
@@ -71,11 +34,18 @@ class Session:
         """Columns of the prompts."""
         self._tapes = [Tape() for _ in range(model.config.num_hidden_layers)]
         self._cache = Cache(layers=[*self._tapes])
+        self.feeding = 0
+        """Number of the thought that the pass under way feeds; 0 where it feeds tokens."""
+        self.fed = [0]
+        """Columns that 0, 1, ... thoughts take; one that is left out takes none."""
         self.last: Float[Tensor, "batch d"] = self.feed(self.embed(ids), self.mask, positions(self.mask))[:, -1]
         """Hidden state after the final norm at the newest column."""
+        self._read = self.last
 
     @torch.inference_mode()
-    def think(self, count: int, edit: Edit | None = None, pause: int | None = None) -> Float[Tensor, "batch count d"]:
+    def think(
+        self, count: int, edit: Edit | None = None, pause: int | None = None, without: Collection[int] = ()
+    ) -> Float[Tensor, "batch count d"]:
         """Feed thoughts back, each the last hidden state, and return them (as edited).
 
         Args:
@@ -83,6 +53,8 @@ class Session:
             edit: An intervention on what is fed.
             pause: Feed this token's embedding in place of every thought. The hidden states that would have been
                 fed are returned then, so that all readings of thoughts apply to pauses as well.
+            without: Numbers of thoughts that are not fed at all: they take no column and no position, and the next one
+                is made of the same hidden state.
         """
         thoughts, token = [], None
         if pause is not None:
@@ -91,8 +63,13 @@ class Session:
             fed = self.last if token is None else token
             fed = fed if edit is None else edit(k, fed)
             thoughts.append(fed if token is None else self.last)
+            self.fed.append(self.fed[-1] + (k not in without))
+            if k in without:
+                continue
             self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.mask), 1)], 1)
+            self.feeding = k
             self.last = self.feed(fed[:, None], self.mask, positions(self.mask)[:, -1:])[:, -1]
+            self.feeding = 0
         return torch.stack(thoughts, 1) if thoughts else self.last[:, None][:, :0]
 
     def embed(self, ids: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch d"]:
@@ -103,6 +80,16 @@ class Session:
     def columns(self) -> int:
         """Columns in the cache: prompts, thoughts, and what branches have said."""
         return self._tapes[0].length
+
+    @property
+    def end(self) -> int:
+        """Columns of the prompts and the thoughts."""
+        return self.begin + self.fed[-1]
+
+    def restart(self) -> None:
+        """Forget the thoughts and all that was said; the prompts stay read."""
+        self.rewind(self.begin)
+        self.mask, self.fed, self.last = self.mask[:, : self.begin], [0], self._read
 
     def rewind(self, columns: int) -> None:
         """Forget all columns of the cache but the first ones."""
@@ -151,9 +138,8 @@ class Branches:
     def __init__(self, session: Session, after: Sequence[int]) -> None:
         self.session = session
         base, device = session.mask, session.mask.device
-        allowed = (
-            torch.arange(base.shape[1], device=device) < session.begin + torch.tensor(after, device=device)[:, None]
-        )
+        ends = session.begin + torch.tensor([session.fed[k] for k in after], device=device)
+        allowed = torch.arange(base.shape[1], device=device) < ends[:, None]
         self.sees: Bool[Tensor, "batch branches columns"] = base[:, None] & allowed
         self._pad_columns()
         self.position: Int[Tensor, "batch branches"] = self.sees.sum(2)
@@ -225,7 +211,14 @@ class Branches:
     def spell(
         self, logits: Float[Tensor, "batch branches vocab"], spellings: Sequence[Sequence[Sequence[int]]]
     ) -> list[Float[Tensor, "branches words"]]:
-        """Return for each row the probability of its words in every branch: the product of their tokens' probabilities.
+        """Return for each row the probability of its words in every branch: the product of its tokens'."""
+        return [row.exp() for row in self.spell_log(logits, spellings)]
+
+    @torch.inference_mode()
+    def spell_log(
+        self, logits: Float[Tensor, "batch branches vocab"], spellings: Sequence[Sequence[Sequence[int]]]
+    ) -> list[Float[Tensor, "branches words"]]:
+        """Return the logarithms of what `spell` returns, which do not vanish.
 
         All words are read in one pass, side by side, and forgotten again.
 
@@ -237,7 +230,7 @@ class Branches:
         total = [row[:, [word[0] for word in words]] for row, words in zip(first, spellings, strict=True)]
         width = max(sum(len(word) - 1 for word in words) for words in spellings)
         if width == 0:
-            return [row.exp() for row in total]
+            return total
         self._pad_columns()
         (rows, count, columns), device = self.sees.shape, self.sees.device
         ids = torch.full((rows, width), self.session.pad, device=device)
@@ -263,7 +256,7 @@ class Branches:
                     end = start + len(word) - 1
                     total[row][branch, number] += later[row, range(start, end), word[1:]].sum()
                     start = end
-        return [row.exp() for row in total]
+        return total
 
 
 def left_padded(

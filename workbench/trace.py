@@ -1,28 +1,25 @@
 """The run of a Coconut model on problems: prompts in, traces or answers out."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from workbench.checkpoint import Checkpoint
 from workbench.coconut import lm_head
-from workbench.errors import WorkbenchError
-from workbench.interventions.scene import Bank, Intervention, Scene, composed
+from workbench.first_tokens import first_token_shares
+from workbench.interventions.scene import Bank, Intervention
+from workbench.interventions.surgery import Surgery, as_surgery
+from workbench.interventions.theatre import Theatre
 from workbench.problem import Problem
+from workbench.prompt_batches import positions_left, prompt_batches, thought_count
 from workbench.prompts import Format, Ids, Prompt
 from workbench.session import Branches, Session
 from workbench.tasks.item import Item
 from workbench.trace_arrays import Trace
-
-_WINDOW = 4
-"""Batches read ahead, so that prompts of like length share a batch and little is spent on padding."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +46,10 @@ def run(
     batch_size: int = 64,
     top: int = 10,
     continuations: bool = True,
-    interventions: Sequence[Intervention] = (),
+    interventions: Surgery | Sequence[Intervention] = (),
     bank: Bank | None = None,
+    donors: Mapping[str, Sequence[Problem]] | None = None,
+    spaces: Mapping[str, Float[Tensor, "vocab d"]] | None = None,
 ) -> Iterator[Trace]:
     """Run a checkpoint on problems and yield a trace for each, in order.
 
@@ -63,15 +62,19 @@ def run(
         batch_size: Problems run at a time.
         top: Number of decoded tokens to keep per thought.
         continuations: Whether to let the model go on after the forced step opening.
-        interventions: Changes made to thoughts before they are fed, one after the other.
+        interventions: Changes made while it thinks, one after the other; a surgery may freeze later thoughts.
         bank: Thoughts that interventions take donors from, a row for each of the problems.
+        donors: Problems that named donors think about, one for each of the problems.
+        spaces: Learned directions of every token that interventions name.
 
     Raises:
         WorkbenchError: A problem cannot be written in the checkpoint's format, or is too long for the model.
     """
-    count = _count(checkpoint, thoughts)
-    tracer = _Tracer(checkpoint, count, top, continuations, interventions, bank)
-    for first, prompts, order in _batches(checkpoint, problems, batch_size):
+    count = thought_count(checkpoint, thoughts)
+    surgery = as_surgery(interventions)
+    theatre = Theatre(checkpoint, [surgery], count, donors, bank, spaces=spaces, batch_size=batch_size)
+    tracer = _Tracer(theatre, surgery, top, continuations)
+    for first, prompts, order in prompt_batches(checkpoint, problems, batch_size):
         traces: list[Trace] = []
         for start in range(0, len(prompts), batch_size):
             batch = order[start : start + batch_size]
@@ -83,10 +86,11 @@ def answers(
     checkpoint: Checkpoint,
     problems: Iterable[Problem | Item],
     thoughts: int | None = None,
-    interventions: Sequence[Intervention] = (),
+    interventions: Surgery | Sequence[Intervention] = (),
     batch_size: int = 64,
     says: str | None = None,
     bank: Bank | None = None,
+    donors: Mapping[str, Sequence[Problem]] | None = None,
 ) -> Iterator[Answer]:
     """Answer problems after one number of thoughts, in order, and nothing more: several times as fast as `run`.
 
@@ -94,18 +98,21 @@ def answers(
         checkpoint: What to run.
         problems: May be a generator.
         thoughts: Number of thoughts; by default as many as the model was trained with.
-        interventions: Changes made to thoughts before they are fed, one after the other.
+        interventions: Changes made while it thinks, one after the other; a surgery may freeze later thoughts.
         batch_size: Problems run at a time.
         says: "answer" forces the answer's opening right after the thoughts; "chain" only the beginning of a
             continuation, and the model says steps and answer as it likes. By default what it was trained to.
         bank: Thoughts that interventions take donors from, a row for each of the problems.
+        donors: Problems that named donors think about, one for each of the problems.
 
     Raises:
         WorkbenchError: As `run`.
     """
-    count, form, says = _count(checkpoint, thoughts), checkpoint.format, says or checkpoint.says
+    count, form, says = thought_count(checkpoint, thoughts), checkpoint.format, says or checkpoint.says
+    surgery = as_surgery(interventions)
+    theatre = Theatre(checkpoint, [surgery], count, donors, bank, batch_size=batch_size)
     limit = form.answer_limit if says == "answer" else form.continuation_limit
-    for first, prompts, order in _batches(checkpoint, problems, batch_size):
+    for first, prompts, order in prompt_batches(checkpoint, problems, batch_size):
         found: list[Answer] = []
         for start in range(0, len(prompts), batch_size):
             rows = order[start : start + batch_size]
@@ -115,12 +122,12 @@ def answers(
             ]
             needed = count + max(map(len, openings))
             # An answer must fit; a chain may be cut where the model's positions end.
-            most = limit if says == "answer" else max(1, min(limit, _free(checkpoint.model, batch, needed)))
-            session = Session(checkpoint.model, [prompt.ids for prompt in batch], pad=form.pad, more=needed + most)
-            scene = Scene(checkpoint, tuple(batch), tuple(first + i for i in rows), bank)
-            session.think(count, composed(interventions, scene), checkpoint.pause)
-            ends = Branches(session, [count])
-            told = ends.go_on(ends.say([[opening] for opening in openings]), most, form.end)
+            most = limit if says == "answer" else max(1, min(limit, positions_left(checkpoint.model, batch, needed)))
+            session = theatre.session(batch, needed + most)
+            scene = theatre.scene(session, batch, [first + i for i in rows])
+            with theatre.under(surgery, session, scene):
+                ends = Branches(session, [count])
+                told = ends.go_on(ends.say([[opening] for opening in openings]), most, form.end)
             for prompt, opening, (ids,) in zip(batch, openings, told, strict=True):
                 found.append(_answer(form, prompt, opening, ids, count, says))
         yield from (answer for _, answer in sorted(zip(order, found, strict=True), key=lambda pair: pair[0]))
@@ -134,58 +141,26 @@ def _answer(form: Format, prompt: Prompt, opening: Ids, ids: list[int], thoughts
     return Answer(problem, text, form.right(problem, text), form.valid(problem, text), said, thoughts + length)
 
 
-def _count(checkpoint: Checkpoint, thoughts: int | None) -> int:
-    count = checkpoint.thoughts if thoughts is None else thoughts
-    if count < 0:
-        raise WorkbenchError(
-            f"A model cannot think {count} thoughts.",
-            "The number of thoughts is negative.",
-            "Give 0 for none, or leave it out for as many as it was trained with.",
-        )
-    return count
-
-
-def _batches(
-    checkpoint: Checkpoint, problems: Iterable[Problem | Item], batch_size: int
-) -> Iterator[tuple[int, list[Prompt], list[int]]]:
-    """Yield a few batches at a time: the number of their first prompt, the prompts, and their order by length."""
-    if batch_size < 1:
-        raise WorkbenchError(
-            f"A batch cannot hold {batch_size} problems.", "The batch size is below one.", "Give 1 or more."
-        )
-    stream, first = iter(problems), 0
-    while chunk := list(islice(stream, batch_size * _WINDOW)):
-        prompts = checkpoint.format.prompts(chunk)
-        yield first, prompts, sorted(range(len(prompts)), key=lambda i: len(prompts[i].ids))
-        first += len(chunk)
-
-
 class _Tracer:
     """Runs batches of prompts."""
 
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        count: int,
-        top: int,
-        continuations: bool,
-        interventions: Sequence[Intervention],
-        bank: Bank | None,
-    ) -> None:
-        self.checkpoint, self.count = checkpoint, count
-        self.interventions, self.bank = interventions, bank
+    def __init__(self, theatre: Theatre, surgery: Surgery, top: int, continuations: bool) -> None:
+        self.checkpoint, self.count = theatre.checkpoint, theatre.count
+        self.theatre, self.surgery = theatre, surgery
         self.top, self.continuations = top, continuations
         self._token_text: dict[int, str] = {}
 
     @torch.inference_mode()
     def traces(self, batch: Sequence[Prompt], rows: Sequence[int]) -> list[Trace]:
         """Return the traces of a batch, in its order; `rows` are the numbers of its problems in the whole set."""
-        graphs = [prompt.graph for prompt in batch]  # items, words alone, have no nodes whose values could be read
-        form = self.checkpoint.format
         session = self._session(batch)
-        scene = Scene(self.checkpoint, tuple(batch), tuple(rows), self.bank)
-        thoughts = session.think(self.count, composed(self.interventions, scene), self.checkpoint.pause)
-        depths = range(self.count + 1)
+        scene = self.theatre.scene(session, batch, rows)
+        with self.theatre.under(self.surgery, session, scene) as thoughts:
+            return self._read(batch, session, thoughts)
+
+    def _read(self, batch: Sequence[Prompt], session: Session, thoughts: Float[Tensor, "batch K d"]) -> list[Trace]:
+        graphs = [prompt.graph for prompt in batch]  # items, words alone, have no nodes whose values could be read
+        form, depths = self.checkpoint.format, range(self.count + 1)
         spellings = [prompt.nodes for prompt in batch]
 
         steps = Branches(session, depths)
@@ -199,7 +174,7 @@ class _Tracer:
                 tuple(form.decode(prompt, [*opening, *ids]) for opening, ids in zip(opened, told, strict=True))
                 for prompt, opened, told in zip(batch, openings, tokens, strict=True)
             ]
-        session.rewind(session.begin + self.count)
+        session.rewind(session.end)
 
         ends = Branches(session, depths)
         logits = ends.say([[form.answer_opening(prompt)] * len(depths) for prompt in batch])
@@ -207,7 +182,7 @@ class _Tracer:
         tokens = ends.go_on(logits, form.answer_limit, form.end)
         answered = [tuple(form.decode(p, ids) for ids in told) for p, told in zip(batch, tokens, strict=True)]
         if not form.value_is_answer:
-            session.rewind(session.begin + self.count)
+            session.rewind(session.end)
             ends = Branches(session, depths)
             logits = ends.say([[form.value_opening(prompt)] * len(depths) for prompt in batch])
             values = ends.spell(logits, spellings)
@@ -219,7 +194,7 @@ class _Tracer:
                 graphs[row],
                 self.checkpoint.name,
                 _numpy(thoughts[row]),
-                _first_tokens(heads[row], prompt),
+                first_token_shares(_numpy(heads[row]), prompt),
                 _numpy(forced[row]),
                 _numpy(values[row]),
                 answered[row],
@@ -240,8 +215,8 @@ class _Tracer:
             for opening in (form.step_opening(prompt, 0), form.step_opening(prompt, 1), form.value_opening(prompt))
         )
         needed = self.count + opening + max(form.answer_limit, max(len(word) for p in batch for word in p.nodes))
-        self._limit = max(1, min(form.continuation_limit, _free(model, batch, self.count + opening)))
-        return Session(model, [prompt.ids for prompt in batch], pad=form.pad, more=needed)
+        self._limit = max(1, min(form.continuation_limit, positions_left(model, batch, self.count + opening)))
+        return self.theatre.session(batch, needed)
 
     def _named(self, prompt: Prompt, ids: list[list[int]], shares: list[list[float]]) -> tuple:
         own, text = self.checkpoint.format.token_names(prompt), self._token_text
@@ -254,17 +229,5 @@ class _Tracer:
         )
 
 
-def _free(model: PreTrainedModel, batch: Sequence[Prompt], used: int) -> int:
-    """Return how many positions are left after the longest prompt and so many more."""
-    positions = getattr(model.config, "max_position_embeddings", None) or 1 << 30
-    return positions - max(len(prompt.ids) for prompt in batch) - used
-
-
 def _numpy(array: Tensor) -> np.ndarray:
     return array.float().cpu().numpy().copy()  # a copy, so that no trace holds on to its batch
-
-
-def _first_tokens(heads: Float[Tensor, "K vocab"], prompt: Prompt) -> Float[np.ndarray, "K N"]:
-    first = [spelling[0] for spelling in prompt.nodes]
-    shared = Counter(first)
-    return heads[:, first].float().cpu().numpy() / np.array([shared[token] for token in first], dtype=np.float32)

@@ -40,10 +40,88 @@ class Noise(Intervention):
 
 
 @dataclass(frozen=True)
+class Remove(Intervention):
+    """The thought is not fed at all: the row has one column fewer, and positions close up.
+
+    In the loop the next thought is made of the same hidden state, so that removing any one of K thoughts is the same as
+    thinking K - 1, and removing all is answering at once. Frozen, the later thoughts are fed as they were, without it.
+    """
+
+    kind: ClassVar[str] = "remove"
+
+
+@dataclass(frozen=True)
+class Zero(Intervention):
+    """Nothing: the zero vector is fed, which still takes a column and a position."""
+
+    kind: ClassVar[str] = "zero"
+    dose: float = 1.0
+    """Share of the thought taken away: 0 changes nothing, 2 turns it round."""
+
+    def change(self, scene: Scene) -> Edit:
+        """Scale the thought."""
+        return lambda k, vectors: vectors * (1 - self.dose)
+
+
+@dataclass(frozen=True)
+class Mean(Intervention):
+    """The mean of thought k over the whole set, which says nothing about this problem."""
+
+    kind: ClassVar[str] = "mean"
+    whole_set: ClassVar[bool] = True
+    dose: float = 1.0
+    """Share of the mean: 0 changes nothing."""
+
+    def change(self, scene: Scene) -> Edit:
+        """Take the mean of the bank.
+
+        Raises:
+            WorkbenchError: There is no bank.
+        """
+        mean = require_bank(scene, self.kind).double().mean(0)
+
+        def edit(k: int, vectors: Float[Tensor, "batch d"]) -> Float[Tensor, "batch d"]:
+            if self.dose == 0:
+                return vectors
+            return (1 - self.dose) * vectors + self.dose * mean[k - 1].to(vectors)
+
+        return edit
+
+
+@dataclass(frozen=True)
+class Permute(Intervention):
+    """Another thought of the same problem, as it was without interventions."""
+
+    kind: ClassVar[str] = "permute"
+    order: tuple[int, ...] = ()
+    """Which thought is fed first, second, ...; beyond its end they stay. By default one drawn order for all problems,
+    in which none keeps its place."""
+    seed: int = 0
+
+    def change(self, scene: Scene) -> Edit:
+        """Take the thoughts in another order.
+
+        Raises:
+            WorkbenchError: The order names a thought that there is not.
+        """
+        own = scene.thoughts("own")
+        count = own.shape[1]
+        order = self.order or tuple(int(one) + 1 for one in exchanged(count, self.seed))
+        if any(not 1 <= one <= count for one in order):
+            self.refuse("order", f"there are thoughts 1 to {count}")
+
+        def edit(k: int, vectors: Float[Tensor, "batch d"]) -> Float[Tensor, "batch d"]:
+            return own[:, order[k - 1] - 1].to(vectors) if k <= len(order) else vectors
+
+        return edit
+
+
+@dataclass(frozen=True)
 class Shuffle(Intervention):
     """The same thought of another problem of the set; nobody keeps its own."""
 
     kind: ClassVar[str] = "shuffle"
+    whole_set: ClassVar[bool] = True
     seed: int = 0
 
     def change(self, scene: Scene) -> Edit:

@@ -1,19 +1,31 @@
 """What an intervention is, and what it may know of the batch it acts on."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from abc import ABC
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import ClassVar
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from workbench.checkpoint import Checkpoint
-from workbench.coconut import Edit
+from workbench.coconut import Edit, lm_head
+from workbench.errors import WorkbenchError
 from workbench.prompts import Prompt
 
 Bank = Float[Tensor, "problems K d"]
 """Thoughts 1..K that a model thought about every problem of a set, in the set's order; donors are taken from it."""
+
+MOST = 1000
+"""No number in an intervention is larger, and no list in it is longer."""
+
+MOST_CHARACTERS = 128
+"""No text in one is longer."""
+
+SPACES = ("embedding", "unembedding")
+"""Where a node has a direction in every model: its row of the input embedding, and of the LM head."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +40,67 @@ class Scene:
     """Number of each row in the whole set: seeds and donors go by it, so that batches of another size or order change
     nothing."""
     bank: Bank | None = None
-    """Where donors come from, None if the caller gave none."""
+    """What the model thought about the whole set without interventions, None if the caller gave none."""
+    own: Float[Tensor, "batch K d"] | None = None
+    """What was fed to this batch without interventions; by default its rows of the bank."""
+    donors: Mapping[str, Bank] = field(default_factory=dict)
+    """Thoughts about other sets, by name; row i belongs to problem i of this one."""
+    spaces: Mapping[str, Float[Tensor, "vocab d"]] = field(default_factory=dict)
+    """Learned directions of every token, by name: those of a probe, a lens."""
+
+    def thoughts(self, who: str) -> Float[Tensor, "batch K d"]:
+        """Return the thoughts of a donor about this batch's problems.
+
+        Args:
+            who: Name of a donor; "own" for what the model thinks itself.
+
+        Raises:
+            WorkbenchError: There is no such donor, or it has fewer problems.
+        """
+        if who == "own" and self.own is not None:
+            return self.own
+        bank = self.bank if who == "own" else self.donors.get(who)
+        if bank is None or max(self.rows) >= len(bank):
+            known = ", ".join(sorted(self.donors)) or "none"
+            raise WorkbenchError(
+                f'The donor "{who}" has no thoughts about these problems.',
+                f"The donors given are: {known}." if bank is None else f"It thought about {len(bank)} problems.",
+                "Give donors={name: problems}, one problem for each of those that are run.",
+            )
+        return bank[list(self.rows)]
+
+    @cached_property
+    def values(self) -> Float[Tensor, "batch K vocab"]:
+        """Probability of each token under the LM head of the thoughts that the model thinks without interventions."""
+        return lm_head(self.checkpoint.model, self.thoughts("own").to(self.checkpoint.model.device)).softmax(-1)
+
+    def hop(self, k: int) -> int:
+        """Return the hop that thought k stands for."""
+        return -(-k // self.checkpoint.thoughts_per_step)
+
+    def space(self, name: str) -> Float[Tensor, "vocab d"]:
+        """Return the directions of all tokens in a space.
+
+        Raises:
+            WorkbenchError: There is no such space.
+        """
+        model = self.checkpoint.model
+        if name == "embedding":
+            return model.get_input_embeddings().weight.detach()  # type: ignore[union-attr, return-value]
+        if name == "unembedding":
+            return model.get_output_embeddings().weight.detach()  # type: ignore[union-attr, return-value]
+        if name not in self.spaces:
+            raise WorkbenchError(
+                f'There is no space "{name}".',
+                f"Directions are known in: {', '.join([*SPACES, *sorted(self.spaces)])}.",
+                "Choose one of them, or give spaces={name: a direction for each token}.",
+            )
+        return self.spaces[name].to(model.device)
+
+    def directions(self, row: int, nodes: Int[Tensor, " m"], space: str) -> Float[Tensor, "m d"]:
+        """Return the directions of nodes of one row: those of the tokens that their names begin with."""
+        first = torch.tensor([word[0] for word in self.prompts[row].nodes])
+        return self.space(space)[first[nodes]]
 
 
 @dataclass(frozen=True)
@@ -36,24 +108,57 @@ class Intervention(ABC):
     """A change made to thoughts before they are fed; later thoughts change through the recurrence.
 
     Subclasses are frozen dataclasses of numbers, strings and tuples of them, so that they can be written down.
+
+    Raises:
+        WorkbenchError: A number is too large, or a list too long.
     """
 
     kind: ClassVar[str]
     """Name in YAML, in an address, and on the screen."""
+    whole_set: ClassVar[bool] = False
+    """Whether it needs what was thought about the whole set (`Scene.bank`)."""
 
-    at: tuple[int, ...] = ()
+    at: tuple[int, ...] = field(default=(), kw_only=True)
     """Numbers of the thoughts it acts on, from 1; none means all."""
 
-    @abstractmethod
+    def __post_init__(self) -> None:
+        """Refuse what no run could mean."""
+        for one in fields(self):
+            value = getattr(self, one.name)
+            inside = value if isinstance(value, tuple) else (value,)
+            for item in inside:
+                size = len(item) if isinstance(item, str) else abs(item)
+                if not size <= (MOST_CHARACTERS if isinstance(item, str) else MOST) or len(inside) > MOST:
+                    self.refuse(one.name, f"{item!r:.80} is too large")
+        if any(k < 1 for k in self.at):
+            self.refuse("at", "thoughts are counted from 1")
+
+    def refuse(self, field: str, why: str) -> None:
+        """Raise the error about a field that cannot have its value."""
+        raise WorkbenchError(f'The intervention "{self.kind}" cannot be made.', f"{field}: {why}.", "Change the value.")
+
     def change(self, scene: Scene) -> Edit:
-        """Return the function that is given a thought's number and vectors [batch, d], whatever `at` says."""
+        """Return the function that is given a thought's number and vectors [batch, d], whatever `at` says.
+
+        Raises:
+            WorkbenchError: It does not act by changing what is fed.
+        """
+        raise WorkbenchError(
+            f'The intervention "{self.kind}" does not change what is fed.',
+            "It takes columns away, or acts inside the layers.",
+            "Run it with workbench.trace.run or run_intervened.",
+        )
+
+    def acts_on(self, k: int) -> bool:
+        """Say whether it acts on thought k."""
+        return not self.at or k in self.at
 
     def edit(self, scene: Scene) -> Edit:
         """Return the function that acts on the thoughts of `at` and gives the others back as they are."""
         change = self.change(scene)
 
         def confined(k: int, vectors: Float[Tensor, "batch d"]) -> Float[Tensor, "batch d"]:
-            return change(k, vectors) if not self.at or k in self.at else vectors
+            return change(k, vectors) if self.acts_on(k) else vectors
 
         return confined
 
@@ -70,3 +175,15 @@ def composed(interventions: Sequence[Intervention], scene: Scene) -> Edit | None
         return vectors
 
     return all_of_them
+
+
+def each_row(
+    vectors: Float[Tensor, "batch d"], change: Callable[[int, Float[Tensor, " d"]], Float[Tensor, " d"] | None]
+) -> Float[Tensor, "batch d"]:
+    """Return the vectors with those rows changed for which the function returns something."""
+    changed = vectors.clone()
+    for row, vector in enumerate(vectors):
+        found = change(row, vector)
+        if found is not None:
+            changed[row] = found
+    return changed

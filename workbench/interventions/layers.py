@@ -1,0 +1,201 @@
+"""Interventions inside the layers: attention knocked out, heads and sublayers ablated or patched."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from workbench.interventions.prompt_parts import columns_of
+from workbench.interventions.scene import Intervention, Scene
+from workbench.session import Session
+
+LayerHook = tuple[str, Callable[..., Tensor | None]]
+"""Name of a hook point of TransformerLens, and the function that is given its activation and `hook=`."""
+
+Observed = Mapping[str, Mapping[str, Tensor]]
+"""By donor ("mean" is the mean over the set) and hook point: activations at thoughts 1..K without interventions,
+[batch or 1, K, ...]."""
+
+Part = Literal["heads", "attention", "mlp", "residual"]
+_POINTS: dict[str, str] = {
+    "heads": "attn.hook_z",
+    "attention": "hook_attn_out",
+    "mlp": "hook_mlp_out",
+    "residual": "hook_resid_post",
+}
+
+
+@dataclass(frozen=True)
+class LayerIntervention(Intervention):
+    """A change made while the layers compute the column of a thought, or what is said after the thoughts."""
+
+    layers: tuple[int, ...] = field(default=(), kw_only=True)
+    """Numbers of the layers, from 0; none means all."""
+    where: Literal["thoughts", "answer", "both"] = field(default="thoughts", kw_only=True)
+    """Whether it acts on the columns of the thoughts of `at`, on all that is said after the thoughts, or on both. From
+    thought k on: `at=(k, ..., K), where="both"`."""
+
+    def hooks(self, scene: Scene, session: Session, observed: Observed) -> list[LayerHook]:
+        """Return what to hook where.
+
+        Args:
+            scene: The batch.
+            session: What runs it; says what it feeds.
+            observed: Activations of donors, as far as `wants` asked for them.
+
+        Raises:
+            WorkbenchError: The model has no such layer or head.
+        """
+        raise NotImplementedError
+
+    def wants(self, layers: int) -> tuple[str, list[str]] | None:
+        """Return whose activations it needs, and at which hook points; None for nobody's."""
+        return None
+
+    def active(self, session: Session) -> bool:
+        """Say whether it acts on the pass under way."""
+        k = session.feeding
+        return self.where != "thoughts" if k == 0 else self.where != "answer" and self.acts_on(k)
+
+    def chosen(self, field: str, numbers: tuple[int, ...], count: int) -> list[int]:
+        """Return the layers or heads meant, of so many."""
+        if any(not 0 <= one < count for one in numbers):
+            self.refuse(field, f"this model has {field} 0 to {count - 1}")
+        return sorted(set(numbers)) or list(range(count))
+
+
+@dataclass(frozen=True)
+class Knockout(LayerIntervention):
+    """Attention to some columns cut, and the rest of it scaled up to one again, as a mask before the softmax would do.
+
+    What the columns told others before stays with those: cut "edges" and more is left than nothing.
+    """
+
+    kind: ClassVar[str] = "knockout"
+    to: tuple[str, ...] = ("prompt",)
+    """Names of `prompt_parts.PARTS`, or edges as "edge-NUMBER", from 0 in the order of the question."""
+    heads: tuple[int, ...] = ()
+    """Numbers of the heads, from 0; none means all."""
+    dose: float = 1.0
+    """Share of the attention cut: 0 changes nothing."""
+
+    def hooks(self, scene: Scene, session: Session, observed: Observed) -> list[LayerHook]:
+        """Hook the patterns."""
+        config = scene.checkpoint.model.config
+        heads = self.chosen("heads", self.heads, config.num_attention_heads)
+
+        def cut(pattern: Float[Tensor, "batch heads new columns"], hook: Any) -> Tensor | None:
+            if self.dose == 0 or not self.active(session):
+                return None
+            hidden = columns_of(scene, session, self.to, pattern.shape[-1])
+            if not hidden.any():
+                return None
+            left = pattern * (1 - self.dose * hidden[:, None, None].to(pattern))
+            total = left.sum(-1, keepdim=True)
+            scaled = torch.where(hidden.any(1)[:, None, None, None] & (total > 0), left / total, left)
+            changed = pattern.clone()
+            changed[:, heads] = scaled[:, heads]
+            # Rows without any such column keep their bits.
+            return torch.where(hidden.any(1)[:, None, None, None], changed, pattern)
+
+        layers = self.chosen("layers", self.layers, config.num_hidden_layers)
+        return [(f"blocks.{layer}.attn.hook_pattern", cut) for layer in layers]
+
+
+@dataclass(frozen=True)
+class _Replacing(LayerIntervention):
+    """An activation replaced, or mixed with another."""
+
+    part: Part = "heads"
+    """What a layer adds: "heads" one by one, the whole of "attention", "mlp"; or "residual", the stream after it."""
+    heads: tuple[int, ...] = ()
+    """Numbers of the heads, from 0; none means all. For "heads" alone."""
+    dose: float = 1.0
+    """Share replaced: 0 changes nothing."""
+
+    def __post_init__(self) -> None:
+        """Refuse heads where there are none."""
+        super().__post_init__()
+        if self.heads and self.part != "heads":
+            self.refuse("heads", f'"{self.part}" has none')
+
+    @property
+    def whose(self) -> str | None:
+        """Whose activation is put in the place, None for zeros."""
+        return None
+
+    def points(self, layers: int) -> list[str]:
+        """Return the hook points, of a model with so many layers."""
+        return [f"blocks.{layer}.{_POINTS[self.part]}" for layer in self.chosen("layers", self.layers, layers)]
+
+    def wants(self, layers: int) -> tuple[str, list[str]] | None:
+        """Ask for the activations that it puts in."""
+        return None if self.whose is None else (self.whose, self.points(layers))
+
+    def hooks(self, scene: Scene, session: Session, observed: Observed) -> list[LayerHook]:
+        """Hook the activations."""
+        config = scene.checkpoint.model.config
+        heads = self.chosen("heads", self.heads, config.num_attention_heads)
+
+        def at(name: str) -> LayerHook:
+            def replace(activation: Float[Tensor, "batch new *rest"], hook: Any) -> Tensor | None:
+                if self.dose == 0 or not self.active(session):
+                    return None
+                other = torch.zeros_like(activation)
+                if self.whose is not None:
+                    given = observed[self.whose][name][:, session.feeding - 1, None]
+                    other = given.to(activation).expand_as(activation)
+                mixed = other if self.dose == 1 else (1 - self.dose) * activation + self.dose * other
+                if self.part != "heads":
+                    return mixed
+                changed = activation.clone()
+                changed[:, :, heads] = mixed[:, :, heads]
+                return changed
+
+            return name, replace
+
+        return [at(name) for name in self.points(config.num_hidden_layers)]
+
+
+@dataclass(frozen=True)
+class Ablate(_Replacing):
+    """A head, a sublayer or the residual stream set to zero, or to its mean over the set at that thought."""
+
+    kind: ClassVar[str] = "ablate"
+    to: Literal["zero", "mean"] = "zero"
+
+    def __post_init__(self) -> None:
+        """Refuse a mean of what is said: only thoughts have one over the set."""
+        super().__post_init__()
+        if self.to == "mean" and self.where != "thoughts":
+            self.refuse("where", "only thoughts have a mean over the set")
+
+    @property
+    def whose(self) -> str | None:
+        """The mean, or nobody."""
+        return "mean" if self.to == "mean" else None
+
+
+@dataclass(frozen=True)
+class Patch(_Replacing):
+    """The activation of a donor, who thinks without interventions, at the same thought."""
+
+    kind: ClassVar[str] = "patch"
+    donor: str = "twin"
+    """Name of the donor; "own" is the model itself without interventions."""
+
+    def __post_init__(self) -> None:
+        """Refuse patches of what is said: donors say something else, in other columns."""
+        super().__post_init__()
+        if self.where != "thoughts":
+            self.refuse("where", "donors are observed at thoughts only")
+        if self.donor == "mean":
+            self.refuse("donor", '"mean" is what ablate puts in')
+
+    @property
+    def whose(self) -> str | None:
+        """The donor."""
+        return self.donor
