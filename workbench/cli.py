@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 from workbench.compare_commands import register as register_compare
 from workbench.errors import WorkbenchError
 from workbench.problem_commands import ProblemFile, Seed, problems_app, writable
+from workbench.reading_commands import add_readings, control_names, reading_names
 from workbench.stop_commands import stop
 
 if TYPE_CHECKING:
@@ -154,11 +155,21 @@ def report(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another report in DIR.")] = False,
     shard: Annotated[int, typer.Option(min=1, help="Problems that are run and saved at a time.")] = 128,
     batch_size: BatchSize = 64,
+    readings: Annotated[
+        str, typer.Option(metavar="NAMES", help="Readings on a page of their own: names with commas, all, or none.")
+    ] = "all",
+    controls: Annotated[
+        str, typer.Option(metavar="NAMES", help="Controls beside every reading: names with commas, all, or none.")
+    ] = "all",
+    most: Annotated[
+        int, typer.Option(min=2, help="Problems that are read; of a larger set as many are drawn by the seed.")
+    ] = 500,
 ) -> None:
     """Run a whole problem set and write tables (Parquet) and pages (HTML) that open offline.
 
     Interrupted, the same command goes on where it stopped.
     """
+    chosen, beside = reading_names(readings), control_names(controls)
     loaded = _problems(problems)
     checkpoint = _load(run)
     from workbench.report import Options, write_report
@@ -168,6 +179,8 @@ def report(
     try:
         with progress(f"Running {checkpoint.name}", len(loaded)) as advance:
             page = write_report(checkpoint, loaded, out, options, overwrite=overwrite, on_progress=advance)
+        if chosen:
+            add_readings(checkpoint, loaded, out, chosen, beside, most, options)
     except KeyboardInterrupt:
         typer.echo("Interrupted. The same command goes on where it stopped.", err=True)
         raise typer.Exit(130) from None
