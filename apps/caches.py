@@ -40,17 +40,17 @@ def problems(path: Path) -> tuple[Problem, ...]:
 
 def trace(path: Path, problem: Problem, thoughts: int) -> Trace:
     """Return what a checkpoint thinks about one problem; only this problem is run."""
-    return _trace(fingerprint(path), _key(problem), thoughts, checkpoint(path), problem)
+    return _trace(fingerprint(path), problem_key(problem), thoughts, path, problem)
 
 
 def answer(path: Path, problem: Problem, thoughts: int, says: str) -> Answer:
     """Return what a checkpoint answers to one problem after so many thoughts, at once or at the end of its words."""
-    return _answer(fingerprint(path), _key(problem), thoughts, says, checkpoint(path), problem)
+    return _answer(fingerprint(path), problem_key(problem), thoughts, says, checkpoint(path), problem)
 
 
 def facts(items: tuple[Problem, ...]) -> list[dict[str, object]]:
     """Return what the problem table and the filters need to know of each problem, whatever the model."""
-    return _facts(_set_key(items), items)
+    return _facts(set_key(items), items)
 
 
 def outcomes(
@@ -66,7 +66,7 @@ def outcomes(
         on_progress: Told how many of how many are done; not called when the answer is known already.
     """
     known = _outcome_store()
-    key = (fingerprint(path), _set_key(items), thoughts, says)
+    key = (fingerprint(path), set_key(items), thoughts, says)
     if key not in known:
         found: dict[str, bool] = {}
         on_progress(0, len(items))
@@ -82,7 +82,7 @@ def outcomes(
 
 def known_outcomes(path: Path, items: tuple[Problem, ...], thoughts: int, says: str) -> dict[str, bool]:
     """Return the outcomes if they have been computed already, else nothing."""
-    return _outcome_store().get((fingerprint(path), _set_key(items), thoughts, says), {})
+    return _outcome_store().get((fingerprint(path), set_key(items), thoughts, says), {})
 
 
 @st.cache_resource(max_entries=4, show_spinner="Loading the model ...")
@@ -107,8 +107,8 @@ def _problems(path: str, size: int, modified: int) -> tuple[Problem, ...]:
 
 
 @st.cache_data(max_entries=512, show_spinner="The model is thinking ...")
-def _trace(content: str, key: tuple[str, ...], thoughts: int, _checkpoint: Checkpoint, _problem: Problem) -> Trace:
-    return next(run(_checkpoint, [_problem], thoughts))
+def _trace(content: str, key: tuple[str, ...], thoughts: int, _path: Path, _problem: Problem) -> Trace:
+    return next(run(checkpoint(_path), [_problem], thoughts))  # loaded only where it is not known
 
 
 @st.cache_data(max_entries=512, show_spinner="The model is answering ...")
@@ -138,9 +138,11 @@ def _outcome_store() -> dict[tuple[str, str, int, str], dict[str, bool]]:
     return {}
 
 
-def _key(problem: Problem) -> tuple[str, ...]:
+def problem_key(problem: Problem) -> tuple[str, ...]:
+    """Return what a problem is known by."""
     return (problem.id, problem.question, *problem.names)
 
 
-def _set_key(items: tuple[Problem, ...]) -> str:
+def set_key(items: tuple[Problem, ...]) -> str:
+    """Return what a problem set is known by."""
     return sha256("\n".join(f"{problem.id} {problem.question}" for problem in items).encode()).hexdigest()

@@ -9,8 +9,8 @@ import streamlit as st
 from workbench.figures.palette import with_ink
 
 CONFIG = {"displaylogo": False, "displayModeBar": False, "scrollZoom": False}
-HEAD_ROOM = 12
-"""Pixels left above a figure whose title has been set as text of the page."""
+HEAD_ROOM, PANEL_ROOM = 12, 30
+"""Pixels left above a figure whose title has been set as text of the page; more where its panels have titles."""
 
 
 def show(figure: go.Figure, key: str, on_click: Callable[[], None] | None = None) -> None:
@@ -49,8 +49,9 @@ def _heading(figure: go.Figure) -> None:
     layout: Any = figure["layout"]
     title, subtitle = layout["title"]["text"] or "", layout["title"]["subtitle"]["text"] or ""
     st.html(f'<div class="figure-title">{title}</div><div class="figure-note">{subtitle}</div>')
-    above = layout["margin"]["t"] - HEAD_ROOM
-    figure.update_layout(title=None, margin_t=HEAD_ROOM, height=layout["height"] - above)
+    panels = any("paper" in str(note["yref"]) and note["y"] == 1 for note in layout["annotations"])
+    room = PANEL_ROOM if panels else HEAD_ROOM
+    figure.update_layout(title=None, margin_t=room, height=layout["height"] - layout["margin"]["t"] + room)
 
 
 def _page(figure: go.Figure, name: str, theme: str) -> str:

@@ -10,49 +10,43 @@ from apps.view import Reading, View
 from apps.words import plural
 from workbench.figures import node_curve, thought_strip, token_frame, token_table
 
-WORDS, HEAD, NODES, CODE, SAVE = (
-    "After each thought, in words",
-    "Raw LM head",
-    "Node by node",
-    "Code",
-    "Downloads",
-)
-
 
 def draw(view: View, readings: list[Reading], depths: list[int], concept: str) -> None:
     """Draw the tabs."""
-    titles = (WORDS, HEAD, NODES, CODE, SAVE)
-    tabs = st.tabs(titles, key="below", bind="query-params", on_change="rerun")
-    for tab, title in zip(tabs, titles, strict=True):
+    tabs = st.tabs(list(TABS), key="below", bind="query-params", on_change="rerun")
+    for tab, draw_one in zip(tabs, TABS.values(), strict=True):
         if tab.open:  # what is not seen is not computed
             with tab:
-                _tab(title, view, readings, depths, concept)
+                draw_one(view, readings, depths, concept)
 
 
-def _tab(title: str, view: View, readings: list[Reading], depths: list[int], concept: str) -> None:
-    depth_of = {id(reading): depth for reading, depth in zip(readings, depths, strict=True)}
-    if title == WORDS:
-        st.caption(
-            "After k thoughts the next step's opening is forced and the model goes on greedily. A red ✗ marks a step "
-            "that is no edge, and a wrong answer. Categories: Coconut (v3), section 4."
-        )
-        _each(readings, lambda reading, key: saying.table(reading, f"words-{key}"))
-    elif title == HEAD:
-        _each(readings, lambda reading, key: _tokens(reading, depth_of[id(reading)], key))
-    elif title == NODES:
-        _nodes(view, readings, depths)
-    elif title == CODE:
-        st.caption("This script computes the numbers on this page and opens its pictures.")
-        st.code(recipe.script(view, readings, depths, concept), language="python")
-    else:
-        _each(readings, lambda reading, key: _save(reading, depth_of[id(reading)], concept, key))
+def _words(view: View, readings: list[Reading], depths: list[int], concept: str) -> None:
+    st.caption(
+        "After k thoughts the next step's opening is forced and the model goes on greedily. A red ✗ marks a step "
+        "that is no edge, and a wrong answer. Categories: Coconut (v3), section 4."
+    )
+    _each(readings, depths, lambda reading, depth, key: saying.table(reading, f"words-{key}"))
 
 
-def _each(readings: list[Reading], draw_one: Callable[[Reading, str], None]) -> None:
-    for reading in readings:
+def _head(view: View, readings: list[Reading], depths: list[int], concept: str) -> None:
+    _each(readings, depths, _tokens)
+
+
+def _code(view: View, readings: list[Reading], depths: list[int], concept: str) -> None:
+    st.caption("This script computes the numbers on this page and opens its pictures.")
+    st.code(recipe.script(view, readings, depths, concept), language="python")
+
+
+def _downloads(view: View, readings: list[Reading], depths: list[int], concept: str) -> None:
+    _each(readings, depths, lambda reading, depth, key: _save(reading, depth, concept, key))
+
+
+def _each(readings: list[Reading], depths: list[int], draw_one: Callable[[Reading, int, str], None]) -> None:
+    """Draw something of each run: told the reading, its number of thoughts and a key, under the run's name."""
+    for reading, depth in zip(readings, depths, strict=True):
         if len(readings) > 1:
             st.markdown(f"**{reading.run.name}**")
-        draw_one(reading, reading.run.name)
+        draw_one(reading, depth, reading.run.name)
 
 
 def _tokens(reading: Reading, depth: int, key: str) -> None:
@@ -68,7 +62,7 @@ def _tokens(reading: Reading, depth: int, key: str) -> None:
         tables.download(token_frame(reading.trace), f"tokens-{reading.trace.problem.id}", f"table-{chart}")
 
 
-def _nodes(view: View, readings: list[Reading], depths: list[int]) -> None:
+def _nodes(view: View, readings: list[Reading], depths: list[int], concept: str) -> None:
     first, depth = readings[0], depths[0]
     columns = ["name", "role", "class", "hop", "height_longest", "height_shortest", "chance"]
     frame = first.scores.to_frame().filter(pl.col("thought") == depth)
@@ -106,3 +100,14 @@ def _save(reading: Reading, depth: int, concept: str, key: str) -> None:
         )
         tables.download(scores.to_frame(), f"scores-{problem.id}-{scores.readout}", f"save-scores-{key}")
     st.caption("The table holds every node at every thought, with class, hop, heights, value, rank and chance.")
+
+
+TABS: dict[str, Callable[[View, list[Reading], list[int], str], None]] = {
+    "After each thought, in words": _words,
+    "Raw LM head": _head,
+    "Node by node": _nodes,
+    "Code": _code,
+    "Downloads": _downloads,
+}
+"""The tabs by title, in order. Another figure about one problem is a function with this signature and a line here:
+told the view, what was read for it (one run or two), after how many thoughts of each, and the concept chosen."""

@@ -1,11 +1,11 @@
-"""The explorer (`make explore`): this file starts it, `page.py` draws it."""
+"""The explorer (`make explore`): this file starts it, the page chosen draws itself."""
 
 import os
 from pathlib import Path
 
 import streamlit as st
 
-from apps import style
+from apps import navigation, style
 
 # One problem on a small model: a second thread gains nothing, and on a busy machine the two wait for each other (1 to
 # 11 seconds a problem instead of 0.1). Read by PyTorch when it is imported; whoever sets it in the shell is heard.
@@ -16,9 +16,4 @@ ICON = Path(__file__).with_name("icon.svg").read_text()
 
 st.set_page_config("Coconut Workbench", ICON, layout="wide", menu_items={"About": "Coconut Workbench"})
 style.apply()
-
-# PyTorch and transformers take some seconds to import, once per server: the page says so instead of staying white.
-with st.spinner("Starting: loading PyTorch and transformers ..."):
-    from apps import page
-
-page.draw()
+navigation.draw()

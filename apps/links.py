@@ -1,21 +1,41 @@
 """The view is in the link: Streamlit binds every box to a parameter; here is what it cannot say by itself."""
 
+from collections.abc import Collection
+
 import streamlit as st
 
+from apps.parameters import LISTS, PARAMETERS
 from apps.view import View
-
-PARAMETERS = (
-    "run", "beside", "readout", "thoughts", "thoughts_beside", "then",
-    "set", "hops", "outcome", "resistant", "problem", "question", "seed", "far",
-    "family", "after", "concept", "picture", "below",
-)  # fmt: skip
-"""Every parameter of a link; each is the key of a box on the page."""
 
 
 def remember_what_was_asked() -> None:
     """Keep the link's parameters before any box takes or drops its own."""
     if "asked" not in st.session_state:
         st.session_state["asked"] = {name: st.query_params.get_all(name) for name in st.query_params}
+
+
+def accept_names(key: str, names: Collection[str]) -> bool:
+    """Take names for the titles that a box shows and writes into the address, before the box is drawn.
+
+    Args:
+        key: Of the box.
+        names: Of its options.
+
+    Returns:
+        Whether the link gave names. The page is then to be run again once the box has been drawn: only then does the
+        address follow it.
+    """
+    if key in st.session_state.get("named", ()):
+        st.session_state["named"].remove(key)
+        st.session_state[key] = st.session_state[key]  # written into the address
+        return False
+    given = st.query_params.get_all(key)
+    if key in st.session_state or not given or not set(given) <= set(names):
+        return False
+    st.session_state[key] = given if key in LISTS else given[0]
+    st.session_state.setdefault("named", []).append(key)
+    st.session_state["asked"].pop(key, None)
+    return True
 
 
 def say_what_was_left_out() -> None:

@@ -29,16 +29,15 @@ READOUT_HELP = (
 )
 
 
-def choose_runs() -> tuple[Run, Run | None]:
-    """Draw the two run boxes and load what is chosen.
+def choose_run() -> Run:
+    """Draw the box of runs and load the one chosen.
 
     Raises:
-        WorkbenchError: There is no run, or one cannot be loaded.
+        WorkbenchError: There is no run, or it cannot be loaded.
     """
-    added: dict[str, Path] = st.session_state.setdefault("added runs", {})
-    runs = shelf.runs() | added
+    runs = _runs()
     if not runs:
-        _open_another(added)
+        open_another()
         raise WorkbenchError(
             "There is no trained model here yet.",
             f"No run was found in {' or '.join(shelf.shown(folder) for folder in shelf.RUN_FOLDERS)}.",
@@ -51,7 +50,17 @@ def choose_runs() -> tuple[Run, Run | None]:
     )
     chosen = _load(name, runs)
     _method(chosen)
-    others = [other for other in runs if other != name]
+    return chosen
+
+
+def choose_beside(run: Run) -> Run | None:
+    """Draw the box of runs to compare with and load the one chosen.
+
+    Raises:
+        WorkbenchError: It cannot be loaded.
+    """
+    runs = _runs()
+    others = [other for other in runs if other != run.name]
     if st.session_state.get("beside") not in others:
         st.session_state.pop("beside", None)
     beside = st.selectbox(
@@ -66,8 +75,12 @@ def choose_runs() -> tuple[Run, Run | None]:
     second = _load(beside, runs) if beside in runs else None
     if second:
         _method(second)
-    _open_another(added)
-    return chosen, second
+    return second
+
+
+def choose_count(run: Run) -> Run:
+    """Draw the dial of the number of thoughts alone and return the run with it set."""
+    return replace(run, thoughts=_thoughts("Number of thoughts", "thoughts", run))
 
 
 def choose_thoughts(run: Run, beside: Run | None) -> tuple[Run, Run | None]:
@@ -133,12 +146,21 @@ def choose_readout() -> Readout:
     return titles.get(chosen or "", READOUTS[0])
 
 
+def _runs() -> dict[str, Path]:
+    return shelf.runs() | _added()
+
+
+def _added() -> dict[str, Path]:
+    return st.session_state.setdefault("added runs", {})
+
+
 def _load(name: str, runs: dict[str, Path]) -> Run:
     return Run(name, runs[name], caches.checkpoint(runs[name]))
 
 
-def _open_another(added: dict[str, Path]) -> None:
+def open_another() -> None:
     """Let the user name a folder or a hub model. Only what is typed here is opened, never what a link says."""
+    added = _added()
     with st.popover("Open another …", width="stretch", type="tertiary"):
         source = st.text_input("Folder or hub name", placeholder="runs/mine or organisation/model", key="another run")
         if st.button("Open", disabled=not source.strip()):

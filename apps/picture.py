@@ -3,7 +3,7 @@
 import plotly.graph_objects as go
 import streamlit as st
 
-from apps import charts, concept_panel, details, method, playback, recipe, saying, style
+from apps import attention, charts, concept_panel, details, method, playback, recipe, saying, style
 from apps.apology import in_words
 from apps.view import Reading, View
 from workbench.figures import problem_graph, thought_strip
@@ -46,7 +46,7 @@ def _one(view: View, reading: Reading, depth: int) -> str:
         concept = concept_panel.choose(view.problem)
         concept_panel.draw(reading, concept, depth, "only")
     with left:
-        _graph(reading, depth, concept, "only")
+        _graph(reading, depth, concept, "only", drawn=attention.choose([reading]))
         _strip(reading, depth, "only")
     return concept
 
@@ -57,6 +57,7 @@ def _two(view: View, readings: list[Reading], depths: list[int]) -> str:
         concept = concept_panel.choose(view.problem)
     with top[1]:
         picture = _choose_picture(readings, depths)
+    drawn = None if picture == DIFFERENCE else attention.choose(readings)
     if picture == DIFFERENCE:
         _graph(readings[0], depths[0], concept, "difference", readings[1])
     style.level_figures()
@@ -68,7 +69,7 @@ def _two(view: View, readings: list[Reading], depths: list[int]) -> str:
                 method.badges(reading.run.checkpoint)
             _mass(reading, depth)
             if picture != DIFFERENCE:
-                _graph(reading, depth, concept, key)
+                _graph(reading, depth, concept, key, drawn=drawn)
             _doubt(reading, depth)
             saying.card(reading, depth)
             concept_panel.draw(reading, concept, depth, key)
@@ -89,14 +90,23 @@ def _choose_picture(readings: list[Reading], depths: list[int]) -> str:
     ) or SIDE  # fmt: skip
 
 
-def _graph(reading: Reading, depth: int, concept: str, key: str, other: Reading | None = None) -> None:
+def _graph(
+    reading: Reading,
+    depth: int,
+    concept: str,
+    key: str,
+    other: Reading | None = None,
+    drawn: attention.Choice | None = None,
+) -> None:
     problem, chart = reading.trace.problem, f"graph-{key}"
+    arrows = attention.read(reading, depth, drawn)
 
     def make() -> go.Figure:
         node, compare = problem.names.index(concept), other.scores if other else None
-        return problem_graph(reading.scores, depth, selected=node, compare=compare)
+        return problem_graph(reading.scores, depth, selected=node, compare=compare, attention=arrows)
 
     charts.show(make(), chart, concept_panel.clicked(chart, problem))
+    attention.say(arrows)
     charts.download(make, f"graph-{problem.id}-{depth}", f"save-{chart}", "Graph as HTML")
 
 

@@ -8,9 +8,16 @@ from apps import caches, own_problem, shelf
 from apps.first_screen import worth_seeing_first
 from apps.view import Run, Source
 from apps.words import plural
+from workbench.errors import WorkbenchError
 from workbench.problem import Problem
 
 OUTCOMES = ("any", "right", "wrong")
+COUNTS, ALL = (100, 200, 500), "all"
+"""How many problems of a set may be taken; the first is usual."""
+UNLINKED = (
+    "An uploaded file lives in this session only. Put it into a folder that "
+    f"{shelf.PROBLEMS_VARIABLE} names, and links will hold it."
+)
 
 
 def choose_problem(run: Run) -> tuple[Problem, Source] | None:
@@ -19,14 +26,7 @@ def choose_problem(run: Run) -> tuple[Problem, Source] | None:
     Raises:
         WorkbenchError: A set, a file or a question cannot be read.
     """
-    sets = shelf.problem_sets()
-    name = st.selectbox(
-        "Problem set",
-        [*sets, *own_problem.KINDS],
-        key="set",
-        bind="query-params",
-        help="A bundled set, or a problem of your own: paste a question, upload a file, or draw one at random.",
-    )
+    name = _choose_set("A bundled set, or a problem of your own: paste a question, upload a file, or draw one.")
     if name == own_problem.PASTED:
         return own_problem.pasted()
     if name == own_problem.RANDOM:
@@ -34,7 +34,46 @@ def choose_problem(run: Run) -> tuple[Problem, Source] | None:
     if name == own_problem.UPLOADED:
         items = own_problem.uploaded()
         return _from_set(items, run, None) if items else None
-    return _from_set(worth_seeing_first(name, caches.problems(sets[name])), run, sets[name])
+    file = shelf.problem_sets()[name]
+    return _from_set(worth_seeing_first(name, caches.problems(file)), run, file)
+
+
+def choose_set() -> tuple[tuple[Problem, ...], Source] | None:
+    """Draw the boxes of a whole set, its first problems or all; None where it has to be uploaded first.
+
+    Raises:
+        WorkbenchError: A set or a file cannot be read, or one problem was chosen where many are needed.
+    """
+    name = _choose_set("A bundled set, or a file of your own.")
+    if name in (own_problem.PASTED, own_problem.RANDOM):
+        raise WorkbenchError(
+            "One problem is no population.",
+            f'The problem set is "{name}": a single problem.',
+            "Choose a set at the left, or go to the page Thoughts for this problem.",
+        )
+    file = None if name == own_problem.UPLOADED else shelf.problem_sets()[name]
+    items = own_problem.uploaded() if file is None else caches.problems(file)
+    if not items:
+        return None
+    counts = [*(str(count) for count in COUNTS if count < len(items)), ALL]
+    if st.session_state.get("count", ALL) not in counts:  # of a larger set
+        del st.session_state["count"]
+    count = st.segmented_control(
+        f"Problems, of {len(items)}", counts, default=counts[0], required=True, key="count", bind="query-params",
+        width="stretch", help="The first of the file, in its order.",
+    )  # fmt: skip
+    part = "" if count in (ALL, None) else f"[:{count}]"
+    path = "YOUR FILE.json" if file is None else shelf.shown(file)
+    return items if not part else items[: int(str(count))], Source(
+        f"problems = list(load_problems(Path({path!r}))){part}",
+        ("from pathlib import Path", "from workbench.prosqa import load_problems"),
+        UNLINKED if file is None else "",
+    )
+
+
+def _choose_set(about: str) -> str:
+    options = [*shelf.problem_sets(), *own_problem.KINDS]
+    return st.selectbox("Problem set", options, key="set", bind="query-params", help=about)
 
 
 def _from_set(items: tuple[Problem, ...], run: Run, file: Path | None) -> tuple[Problem, Source] | None:
@@ -64,8 +103,7 @@ def _from_set(items: tuple[Problem, ...], run: Run, file: Path | None) -> tuple[
         return problem, Source(
             f'problem = next(p for p in load_problems(Path("YOUR FILE.json")) if p.id == {problem.id!r})',
             ("from pathlib import Path", "from workbench.prosqa import load_problems"),
-            "An uploaded file lives in this session only. Put it into a folder that "
-            f"{shelf.PROBLEMS_VARIABLE} names, and links will hold it.",
+            UNLINKED,
         )
     return problem, Source(
         f"problem = next(p for p in load_problems(Path({shelf.shown(file)!r})) if p.id == {problem.id!r})",

@@ -1,7 +1,10 @@
-"""The code that reproduces the view."""
+"""The code that reproduces what is on a page."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from apps import shelf
-from apps.view import Reading, View
+from apps.view import Reading, Run, Source, View
 
 
 def script(view: View, readings: list[Reading], depths: list[int], concept: str) -> str:
@@ -20,8 +23,14 @@ def script(view: View, readings: list[Reading], depths: list[int], concept: str)
         "from workbench.trace import answers, run",
         *view.source.imports,
     }
-    order = sorted(imports, key=lambda line: (line.split()[1].startswith("workbench"), line))
-    lines = [*order, "", view.source.code, f'node = problem.names.index("{concept}")', "", *_read(readings[0], "")]
+    lines = [
+        *_sorted(imports),
+        "",
+        view.source.code,
+        f'node = problem.names.index("{concept}")',
+        "",
+        *_read(readings[0], ""),
+    ]
     compare = ""
     depth, others = depths[0], readings[1:]
     for reading, other in zip(others, depths[1:], strict=True):
@@ -40,9 +49,79 @@ def script(view: View, readings: list[Reading], depths: list[int], concept: str)
     return "\n".join(lines)
 
 
+def population(reading: str, run: Run, source: Source, controls: Sequence[str]) -> str:
+    """Return a script that reads a whole set and opens the figures.
+
+    Args:
+        reading: Name of the reading.
+        run: What is run.
+        source: Where the problems come from.
+        controls: Names of the controls.
+    """
+    imports = {
+        "from workbench.checkpoint import load_checkpoint",
+        "from workbench.readings.catalogue import find_reading",
+        "from workbench.recording import record",
+        *source.imports,
+    }
+    if controls:
+        imports.add("from workbench.controls import record_controls")
+    lines = [
+        *_sorted(imports),
+        "",
+        source.code,
+        f"own = record(load_checkpoint({shelf.shown(run.path)!r}), problems, {run.thoughts})",
+        f"recordings = [own, *record_controls(own, {list(controls)!r})]" if controls else "recordings = [own]",
+        "",
+        f"reading = find_reading({reading!r})",
+        "frame = reading.frame(recordings)",
+        "for figure in reading.figures(frame):",
+        "    figure.show()",
+        "print(frame)",
+    ]
+    return "\n".join(lines)
+
+
+def training(home: Path, thoughts: int, source: Source, readout: str) -> str:
+    """Return a script that reads one problem at every checkpoint of a run and opens the figure.
+
+    Args:
+        home: The run directory.
+        thoughts: Number of thoughts.
+        source: Where the problem comes from.
+        readout: What is read.
+    """
+    imports = {
+        "import polars as pl",
+        "from workbench.checkpoint import load_checkpoint",
+        "from workbench.figures.training import mass_over_checkpoints",
+        "from workbench.score_statistics import statistics_frame",
+        "from workbench.scores import node_scores",
+        "from workbench.stage_checkpoints import stage_checkpoints",
+        "from workbench.trace import run",
+        *source.imports,
+    }
+    lines = [
+        *_sorted(imports),
+        "",
+        source.code,
+        "tables = []",
+        f"for kept in stage_checkpoints({shelf.shown(home)!r}):",
+        f"    trace = next(run(load_checkpoint(kept.path), [problem], thoughts={thoughts}))",
+        f'    table = statistics_frame([node_scores(trace, "{readout}")])',
+        "    tables.append(table.with_columns(step=pl.lit(kept.step)))",
+        "mass_over_checkpoints(pl.concat(tables)).show()",
+    ]
+    return "\n".join(lines)
+
+
 def comparable(readings: list[Reading], depths: list[int]) -> bool:
     """Say whether the difference of two readings is one of like with like."""
     return len({(reading.scores.readout, depth) for reading, depth in zip(readings, depths, strict=True)}) == 1
+
+
+def _sorted(imports: Iterable[str]) -> list[str]:
+    return sorted(imports, key=lambda line: (line.split()[1].startswith("workbench"), line))
 
 
 def _read(reading: Reading, suffix: str) -> list[str]:

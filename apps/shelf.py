@@ -40,6 +40,11 @@ def problem_sets() -> dict[str, Path]:
     return _first(FIRST_SET, found)
 
 
+def home(path: Path) -> Path:
+    """Return the run that a checkpoint belongs to; a run is its own."""
+    return path.parents[1] if path.parent.name == "checkpoints" else path
+
+
 def shown(path: Path) -> str:
     """Return a path as a reader of the screen would type it: relative to the project where it lies inside."""
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
 
 from apps import shelf
 from tests.conftest import chain, tiny_model
@@ -49,14 +50,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def opened(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
-    """Open the explorer as a link with these parameters does."""
+    """Open a page of the explorer, at its root by default, as a link with these parameters does."""
     monkeypatch.setenv(shelf.RUNS_VARIABLE, str(folder / "runs"))
     monkeypatch.setenv(shelf.PROBLEMS_VARIABLE, str(folder / "problems"))
     monkeypatch.setattr(shelf, "RUN_FOLDERS", ())
     monkeypatch.setattr(shelf, "PROBLEM_FOLDERS", ())
 
-    def open_it(**parameters: str) -> AppTest:
+    def open_it(page: str = "", **parameters: str) -> AppTest:
         app = AppTest.from_file(str(EXPLORER), default_timeout=300)
+        if page:  # what the browser sends for /population; AppTest can switch to files only
+            app._page_hash = calc_hash(page)
         for name, value in parameters.items():
             app.query_params[name] = value
         return app.run()

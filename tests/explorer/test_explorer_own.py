@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from apps import recipe
-from apps.links import PARAMETERS
 from apps.own_problem import EXAMPLE, LONGEST_IN_LINK
+from apps.parameters import PARAMETERS
 from tests.explorer.page import Open, charts, fine, text
 
 

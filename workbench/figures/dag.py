@@ -6,6 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from workbench.errors import WorkbenchError
+from workbench.figures.attention import EdgeAttention, draw_attention
 from workbench.figures.edges import LABEL_DEPTH, STAGGER, edge_traces
 from workbench.figures.layout import Layout, layout
 from workbench.figures.palette import (
@@ -34,7 +35,12 @@ TICKS = (0.0, 0.05, 0.25, 0.5, 1.0)
 
 
 def problem_graph(
-    scores: NodeScores, depth: int, *, selected: int | None = None, compare: NodeScores | None = None
+    scores: NodeScores,
+    depth: int,
+    *,
+    selected: int | None = None,
+    compare: NodeScores | None = None,
+    attention: EdgeAttention | None = None,
 ) -> go.Figure:
     """Draw the graph: row k holds the nodes at hop k, colour and size are the values after `depth` thoughts.
 
@@ -47,9 +53,10 @@ def problem_graph(
         selected: Node to mark.
         compare: Scores of the same problem by another run, checkpoint or readout: the picture is then the difference
             of values, `scores` less `compare`.
+        attention: What to draw on the edges as their width.
 
     Returns:
-        A figure whose node markers have `customdata[0]` = node number.
+        A figure whose node markers have `customdata[0]` = node number; those on edges, of the node at the edge's end.
 
     Raises:
         WorkbenchError: There is no such depth, or `compare` is about another problem.
@@ -65,8 +72,9 @@ def problem_graph(
     hop, mass = scores.hops_read[row], scores.candidate_mass[row]
     result = _empty(scores, depth, hop, mass, compare)
     _rows(result, scores, row, made)
-    for trace in edge_traces(problem, made, low, size / 2):
-        result.add_trace(trace)
+    result.add_traces(edge_traces(problem, made, low, size / 2))
+    if attention is not None:
+        draw_attention(result, attention, problem, made, low, size / 2)
     _nodes(result, scores, row, drawn, other, size, made)
     _names(result, scores, made, low)
     if selected is not None:

@@ -52,12 +52,12 @@ def edge_traces(problem: Problem, made: Layout, low: set[int], radius: np.ndarra
     traces = []
     for name, edges, colour, width, dash, shown in kinds:
         if edges:
-            curves = [_curve(made, source, target, low) for source, target in edges]
+            curves = [curve(made, source, target, low) for source, target in edges]
             traces.append(_trace(name, curves, [float(radius[b]) for _, b in edges], colour, width, dash, shown))
     return traces
 
 
-def _curve(made: Layout, source: int, target: int, low: set[int]) -> tuple[np.ndarray, np.ndarray]:
+def curve(made: Layout, source: int, target: int, low: set[int]) -> tuple[np.ndarray, np.ndarray]:
     """Return the points of one edge from below the source's name to the centre of the target."""
     drop = LABEL_DEPTH + (STAGGER if source in low else 0)
     start, end = np.array([made.x[source], made.y[source]]), np.array([made.x[target], made.y[target]])
@@ -76,8 +76,8 @@ def _curve(made: Layout, source: int, target: int, low: set[int]) -> tuple[np.nd
         points = [start, _shift(start, away * 0.6, -lift), _shift(end, -away * 0.7, lift), end]
     t = SAMPLES[:, None]
     weights = (1 - t) ** 3, 3 * (1 - t) ** 2 * t, 3 * (1 - t) * t**2, t**3
-    curve = np.sum([weight * point for weight, point in zip(weights, points, strict=True)], axis=0)
-    return curve[:, 0], curve[:, 1]
+    along = np.sum([weight * point for weight, point in zip(weights, points, strict=True)], axis=0)
+    return along[:, 0], along[:, 1]
 
 
 def _shift(point: np.ndarray, right: float, down: float) -> np.ndarray:

@@ -1,10 +1,10 @@
-"""The page: one problem, and what a model thinks about it, thought by thought."""
+"""The page *Thoughts*: one problem, and what a model thinks about it, thought by thought."""
 
 import streamlit as st
 
 from apps import caches, header, links, picture
 from apps.apology import in_words
-from apps.model_choice import choose_readout, choose_runs, choose_thoughts
+from apps.model_choice import choose_beside, choose_readout, choose_run, choose_thoughts, open_another
 from apps.problem_choice import choose_problem
 from apps.view import Reading, Run, View
 from workbench.problem import Problem
@@ -34,7 +34,9 @@ def _choose() -> View | None:
         st.markdown("### Coconut Workbench")
         models, problem, reading = st.container(), st.container(), st.container()
         with models:
-            run, beside = choose_runs()
+            run = choose_run()
+            beside = choose_beside(run)
+            open_another()
         # The problem's filters need the number of thoughts: that box is drawn first and shown last.
         with reading:
             readout = choose_readout()

@@ -1,0 +1,135 @@
+"""The page Population without a browser: readings with their controls, stopping, the way to a problem."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from apps import navigation, recordings
+from tests.explorer.page import Open, charts, fine, link, text
+from workbench.readings.catalogue import READINGS
+from workbench.series import CONTROLS, title
+
+FIRST, SECOND, *_ = READINGS.values()
+
+
+def test_the_first_reading_is_drawn_with_its_question_source_chance_and_controls(opened: Open) -> None:
+    app = opened("population")
+
+    assert fine(app)
+    assert FIRST.title in text(app)
+    assert all(part in text(app) for part in (FIRST.question, FIRST.source, FIRST.chance))
+    names = json.dumps(charts(app))
+    assert all(title(run) in names for run in ("untrained", "shuffled"))
+    assert all(chart.proto.alt for chart in app.get("plotly_chart"))
+    assert link(app) == {}
+
+
+@pytest.mark.parametrize("name", READINGS)
+def test_every_reading_opens_or_says_in_words_why_not(opened: Open, name: str) -> None:
+    app = opened("population", reading=name, controls="shuffled")
+
+    assert not app.exception
+    assert "should not have" not in text(app)
+
+
+def test_the_link_holds_the_choices(opened: Open) -> None:
+    asked = {"run": "second", "set": "pairs", "controls": "noise", "thoughts": "2", "reading": SECOND.name}
+    app = opened("population", **asked)
+
+    assert fine(app)
+    assert app.multiselect(key="controls").value == ["noise"]
+    assert not app.info
+    # Names are taken too; the address says what the screen says.
+    assert link(app) == asked | {"controls": title("noise"), "reading": SECOND.title}
+    assert title("noise") in json.dumps(charts(app))
+
+
+def test_a_set_is_recorded_once(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened("population", controls="shuffled")
+
+    def fail(*arguments: object, **more: object) -> None:
+        raise AssertionError("recorded again")
+
+    monkeypatch.setattr(recordings, "record", fail)
+    monkeypatch.setattr(recordings, "record_controls", fail)
+    assert fine(opened("population", controls="shuffled"))
+
+
+def test_stopping_leaves_the_way_to_go_on(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recordings, "known", lambda *arguments: False)
+    app = opened("population", run="cot")  # nothing to record: the page stands before it
+    app.session_state["stopped"] = ("reference", 3, 5, *("untrained", "shuffled"))
+    app.selectbox(key="run").select("reference")
+    app.run()
+
+    assert fine(app)
+    assert "Stopped" in text(app)
+    assert not charts(app)
+    assert any(button.label == "Go on" for button in app.button)
+
+
+@pytest.mark.parametrize("name", ["cot", "no_cot"])
+def test_a_run_without_thoughts_says_so(opened: Open, name: str) -> None:
+    app = opened("population", run=name)
+
+    assert fine(app)
+    assert "thinks no thoughts here" in text(app)
+    assert not charts(app)
+
+
+def test_a_run_of_pauses_is_read_too(opened: Open) -> None:
+    assert fine(opened("population", run="pause_as_thought", controls="shuffled"))
+
+
+@pytest.mark.parametrize("kind", ["pasted", "random"])
+def test_one_problem_is_no_population(opened: Open, kind: str) -> None:
+    app = opened("population", set=kind)
+
+    assert not app.exception
+    assert "no population" in text(app)
+
+
+def test_nonsense_in_a_link_falls_back_and_says_so(opened: Open) -> None:
+    nonsense = {"run": "../../etc", "reading": "tea leaves", "controls": "sugar", "count": "-3", "under": "stairs"}
+    app = opened("population", **nonsense)
+
+    assert fine(app)
+    assert charts(app)
+    assert all(f"{name}=" in app.info[0].value for name in nonsense)
+
+
+def test_a_problem_chosen_by_name_opens_on_the_page_of_thoughts(opened: Open) -> None:
+    app = opened("population", run="second", controls="shuffled")
+    app.selectbox(key="to open").select("chain-3")
+    app.run()
+    next(button for button in app.button if button.label == "Open").click()
+    app.run()
+
+    assert fine(app)
+    assert app.selectbox(key="problem").value == "chain-3"
+    assert app.selectbox(key="run").value == "second"
+    assert link(app)["problem"] == "chain-3"
+
+
+def test_a_click_leads_to_the_problem_even_when_another_was_open(opened: Open) -> None:
+    app = opened("population", controls="shuffled")
+    app.session_state[navigation.WAY] = "chain-4"
+    app.run()
+
+    assert app.selectbox(key="problem").value == "chain-4"
+
+
+def test_the_code_reproduces_the_figures(opened: Open) -> None:
+    app = opened("population", under="Code", controls="shuffled")
+    names: dict = {}
+    exec(app.code[0].value.replace("figure.show()", "drawn = figure").replace("print(", "("), names)
+
+    assert names["frame"].height
+    assert [one.label for one in names["recordings"]] == ["model", "shuffled"]
+
+
+def test_every_control_is_offered(opened: Open, folder: Path) -> None:
+    app = opened("population", run="cot")
+
+    assert app.multiselect(key="controls").options == [control.title for control in CONTROLS.values()]
