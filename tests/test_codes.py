@@ -87,13 +87,13 @@ def test_the_reading_has_a_row_for_each_sum_and_its_figure_says_the_shares() -> 
     assert len(table) == len(SUMS) * 12 * 2
     assert set(table["run"]) == {MODEL}
     rows = table.filter(pl.col("sum") == SUMS[0], pl.col("thought") == 2)
-    expected = 1 - rows["error"].sum() / rows["spread"].sum()
+    expected = 1 - float(rows["error"].to_numpy().sum() / rows["spread"].to_numpy().sum())
     found = shares(table).filter(pl.col("sum") == SUMS[0], pl.col("thought") == 2)
     assert found["value"].item() == pytest.approx(expected)
     assert found["low"].item() <= expected <= found["high"].item()
     drawn = explained_by_thought(table)
     assert [trace.name for trace in drawn.data] == list(SUMS)
-    assert drawn.layout.meta["alt"].startswith("Share of variance explained")
+    assert drawn["layout"]["meta"]["alt"].startswith("Share of variance explained")
 
 
 def test_problems_on_one_graph_leave_nothing_to_learn_from() -> None:

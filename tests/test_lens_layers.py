@@ -176,6 +176,6 @@ def test_figures_show_the_model_and_its_controls_beside_chance(own: Recording) -
     assert heat.customdata[0][0] == PROBLEMS[1].id
     assert set(heat.text) <= set(frame["top_token"])
     for made in (tuned, raw, distance, one, divergence_by_layer(frame), mass_by_layer(frame, RAW)):
-        assert made.layout.meta["alt"]
+        assert made["layout"]["meta"]["alt"]
     with pytest.raises(WorkbenchError, match="nothing to draw"):
         problem_lens(frame, "none", TUNED)

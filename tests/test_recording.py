@@ -1,10 +1,12 @@
 """Recordings of a problem set, against plain forward passes of the unmodified model."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from tests.conftest import FAMILIES, chain, tiny, tiny_model
@@ -31,7 +33,7 @@ def pretrained() -> Checkpoint:
     torch.manual_seed(0)
     config = GPT2Config(
         vocab_size=len(tokenizer), n_embd=32, n_layer=2, n_head=4, n_positions=512, initializer_range=0.2,
-        resid_pdrop=0, embd_pdrop=0, attn_pdrop=0, eos_token_id=tokenizer.eos_token_id,
+        resid_pdrop=0, embd_pdrop=0, attn_pdrop=0, eos_token_id=tokenizer.convert_tokens_to_ids("<|end|>"),
     )  # fmt: skip
     return prepare_pretrained(GPT2LMHeadModel(config).eval(), tokenizer, thoughts=K)
 
@@ -91,7 +93,7 @@ def test_so_does_one_in_the_text_format() -> None:
 
 def test_the_last_block_and_the_final_norm_give_the_next_thought(tiny_checkpoint: Checkpoint) -> None:
     recording = record(tiny_checkpoint, PROBLEMS)
-    norm = tiny_checkpoint.model.base_model.norm
+    norm = cast(nn.Module, tiny_checkpoint.model.base_model.norm)
     with torch.no_grad():
         made = norm(torch.from_numpy(recording.residual[:, :K, -1])).numpy()
 

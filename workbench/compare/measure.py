@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import torch
 
 from workbench.behaviour import Behaviour, classify
 from workbench.blind import blind_score, nearest_source

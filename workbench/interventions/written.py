@@ -69,7 +69,7 @@ def from_yaml(text: str) -> Surgery:
     if unknown or not isinstance(raw.get(_FROZEN, False), bool):
         raise _no_surgery(f"{unknown[0]!r:.80} is no key of it" if unknown else "frozen must be true or false")
     steps = raw.get("interventions", [])
-    return Surgery(tuple(_made(number, step) for number, step in enumerate(steps, 1)), raw.get(_FROZEN, False))
+    return Surgery(tuple(_made(number, step) for number, step in enumerate(steps, 1)), bool(raw.get(_FROZEN, False)))
 
 
 def to_address(surgery: Surgery) -> str:

@@ -210,7 +210,7 @@ def _rows(recording: Recording) -> list[dict[str, object]]:
     return found
 
 
-def _or_null(value: float | None) -> float | None:
+def _or_null(value: float | np.floating | None) -> float | None:
     return None if value is None or np.isnan(value) else float(value)
 
 

@@ -88,7 +88,8 @@ def write_readings(
     recordings: list[Recording] = []
     sections = []
     for reading in readings:
-        path, inputs = directory / FOLDER / f"{reading.name}.parquet", shared | {"schema": reading.schema}
+        path = directory / FOLDER / f"{reading.name}.parquet"
+        inputs: dict[str, object] = {**shared, "schema": reading.schema}
         if on_reading:
             on_reading(reading.title)
         if not _made(path, inputs):
