@@ -1,0 +1,92 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Is a thought a superposition?
+#
+# Theory says that a thought is (1/√|V|) Σ u_v, the embeddings of its frontier's nodes added up. We ask in three steps:
+# which set does a thought point to, how much of it is a sum at all, and does the model go on as if nothing had happened
+# when the sum takes the thought's place?
+
+# %%
+import os
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+
+from workbench.checkpoint import load_checkpoint
+from workbench.controls import record_controls
+from workbench.figures.class_panels import class_panels
+from workbench.figures.codes import explained_by_thought, shares
+from workbench.figures.inner_products import by_class
+from workbench.figures.superposition import closest, set_cosines
+from workbench.interventions.superposing import Superpose
+from workbench.problem_files import load_problems
+from workbench.readings.catalogue import READINGS
+from workbench.readings.codes import SUMS, predictions
+from workbench.recording import record
+from workbench.replaced import kept_when_replaced
+from workbench.trace import answers
+
+HERE = Path.cwd() if (Path.cwd() / "fixtures").exists() else Path.cwd().parent
+RUN = os.environ.get("WORKBENCH_RUN", str(HERE / "fixtures/runs/reference"))
+PROBLEMS = Path(os.environ.get("WORKBENCH_PROBLEM_FILE", HERE / "fixtures/problems/released.json"))
+
+checkpoint = load_checkpoint(RUN)
+problems = load_problems(PROBLEMS)[:200]
+own = record(checkpoint, problems)
+recordings = [own, *record_controls(own, ["shuffled"])]
+
+# %% [markdown]
+# ## Which set does it point to?
+
+# %%
+sets = READINGS["superposition"].frame(recordings)
+set_cosines(sets)
+
+# %%
+closest(sets)
+
+# %% [markdown]
+# The inner products with node embeddings by class, in the layout of the paper's table 5. Where the model ties its
+# embeddings these are the LM head's logits, nothing more.
+
+# %%
+products = READINGS["inner_products"].frame(recordings)
+by_class(products, "input").filter(pl.col("run") == "model").head(20)
+
+# %% [markdown]
+# ## How much of a thought is a sum?
+#
+# The embeddings explain a fourth of thought 1. Then we let the vectors be learned, one for each name, from problems on
+# other graphs. The control: the same sums over the frontier of another problem.
+
+# %%
+codes = READINGS["codes"].frame(recordings)
+explained_by_thought(codes)
+
+# %%
+shares(codes).filter(pl.col("run") == "model").pivot("thought", index="sum", values="value")
+
+# %% [markdown]
+# ## Does the model take the sum for its thought?
+#
+# One thought is replaced by what the graph alone predicts, brought to the thought's length. Targets that would stand in
+# the sum are left out: a sum that names the answer proves nothing.
+
+# %%
+kept_when_replaced(own, thoughts=(1, 2, 3))

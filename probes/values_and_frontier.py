@@ -1,0 +1,102 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Values and the frontier
+#
+# The figures of the Coconut paper's section on latent search: the tree with its values, how many candidates share the
+# value, and whether candidates near a leaf are told apart better. Each stands beside its chance level and a control; the
+# paper's have neither.
+
+# %%
+import os
+from pathlib import Path
+
+from workbench.checkpoint import load_checkpoint
+from workbench.controls import record_controls
+from workbench.figures.aggregate import accuracy_by_thoughts, behaviour_shares
+from workbench.figures.breadth import statistic_by_run
+from workbench.figures.height import correlations, value_by_height
+from workbench.figures.parallelism import parallelism
+from workbench.figures.search_tree import search_tree
+from workbench.problem_files import load_problems
+from workbench.readings.catalogue import READINGS
+from workbench.recording import record
+from workbench.spelling import search_tree_frame, spell
+
+HERE = Path.cwd() if (Path.cwd() / "fixtures").exists() else Path.cwd().parent
+RUN = os.environ.get("WORKBENCH_RUN", str(HERE / "fixtures/runs/reference"))
+PROBLEMS = Path(os.environ.get("WORKBENCH_PROBLEM_FILE", HERE / "fixtures/problems/released.json"))
+
+checkpoint = load_checkpoint(RUN)
+problems = load_problems(PROBLEMS)[:100]
+
+# %% [markdown]
+# ## The search tree of one problem
+#
+# After *k* thoughts the opening of the next step is forced, and a node's value is the product of its name's token
+# probabilities. Hover over a node: prefix, tokens, product.
+
+# %%
+problem = problems[0]
+tree = search_tree_frame(problem, spell(checkpoint, problem))
+search_tree(tree)
+
+# %% [markdown]
+# ## Is there anything to read?
+#
+# **Candidate mass** first: the raw probability on the frontier. Where it is near zero a normalised value is noise. The
+# LM head holds on; forced language fades, since this model has learned little of saying the rest of a chain.
+
+# %%
+own = record(checkpoint, problems, continuations=True)
+recordings = [own, *record_controls(own, ["shuffled"])]
+breadth = READINGS["breadth"].frame(recordings)
+statistic_by_run(breadth, "candidate_mass")
+
+# %%
+statistic_by_run(breadth, "top1_correct")
+
+# %% [markdown]
+# ## Parallelism
+#
+# Three curves: the value of the best candidate, the two best, the three best, each sorted over the problems. A gap means
+# that the value is shared.
+
+# %%
+parallelism(READINGS["parallelism"].frame(recordings), "lm_head")
+
+# %% [markdown]
+# ## Height
+#
+# The paper finds low candidates told apart better. It has two definitions of height; both are here. The correlation's
+# interval resamples problems, because the nodes of one problem are not independent.
+
+# %%
+heights = READINGS["height"].frame(recordings)
+value_by_height(heights, "lm_head", "height_longest")
+
+# %%
+correlations(heights, apart=False).head(8)
+
+# %% [markdown]
+# ## And what does it say?
+
+# %%
+behaviour = READINGS["behaviour"].frame(recordings)
+behaviour_shares(behaviour)
+
+# %%
+READINGS["behaviour"].figures(behaviour)[0]
