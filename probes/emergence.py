@@ -17,7 +17,8 @@
 # # When does the frontier appear?
 #
 # The run in `fixtures/runs/emergence` began from a model that can name a child of a node, and was then trained on
-# **answers alone**: no chain, no label on any thought. Its checkpoints were kept. We ask each of them the same problems.
+# **answers alone**: no chain, no label on any thought. Its checkpoints were kept. We ask each of them the same
+# problems.
 
 # %%
 import os
@@ -41,7 +42,8 @@ for checkpoint in stage_checkpoints(RUN):
 # %% [markdown]
 # ## Mass on the frontier, the target left out
 #
-# The question names the target, so mass on it may be copied and not found. Dotted: the same weights fed a pause in place
+# The question names the target, so mass on it may be copied and not found. Dotted: the same weights fed a pause in
+# place
 # of every thought.
 
 # %%

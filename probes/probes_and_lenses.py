@@ -29,7 +29,7 @@ from workbench.figures.lens_layers import divergence_by_layer, mass_by_layer, pr
 from workbench.figures.probes import auc_by_layer, auc_by_thought, hops_by_thought
 from workbench.interventions.replacing import Noise
 from workbench.problem_files import load_problems
-from workbench.readings.lens_layers import lens_frame
+from workbench.readings.lens_layers import RAW, TUNED, lens_frame
 from workbench.readings.probes import probe_frame
 from workbench.recording import record
 
@@ -49,16 +49,16 @@ own = record(checkpoint, problems)
 
 # %%
 lens = lens_frame([own], count=FITTED_ON)
-mass_by_layer(lens, "logit")
+mass_by_layer(lens, RAW)
 
 # %%
-mass_by_layer(lens, "tuned")
+mass_by_layer(lens, TUNED)
 
 # %%
 divergence_by_layer(lens)
 
 # %%
-problem_lens(lens, problems[0].id, "logit")
+problem_lens(lens, problems[0].id, RAW)
 
 # %% [markdown]
 # It respects interventions: with noise fed in place of thought 2, what comes before is as it was.

@@ -16,31 +16,27 @@
 # %% [markdown]
 # # Is a thought a superposition?
 #
-# Theory says that a thought is (1/√|V|) Σ u_v, the embeddings of its frontier's nodes added up. We ask in three steps:
-# which set does a thought point to, how much of it is a sum at all, and does the model go on as if nothing had happened
+# Theory says that a thought is (1/√|V|) Σ u_v, the embeddings of its frontier's nodes added up. We ask in three
+# steps:
+# which set does a thought point to, how much of it is a sum at all, and does the model go on as if nothing had
+# happened
 # when the sum takes the thought's place?
 
 # %%
 import os
 from pathlib import Path
 
-import numpy as np
 import polars as pl
-import torch
 
 from workbench.checkpoint import load_checkpoint
 from workbench.controls import record_controls
-from workbench.figures.class_panels import class_panels
 from workbench.figures.codes import explained_by_thought, shares
 from workbench.figures.inner_products import by_class
 from workbench.figures.superposition import closest, set_cosines
-from workbench.interventions.superposing import Superpose
 from workbench.problem_files import load_problems
 from workbench.readings.catalogue import READINGS
-from workbench.readings.codes import SUMS, predictions
 from workbench.recording import record
 from workbench.replaced import kept_when_replaced
-from workbench.trace import answers
 
 HERE = Path.cwd() if (Path.cwd() / "fixtures").exists() else Path.cwd().parent
 RUN = os.environ.get("WORKBENCH_RUN", str(HERE / "fixtures/runs/reference"))
@@ -72,7 +68,8 @@ by_class(products, "input").filter(pl.col("run") == "model").head(20)
 # %% [markdown]
 # ## How much of a thought is a sum?
 #
-# The embeddings explain a fourth of thought 1. Then we let the vectors be learned, one for each name, from problems on
+# The embeddings explain a fourth of thought 1. Then we let the vectors be learned, one for each name, from problems
+# on
 # other graphs. The control: the same sums over the frontier of another problem.
 
 # %%
@@ -85,7 +82,8 @@ shares(codes).filter(pl.col("run") == "model").pivot("thought", index="sum", val
 # %% [markdown]
 # ## Does the model take the sum for its thought?
 #
-# One thought is replaced by what the graph alone predicts, brought to the thought's length. Targets that would stand in
+# One thought is replaced by what the graph alone predicts, brought to the thought's length. Targets that would stand
+# in
 # the sum are left out: a sum that names the answer proves nothing.
 
 # %%

@@ -16,7 +16,8 @@
 # %% [markdown]
 # # A tour
 #
-# A model that reasons in **continuous thoughts** feeds its last hidden state back as its next input, instead of a word.
+# A model that reasons in **continuous thoughts** feeds its last hidden state back as its next input, instead of a
+# word.
 # On ProsQA, questions over random graphs, its thoughts seem to hold many next steps at once. This notebook shows that
 # picture on one problem, and then does what a picture alone cannot: it stands the controls beside it.
 
@@ -45,7 +46,8 @@ problems = load_problems(PROBLEMS)[:100]
 # %% [markdown]
 # ## One problem
 #
-# Row *k* of the graph is the frontier after *k* steps of a breadth-first search. Colour and size of a node are its value:
+# Row *k* of the graph is the frontier after *k* steps of a breadth-first search. Colour and size of a node are its
+# value:
 # the probability that the LM head of thought *k* gives its name, normalised over the problem's concepts.
 
 # %%
@@ -61,7 +63,8 @@ thought_strip(scores)
 # %% [markdown]
 # ## Many problems, and what should not show it
 #
-# A **recording** is what one run over a problem set leaves: thoughts, values, residual streams, attention. Controls are
+# A **recording** is what one run over a problem set leaves: thoughts, values, residual streams, attention. Controls
+# are
 # recorded on the same problems: here an untrained model, and the thoughts of other problems.
 
 # %%
@@ -71,13 +74,16 @@ breadth = READINGS["breadth"].frame(recordings)
 statistic_by_run(breadth, "candidate_mass")
 
 # %% [markdown]
-# The mass is on the frontier for the model and for nothing else. That is a picture still. Does the answer need it? Noise
+# The mass is on the frontier for the model and for nothing else. That is a picture still. Does the answer need it?
+# Noise
 # of the thoughts' own length takes their place:
 
 # %%
 thinks = [answer.right for answer in answers(checkpoint, problems)]
 noisy = [answer.right for answer in answers(checkpoint, problems, interventions=[Noise()])]
-print(f"right with its own thoughts {sum(thinks) / len(thinks):.2f}, with noise {sum(noisy) / len(noisy):.2f}; a coin .50")
+print(
+    f"right with its own thoughts {sum(thinks) / len(thinks):.2f}, with noise {sum(noisy) / len(noisy):.2f}; a coin .50"
+)
 
 # %% [markdown]
 # ## Every reading

@@ -17,7 +17,8 @@
 # # Values and the frontier
 #
 # The figures of the Coconut paper's section on latent search: the tree with its values, how many candidates share the
-# value, and whether candidates near a leaf are told apart better. Each stands beside its chance level and a control; the
+# value, and whether candidates near a leaf are told apart better. Each stands beside its chance level and a control;
+# the
 # paper's have neither.
 
 # %%
@@ -26,7 +27,7 @@ from pathlib import Path
 
 from workbench.checkpoint import load_checkpoint
 from workbench.controls import record_controls
-from workbench.figures.aggregate import accuracy_by_thoughts, behaviour_shares
+from workbench.figures.aggregate import behaviour_shares
 from workbench.figures.breadth import statistic_by_run
 from workbench.figures.height import correlations, value_by_height
 from workbench.figures.parallelism import parallelism
@@ -57,7 +58,8 @@ search_tree(tree)
 # %% [markdown]
 # ## Is there anything to read?
 #
-# **Candidate mass** first: the raw probability on the frontier. Where it is near zero a normalised value is noise. The
+# **Candidate mass** first: the raw probability on the frontier. Where it is near zero a normalised value is noise.
+# The
 # LM head holds on; forced language fades, since this model has learned little of saying the rest of a chain.
 
 # %%
@@ -72,7 +74,8 @@ statistic_by_run(breadth, "top1_correct")
 # %% [markdown]
 # ## Parallelism
 #
-# Three curves: the value of the best candidate, the two best, the three best, each sorted over the problems. A gap means
+# Three curves: the value of the best candidate, the two best, the three best, each sorted over the problems. A gap
+# means
 # that the value is shared.
 
 # %%

@@ -3,15 +3,20 @@
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from tests.conftest import chain, tiny
 from workbench.codes import cross_fitted, explained, fit_codebook, names_at, of_embeddings
 from workbench.errors import WorkbenchError
 from workbench.figures.codes import explained_by_thought, shares
+from workbench.graph import structure
+from workbench.interventions.transplanting import Transplant
 from workbench.problem_sets import generate
-from workbench.readings.codes import READING, SUMS
+from workbench.readings.codes import READING, SUMS, predictions
 from workbench.recording import record
+from workbench.replaced import OWN, kept_when_replaced
 from workbench.series import MODEL
+from workbench.trace import run
 
 VOCAB, NODES, WIDTH = 12, 8, 16
 
@@ -100,3 +105,22 @@ def test_problems_on_one_graph_leave_nothing_to_learn_from() -> None:
     recording = record(tiny(thoughts=2), [chain(1, 3), chain(1, 3)])
     with pytest.raises(WorkbenchError, match="share one graph"):
         READING.frame([recording])
+
+
+def test_a_thought_is_replaced_by_a_sum_and_its_own_thought_changes_nothing() -> None:
+    problems = [*generate("balanced", 12, seed=3), *(chain(number, 3) for number in range(2))]
+    recording = record(tiny(thoughts=2, max_position_embeddings=256), problems)
+    table = kept_when_replaced(recording, (1, 2), batch_size=4)
+    own = table.filter(pl.col("in_its_place") == OWN)
+
+    assert table["in_its_place"].n_unique() == len(SUMS) + 2
+    right = recording.right & (np.array([structure(problem).length for problem in problems]) > 1)
+    assert own.filter(thought=1)["n"].item() == right.sum()
+    assert (own["n"] == 0).all() or own["kept"].drop_nans().to_list() == [1.0] * (own["n"] > 0).sum()
+    for k in (1, 2):
+        thoughts = recording.thoughts.copy()
+        thoughts[:, k - 1] = predictions(recording).by_sum["codes"][:, k - 1]
+        given = torch.from_numpy(thoughts.astype(np.float32))
+        traces = list(run(recording.checkpoint, problems, interventions=[Transplant(at=(k,), donor="sum")],
+                          donors={"sum": given}))  # fmt: skip
+        np.testing.assert_allclose(traces[5].thoughts[k - 1], thoughts[5, k - 1], atol=1e-5)

@@ -13,7 +13,7 @@ from workbench.coconut import lm_head
 from workbench.first_tokens import first_token_shares
 from workbench.interventions.scene import Bank, Intervention
 from workbench.interventions.surgery import Surgery, as_surgery
-from workbench.interventions.theatre import Theatre
+from workbench.interventions.theatre import Donors, Theatre
 from workbench.problem import Problem
 from workbench.prompt_batches import positions_left, prompt_batches, thought_count
 from workbench.prompts import Format, Ids, Prompt
@@ -48,7 +48,7 @@ def run(
     continuations: bool = True,
     interventions: Surgery | Sequence[Intervention] = (),
     bank: Bank | None = None,
-    donors: Mapping[str, Sequence[Problem]] | None = None,
+    donors: Donors | None = None,
     spaces: Mapping[str, Float[Tensor, "vocab d"]] | None = None,
 ) -> Iterator[Trace]:
     """Run a checkpoint on problems and yield a trace for each, in order.
@@ -64,7 +64,7 @@ def run(
         continuations: Whether to let the model go on after the forced step opening.
         interventions: Changes made while it thinks, one after the other; a surgery may freeze later thoughts.
         bank: Thoughts that interventions take donors from, a row for each of the problems.
-        donors: Problems that named donors think about, one for each of the problems.
+        donors: By name, problems that donors think about, or thoughts: one for each of the problems.
         spaces: Learned directions of every token that interventions name.
 
     Raises:
@@ -90,7 +90,7 @@ def answers(
     batch_size: int = 64,
     says: str | None = None,
     bank: Bank | None = None,
-    donors: Mapping[str, Sequence[Problem]] | None = None,
+    donors: Donors | None = None,
 ) -> Iterator[Answer]:
     """Answer problems after one number of thoughts, in order, and nothing more: several times as fast as `run`.
 
@@ -103,7 +103,7 @@ def answers(
         says: "answer" forces the answer's opening right after the thoughts; "chain" only the beginning of a
             continuation, and the model says steps and answer as it likes. By default what it was trained to.
         bank: Thoughts that interventions take donors from, a row for each of the problems.
-        donors: Problems that named donors think about, one for each of the problems.
+        donors: By name, problems that donors think about, or thoughts: one for each of the problems.
 
     Raises:
         WorkbenchError: As `run`.

@@ -13,7 +13,7 @@ from workbench.coconut import lm_head
 from workbench.first_tokens import first_token_shares
 from workbench.interventions.scene import Bank, Intervention, Scene
 from workbench.interventions.surgery import Surgery, as_surgery
-from workbench.interventions.theatre import Theatre
+from workbench.interventions.theatre import Donors, Theatre
 from workbench.problem import Problem
 from workbench.prompt_batches import prompt_batches, thought_count
 from workbench.session import Branches, Session
@@ -56,7 +56,7 @@ def run_intervened(
     surgeries: Sequence[Surgery | Sequence[Intervention]],
     thoughts: int | None = None,
     *,
-    donors: Mapping[str, Sequence[Problem]] | None = None,
+    donors: Donors | None = None,
     bank: Bank | None = None,
     spaces: Mapping[str, Float[Tensor, "vocab d"]] | None = None,
     batch_size: int = 64,

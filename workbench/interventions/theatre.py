@@ -20,6 +20,9 @@ from workbench.problem import Problem
 from workbench.prompts import Prompt
 from workbench.session import Session
 
+Donors = Mapping[str, Sequence[Problem] | Bank]
+"""By name, problems that a donor thinks about, or thoughts as they are: one for each problem that is run."""
+
 
 class Theatre:
     """Prepares what surgeries need of donors and of the whole set, and does them.
@@ -28,7 +31,7 @@ class Theatre:
         checkpoint: What is operated on.
         surgeries: All that will be asked for.
         count: Number of thoughts, K.
-        donors: Problems that donors think about, by name: one for each problem that is run.
+        donors: See `Donors`.
         bank: What was thought about the whole set without interventions.
         problems: The whole set, from which bank and means are made where they are needed and not given.
         spaces: Learned directions of every token, by name.
@@ -43,7 +46,7 @@ class Theatre:
         checkpoint: Checkpoint,
         surgeries: Sequence[Surgery],
         count: int,
-        donors: Mapping[str, Sequence[Problem]] | None = None,
+        donors: Donors | None = None,
         bank: Bank | None = None,
         problems: Sequence[Problem] | None = None,
         spaces: Mapping[str, Float[Tensor, "vocab d"]] | None = None,
@@ -60,8 +63,12 @@ class Theatre:
         for one in (one for surgery in surgeries for one in surgery.inside):
             if wanted := one.wants(checkpoint.model.config.num_hidden_layers):
                 self._asked.setdefault(wanted[0], set()).update(wanted[1])
-        self._donors = {name: checkpoint.format.prompts(given) for name, given in (donors or {}).items()}
-        self.donors = {name: self._bank(prompts, batch_size) for name, prompts in self._donors.items()}
+        given = dict(donors or {})
+        self.donors: dict[str, Bank] = {name: one for name, one in given.items() if isinstance(one, Tensor)}
+        self._donors = {
+            name: checkpoint.format.prompts(one) for name, one in given.items() if not isinstance(one, Tensor)
+        }
+        self.donors |= {name: self._bank(prompts, batch_size) for name, prompts in self._donors.items()}
         self.bank, self._mean = bank, dict[str, Tensor]()
         prompts = None if problems is None else checkpoint.format.prompts(problems)
         if prompts and bank is None and any(one.whole_set for surgery in surgeries for one in surgery.interventions):
@@ -118,6 +125,12 @@ class Theatre:
                 found[who] = self._mean
             else:
                 scene.thoughts(who)  # says what is wrong where there is no such donor
+                if who not in self._donors:
+                    raise WorkbenchError(
+                        f'The donor "{who}" has no activations.',
+                        "Its thoughts were given as they are, and no problem to think about.",
+                        "Give problems as the donor, or transplant its thoughts.",
+                    )
                 prompts = [self._donors[who][row] for row in scene.rows]
                 found[who] = self._watch(self.session(prompts, self.count), self._asked[who])
         return found
