@@ -59,7 +59,7 @@ def test_other_items_and_controls_stand_beside(checkpoint: Checkpoint, items: li
     assert set(table["run"]) == {"model", "shuffled", "untrained"}
     drawn = step_values(table)
     assert len(drawn.data) == 4
-    assert [note.text for note in drawn["layout"]["annotations"]][-1] == OTHER
+    assert drawn.to_dict()["layout"]["annotations"][-1]["text"] == OTHER
     assert "at most" in drawn["layout"]["meta"]["alt"]
 
 

@@ -192,8 +192,8 @@ class Patch(_Replacing):
         super().__post_init__()
         if self.where != "thoughts":
             self.refuse("where", "donors are observed at thoughts only")
-        if self.donor == "mean":
-            self.refuse("donor", '"mean" is what ablate puts in')
+        if self.donor in ("", "mean"):
+            self.refuse("donor", '"mean" is what ablate puts in' if self.donor else "it has no name")
 
     @property
     def whose(self) -> str | None:

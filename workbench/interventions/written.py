@@ -46,6 +46,15 @@ _FROZEN = "frozen"
 _NUMBER = re.compile(r"-?\d{1,20}(\.\d{1,20})?(e-?\d{1,3})?", re.ASCII)
 
 
+class _WithoutAliases(yaml.SafeLoader):
+    """A few aliases of aliases are billions of values once they are printed or built."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise _no_surgery("it has an alias (*name); write the value out")
+        return super().compose_node(parent, index)
+
+
 def to_yaml(surgery: Surgery) -> str:
     """Return a surgery as YAML; fields that have their default are left out."""
     steps = [{"kind": one.kind} | {name: _plain(value) for name, value in _said(one)} for one in surgery.interventions]
@@ -58,8 +67,10 @@ def from_yaml(text: str) -> Surgery:
     Raises:
         WorkbenchError: It is none; the nearest right word is named.
     """
+    if len(text) > MOST_YAML:
+        raise _no_surgery(f"it has {len(text)} characters, at most {MOST_YAML} are read")
     try:
-        raw = yaml.safe_load(text) if len(text) <= MOST_YAML else f"longer than {MOST_YAML} characters"
+        raw = yaml.load(text, _WithoutAliases)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise _no_surgery(str(error)) from error
     raw = {"interventions": raw} if isinstance(raw, list) else raw
@@ -139,7 +150,8 @@ def _spelt(value: Any) -> str:
         return ",".join(map(_spelt, value))
     if isinstance(value, bool):
         return str(value).lower()
-    return quote(value, safe="") if isinstance(value, str) else repr(value)
+    # `quote` leaves "~" as it is, which separates interventions here.
+    return quote(value, safe="").replace("~", "%7E") if isinstance(value, str) else repr(value)
 
 
 def _read(kind: type[Intervention] | None, name: str, value: str) -> Any:
