@@ -67,6 +67,12 @@ def members(scene: Scene, row: int, k: int, nodes: Sequence[str]) -> Int[Tensor,
     return torch.tensor(sorted(found), dtype=torch.long)
 
 
+def node_name(problem: Problem, node: int) -> str:
+    """Return what `members` knows a node by: its name, or its number where the name means something else."""
+    name = problem.names[node]
+    return str(node) if name in SETS else name
+
+
 def node_values(scene: Scene, row: int, k: int) -> Float[np.ndarray, " nodes"]:
     """Return the LM-head value of each node in thought k without interventions; zeros beyond the last thought."""
     prompt = scene.prompts[row]

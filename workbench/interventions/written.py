@@ -17,6 +17,7 @@ import yaml
 from workbench.errors import WorkbenchError
 from workbench.interventions.directions import Add, Move, Project
 from workbench.interventions.layers import Ablate, Knockout, Patch
+from workbench.interventions.perturbing import Perturb
 from workbench.interventions.replacing import Mean, Noise, Permute, Remove, Shuffle, Zero
 from workbench.interventions.scene import Intervention
 from workbench.interventions.superposing import Superpose
@@ -27,8 +28,8 @@ from workbench.settings import build
 KINDS: dict[str, type[Intervention]] = {
     kind.kind: kind
     for kind in (
-        Remove, Zero, Mean, Noise, Permute, Shuffle, Transplant, Interpolate, Superpose, Project, Move, Add, Knockout,
-        Ablate, Patch,
+        Remove, Zero, Mean, Noise, Perturb, Permute, Shuffle, Transplant, Interpolate, Superpose, Project, Move, Add,
+        Knockout, Ablate, Patch,
     )
 }  # fmt: skip
 """Every intervention by the name it is written with."""

@@ -1,0 +1,174 @@
+"""Cones of surgeries, their controls, doses, and what changed downstream, on tiny models."""
+
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+
+from tests.conftest import chain, tiny
+from workbench.checkpoint import Checkpoint
+from workbench.downstream import downstream, total_variation
+from workbench.errors import WorkbenchError
+from workbench.graph import structure
+from workbench.interventions.cone import cone
+from workbench.interventions.directions import Add, Move, Project
+from workbench.interventions.dosing import answered, at_dose, dose_curve, dosed, unoperated
+from workbench.interventions.layers import Ablate, Knockout
+from workbench.interventions.matching import controls, controls_of, step_lengths
+from workbench.interventions.perturbing import Perturb
+from workbench.interventions.replacing import Noise, Remove, Zero
+from workbench.interventions.scene import Intervention
+from workbench.interventions.superposing import Superpose
+from workbench.interventions.surgery import Surgery
+from workbench.interventions.transplanting import Interpolate, Transplant
+from workbench.interventions.written import from_address
+from workbench.problem import Problem
+from workbench.problem_sets import generate
+from workbench.trace import run
+
+EACH: list[Intervention] = [
+    Noise(at=(2,)), Zero(at=(3,)), Remove(at=(2,)), Perturb(0.3, at=(2, 3)), Project(("concepts",), at=(2,)),
+    Ablate(at=(2,), layers=(0,)), Ablate(where="answer"), Ablate(at=(3,), where="both"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def wide() -> Problem:
+    """A problem with several nodes at its first hops."""
+    return next(one for one in generate("balanced", 20, 0) if min(structure(one).frontier(h).sum() for h in (1, 2)) > 2)
+
+
+@pytest.mark.parametrize(("one", "frozen"), list(product(EACH, (False, True))))
+@pytest.mark.parametrize("fed", ["thought", "pause"])
+def test_outside_the_cone_every_bit_is_the_same_and_inside_it_all_changes(
+    one: Intervention, frozen: bool, fed: str
+) -> None:
+    checkpoint = replace(tiny(markers=True), fed="pause" if fed == "pause" else "hidden")
+    problem, surgery = chain(3, 4), Surgery((one,), frozen)
+    before = next(run(checkpoint, [problem], interventions=unoperated(surgery)))
+    after = next(run(checkpoint, [problem], interventions=surgery))
+    table = downstream(before, after, cone(surgery, 3, checkpoint.pause is not None))
+
+    rounded = isinstance(one, Remove)  # fewer columns: sums of exact zeros are taken in another order
+    for row in table.iter_rows(named=True):
+        if row["can_change"]:
+            assert not row["same"], row
+        else:
+            assert row["same"] or (rounded and row["what"] != "thought" and row["moved"] < 1e-5), row
+
+
+def test_the_cone_of_nothing_is_empty() -> None:
+    empty = cone(Surgery((), True), 3)
+
+    assert not np.concatenate([empty.operated, empty.thoughts, empty.said]).any()
+
+
+def test_total_variation_counts_what_is_on_no_node() -> None:
+    assert total_variation(np.array([[0.5, 0.1]]), np.array([[0.1, 0.1]])) == pytest.approx([0.4])
+    assert total_variation(np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]])) == pytest.approx([1.0])
+
+
+def test_a_step_has_its_length_and_its_own_direction() -> None:
+    checkpoint, problem = tiny(), chain(3, 4)
+    own = next(run(checkpoint, [problem])).thoughts
+    one, again, other = (
+        next(run(checkpoint, [problem], interventions=[Perturb(0.5, seed, at=(1,))])).thoughts for seed in (0, 0, 1)
+    )
+    step, elsewhere = one[0] - own[0], other[0] - own[0]
+
+    assert np.array_equal(one, again)
+    assert np.linalg.norm(step) == pytest.approx(0.5 * np.linalg.norm(own[0]), rel=1e-5)
+    assert abs(step @ elsewhere) < 0.7 * np.linalg.norm(step) * np.linalg.norm(elsewhere)
+
+
+# Controls
+
+
+def test_other_nodes_are_at_the_same_hop_and_never_named_by_question_or_surgery(wide: Problem) -> None:
+    about = structure(wide)
+    node = next(n for n in np.flatnonzero(about.frontier(1)).tolist() if n not in wide.options)
+    surgery = Surgery((Project((wide.names[node],), at=(1, 2)),))
+    found = controls(tiny(max_position_embeddings=512), wide, surgery, 3, "other nodes")
+
+    drawn = [one.nodes[0] for control in found for one in control.interventions if isinstance(one, Project)]
+    others = {wide.names[n] for n in np.flatnonzero(about.frontier(1)).tolist()} - {wide.names[node]}
+    others -= {wide.names[n] for n in wide.options}
+    assert len(drawn) == len(set(drawn)) == len(found)  # one node for both thoughts
+    assert set(drawn) == others
+
+
+def test_the_control_of_a_set_has_as_many_nodes_at_every_thought(wide: Problem) -> None:
+    surgery = Surgery((Move(("on_path",), ("other_side",)), Zero(at=(3,))), frozen=True)
+    for control in controls(tiny(max_position_embeddings=512), wide, surgery, 2, "other nodes", draws=3):
+        *moved, zero = control.interventions
+        assert control.frozen
+        assert zero == Zero(at=(3,))
+        assert [k for one in moved for k in one.at] in ([1, 2], [1], [2])
+
+
+@pytest.mark.parametrize(
+    "written", ["project:nodes=concepts;at=2", "noise:dose=0.5", "frozen~noise~zero:dose=0.5", "transplant:at=1"]
+)
+def test_a_step_in_a_random_direction_is_as_long_as_what_it_stands_for(written: str) -> None:
+    checkpoint, problem, surgery = tiny(), chain(3, 4), from_address(written)
+    donors = {"twin": [chain(2, 3)]}
+    (control,) = controls(checkpoint, problem, surgery, 3, "random direction", 1, donors=donors)
+    own, random = step_lengths(checkpoint, problem, [surgery, control], 3, donors=donors)
+
+    assert own.keys() == random.keys() == {k for k in (1, 2, 3) if surgery.interventions[0].acts_on(k)}
+    assert list(random.values()) == pytest.approx(list(own.values()), rel=1e-4)
+    first = min(own)
+    before, after = (next(run(checkpoint, [problem], interventions=one, donors=donors)) for one in ((), surgery))
+    length = np.linalg.norm(after.thoughts[first - 1] - before.thoughts[first - 1])
+    assert own[first] == pytest.approx(length / np.linalg.norm(before.thoughts[first - 1]), rel=1e-4)
+
+
+def test_what_has_no_control_gets_none() -> None:
+    assert controls_of(Surgery((Remove(), Knockout()))) == ()
+    assert controls_of(Surgery((Noise(),))) == ("random direction",)
+    assert controls_of(Surgery((Remove(), Add(("root",))))) == ("other nodes", "random direction")
+    assert controls(tiny(), chain(3, 4), Surgery((Noise(dose=0.0),)), 3, "random direction") == []
+
+
+# Answers and doses
+
+
+def test_an_answer_stands_beside_the_one_without_and_its_controls() -> None:
+    checkpoint, problem = tiny(), chain(3, 4)
+    table = answered(checkpoint, problem, Surgery((Noise(at=(2,)),)), 3, "random direction", 4)
+    trace = next(run(checkpoint, [problem], interventions=[Noise(at=(2,))]))
+
+    assert table["series"].to_list() == ["without", "surgery", *["control"] * 4]
+    assert table["target"][1] == pytest.approx(float(trace.answers[-1][problem.target]), rel=1e-4)
+    assert table["answer"][1] == trace.answer_texts[-1]
+    assert table["target"].n_unique() == 6
+
+
+def test_a_dose_of_nothing_is_the_run_without_and_the_full_one_the_surgery() -> None:
+    checkpoint, problem = tiny(), chain(3, 4)
+    surgery = Surgery((Superpose(("frontier",), at=(1,)), Zero(0.5, at=(2,))))
+    table = dose_curve(checkpoint, problem, surgery, 0, (0.0, 1.0), 3, "other nodes", 2)
+    ends = answered(checkpoint, problem, surgery, 3)
+    alone = answered(checkpoint, problem, Surgery((Zero(0.5, at=(2,)),)), 3)
+
+    own = table.filter(series="surgery")["target"].to_list()
+    assert own == pytest.approx([alone["target"][1], ends["target"][1]], rel=1e-5)
+    assert table.filter(series="control", dose=0.0)["target"].to_list() == pytest.approx([own[0]] * 2, rel=1e-5)
+
+
+def test_a_transplant_in_part_is_a_step_along_the_line() -> None:
+    surgery = Surgery((Remove(at=(1,)), Transplant(at=(2,)), Transplant(thought=1)))
+
+    assert dosed(surgery) == [1]
+    assert at_dose(surgery, 1, 0.5).interventions[1] == Interpolate("twin", 0.5, "line", at=(2,))
+    assert at_dose(surgery, 1, 1.0) == surgery
+    with pytest.raises(WorkbenchError, match="no dose"):
+        at_dose(surgery, 0, 1.0)
+
+
+def test_traces_of_other_problems_are_not_compared(tiny_checkpoint: Checkpoint) -> None:
+    one, two = run(tiny_checkpoint, [chain(2, 3), chain(3, 4)])
+
+    with pytest.raises(WorkbenchError, match="compared"):
+        downstream(one, two, cone(Surgery(), 3))
