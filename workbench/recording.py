@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from workbench.checkpoint import Checkpoint
 from workbench.errors import WorkbenchError
 from workbench.graph import structure
-from workbench.interventions.scene import Bank, Intervention, Scene, composed
+from workbench.interventions.scene import Bank, Intervention, Scene, composed, require_thoughts
 from workbench.lens import THOUGHT, CoconutLens, Hook
 from workbench.places import places
 from workbench.problem import Problem
@@ -250,7 +250,12 @@ def _attention(
 
 
 def thought_hooks(interventions: Sequence[Intervention], scene: Scene, count: int) -> list[Hook]:
-    """Return interventions as hooks of `CoconutLens`, one for each of so many thoughts."""
+    """Return interventions as hooks of `CoconutLens`, one for each of so many thoughts.
+
+    Raises:
+        WorkbenchError: One acts on a thought beyond them.
+    """
+    require_thoughts(interventions, count)
     edit = composed(interventions, scene)
     if edit is None:
         return []

@@ -75,6 +75,7 @@ class Knockout(LayerIntervention):
     """
 
     kind: ClassVar[str] = "knockout"
+    doses: ClassVar[tuple[float, float]] = (0.0, 1.0)
     to: tuple[str, ...] = ("prompt",)
     """Names of `prompt_parts.PARTS`, or edges as "edge-NUMBER", from 0 in the order of the question."""
     heads: tuple[int, ...] = ()

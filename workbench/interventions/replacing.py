@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from workbench.coconut import Edit
 from workbench.errors import WorkbenchError
@@ -18,6 +19,7 @@ class Noise(Intervention):
     """A random direction of the thought's own length, or the thought moved towards one."""
 
     kind: ClassVar[str] = "noise"
+    doses: ClassVar[tuple[float, float]] = (0.0, 1.0)
     dose: float = 1.0
     """Share of noise: 1 puts noise in the thought's place, 0 changes nothing; between them the sum of thought and noise
     in these shares, brought back to the thought's length."""
@@ -31,10 +33,10 @@ class Noise(Intervention):
                 return vectors
             width = vectors.shape[1]
             drawn = [np.random.default_rng([self.seed, row, k]).standard_normal(width) for row in scene.rows]
-            noise = torch.from_numpy(np.stack(drawn)).to(vectors)
+            noise = normalize(torch.from_numpy(np.stack(drawn)).to(vectors), dim=-1)
             length = vectors.norm(dim=-1, keepdim=True)
-            mixed = (1 - self.dose) * vectors + self.dose * noise / noise.norm(dim=-1, keepdim=True) * length
-            return mixed / mixed.norm(dim=-1, keepdim=True) * length
+            mixed = (1 - self.dose) * vectors + self.dose * noise * length
+            return normalize(mixed, dim=-1) * length  # a thought of no length stays without
 
         return edit
 
@@ -102,13 +104,16 @@ class Permute(Intervention):
         """Take the thoughts in another order.
 
         Raises:
-            WorkbenchError: The order names a thought that there is not.
+            WorkbenchError: The order names a thought that there is not, or there is one thought alone.
         """
         own = scene.thoughts("own")
-        count = own.shape[1]
-        order = self.order or tuple(int(one) + 1 for one in exchanged(count, self.seed))
+        count, order = own.shape[1], self.order
         if any(not 1 <= one <= count for one in order):
             self.refuse("order", f"there are thoughts 1 to {count}")
+        if not order and count == 1:
+            self.refuse("order", "one thought has no other order")
+        if not order and count:
+            order = tuple(int(one) + 1 for one in exchanged(count, self.seed))
 
         def edit(k: int, vectors: Float[Tensor, "batch d"]) -> Float[Tensor, "batch d"]:
             return own[:, order[k - 1] - 1].to(vectors) if k <= len(order) else vectors
@@ -131,12 +136,8 @@ class Shuffle(Intervention):
             WorkbenchError: There is no bank, or it holds a single problem.
         """
         bank = require_bank(scene, self.kind)
-        donors = torch.from_numpy(exchanged(len(bank), self.seed)[list(scene.rows)])
-
-        def edit(k: int, vectors: Float[Tensor, "batch d"]) -> Float[Tensor, "batch d"]:
-            return bank[donors, k - 1].to(vectors)
-
-        return edit
+        given = bank[exchanged(len(bank), self.seed)[list(scene.rows)]]
+        return lambda k, vectors: given[:, k - 1].to(vectors)
 
 
 def exchanged(count: int, seed: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from workbench.checkpoint import Checkpoint
 from workbench.coconut import lm_head
+from workbench.errors import WorkbenchError
 from workbench.first_tokens import first_token_shares
 from workbench.interventions.scene import Bank, Intervention, Scene
 from workbench.interventions.surgery import Surgery, as_surgery
@@ -84,8 +85,10 @@ def run_intervened(
         An outcome for each surgery, in their order; arrays in the order of the problems.
 
     Raises:
-        WorkbenchError: A problem cannot be run, or an intervention asks for what there is not.
+        WorkbenchError: There is no problem or one cannot be run, or an intervention asks for what there is not.
     """
+    if not problems:
+        raise WorkbenchError("There is nothing to run.", "The list of problems is empty.", "Give some problems.")
     count, asked = thought_count(checkpoint, thoughts), [as_surgery(one) for one in surgeries]
     theatre = Theatre(checkpoint, asked, count, donors, bank, problems, spaces, batch_size)
     nodes = max((len(problem.names) for problem in problems), default=0)

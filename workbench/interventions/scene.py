@@ -14,6 +14,7 @@ from workbench.checkpoint import Checkpoint
 from workbench.coconut import Edit, lm_head
 from workbench.errors import WorkbenchError
 from workbench.prompts import Prompt
+from workbench.settings import convert
 
 Bank = Float[Tensor, "problems K d"]
 """Thoughts 1..K that a model thought about every problem of a set, in the set's order; donors are taken from it."""
@@ -43,6 +44,9 @@ class Scene:
     """What the model thought about the whole set without interventions, None if the caller gave none."""
     own: Float[Tensor, "batch K d"] | None = None
     """What was fed to this batch without interventions; by default its rows of the bank."""
+    read: Float[Tensor, "batch K d"] | None = None
+    """What values are read of: where pauses are fed, the hidden states that Coconut would have fed; by default the same
+    as `own`."""
     donors: Mapping[str, Bank] = field(default_factory=dict)
     """Thoughts about other sets, by name; row i belongs to problem i of this one."""
     spaces: Mapping[str, Float[Tensor, "vocab d"]] = field(default_factory=dict)
@@ -72,7 +76,8 @@ class Scene:
     @cached_property
     def values(self) -> Float[Tensor, "batch K vocab"]:
         """Probability of each token under the LM head of the thoughts that the model thinks without interventions."""
-        return lm_head(self.checkpoint.model, self.thoughts("own").to(self.checkpoint.model.device)).softmax(-1)
+        read = self.thoughts("own") if self.read is None else self.read
+        return lm_head(self.checkpoint.model, read.to(self.checkpoint.model.device)).softmax(-1)
 
     def hop(self, k: int) -> int:
         """Return the hop that thought k stands for."""
@@ -110,26 +115,36 @@ class Intervention(ABC):
     Subclasses are frozen dataclasses of numbers, strings and tuples of them, so that they can be written down.
 
     Raises:
-        WorkbenchError: A number is too large, or a list too long.
+        WorkbenchError: A value is of the wrong type, a number too large, or a list too long.
     """
 
     kind: ClassVar[str]
     """Name in YAML, in an address, and on the screen."""
     whole_set: ClassVar[bool] = False
     """Whether it needs what was thought about the whole set (`Scene.bank`)."""
+    doses: ClassVar[tuple[float, float]] = (-MOST, MOST)
+    """Smallest and largest dose that mean something, for one that has a dose."""
 
     at: tuple[int, ...] = field(default=(), kw_only=True)
     """Numbers of the thoughts it acts on, from 1; none means all."""
 
     def __post_init__(self) -> None:
-        """Refuse what no run could mean."""
+        """Refuse what no run could mean; lists become tuples, and whole numbers what the field asks for."""
         for one in fields(self):
-            value = getattr(self, one.name)
+            given = getattr(self, one.name)
+            given = list(given) if isinstance(given, tuple) else given
+            value = convert(one.type, given, f'intervention "{self.kind}"', one.name)
+            object.__setattr__(self, one.name, value)
             inside = value if isinstance(value, tuple) else (value,)
             for item in inside:
                 size = len(item) if isinstance(item, str) else abs(item)
                 if not size <= (MOST_CHARACTERS if isinstance(item, str) else MOST) or len(inside) > MOST:
                     self.refuse(one.name, f"{item!r:.80} is too large")
+        if getattr(self, "seed", 0) < 0:
+            self.refuse("seed", "it must be 0 or more")
+        least, most = self.doses
+        if not least <= getattr(self, "dose", most) <= most:
+            self.refuse("dose", f"it lies between {least:g} and {most:g}")
         if any(k < 1 for k in self.at):
             self.refuse("at", "thoughts are counted from 1")
 
@@ -175,6 +190,31 @@ def composed(interventions: Sequence[Intervention], scene: Scene) -> Edit | None
         return vectors
 
     return all_of_them
+
+
+def require_thoughts(interventions: Sequence[Intervention], count: int) -> None:
+    """Check that there are the thoughts that interventions act on.
+
+    Raises:
+        WorkbenchError: One acts on a thought that is not thought.
+    """
+    for one in interventions:
+        if beyond := [k for k in one.at if k > count]:
+            one.refuse("at", f"there is no thought {beyond[0]}, only thoughts 1 to {count}")
+
+
+def require_fit(given: Tensor, who: str, count: int, width: int) -> None:
+    """Check that a bank has a vector for each of so many thoughts.
+
+    Raises:
+        WorkbenchError: It has not.
+    """
+    if given.dim() != 3 or tuple(given.shape[1:]) != (count, width):
+        raise WorkbenchError(
+            f"The thoughts of the {who} do not fit.",
+            f"They are {list(given.shape)}; [problems, {count}, {width}] are needed.",
+            "Make them with the same checkpoint and as many thoughts: workbench.interventions.theatre.think_about.",
+        )
 
 
 def each_row(

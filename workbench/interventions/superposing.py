@@ -36,6 +36,12 @@ class Superpose(Intervention):
     dose: float = 1.0
     """Share of the superposition: 0 changes nothing; between, the sum of old and new in these shares."""
 
+    def __post_init__(self) -> None:
+        """Refuse a length below none."""
+        super().__post_init__()
+        if self.length < 0:
+            self.refuse("length", "it must be 0 or more")
+
     def change(self, scene: Scene) -> Edit:
         """Build the superposition of each row's nodes.
 
@@ -59,7 +65,7 @@ class Superpose(Intervention):
                     units = normalize(scene.directions(row, concepts, self.space).to(vector).double(), dim=-1)
                     old = (components(vector.double(), units) @ units).to(vector)
                 total = (share.to(vector)[:, None] * scene.directions(row, nodes, self.space).to(vector)).sum(0)
-                return vector + self.dose * (total / total.norm() * old.norm() * self.length - old)
+                return vector + self.dose * (normalize(total, dim=0) * old.norm() * self.length - old)
 
             return vectors if self.dose == 0 else each_row(vectors, superposed)
 

@@ -13,7 +13,7 @@ from workbench.checkpoint import Checkpoint
 from workbench.coconut import Edit
 from workbench.errors import WorkbenchError
 from workbench.interventions.layers import Observed
-from workbench.interventions.scene import Bank, Scene, composed
+from workbench.interventions.scene import Bank, Scene, composed, require_fit, require_thoughts
 from workbench.interventions.surgery import Surgery
 from workbench.lens import CoconutLens
 from workbench.problem import Problem
@@ -38,7 +38,7 @@ class Theatre:
         batch_size: Problems run at a time here.
 
     Raises:
-        WorkbenchError: A donor's problem cannot be run, or the model has no such layer.
+        WorkbenchError: A donor's problem cannot be run, or the model has no such layer, or the run no such thought.
     """
 
     def __init__(
@@ -53,6 +53,8 @@ class Theatre:
         batch_size: int = 64,
     ) -> None:
         self.checkpoint, self.count, self.spaces = checkpoint, count, dict(spaces or {})
+        for surgery in surgeries:
+            require_thoughts(surgery.interventions, count)
         self._busy = any(surgery.interventions for surgery in surgeries)
         self._bridge: Any = None
         if any(surgery.inside for surgery in surgeries):
@@ -69,6 +71,9 @@ class Theatre:
             name: checkpoint.format.prompts(one) for name, one in given.items() if not isinstance(one, Tensor)
         }
         self.donors |= {name: self._bank(prompts, batch_size) for name, prompts in self._donors.items()}
+        width = checkpoint.model.config.hidden_size
+        for who, thoughts in [*(("bank", one) for one in (bank,) if one is not None), *self.donors.items()]:
+            require_fit(thoughts, who, count, width)
         self.bank, self._mean = bank, dict[str, Tensor]()
         prompts = None if problems is None else checkpoint.format.prompts(problems)
         if prompts and bank is None and any(one.whole_set for surgery in surgeries for one in surgery.interventions):
@@ -82,9 +87,9 @@ class Theatre:
 
     def scene(self, session: Session, prompts: Sequence[Prompt], rows: Sequence[int]) -> Scene:
         """Let a batch think without interventions once, if there will be any, and return what is known of it."""
-        own = self._fed(session) if self._busy else None
+        own, read = self._clean(session) if self._busy else (None, None)
         return Scene(
-            self.checkpoint, tuple(prompts), tuple(rows), self.bank, own, donors=self.donors, spaces=self.spaces
+            self.checkpoint, tuple(prompts), tuple(rows), self.bank, own, read, donors=self.donors, spaces=self.spaces
         )
 
     @contextmanager
@@ -158,12 +163,13 @@ class Theatre:
         """Return what is fed to each of the prompts without interventions."""
         found, order = [], []
         for batch, rows in _by_length(prompts, batch_size):
-            found.append(self._fed(self.session(batch, self.count)).cpu())
+            fed, _ = self._clean(self.session(batch, self.count))
+            found.append(fed.cpu())
             order += rows
         return torch.cat(found)[torch.tensor(order).argsort()]
 
-    def _fed(self, session: Session) -> Float[Tensor, "batch K d"]:
-        """Return what is fed without interventions: the thoughts, or pauses."""
+    def _clean(self, session: Session) -> tuple[Float[Tensor, "batch K d"], Float[Tensor, "batch K d"]]:
+        """Return what is fed without interventions, and the thoughts; the same but where pauses are fed."""
         fed: list[Tensor] = []
 
         def keep(k: int, vectors: Float[Tensor, "batch d"]) -> Float[Tensor, "batch d"]:
@@ -171,7 +177,7 @@ class Theatre:
             return vectors
 
         thoughts = session.think(self.count, keep, self.checkpoint.pause)
-        return torch.stack(fed, 1) if fed else thoughts
+        return torch.stack(fed, 1) if fed else thoughts, thoughts
 
 
 def _frozen(change: Edit | None, clean: Float[Tensor, "batch K d"]) -> Edit:

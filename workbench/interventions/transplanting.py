@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from workbench.coconut import Edit
 from workbench.interventions.scene import Intervention, Scene
@@ -34,11 +35,7 @@ class Transplant(Intervention):
         given = scene.thoughts(self.donor)
         if not 0 <= self.thought <= given.shape[1]:
             self.refuse("thought", f"the donor has thoughts 1 to {given.shape[1]}")
-
-        def edit(k: int, vectors: Float[Tensor, "batch d"]) -> Float[Tensor, "batch d"]:
-            return given[:, (self.thought or k) - 1].to(vectors)
-
-        return edit
+        return lambda k, vectors: given[:, (self.thought or k) - 1].to(vectors)
 
 
 @dataclass(frozen=True)
@@ -76,9 +73,8 @@ def between(start: Float[Tensor, "batch d"], end: Float[Tensor, "batch d"], shar
 
     Lengths go evenly. Where the two point the same way or opposite ways there is no one circle, and the line is taken.
     """
-    lengths = start.norm(dim=-1, keepdim=True), end.norm(dim=-1, keepdim=True)
-    units = [torch.nn.functional.normalize(one, dim=-1) for one in (start, end)]
-    angle = (units[0] * units[1]).sum(-1, keepdim=True).clamp(-1, 1).acos()
-    turned = (((1 - share) * angle).sin() * units[0] + (share * angle).sin() * units[1]) / angle.sin()
-    onwards = turned * ((1 - share) * lengths[0] + share * lengths[1])
-    return torch.where(angle.sin().abs() < 1e-4, start + share * (end - start), onwards)
+    length = (1 - share) * start.norm(dim=-1, keepdim=True) + share * end.norm(dim=-1, keepdim=True)
+    first, last = normalize(start, dim=-1), normalize(end, dim=-1)
+    angle = (first * last).sum(-1, keepdim=True).clamp(-1, 1).acos()
+    turned = normalize(((1 - share) * angle).sin() * first + (share * angle).sin() * last, dim=-1)
+    return torch.where(angle.sin().abs() < 1e-4, start + share * (end - start), turned * length)
