@@ -18,6 +18,7 @@ from torch import Tensor
 
 from workbench.lens import THOUGHT, CoconutLens, Hook
 from workbench.logit_contrasts import Contrasts, contrasts
+from workbench.once import once
 from workbench.places import places
 from workbench.prompts import Prompt
 from workbench.recording import Recording
@@ -72,6 +73,7 @@ class Attribution:
     """What attention to each thought writes there."""
 
 
+@once
 @torch.inference_mode()
 def attribute(recording: Recording, *, seed: int = 0, batch_size: int = 64) -> Attribution:
     """Take the logit differences of a recording apart; its thoughts are fed again as they were recorded.

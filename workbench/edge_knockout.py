@@ -4,7 +4,8 @@ Before the softmax the scores of the edge's tokens are set to minus infinity, so
 shared out anew (attention knock-out, Geva et al. 2023, arXiv 2304.14767), at TransformerLens's `hook_attn_scores`. All
 columns before and after see the edge as ever, and later thoughts change through the recurrence.
 
-The prompt is read once for all knock-outs of a problem: they branch off its keys and values.
+The knock-outs of a problem are branches side by side on one cache, each blind to the others: the prompt is read once,
+and its keys and values are held once for all of them.
 """
 
 from collections.abc import Sequence
@@ -16,14 +17,14 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from transformers import DynamicCache
+from torch.nn.functional import pad as padded
 
-from workbench.coconut import lm_head, positions
+from workbench.coconut import lm_head
 from workbench.lens import CoconutLens, HookFunction
 from workbench.places import places
 from workbench.prompts import Prompt
 from workbench.recording import Recording
-from workbench.session import left_padded
+from workbench.session import Session, left_padded
 
 Heads = Bool[np.ndarray, "L H"]
 """Which heads of which layers go blind."""
@@ -52,7 +53,7 @@ class Effect:
 
 
 @torch.inference_mode()
-def knock_out(recording: Recording, knockouts: Sequence[Knockout], *, batch_size: int = 16) -> Effect:
+def knock_out(recording: Recording, knockouts: Sequence[Knockout], *, batch_size: int = 64) -> Effect:
     """Run the problems of a recording under each knock-out, and once without.
 
     Thoughts that were changed (noise, another problem's) are fed as recorded, so that a knock-out acts only through
@@ -60,76 +61,79 @@ def knock_out(recording: Recording, knockouts: Sequence[Knockout], *, batch_size
 
     Args:
         recording: Of the model, or of a control.
-        knockouts: At most a few dozen: the keys of the prompts are held for each.
+        knockouts: Any number; one that takes no edge from a problem is not run for it.
         batch_size: Problems run at a time.
     """
-    lens, size = CoconutLens(recording.checkpoint), (1 + len(knockouts), len(recording.problems))
-    order = np.argsort([len(problem.edges) for problem in recording.problems], kind="stable")  # little padding
-    difference, right = np.zeros(size), np.zeros(size, bool)
-    for start in range(0, size[1], batch_size):
+    lens, problems = CoconutLens(recording.checkpoint), recording.problems
+    # Problems with about as many branches, then of about the same size: little padding of either kind.
+    branches = [sum(bool(knockout.edges[row]) for knockout in knockouts) for row in range(len(problems))]
+    order = np.lexsort([[len(problem.edges) for problem in problems], branches])
+    difference, right = np.zeros((2, 1 + len(knockouts), len(problems)))
+    for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
         difference[:, rows], right[:, rows] = _batch(lens, recording, rows, knockouts)
-    return Effect(difference, right)
+    return Effect(difference, right.astype(bool))
 
 
 def _batch(
     lens: CoconutLens, recording: Recording, rows: Int[np.ndarray, "batch"], knockouts: Sequence[Knockout]
-) -> tuple[Float[np.ndarray, "branches batch"], Bool[np.ndarray, "branches batch"]]:
-    checkpoint, branches = recording.checkpoint, 1 + len(knockouts)
+) -> tuple[Float[np.ndarray, "knockouts batch"], Bool[np.ndarray, "knockouts batch"]]:
+    checkpoint = recording.checkpoint
     live: Any = lens.bridge.original_model
     form, embed = checkpoint.format, live.get_input_embeddings()
     prompts = form.prompts([recording.problems[i] for i in rows])
-    ids, mask = left_padded([prompt.ids for prompt in prompts], form.pad, live.device)
     opening, is_opening = left_padded([form.value_opening(prompt) for prompt in prompts], form.pad, live.device)
-    loop = _Loop(live, mask[:, :-1])
-    loop.read(embed(ids[:, :-1]))
-    loop.branch(branches)
-    blind = _Blind(lens, prompts, ids.shape[1], rows, knockouts)
-    fed = embed(ids[:, -1]).repeat_interleave(branches, 0)
+    # Each problem has a branch without any knock-out, and one for each that takes an edge from it.
+    branches = [[0, *(j for j, one in enumerate(knockouts, 1) if one.edges[number])] for number in rows]
+    width = max(map(len, branches))
+    more = 1 + recording.count + opening.shape[1]
+    run = _Run(Session(live, [prompt.ids[:-1] for prompt in prompts], pad=form.pad, more=more), width)
+    blind = _Blind(lens, prompts, run.session.begin, rows, knockouts, branches)
+    fed = embed(torch.tensor([prompt.ids[-1] for prompt in prompts]))[:, None].expand(-1, width, -1)
     for column in range(recording.count + 1):
         with blind.while_making(column + 1):
-            last = loop.step(fed[:, None])
+            last = run.step(fed)
         if checkpoint.pause is not None:
-            fed = embed(torch.full((len(last),), checkpoint.pause))
+            fed = embed(torch.full(last.shape[:2], checkpoint.pause))
         elif recording.interventions and column < recording.count:
-            fed = torch.from_numpy(recording.thoughts[rows, column]).repeat_interleave(branches, 0)
+            fed = torch.from_numpy(recording.thoughts[rows, column])[:, None].expand(-1, width, -1)
         else:
             fed = last
-    last = loop.step(embed(opening).repeat_interleave(branches, 0), is_opening.repeat_interleave(branches, 0))
-    logits = lm_head(live, last).view(len(rows), branches, -1)
+    for token, real in zip(embed(opening).unbind(1), is_opening.unbind(1), strict=True):
+        last = run.step(token[:, None].expand(-1, width, -1), real)
+    logits = lm_head(live, last)
     named = [(prompt.nodes[prompt.graph.target][0], prompt.nodes[prompt.graph.negative][0]) for prompt in prompts]
-    target, negative = logits.gather(2, torch.tensor(named)[:, None].expand(-1, branches, -1)).unbind(2)
+    target, negative = logits.gather(2, torch.tensor(named)[:, None].expand(-1, width, -1)).unbind(2)
     right = logits.argmax(2) == torch.tensor(named)[:, :1]
-    return (target - negative).T.double().numpy(), right.T.numpy()
+    of_branch = np.zeros((len(rows), 1 + len(knockouts)), np.int64)  # where no edge is taken: the branch without any
+    for own, numbers in zip(of_branch, branches, strict=True):
+        own[numbers] = range(len(numbers))
+    found = torch.from_numpy(of_branch)
+    return (target - negative).gather(1, found).T.double().numpy(), right.gather(1, found).T.numpy()
 
 
-class _Loop:
-    """Columns appended one after the other to the keys and values of prompts."""
+class _Run:
+    """Branches side by side, a column of each appended at a time; no branch sees another."""
 
-    def __init__(self, model: Any, mask: Bool[Tensor, "batch columns"]) -> None:
-        self.model, self.mask, self.cache = model, mask, DynamicCache(config=model.config)
-
-    def branch(self, count: int) -> None:
-        """Put so many copies of each row side by side."""
-        self.cache.batch_repeat_interleave(count)
-        self.mask = self.mask.repeat_interleave(count, 0)
-
-    def read(self, inputs: Float[Tensor, "rows new d"]) -> Float[Tensor, "rows new d"]:
-        """Read columns that the mask already has."""
-        place = positions(self.mask)[:, -inputs.shape[1] :]
-        ran = self.model.base_model(
-            inputs_embeds=inputs, past_key_values=self.cache, use_cache=True, attention_mask=self.mask.long(),
-            position_ids=place,
-        )  # fmt: skip
-        return ran.last_hidden_state
+    def __init__(self, session: Session, width: int) -> None:
+        self.session = session
+        self.sees: Bool[Tensor, "batch branches columns"] = session.mask[:, None].expand(-1, width, -1)
+        self.own = torch.eye(width, dtype=torch.bool).expand(len(session.mask), -1, -1)
 
     def step(
-        self, inputs: Float[Tensor, "rows new d"], real: Bool[Tensor, "rows new"] | None = None
-    ) -> Float[Tensor, "rows d"]:
-        """Append columns and return the last one's hidden state after the final norm."""
-        more = torch.ones(inputs.shape[:2], dtype=torch.bool) if real is None else real
-        self.mask = torch.cat([self.mask, more], 1)
-        return self.read(inputs)[:, -1]
+        self, inputs: Float[Tensor, "batch branches d"], real: Bool[Tensor, " batch"] | None = None
+    ) -> Float[Tensor, "batch branches d"]:
+        """Append a column of each branch, and return its hidden state after the final norm.
+
+        Args:
+            inputs: What is fed.
+            real: Rows for which it is no padding; by default all.
+        """
+        place = self.sees.sum(2)
+        hidden = self.session.feed(inputs, torch.cat([self.sees, self.own], 2), place)
+        seen = self.own if real is None else self.own & real[:, None, None]
+        self.sees = torch.cat([self.sees, seen], 2)
+        return hidden
 
 
 class _Blind:
@@ -142,31 +146,34 @@ class _Blind:
         begin: int,
         rows: Int[np.ndarray, "batch"],
         knockouts: Sequence[Knockout],
+        branches: Sequence[Sequence[int]],
     ) -> None:
         self.bridge, cfg = lens.bridge, lens.bridge.cfg
-        keys = torch.zeros(len(rows), 1 + len(knockouts), begin, dtype=torch.bool)
-        heads = torch.zeros(1 + len(knockouts), cfg.n_layers, cfg.n_heads, dtype=torch.bool)
-        for branch, knockout in enumerate(knockouts, 1):
-            heads[branch] = True if knockout.heads is None else torch.from_numpy(knockout.heads)
+        width = max(map(len, branches))
+        self.keys: Bool[Tensor, "batch branches begin"] = torch.zeros(len(rows), width, begin, dtype=torch.bool)
+        self.heads: Bool[Tensor, "batch branches L H"] = torch.zeros(
+            len(rows), width, cfg.n_layers, cfg.n_heads, dtype=torch.bool
+        )
+        self.thought: Int[Tensor, "batch branches"] = torch.zeros(len(rows), width, dtype=torch.long)
         for row, (number, prompt) in enumerate(zip(rows, prompts, strict=True)):
-            spans, pad = places(lens.checkpoint.format, prompt).edges, begin - len(prompt.ids)
-            for branch, knockout in enumerate(knockouts, 1):
+            spans, pad = places(lens.checkpoint.format, prompt).edges, begin - (len(prompt.ids) - 1)
+            for place, branch in enumerate(branches[row][1:], 1):
+                knockout = knockouts[branch - 1]
+                self.thought[row, place] = knockout.thought
+                self.heads[row, place] = True if knockout.heads is None else torch.from_numpy(knockout.heads)
                 for edge in knockout.edges[number]:
-                    keys[row, branch, spans[edge][0] + pad : spans[edge][1] + pad] = True
-        self.keys: Bool[Tensor, "rows begin"] = keys.flatten(0, 1)
-        self.heads: Bool[Tensor, "rows L H"] = heads.repeat(len(rows), 1, 1)
-        self.thought = torch.tensor([0, *(knockout.thought for knockout in knockouts)]).repeat(len(rows))
+                    self.keys[row, place, spans[edge][0] + pad : spans[edge][1] + pad] = True
 
     def while_making(self, thought: int) -> AbstractContextManager:
         """Return a context in which the branches of this thought do not see their edges."""
-        now = self.keys & (self.thought == thought)[:, None]
+        now = self.keys & (self.thought == thought)[..., None]
         if not now.any():
             return nullcontext()
 
         def hook(layer: int) -> tuple[str, HookFunction]:
             def without(scores: Tensor, hook: Any) -> Tensor:
-                hidden = torch.nn.functional.pad(now, (0, scores.shape[-1] - now.shape[1]))
-                both = self.heads[:, layer, :, None, None] & hidden[:, None, None]
+                hidden = padded(now, (0, scores.shape[-1] - now.shape[2]))
+                both = self.heads[:, :, layer].transpose(1, 2)[..., None] & hidden[:, None]  # batch, heads, branches
                 return scores.masked_fill(both, float("-inf"))
 
             return f"blocks.{layer}.attn.hook_attn_scores", without

@@ -27,7 +27,7 @@ from workbench.trace import run
 from workbench.trace_arrays import Trace
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a recording is itself alone: arrays have no one answer to "equal?"
 class Recording:
     """What one run over n problems left, with K thoughts (K + 2 columns), L layers (L + 1 streams), H heads, width d.
 

@@ -151,7 +151,9 @@ def correlation_by_thought(table: pl.DataFrame, *, seed: int = 0) -> go.Figure:
 
 
 def _estimate(row: dict) -> Estimate:
-    return Estimate(row["correlation"], row["low"], row["high"], row["n"], "cluster bootstrap")
+    """Return a row's numbers; ends that the table leaves open (one problem, say) are nan, as everywhere in figures."""
+    low, high = (float("nan") if row[end] is None else row[end] for end in ("low", "high"))
+    return Estimate(row["correlation"], low, high, row["n"], "cluster bootstrap")
 
 
 def _by_height(rows: pl.DataFrame, height: str, of: Callable[[pl.DataFrame], Estimate]) -> dict[int, Estimate]:
