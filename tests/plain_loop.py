@@ -98,6 +98,12 @@ def plain(
     return Ran(torch.stack(fed) if fed else row[:0], said(problem.target), said(problem.negative))
 
 
+def rows_of(held: Checkpoint) -> tuple[Tensor, Tensor]:
+    """Return a model's input embedding and its LM head, [vocab, d] each."""
+    weights: list[Any] = [held.model.get_input_embeddings(), held.model.get_output_embeddings()]
+    return weights[0].weight.detach(), weights[1].weight.detach()
+
+
 def bank(held: Checkpoint, problems: list[Problem]) -> Tensor:
     """Return what is thought about each problem, [n, K, d]."""
     return torch.stack([plain(held, problem).thoughts for problem in problems])

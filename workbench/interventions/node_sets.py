@@ -78,8 +78,12 @@ def node_values(scene: Scene, row: int, k: int) -> Float[np.ndarray, " nodes"]:
     prompt = scene.prompts[row]
     if k > scene.values.shape[1]:
         return np.zeros(len(prompt.nodes))
-    # Rounded, so that the last bits, which depend on the batch, decide nothing.
-    return first_token_shares(scene.values[row, k - 1].double().cpu().numpy(), prompt).round(6)
+    return first_token_shares(scene.values[row, k - 1].double().cpu().numpy(), prompt)
+
+
+def _ranked(scene: Scene, row: int, k: int) -> Float[np.ndarray, " nodes"]:
+    """Return values rounded, so that the last bits, which depend on the batch, decide nothing."""
+    return node_values(scene, row, k).round(6)
 
 
 def _named(scene: Scene, row: int, problem: Problem, k: int, name: str) -> list[int]:
@@ -90,7 +94,7 @@ def _named(scene: Scene, row: int, problem: Problem, k: int, name: str) -> list[
     if name == "all_off_path":
         return [node for h in range(1, about.length) for node in _beside(scene, row, problem, h)]
     if name == "top":
-        return [int(np.where(about.concepts, node_values(scene, row, k), -1).argmax())]
+        return [int(np.where(about.concepts, _ranked(scene, row, k), -1).argmax())]
     if name == "other_side":
         return _other_side(problem, hop)
     alone = {"root": problem.root, "target": problem.target, "negative": problem.negative}
@@ -118,7 +122,7 @@ def _beside(scene: Scene, row: int, problem: Problem, hop: int) -> list[int]:
     on = np.flatnonzero(here & about.optimal & (np.arange(len(here)) != problem.target))
     off = np.flatnonzero(here & ~about.optimal)
     # The first thought that stands for the hop.
-    values = node_values(scene, row, (hop - 1) * scene.checkpoint.thoughts_per_step + 1)
+    values = _ranked(scene, row, (hop - 1) * scene.checkpoint.thoughts_per_step + 1)
     _, chosen = linear_sum_assignment(np.abs(values[on][:, None] - values[off]))
     return off[chosen].tolist()
 

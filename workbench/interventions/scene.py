@@ -74,6 +74,7 @@ class Scene:
         return bank[list(self.rows)]
 
     @cached_property
+    @torch.no_grad()
     def values(self) -> Float[Tensor, "batch K vocab"]:
         """Probability of each token under the LM head of the thoughts that the model thinks without interventions."""
         read = self.thoughts("own") if self.read is None else self.read

@@ -59,6 +59,7 @@ class Superpose(Intervention):
                     share = torch.from_numpy(node_values(scene, row, k))[nodes]
                     if not share.sum() > 0:
                         return None
+                    share = share / share.sum()
                 old = vector
                 if self.rest:
                     concepts = members(scene, row, k, ("concepts",))

@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from workbench.checkpoint import Checkpoint
-from workbench.coconut import Edit
+from workbench.coconut import Edit, embedding_rows
 from workbench.errors import WorkbenchError
 from workbench.interventions.layers import Observed
 from workbench.interventions.scene import Bank, Scene, composed, require_fit, require_thoughts
@@ -66,6 +66,12 @@ class Theatre:
             if wanted := one.wants(checkpoint.model.config.num_hidden_layers):
                 self._asked.setdefault(wanted[0], set()).update(wanted[1])
         given = dict(donors or {})
+        if taken := {"own", "mean"} & given.keys():
+            raise WorkbenchError(
+                f'A donor cannot be called "{min(taken)}".',
+                '"own" is the model without interventions, "mean" the mean over the set.',
+                "Give it another name.",
+            )
         self.donors: dict[str, Bank] = {name: one for name, one in given.items() if isinstance(one, Tensor)}
         self._donors = {
             name: checkpoint.format.prompts(one) for name, one in given.items() if not isinstance(one, Tensor)
@@ -74,6 +80,14 @@ class Theatre:
         width = checkpoint.model.config.hidden_size
         for who, thoughts in [*(("bank", one) for one in (bank,) if one is not None), *self.donors.items()]:
             require_fit(thoughts, who, count, width)
+        rows = embedding_rows(checkpoint.model)
+        for name, directions in self.spaces.items():
+            if tuple(directions.shape) != (rows, width):
+                raise WorkbenchError(
+                    f'The space "{name}" does not fit the model.',
+                    f"It is {list(directions.shape)}; a direction for each token is [{rows}, {width}].",
+                    "Give one made from the same checkpoint.",
+                )
         self.bank, self._mean = bank, dict[str, Tensor]()
         prompts = None if problems is None else checkpoint.format.prompts(problems)
         if prompts and bank is None and any(one.whole_set for surgery in surgeries for one in surgery.interventions):
@@ -141,7 +155,10 @@ class Theatre:
         return found
 
     def _watch(self, session: Session, names: set[str]) -> dict[str, Tensor]:
-        """Return activations [batch, K, ...] at the thoughts of a batch that thinks without interventions."""
+        """Return activations [batch, K, ...] at the thoughts of a batch that thinks without interventions.
+
+        There are none where it thinks no thoughts.
+        """
         kept: dict[str, list[Tensor]] = {name: [] for name in sorted(names)}
 
         def keep(name: str) -> tuple[str, Callable[..., None]]:
@@ -149,7 +166,7 @@ class Theatre:
 
         with self._bridge.hooks(fwd_hooks=[keep(name) for name in kept]):
             session.think(self.count, pause=self.checkpoint.pause)
-        return {name: torch.cat(parts, 1) for name, parts in kept.items()}
+        return {name: torch.cat(parts, 1) for name, parts in kept.items() if parts}
 
     def _means(self, prompts: Sequence[Prompt], batch_size: int) -> dict[str, Tensor]:
         total: dict[str, Tensor] = {}
@@ -161,7 +178,7 @@ class Theatre:
 
     def _bank(self, prompts: Sequence[Prompt], batch_size: int) -> Bank:
         """Return what is fed to each of the prompts without interventions."""
-        found, order = [], []
+        found, order = [torch.zeros(0, self.count, self.checkpoint.model.config.hidden_size)], []
         for batch, rows in _by_length(prompts, batch_size):
             fed, _ = self._clean(self.session(batch, self.count))
             found.append(fed.cpu())

@@ -73,8 +73,9 @@ def between(start: Float[Tensor, "batch d"], end: Float[Tensor, "batch d"], shar
 
     Lengths go evenly. Where the two point the same way or opposite ways there is no one circle, and the line is taken.
     """
-    length = (1 - share) * start.norm(dim=-1, keepdim=True) + share * end.norm(dim=-1, keepdim=True)
-    first, last = normalize(start, dim=-1), normalize(end, dim=-1)
+    one, other = start.double(), end.double()  # fp32 hardly knows angles near none and near half a turn
+    length = (1 - share) * one.norm(dim=-1, keepdim=True) + share * other.norm(dim=-1, keepdim=True)
+    first, last = normalize(one, dim=-1), normalize(other, dim=-1)
     angle = (first * last).sum(-1, keepdim=True).clamp(-1, 1).acos()
     turned = normalize(((1 - share) * angle).sin() * first + (share * angle).sin() * last, dim=-1)
-    return torch.where(angle.sin().abs() < 1e-4, start + share * (end - start), turned * length)
+    return torch.where(angle.sin().abs() < 1e-4, one + share * (other - one), turned * length).to(start)
