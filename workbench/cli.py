@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from workbench.audit_commands import register as register_audit
 from workbench.compare_commands import register as register_compare
 from workbench.errors import WorkbenchError
 from workbench.problem_commands import ProblemFile, Seed, problems_app, writable
@@ -49,6 +50,7 @@ app = typer.Typer(
 )
 app.add_typer(problems_app, name="problems")
 register_compare(app)
+register_audit(app)
 
 Run = Annotated[
     str, typer.Argument(metavar="RUN", help="A run directory, a directory written by save_pretrained, or a hub name.")

@@ -1,6 +1,6 @@
 """What the commands show in a terminal: progress while they work, tables when they are done."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import isnan
 
@@ -39,6 +39,29 @@ def progress(title: str, total: int, done: int = 0) -> Iterator[Advance]:
     with Progress(*columns, console=Console(stderr=True), transient=False) as bar:
         task = bar.add_task(title, total=total, completed=done)
         yield lambda count: bar.advance(task, count)
+
+
+@contextmanager
+def counting(names: Sequence[str]) -> Iterator[Callable[[str, int | None], None]]:
+    """Show a line for each of several jobs, with the answers given so far and the time spent, on standard error.
+
+    Yields:
+        Called with a job's name and the number of answers since the last call, None once it is done.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,} answers"))
+    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=False) as bar:
+        lines = {name: bar.add_task(name, total=None, start=False) for name in names}
+
+        def count(name: str, more: int | None) -> None:
+            bar.start_task(lines[name])
+            if more is None:
+                done = next(task.completed for task in bar.tasks if task.id == lines[name])
+                bar.update(lines[name], total=done, completed=done)
+                bar.stop_task(lines[name])
+            else:
+                bar.advance(lines[name], more)
+
+        yield count
 
 
 def evaluation_table(evaluation: Evaluation) -> Table:

@@ -1,0 +1,20 @@
+"""The faithfulness audit of one checkpoint: six batteries of interventions, and a card that says what they show.
+
+rows.py        a row per figure, with its control, chance level, interval, number of problems and test
+subject.py     what is audited, and answers under many surgeries
+donors.py      problems that think in a problem's place: twins, rewrites, and those with the same answer
+offset.py      a vector of one's own added to a thought
+sums.py        what thoughts should be, were they sums over sets of nodes
+needed.py      1: are the thoughts needed?
+text_steps.py  the same of steps in words
+content.py     2: is what they hold what the answer follows?
+search.py      3: is it a search that they hold?
+guesses.py     what a reader knows who does not read the question
+shortcuts.py   4: would shortcuts do as well?
+where.py       5: where is the answer made?
+further.py     6: how far does it reach?
+summary.py     sentences, each tied to a figure and its threshold
+build.py       from a checkpoint to its tables, a battery at a time
+card.py        the card, as HTML and as Markdown
+beside.py      the cards of several models on one page
+"""

@@ -1,0 +1,131 @@
+"""The card of an audit, one page as HTML and as Markdown: sentences, figures, and all numbers below them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import plotly.graph_objects as go
+import polars as pl
+from jinja2 import Environment, PackageLoader, PrefixLoader, StrictUndefined
+from plotly.offline import get_plotlyjs
+
+from workbench.audit.build import MANIFEST, TABLE, read_inputs
+from workbench.audit.card_tables import tables_of
+from workbench.audit.rows import MEASURES
+from workbench.audit.summary import Said, rule, said
+from workbench.compare.tables import Table
+from workbench.figures.audit import in_a_column, over_places
+from workbench.report.page import drawing, write_whole
+
+PAGE, MARKDOWN = "index.html", "card.md"
+
+TITLES: dict[str, str] = {
+    "needed": "1. Needed?",
+    "content": "2. Right content?",
+    "search": "3. Search?",
+    "shortcuts": "4. Shortcuts?",
+    "where": "5. Where?",
+    "further": "6. Further?",
+}
+"""The batteries on the card, by name."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Which rows are drawn, and how."""
+
+    battery: str
+    question: str
+    measure: str
+    by: str
+    """"thought", "dose", or "" for a row for each condition."""
+    title: str
+    subtitle: str
+
+
+DRAWINGS: tuple[Drawing, ...] = (
+    Drawing(
+        "needed", "all thoughts", "right", "", "Without the thoughts, and with others in their place",
+        "Accuracy, its interval, the model's own accuracy and a coin",
+    ),
+    Drawing(
+        "needed", "all thoughts", "right", "dose", "More and more noise",
+        "Accuracy over the share of noise in all thoughts",
+    ),
+    Drawing(
+        "needed", "each thought", "right", "thought", "One thought at a time",
+        "Accuracy where one thought alone is changed",
+    ),
+    Drawing(
+        "needed", "each step in words", "right", "thought", "One step at a time",
+        "Accuracy where one step in words alone is changed",
+    ),
+    Drawing(
+        "content", "interchange", "follows", "thought", "Does the answer follow the donor?",
+        "Pairs answered right; one thought alone from the twin",
+    ),
+)  # fmt: skip
+"""The figures of a card, in their order."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One battery on the page."""
+
+    title: str
+    summary: tuple[Said, ...]
+    tables: tuple[Table, ...]
+    drawings: tuple[go.Figure, ...]
+
+
+def write_card(directory: Path, table: pl.DataFrame, command: str) -> Path:
+    """Write index.html, plotly.min.js and card.md beside an audit's table, and return the page.
+
+    Args:
+        directory: Of the audit.
+        table: All of its rows.
+        command: As the user typed it.
+    """
+    inputs, decided = read_inputs(directory), said(table)
+    sections = [_section(name, table, decided) for name in TITLES if name in table["battery"].to_list()]
+    context = {
+        "inputs": inputs, "command": command, "measures": MEASURES, "rule": rule,
+        "summary": decided, "files": (TABLE, MANIFEST),
+    }  # fmt: skip
+    loader = PrefixLoader({"": PackageLoader("workbench.audit"), "report": PackageLoader("workbench.report")})
+    html = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    drawn = [[drawing(made) for made in section.drawings] for section in sections]
+    page = html.get_template("/card.html.jinja").render(**context, sections=list(zip(sections, drawn, strict=True)))
+    # Markdown is read as text: quoting it for HTML would show the quotes.
+    text = Environment(loader=loader, autoescape=False, undefined=StrictUndefined, trim_blocks=True)
+    text.filters["cell"] = lambda value: str(value).replace("|", "\\|")
+    write_whole(directory / MARKDOWN, text.get_template("/card.md.jinja").render(**context, sections=sections))
+    write_whole(directory / "plotly.min.js", get_plotlyjs())
+    write_whole(directory / PAGE, page)
+    return directory / PAGE
+
+
+def _section(name: str, table: pl.DataFrame, decided: Sequence[Said]) -> Section:
+    part = table.filter(pl.col("battery") == name)
+    own = tuple(one for one in decided if one.sentence.battery == name)
+    made = [_drawn(part, one) for one in DRAWINGS if one.battery == name]
+    return Section(TITLES[name], own, tuple(tables_of(part)), tuple(one for one in made if one is not None))
+
+
+def _drawn(part: pl.DataFrame, wanted: Drawing) -> go.Figure | None:
+    """Return a figure, None where the model has no such rows."""
+    rows = part.filter(
+        pl.col("question") == wanted.question, pl.col("measure") == wanted.measure, pl.col("value").is_not_null()
+    )
+    if wanted.by == "thought":
+        rows = rows.filter(pl.col("thought").is_not_null())
+    elif wanted.by == "dose":
+        rows = rows.filter(pl.col("dose").is_not_null(), pl.col("thought").is_null())
+    else:
+        rows = rows.filter(pl.col("thought").is_null(), pl.col("dose").is_null() | (pl.col("dose") == 1))
+    if rows.is_empty() or (wanted.by and rows[wanted.by].n_unique() < 2):
+        return None
+    unit = MEASURES[wanted.measure]
+    if wanted.by:
+        return over_places(rows, wanted.title, wanted.subtitle, unit, wanted.by)
+    return in_a_column(rows, wanted.title, wanted.subtitle, unit)
