@@ -228,5 +228,5 @@ def test_small_values_weigh_as_they_are(tiny_checkpoint: Checkpoint) -> None:
 def test_what_is_not_there_is_named(tiny_checkpoint: Checkpoint, made: Callable[[], Intervention], named: str) -> None:
     with pytest.raises(WorkbenchError, match=named):
         run_intervened(tiny_checkpoint, PROBLEMS, [[made()]])
-    with pytest.raises(WorkbenchError, match='space "short" does not fit the model'):
+    with pytest.raises(WorkbenchError, match='space "short" does not fit this run'):
         run_intervened(tiny_checkpoint, PROBLEMS, [[]], spaces={"short": torch.zeros(64, 8)})

@@ -196,7 +196,7 @@ def test_what_lacks_its_donors_is_refused(tiny_checkpoint: Checkpoint) -> None:
         run_intervened(tiny_checkpoint, PROBLEMS, [[Permute()]], 1)
     own = bank(tiny_checkpoint, PROBLEMS)
     for short in (own[:2], own[:, :1], own[..., :5]):
-        with pytest.raises(WorkbenchError, match=r"bank holds 2|thoughts of the bank do not fit"):
+        with pytest.raises(WorkbenchError, match=r"bank holds 2|bank does not fit"):
             run_intervened(tiny_checkpoint, PROBLEMS, [[Mean()]], bank=short)
     with pytest.raises(WorkbenchError, match="nothing to run"):
         run_intervened(tiny_checkpoint, [], [[]])

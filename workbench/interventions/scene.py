@@ -204,17 +204,23 @@ def require_thoughts(interventions: Sequence[Intervention], count: int) -> None:
             one.refuse("at", f"there is no thought {beyond[0]}, only thoughts 1 to {count}")
 
 
-def require_fit(given: Tensor, who: str, count: int, width: int) -> None:
-    """Check that a bank has a vector for each of so many thoughts.
+def require_shape(what: str, given: Tensor, *shape: int | str) -> None:
+    """Check that arrays given to a run are as large as it is.
+
+    Args:
+        what: What they are, for the message.
+        given: The array.
+        shape: The size of each axis, or the name of one that may have any.
 
     Raises:
-        WorkbenchError: It has not.
+        WorkbenchError: They are not.
     """
-    if given.dim() != 3 or tuple(given.shape[1:]) != (count, width):
+    fits = [isinstance(size, str) or size == found for size, found in zip(shape, given.shape, strict=False)]
+    if given.dim() != len(shape) or not all(fits):
         raise WorkbenchError(
-            f"The thoughts of the {who} do not fit.",
-            f"They are {list(given.shape)}; [problems, {count}, {width}] are needed.",
-            "Make them with the same checkpoint and as many thoughts: workbench.interventions.theatre.think_about.",
+            f"The {what} does not fit this run.",
+            f"It is {list(given.shape)}; [{', '.join(map(str, shape))}] is needed.",
+            "Make it with the same checkpoint and as many thoughts; banks with interventions.theatre.think_about.",
         )
 
 

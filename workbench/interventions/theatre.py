@@ -13,7 +13,7 @@ from workbench.checkpoint import Checkpoint
 from workbench.coconut import Edit, embedding_rows
 from workbench.errors import WorkbenchError
 from workbench.interventions.layers import Observed
-from workbench.interventions.scene import Bank, Scene, composed, require_fit, require_thoughts
+from workbench.interventions.scene import Bank, Scene, composed, require_shape, require_thoughts
 from workbench.interventions.surgery import Surgery
 from workbench.lens import CoconutLens
 from workbench.problem import Problem
@@ -78,17 +78,15 @@ class Theatre:
         }
         self.donors |= {name: self._bank(prompts, batch_size) for name, prompts in self._donors.items()}
         width = checkpoint.model.config.hidden_size
-        for who, thoughts in [*(("bank", one) for one in (bank,) if one is not None), *self.donors.items()]:
-            require_fit(thoughts, who, count, width)
-        rows = embedding_rows(checkpoint.model)
+        for name, thoughts in self.donors.items():
+            require_shape(f'donor "{name}"', thoughts, "problems", count, width)
+        if bank is not None:
+            require_shape("bank", bank, "problems", count, width)
         for name, directions in self.spaces.items():
-            if tuple(directions.shape) != (rows, width):
-                raise WorkbenchError(
-                    f'The space "{name}" does not fit the model.',
-                    f"It is {list(directions.shape)}; a direction for each token is [{rows}, {width}].",
-                    "Give one made from the same checkpoint.",
-                )
-        self.bank, self._mean = bank, dict[str, Tensor]()
+            require_shape(f'space "{name}"', directions, embedding_rows(checkpoint.model), width)
+        self.bank: Bank | None = bank
+        self._mean: dict[str, Tensor] | None = None
+        self._seen: tuple[Scene | None, dict[str, Mapping[str, Tensor]]] = (None, {})
         prompts = None if problems is None else checkpoint.format.prompts(problems)
         if prompts and bank is None and any(one.whole_set for surgery in surgeries for one in surgery.interventions):
             self.bank = self._bank(prompts, batch_size)
@@ -128,31 +126,36 @@ class Theatre:
             yield session.think(self.count, edit, self.checkpoint.pause, surgery.without(self.count))
 
     def _observed(self, surgery: Surgery, scene: Scene, session: Session) -> Observed:
-        """Return the activations that a surgery puts in, donors thinking beside the batch where it needs them."""
-        layers, found = self.checkpoint.model.config.num_hidden_layers, dict[str, Mapping[str, Tensor]]()
-        for who in {wanted[0] for one in surgery.inside if (wanted := one.wants(layers))}:
-            if who == "own":
-                found[who] = self._watch(session, self._asked[who])
-                session.restart()
-            elif who == "mean":
-                if not self._mean:
-                    raise WorkbenchError(
-                        "There is no mean activation.",
-                        "It is taken over a whole set, and none was given.",
-                        "Use run_intervened, or ablate to zero.",
-                    )
-                found[who] = self._mean
-            else:
-                scene.thoughts(who)  # says what is wrong where there is no such donor
-                if who not in self._donors:
-                    raise WorkbenchError(
-                        f'The donor "{who}" has no activations.',
-                        "Its thoughts were given as they are, and no problem to think about.",
-                        "Give problems as the donor, or transplant its thoughts.",
-                    )
-                prompts = [self._donors[who][row] for row in scene.rows]
-                found[who] = self._watch(self.session(prompts, self.count), self._asked[who])
-        return found
+        """Return the activations that a surgery puts in, and those that others put in on the same batch before it."""
+        if self._seen[0] is not scene:
+            self._seen = (scene, {})
+        layers, seen = self.checkpoint.model.config.num_hidden_layers, self._seen[1]
+        for who in {wanted[0] for one in surgery.inside if (wanted := one.wants(layers))} - seen.keys():
+            seen[who] = self._activations(who, scene, session)
+        return seen
+
+    def _activations(self, who: str, scene: Scene, session: Session) -> Mapping[str, Tensor]:
+        """Return the activations of a donor, who thinks beside the batch, or of the batch itself."""
+        if who == "mean":
+            if self._mean is None:
+                raise WorkbenchError(
+                    "There is no mean activation.",
+                    "It is taken over a whole set, and none was given.",
+                    "Use run_intervened, or ablate to zero.",
+                )
+            return self._mean
+        if who == "own":
+            found = self._watch(session, self._asked[who])
+            session.restart()
+            return found
+        scene.thoughts(who)  # says what is wrong where there is no such donor
+        if who not in self._donors:
+            raise WorkbenchError(
+                f'The donor "{who}" has no activations.',
+                "Its thoughts were given as they are, and no problem to think about.",
+                "Give problems as the donor, or transplant its thoughts.",
+            )
+        return self._watch(self.session([self._donors[who][row] for row in scene.rows], self.count), self._asked[who])
 
     def _watch(self, session: Session, names: set[str]) -> dict[str, Tensor]:
         """Return activations [batch, K, ...] at the thoughts of a batch that thinks without interventions.
