@@ -25,7 +25,7 @@ def check(problem: Problem) -> list[Fault]:
     """Return all faults of a problem; none means that every reading of its text and graph agrees.
 
     Checked: names are single words, all different; edges join existing nodes, none twice; the graph is
-    acyclic; root and candidates exist; the root is an entity without parents; exactly one candidate, the
+    acyclic; root and options exist; the root is an entity without parents; exactly one option, the
     target, can be reached; the steps are a shortest path from root to target in words; the answer names root
     and target; the question says the edges in their order, and asks for root and options. Faulty content
     never raises.

@@ -29,9 +29,9 @@ class Problem:
     root: int
     """The entity asked about."""
     target: int
-    """The candidate that can be reached from the root."""
+    """The option that can be reached from the root."""
     negative: int
-    """The candidate that cannot."""
+    """The option that cannot."""
     options: tuple[int, int]
     """Target and negative in the order in which the question lists them."""
 

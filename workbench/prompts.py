@@ -132,7 +132,7 @@ class Format(ABC):
 
     @abstractmethod
     def value_opening(self, prompt: Prompt) -> Ids:
-        """Return the forced beginning of the answer up to the candidate's name."""
+        """Return the forced beginning of the answer up to the option's name."""
 
     @abstractmethod
     def continuation(self, prompt: Prompt, after: int) -> Ids:

@@ -94,8 +94,8 @@ def make_problem(
         names: Name of each node.
         edges: (source, destination) nodes in the order in which the question says them.
         root: The entity asked about.
-        target: The candidate that can be reached.
-        negative: The candidate that cannot.
+        target: The option that can be reached.
+        negative: The option that cannot.
         target_first: Whether the question lists the target first.
         path: The shortest path to give as steps, root first; by default the first by node numbers.
         entities: Nodes written as "Tom is a ..."; by default those without parents.

@@ -1,0 +1,13 @@
+"""Every claim, by the part of the literature that it is of."""
+
+from workbench.reproduction import inside, methods, needed, superposition, values
+from workbench.reproduction.claim import Claim
+
+CLAIMS: dict[str, tuple[Claim, ...]] = {
+    "Accuracy and methods": methods.CLAIMS,
+    "What is said, and the values of nodes": values.CLAIMS,
+    "Superposition": superposition.CLAIMS,
+    "Are thoughts needed?": needed.CLAIMS,
+    "Inside a thought": inside.CLAIMS,
+}
+"""By heading, in the order shown."""
