@@ -43,8 +43,7 @@ for checkpoint in stage_checkpoints(RUN):
 # ## Mass on the frontier, the target left out
 #
 # The question names the target, so mass on it may be copied and not found. Dotted: the same weights fed a pause in
-# place
-# of every thought.
+# place of every thought.
 
 # %%
 table = emergence(RUN, problems, controls=["pause"])

@@ -17,8 +17,7 @@
 # # Which head does it?
 #
 # Three questions that only together make a claim: where does each head look, what does it write, and what is lost
-# when it
-# is not allowed to look?
+# when it is not allowed to look?
 
 # %%
 import os
@@ -61,8 +60,8 @@ attention_by_head(READINGS["attention_by_class"].frame([own]))
 # ## What each part writes
 #
 # Direct logit attribution with TransformerLens, on the raw weights; the parts sum to the whole. For a thought: the
-# logits
-# of the next frontier against those of the other concepts. The dashed line is the same for random sets as large.
+# logits of the next frontier against those of the other concepts. The dashed line is the same for random sets as
+# large.
 
 # %%
 parts = READINGS["attribution"].frame([own])

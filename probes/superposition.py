@@ -17,10 +17,8 @@
 # # Is a thought a superposition?
 #
 # Theory says that a thought is (1/√|V|) Σ u_v, the embeddings of its frontier's nodes added up. We ask in three
-# steps:
-# which set does a thought point to, how much of it is a sum at all, and does the model go on as if nothing had
-# happened
-# when the sum takes the thought's place?
+# steps: which set does a thought point to, how much of it is a sum at all, and does the model go on as if nothing had
+# happened when the sum takes the thought's place?
 
 # %%
 import os
@@ -69,8 +67,7 @@ by_class(products, "input").filter(pl.col("run") == "model").head(20)
 # ## How much of a thought is a sum?
 #
 # The embeddings explain a fourth of thought 1. Then we let the vectors be learned, one for each name, from problems
-# on
-# other graphs. The control: the same sums over the frontier of another problem.
+# on other graphs. The control: the same sums over the frontier of another problem.
 
 # %%
 codes = READINGS["codes"].frame(recordings)
@@ -83,8 +80,7 @@ shares(codes).filter(pl.col("run") == "model").pivot("thought", index="sum", val
 # ## Does the model take the sum for its thought?
 #
 # One thought is replaced by what the graph alone predicts, brought to the thought's length. Targets that would stand
-# in
-# the sum are left out: a sum that names the answer proves nothing.
+# in the sum are left out: a sum that names the answer proves nothing.
 
 # %%
 kept_when_replaced(own, thoughts=(1, 2, 3))

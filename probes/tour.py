@@ -17,9 +17,8 @@
 # # A tour
 #
 # A model that reasons in **continuous thoughts** feeds its last hidden state back as its next input, instead of a
-# word.
-# On ProsQA, questions over random graphs, its thoughts seem to hold many next steps at once. This notebook shows that
-# picture on one problem, and then does what a picture alone cannot: it stands the controls beside it.
+# word. On ProsQA, questions over random graphs, its thoughts seem to hold many next steps at once. This notebook
+# shows that picture on one problem, and then does what a picture alone cannot: it stands the controls beside it.
 
 # %%
 import os
@@ -47,8 +46,7 @@ problems = load_problems(PROBLEMS)[:100]
 # ## One problem
 #
 # Row *k* of the graph is the frontier after *k* steps of a breadth-first search. Colour and size of a node are its
-# value:
-# the probability that the LM head of thought *k* gives its name, normalised over the problem's concepts.
+# value: the probability that the LM head of thought *k* gives its name, normalised over the problem's concepts.
 
 # %%
 problem = problems[0]
@@ -64,8 +62,7 @@ thought_strip(scores)
 # ## Many problems, and what should not show it
 #
 # A **recording** is what one run over a problem set leaves: thoughts, values, residual streams, attention. Controls
-# are
-# recorded on the same problems: here an untrained model, and the thoughts of other problems.
+# are recorded on the same problems: here an untrained model, and the thoughts of other problems.
 
 # %%
 own = record(checkpoint, problems)
@@ -75,8 +72,7 @@ statistic_by_run(breadth, "candidate_mass")
 
 # %% [markdown]
 # The mass is on the frontier for the model and for nothing else. That is a picture still. Does the answer need it?
-# Noise
-# of the thoughts' own length takes their place:
+# Noise of the thoughts' own length takes their place:
 
 # %%
 thinks = [answer.right for answer in answers(checkpoint, problems)]

@@ -18,8 +18,7 @@
 #
 # The figures of the Coconut paper's section on latent search: the tree with its values, how many candidates share the
 # value, and whether candidates near a leaf are told apart better. Each stands beside its chance level and a control;
-# the
-# paper's have neither.
+# the paper's have neither.
 
 # %%
 import os
@@ -59,8 +58,7 @@ search_tree(tree)
 # ## Is there anything to read?
 #
 # **Candidate mass** first: the raw probability on the frontier. Where it is near zero a normalised value is noise.
-# The
-# LM head holds on; forced language fades, since this model has learned little of saying the rest of a chain.
+# The LM head holds on; forced language fades, since this model has learned little of saying the rest of a chain.
 
 # %%
 own = record(checkpoint, problems, continuations=True)
@@ -75,8 +73,7 @@ statistic_by_run(breadth, "top1_correct")
 # ## Parallelism
 #
 # Three curves: the value of the best candidate, the two best, the three best, each sorted over the problems. A gap
-# means
-# that the value is shared.
+# means that the value is shared.
 
 # %%
 parallelism(READINGS["parallelism"].frame(recordings), "lm_head")
