@@ -32,10 +32,17 @@ def _training() -> None:
     training.draw()
 
 
+def _surgery() -> None:
+    with st.spinner(LOADING):
+        from apps import surgery
+    surgery.draw()
+
+
 def pages() -> dict[str, StreamlitPage]:
     """Return the pages by name; the first is at the root, where links of reports point."""
     return {
         "Thoughts": st.Page(_thoughts, title="Thoughts", icon=":material/psychology:", default=True),
+        "Surgery": st.Page(_surgery, title="Surgery", icon=":material/content_cut:", url_path="surgery"),
         "Population": st.Page(
             _population, title="Population", icon=":material/scatter_plot:", url_path="population"
         ),
@@ -57,7 +64,7 @@ def draw() -> None:
             if name in st.session_state and name not in st.query_params:
                 st.session_state[name] = st.session_state[name]
     st.session_state[HERE] = page.url_path
-    {"population": _population, "training": _training}.get(page.url_path, _thoughts)()
+    {"surgery": _surgery, "population": _population, "training": _training}.get(page.url_path, _thoughts)()
 
 
 def leave_for(problem: str) -> None:

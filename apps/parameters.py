@@ -5,6 +5,7 @@ PARAMETERS = (
     "set", "hops", "outcome", "resistant", "problem", "question", "seed", "far",
     "family", "after", "concept", "picture", "attention", "layer", "head", "below",
     "count", "controls", "reading", "under", "step", "beneath",
+    "surgery", "tour", "against", "results",
 )  # fmt: skip
 """Every parameter of a link; each is the key of a box on one of the pages."""
 

@@ -89,7 +89,7 @@ def test_other_nodes_are_at_the_same_hop_and_never_named_by_question_or_surgery(
     about = structure(wide)
     node = next(n for n in np.flatnonzero(about.frontier(1)).tolist() if n not in wide.options)
     surgery = Surgery((Project((wide.names[node],), at=(1, 2)),))
-    found = controls(tiny(max_position_embeddings=512), wide, surgery, 3, "other nodes")
+    found = controls(tiny(max_position_embeddings=512), wide, [surgery], 3, "other nodes")[0]
 
     drawn = [one.nodes[0] for control in found for one in control.interventions if isinstance(one, Project)]
     others = {wide.names[n] for n in np.flatnonzero(about.frontier(1)).tolist()} - {wide.names[node]}
@@ -100,7 +100,7 @@ def test_other_nodes_are_at_the_same_hop_and_never_named_by_question_or_surgery(
 
 def test_the_control_of_a_set_has_as_many_nodes_at_every_thought(wide: Problem) -> None:
     surgery = Surgery((Move(("on_path",), ("other_side",)), Zero(at=(3,))), frozen=True)
-    for control in controls(tiny(max_position_embeddings=512), wide, surgery, 2, "other nodes", draws=3):
+    for control in controls(tiny(max_position_embeddings=512), wide, [surgery], 2, "other nodes", draws=3)[0]:
         *moved, zero = control.interventions
         assert control.frozen
         assert zero == Zero(at=(3,))
@@ -113,7 +113,7 @@ def test_the_control_of_a_set_has_as_many_nodes_at_every_thought(wide: Problem) 
 def test_a_step_in_a_random_direction_is_as_long_as_what_it_stands_for(written: str) -> None:
     checkpoint, problem, surgery = tiny(), chain(3, 4), from_address(written)
     donors = {"twin": [chain(2, 3)]}
-    (control,) = controls(checkpoint, problem, surgery, 3, "random direction", 1, donors=donors)
+    ((control,),) = controls(checkpoint, problem, [surgery], 3, "random direction", 1, donors=donors)
     own, random = step_lengths(checkpoint, problem, [surgery, control], 3, donors=donors)
 
     assert own.keys() == random.keys() == {k for k in (1, 2, 3) if surgery.interventions[0].acts_on(k)}
@@ -128,7 +128,7 @@ def test_what_has_no_control_gets_none() -> None:
     assert controls_of(Surgery((Remove(), Knockout()))) == ()
     assert controls_of(Surgery((Noise(),))) == ("random direction",)
     assert controls_of(Surgery((Remove(), Add(("root",))))) == ("other nodes", "random direction")
-    assert controls(tiny(), chain(3, 4), Surgery((Noise(dose=0.0),)), 3, "random direction") == []
+    assert controls(tiny(), chain(3, 4), [Surgery((Noise(dose=0.0),))], 3, "random direction") == [[]]
 
 
 # Answers and doses

@@ -1,6 +1,6 @@
 """One problem under a surgery, beside none and beside its controls; and the answer against the dose."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -61,7 +61,7 @@ def answered(
         WorkbenchError: The surgery cannot be done on this problem.
     """
     given: dict[str, Any] = {"donors": donors, "bank": bank}
-    beside = [] if control is None else controls(checkpoint, problem, surgery, thoughts, control, draws, **given)
+    (beside,) = [[]] if control is None else controls(checkpoint, problem, [surgery], thoughts, control, draws, **given)
     asked = [unoperated(surgery), surgery, *beside]
     outcomes = run_intervened(checkpoint, [problem], asked, thoughts, **given)
     series = [BEFORE, OPERATED, *[CONTROL] * len(beside)]
@@ -114,7 +114,6 @@ def dose_curve(
     *,
     donors: Donors | None = None,
     bank: Bank | None = None,
-    on_progress: Callable[[float], None] | None = None,
 ) -> pl.DataFrame:
     """Answer one problem under a surgery at several doses of one of its interventions, and under controls at each.
 
@@ -129,7 +128,6 @@ def dose_curve(
         draws: Of the control, at most.
         donors: As for `run_intervened`.
         bank: As for `run_intervened`.
-        on_progress: Told the share that is done.
 
     Returns:
         A row per series ("surgery", "control"), dose and draw, with the columns of `answered`.
@@ -138,17 +136,22 @@ def dose_curve(
         WorkbenchError: The surgery cannot be done on this problem, or the intervention has no dose.
     """
     given: dict[str, Any] = {"donors": donors, "bank": bank}
-    rows = []
-    for done, dose in enumerate(doses):
-        here = at_dose(surgery, place, dose)
-        beside = [] if control is None else controls(checkpoint, problem, here, thoughts, control, draws, **given)
-        outcomes = run_intervened(checkpoint, [problem], [here, *beside], thoughts, **given)
-        for number, outcome in enumerate(outcomes):
-            series = CONTROL if number else OPERATED
-            rows.append({"series": series, "dose": float(dose), "draw": max(number - 1, 0)} | _row(outcome))
-        if on_progress:
-            on_progress((done + 1) / len(doses))
-    return _frame(rows)
+    each = [at_dose(surgery, place, dose) for dose in doses]
+    beside = [[]] * len(each)
+    if control is not None:
+        beside = controls(checkpoint, problem, each, thoughts, control, draws, **given)
+    asked = [
+        (dose, number, one)
+        for dose, here, others in zip(doses, each, beside, strict=True)
+        for number, one in enumerate([here, *others])
+    ]
+    outcomes = run_intervened(checkpoint, [problem], [one for *_, one in asked], thoughts, **given)
+    return _frame(
+        [
+            {"series": CONTROL if number else OPERATED, "dose": float(dose), "draw": max(number - 1, 0)} | _row(outcome)
+            for (dose, number, _), outcome in zip(asked, outcomes, strict=True)
+        ]
+    )
 
 
 def _row(outcome: Outcome) -> dict[str, object]:

@@ -17,7 +17,7 @@ from workbench.interventions.perturbing import Perturb
 from workbench.interventions.running import run_intervened
 from workbench.interventions.scene import Bank, Intervention, Scene
 from workbench.interventions.surgery import Surgery
-from workbench.interventions.theatre import Donors, think_about
+from workbench.interventions.theatre import Donors, Theatre
 from workbench.problem import Problem
 
 Control = Literal["other nodes", "random direction"]
@@ -35,15 +35,15 @@ def controls_of(surgery: Surgery) -> tuple[Control, ...]:
 def controls(
     checkpoint: Checkpoint,
     problem: Problem,
-    surgery: Surgery,
+    surgeries: Sequence[Surgery],
     thoughts: int,
     control: Control,
     draws: int = 8,
     *,
     donors: Donors | None = None,
     bank: Bank | None = None,
-) -> list[Surgery]:
-    """Return the controls of a surgery on one problem, each with another draw.
+) -> list[list[Surgery]]:
+    """Return the controls of each of several surgeries on one problem, each control with another draw.
 
     "other nodes": in place of each node that is named another one at the same hop, drawn at random: never root, target
     or negative, nor a node that the intervention names itself. Where a hop has no other left, any other concept.
@@ -54,31 +54,27 @@ def controls(
     Args:
         checkpoint: What is operated on.
         problem: The problem.
-        surgery: The surgery.
+        surgeries: The surgeries; the same draws serve all of them.
         thoughts: Number of thoughts, K.
         control: Which kind.
-        draws: How many at most; other nodes may be fewer than that.
+        draws: How many at most for each; other nodes may be fewer than that.
         donors: As for `run_intervened`.
         bank: As for `run_intervened`.
 
     Returns:
-        Surgeries that all differ; none where the surgery has no such control, or where it changes nothing.
+        For each surgery its controls, which all differ; none where it has no such control, or where it moves nothing.
 
     Raises:
         WorkbenchError: The surgery cannot be done on this problem.
     """
-    if control not in controls_of(surgery):
-        return []
     if control == "random direction":
-        (lengths,) = step_lengths(checkpoint, problem, [surgery], thoughts, donors=donors, bank=bank)
-        return [stepping(surgery, lengths, seed) for seed in range(draws)] if lengths else []
-    scene = _scene(checkpoint, problem, thoughts)
-    found: list[Surgery] = []
-    for seed in range(4 * draws):
-        drawn = _with_other_nodes(surgery, scene, thoughts, np.random.default_rng(seed))
-        if drawn not in [*found, surgery] and len(found) < draws:
-            found.append(drawn)
-    return found
+        found = step_lengths(checkpoint, problem, surgeries, thoughts, donors=donors, bank=bank)
+        return [
+            [stepping(surgery, lengths, seed) for seed in range(draws)] if lengths else []
+            for surgery, lengths in zip(surgeries, found, strict=True)
+        ]
+    scene = _scene(checkpoint, problem, surgeries, thoughts)
+    return [_all_with_other_nodes(surgery, scene, thoughts, draws) for surgery in surgeries]
 
 
 def step_lengths(
@@ -120,9 +116,21 @@ def stepping(surgery: Surgery, lengths: dict[int, float], seed: int) -> Surgery:
     return Surgery((*steps, *kept), surgery.frozen)
 
 
-def _scene(checkpoint: Checkpoint, problem: Problem, thoughts: int) -> Scene:
-    own = think_about(checkpoint, [problem], thoughts)
-    return Scene(checkpoint, tuple(checkpoint.format.prompts([problem])), (0,), own)
+def _scene(checkpoint: Checkpoint, problem: Problem, surgeries: Sequence[Surgery], thoughts: int) -> Scene:
+    fed = [Surgery(tuple(surgery.fed)) for surgery in surgeries]
+    theatre, prompts = Theatre(checkpoint, fed, thoughts), checkpoint.format.prompts([problem])
+    return theatre.scene(theatre.session(prompts, thoughts), prompts, [0])
+
+
+def _all_with_other_nodes(surgery: Surgery, scene: Scene, thoughts: int, draws: int) -> list[Surgery]:
+    found: list[Surgery] = []
+    if "other nodes" not in controls_of(surgery):
+        return found
+    for seed in range(4 * draws):
+        drawn = _with_other_nodes(surgery, scene, thoughts, np.random.default_rng(seed))
+        if drawn not in [*found, surgery] and len(found) < draws:
+            found.append(drawn)
+    return found
 
 
 def _with_other_nodes(surgery: Surgery, scene: Scene, thoughts: int, random: np.random.Generator) -> Surgery:

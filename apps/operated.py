@@ -1,0 +1,160 @@
+"""What comes of a surgery: run once and kept, keyed by content as in `caches`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import streamlit as st
+
+from apps import caches, shelf
+from apps.view import Run
+from workbench.downstream import downstream
+from workbench.errors import WorkbenchError
+from workbench.interventions.cone import cone
+from workbench.interventions.dosing import answered, dose_curve, unoperated
+from workbench.interventions.layers import Patch
+from workbench.interventions.matching import Control
+from workbench.interventions.scene import Intervention
+from workbench.interventions.surgery import Surgery
+from workbench.interventions.theatre import think_about
+from workbench.interventions.transplanting import Interpolate, Transplant
+from workbench.interventions.written import from_address, to_address
+from workbench.problem import Problem
+from workbench.trace import Trace, run
+from workbench.variants import entity_swap
+
+TWIN = "twin"
+OTHERS = 100
+"""Problems that means and shuffles are taken over, this one included."""
+DRAWS, DRAWS_BY_DOSE = 8, 4
+STEPS = 8
+"""Doses above none on the curve."""
+
+
+WIDE = ("project", "add", "move", "zero", "perturb")
+"""Kinds whose dose means something beyond 1: the curve goes to 2."""
+
+
+@dataclass(frozen=True)
+class Patient:
+    """A run on one problem, and the set that the problem is of."""
+
+    run: Run
+    problem: Problem
+    set: Path | None
+    """None where it is of no file: pasted, uploaded, drawn."""
+
+    @property
+    def others(self) -> tuple[Problem, ...]:
+        """The other problems of the set, in its order."""
+        return tuple(one for one in caches.problems(self.set) if one.id != self.problem.id) if self.set else ()
+
+
+def patient(run: Run, problem: Problem) -> Patient:
+    """Return the run and problem chosen, with the set that the box of sets shows."""
+    return Patient(run, problem, shelf.problem_sets().get(str(st.session_state.get("set"))))
+
+
+def pair(who: Patient, surgery: Surgery) -> tuple[Trace, Trace, pl.DataFrame]:
+    """Return the runs without and under a surgery, and what changed from the one to the other.
+
+    Raises:
+        WorkbenchError: The surgery cannot be done on this problem.
+    """
+    before, after = (_trace(*_key(who, one), who) for one in (unoperated(surgery), surgery))
+    around = cone(surgery, who.run.thoughts, who.run.checkpoint.pause is not None)
+    return before, after, downstream(before, after, around)
+
+
+def answers(who: Patient, surgery: Surgery, control: Control | None) -> pl.DataFrame:
+    """Return the answers without and under a surgery and under its controls, as `dosing.answered` does."""
+    return _answers(*_key(who, surgery), control, who)
+
+
+def by_dose(who: Patient, surgery: Surgery, place: int, most: float, control: Control | None) -> pl.DataFrame:
+    """Return the answers at doses from none to the most of one intervention, as `dosing.dose_curve` does."""
+    return _by_dose(*_key(who, surgery), place, most, control, who)
+
+
+def most(one: Intervention) -> float:
+    """Return where a curve of an intervention's doses ends."""
+    return 2.0 if one.kind in WIDE else 1.0
+
+
+def _key(who: Patient, surgery: Surgery) -> tuple[str, tuple[str, ...], int, str]:
+    return caches.fingerprint(who.run.path), _of_set(who), who.run.thoughts, to_address(surgery)
+
+
+def _of_set(who: Patient) -> tuple[str, ...]:
+    return (*caches.problem_key(who.problem), caches.set_key(caches.problems(who.set)) if who.set else "")
+
+
+@st.cache_data(max_entries=256, show_spinner="The model is thinking ...")
+def _trace(content: str, key: tuple[str, ...], thoughts: int, address: str, _who: Patient) -> Trace:
+    surgery = from_address(address)
+    return next(run(_who.run.checkpoint, [_who.problem], thoughts, interventions=surgery, **_given(_who, surgery)))
+
+
+@st.cache_data(max_entries=256, show_spinner="The model and its controls are answering ...")
+def _answers(
+    content: str, key: tuple[str, ...], thoughts: int, address: str, control: Control | None, _who: Patient
+) -> pl.DataFrame:
+    surgery = from_address(address)
+    return answered(
+        _who.run.checkpoint, _who.problem, surgery, thoughts, control, DRAWS, **_given(_who, surgery)
+    )  # fmt: skip
+
+
+@st.cache_data(max_entries=64, show_spinner="Answering at every dose ...")
+def _by_dose(
+    content: str,
+    key: tuple[str, ...],
+    thoughts: int,
+    address: str,
+    place: int,
+    most: float,
+    control: Control | None,
+    _who: Patient,
+) -> pl.DataFrame:
+    surgery = from_address(address)
+    doses = [most * step / STEPS for step in range(STEPS + 1)]
+    return dose_curve(
+        _who.run.checkpoint, _who.problem, surgery, place, doses, thoughts, control, DRAWS_BY_DOSE,
+        **_given(_who, surgery),
+    )  # fmt: skip
+
+
+def _given(who: Patient, surgery: Surgery) -> dict[str, Any]:
+    """Return the donors and the bank that a surgery asks for."""
+    names = {one.donor for one in surgery.interventions if isinstance(one, Transplant | Interpolate | Patch)}
+    given: dict[str, Any] = {"donors": {name: [_donor(who, name)] for name in sorted(names - {"own"})}}
+    if any(one.whole_set for one in surgery.interventions) and who.others:
+        several = [who.problem, *who.others[: OTHERS - 1]]
+        given["bank"] = think_about(who.run.checkpoint, several, who.run.thoughts)
+    return given
+
+
+def _donor(who: Patient, name: str) -> Problem:
+    """Return the problem that a donor thinks about: the twin, or one of the set by its id.
+
+    Raises:
+        WorkbenchError: There is none.
+    """
+    if name == TWIN:
+        twin = entity_swap(who.problem)
+        if twin is None:
+            raise WorkbenchError(
+                f"Problem {who.problem.id} has no entity-swapped twin.",
+                "Nobody in it reaches the negative without reaching the target.",
+                "Swap in the thought of another problem, or choose another problem.",
+            )
+        return twin
+    found = next((one for one in who.others if one.id == name), None)
+    if found is None:
+        raise WorkbenchError(
+            f'There is no donor "{name}" here.',
+            "Donors are the twin, and the other problems of the set that is open, by their ids.",
+            "Take this intervention back, or open the set that the donor is of.",
+        )
+    return found

@@ -1,0 +1,97 @@
+"""The surgery under way: a list that grows, shrinks, and can be undone; its text is what the link holds."""
+
+import streamlit as st
+
+from apps.operations import said
+from workbench.errors import WorkbenchError
+from workbench.interventions.scene import Intervention
+from workbench.interventions.surgery import Surgery
+from workbench.interventions.written import MOST_ADDRESS, from_address, to_address
+
+ADDRESS, PAST = "surgery", "surgeries before"
+"""Where in the session the address of the surgery stands, and those before it."""
+MOST_PAST = 100
+LOOP, FROZEN = "in the loop", "frozen"
+LATER_HELP = (
+    "**in the loop**: the thoughts after one that was changed are thought anew, and change with it.  \n"
+    "**frozen**: every later thought is fed as it was without the surgery, so that only what reads the changed thought "
+    "itself can differ."
+)
+WRITTEN_HELP = "The surgery as the link holds it. It can be edited by hand: data alone, nothing in it is ever run."
+
+
+def write() -> None:
+    """Draw the box with the surgery's text, which binds it to the link; before anything reads the surgery."""
+    if len(str(st.session_state.get(ADDRESS) or "")) > MOST_ADDRESS:
+        del st.session_state[ADDRESS]
+    with st.popover("As text", icon=":material/edit:", type="tertiary"):
+        st.text_input(
+            "Surgery", key=ADDRESS, bind="query-params", max_chars=MOST_ADDRESS, help=WRITTEN_HELP,
+            placeholder="project:nodes=on_path;at=2",
+        )  # fmt: skip
+
+
+def read() -> Surgery:
+    """Return the surgery that the text says.
+
+    Raises:
+        WorkbenchError: It says none.
+    """
+    return from_address(str(st.session_state.get(ADDRESS) or "").strip())
+
+
+def change(surgery: Surgery) -> None:
+    """Replace the surgery, in a callback; the one before can be had back."""
+    past = st.session_state.setdefault(PAST, [])
+    past.append(str(st.session_state.get(ADDRESS) or ""))
+    del past[:-MOST_PAST]
+    st.session_state[ADDRESS] = to_address(surgery)
+
+
+def add(one: Intervention, surgery: Surgery) -> None:
+    """Do one thing more, in a callback."""
+    try:
+        change(Surgery((*surgery.interventions, one), surgery.frozen))
+    except WorkbenchError as error:
+        st.session_state["refused"] = error
+
+
+def draw(surgery: Surgery, thoughts: int) -> None:
+    """Draw the list with its switches."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        for place, one in enumerate(surgery.interventions):
+            st.button(
+                f"{place + 1}. {said(one, thoughts)}", key=f"drop-{place}", icon=":material/close:", type="tertiary",
+                on_click=_drop, args=(surgery, place), help="Take this one back",
+            )  # fmt: skip
+        if not surgery.interventions:
+            st.caption("Nothing is operated on yet: both graphs show the same run.")
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        st.session_state["loop or frozen"] = FROZEN if surgery.frozen else LOOP
+        st.segmented_control(
+            "Later thoughts", (LOOP, FROZEN), required=True, key="loop or frozen", on_change=_freeze, args=(surgery,),
+            help=LATER_HELP,
+        )  # fmt: skip
+        st.button(
+            "Undo", icon=":material/undo:", disabled=not st.session_state.get(PAST), on_click=undo, key="undo",
+            help="Back to the surgery before the last change",
+        )  # fmt: skip
+        st.button(
+            "Reset", icon=":material/restart_alt:", disabled=not st.session_state.get(ADDRESS), on_click=change,
+            args=(Surgery(),), key="reset", help="No surgery; Undo brings it back",
+        )  # fmt: skip
+
+
+def undo() -> None:
+    """Take the last change back, in a callback."""
+    if past := st.session_state.get(PAST):
+        st.session_state[ADDRESS] = past.pop()
+
+
+def _drop(surgery: Surgery, place: int) -> None:
+    kept = surgery.interventions[:place] + surgery.interventions[place + 1 :]
+    change(Surgery(kept, surgery.frozen and bool(kept)))
+
+
+def _freeze(surgery: Surgery) -> None:
+    change(Surgery(surgery.interventions, st.session_state["loop or frozen"] == FROZEN))
