@@ -17,6 +17,7 @@ from workbench.interventions.surgery import Surgery, as_surgery
 from workbench.interventions.theatre import Donors, Theatre
 from workbench.problem import Problem
 from workbench.prompt_batches import prompt_batches, thought_count
+from workbench.prompts import with_graph
 from workbench.session import Branches, Session
 
 
@@ -91,7 +92,7 @@ def run_intervened(
         raise WorkbenchError("There is nothing to run.", "The list of problems is empty.", "Give some problems.")
     count, asked = thought_count(checkpoint, thoughts), [as_surgery(one) for one in surgeries]
     theatre = Theatre(checkpoint, asked, count, donors, bank, problems, spaces, batch_size)
-    nodes = max((len(problem.names) for problem in problems), default=0)
+    nodes = max(len(with_graph(problem).names) for problem in problems)
     found: list[list[_Part]] = [[] for _ in asked]
     numbers: list[int] = []
     for first, prompts, order in prompt_batches(checkpoint, problems, batch_size):
