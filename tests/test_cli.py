@@ -79,11 +79,35 @@ def test_evaluate_prints_a_table_and_writes_json(run: Path, problems: Path, tmp_
 
 
 def test_report_writes_a_page(run: Path, problems: Path, tmp_path: Path) -> None:
-    result = call("report", run, problems, "--out", tmp_path / "out")
+    result = call("report", run, problems, "--out", tmp_path / "out", "--readings", "none")
 
     assert result.exit_code == 0, result.output
     assert "index.html" in result.stdout.replace("\n", "")
     assert (tmp_path / "out" / "scores.parquet").exists()
+    assert not (tmp_path / "out" / "readings.html").exists()
+    assert "readings.html" not in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_report_reads_what_is_asked_beside_what_is_asked(run: Path, problems: Path, tmp_path: Path) -> None:
+    asked = ("--readings", "behaviour, breadth", "--controls", "pause", "--most", "3")
+    result = call("report", run, problems, "--out", tmp_path / "out", *asked)
+
+    assert result.exit_code == 0, result.output
+    assert "Reading: Breadth and chance" in result.stderr
+    assert {path.stem for path in (tmp_path / "out" / "readings").iterdir()} == {"behaviour", "breadth"}
+    page = (tmp_path / "out" / "readings.html").read_text()
+    assert "3 of 4 problems" in page
+    assert "pause as thought" in page
+    assert "untrained model" not in page
+    assert 'href="readings.html"' in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_a_report_of_a_run_without_thoughts_has_no_readings(run: Path, problems: Path, tmp_path: Path) -> None:
+    result = call("report", run, problems, "--out", tmp_path / "out", "--thoughts", "0")
+
+    assert result.exit_code == 0, result.output
+    assert "there are none to read" in result.stderr
+    assert not (tmp_path / "out" / "readings.html").exists()
 
 
 def test_trace_shows_every_thought(run: Path, problems: Path) -> None:
@@ -115,6 +139,18 @@ def test_problems_are_generated_and_checked(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_named(run: Path, tmp_path: Path) -> None:
     refused(call("evaluate", run, tmp_path / "none.json"), "Cannot read problems", "none.json", "No such file", "do:")
+
+
+@pytest.mark.parametrize(("option", "what"), [("--readings", "reading"), ("--controls", "control")])
+def test_a_reading_or_control_that_is_not_there_is_said_before_the_work(
+    run: Path, problems: Path, tmp_path: Path, option: str, what: str
+) -> None:
+    result = call(
+        "report", run, problems, "--out", tmp_path / "out", option, "breadth,mood" if what == "reading" else "mood"
+    )
+
+    refused(result, f'There is no {what} "mood"', f"The {what}s are", "do:", "all, or none")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_missing_run_is_named(problems: Path, tmp_path: Path) -> None:

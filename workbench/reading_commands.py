@@ -46,20 +46,25 @@ def add_readings(
     most: int,
     options: "Options",
 ) -> None:
-    """Write the readings of a report into its directory, and show how far they are."""
+    """Write the readings of a report into its directory, and show how far they are; none of a run without thoughts."""
     import typer
 
-    from workbench.report.readings import ReadingOptions, write_readings
+    from workbench.report.readings import ReadingOptions, possible, write_readings
     from workbench.terminal import progress
 
-    chosen = ReadingOptions(names, controls, options.thoughts, most, options.seed, options.batch_size)
-    total = min(len(problems), most) * (1 + len(controls))
-    with progress("Recording the model and its controls", total) as advance:
-        write_readings(
-            checkpoint, problems, directory, chosen,
-            explorer=options.explorer, problem_set=options.problems.stem,
+    if (checkpoint.thoughts if options.thoughts is None else options.thoughts) == 0:
+        typer.echo(f"{checkpoint.name} is run with 0 thoughts: there are none to read.", err=True)
+        return
+    chosen = ReadingOptions(
+        names, controls, options.thoughts, most, options.seed, options.batch_size, options.run, str(options.problems)
+    )
+    count = min(len(problems), most)
+    with progress("Recording the model and its controls", count * (1 + len(possible(controls, count)))) as advance:
+        page = write_readings(
+            checkpoint, problems, directory, chosen, explorer=options.explorer,
             on_problems=advance, on_reading=lambda title: typer.echo(f"Reading: {title}", err=True),
         )  # fmt: skip
+    typer.echo(f"Readings: {page}")
 
 
 def _names(text: str, known: Iterable[str], what: str) -> tuple[str, ...]:

@@ -99,7 +99,7 @@ def copy_bars(table: pl.DataFrame, layer: int, *, seed: int = 0) -> go.Figure:
         )  # fmt: skip
         top = rows.sort("value", descending=True).row(0, named=True)
         told.append(f"from the {token} {top['value']:.2f} to {top['place']} (chance {top['chance']:.2f})")
-    made.update_xaxes(showgrid=False, tickangle=-40)
+    made.update_xaxes(showgrid=False, tickangle=-40, title="place attended to")
     made.update_yaxes(title="share of attention", col=1)
     return made.update_layout(meta={"alt": f"Attention of an edge's tokens in layer {layer}: {'; '.join(told)}."})
 
@@ -137,6 +137,7 @@ def copy_heads(table: pl.DataFrame) -> go.Figure:
         )  # fmt: skip
     made.update_xaxes(type="category", title="layer.head", showgrid=False)
     made.update_yaxes(autorange="reversed", showgrid=False)
+    made.update_yaxes(title="from the token → to the place", col=1)
     return made.update_layout(meta={"alt": _strongest(means.filter(pl.col(RUN) == runs[0]))})
 
 

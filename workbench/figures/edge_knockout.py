@@ -94,7 +94,7 @@ def by_scope(table: pl.DataFrame, *, seed: int = 0) -> go.Figure:
             if run == MODEL or index == 0:
                 values = zip(scopes, numbered.values(), strict=True)
                 told.append(f"{arm}: " + ", ".join(f"{e.value:.2f} for {scope}" for scope, e in values))
-    made.update_xaxes(showgrid=False)
+    made.update_xaxes(showgrid=False, title="whose attention is knocked out")
     made.update_yaxes(title="share of right answers lost", col=1)
     return made.update_layout(barmode="group", meta={"alt": f"Loss by heads; {head} leads. {'; '.join(told)}."})
 

@@ -125,8 +125,8 @@ def emergence_frame(recordings: Sequence[Recording]) -> pl.DataFrame:
     return pl.DataFrame([row for recording in recordings for row in _rows(recording)], _SCHEMA)
 
 
-def appearance(frame: pl.DataFrame, name: str = "mass_without_target", seed: int = 0) -> pl.DataFrame:
-    """Say for each thought of the model when a mass on the frontier appears: one row per thought.
+def appearance(frame: pl.DataFrame, name: str = "mass_without_target", seed: int = 0, run: str = MODEL) -> pl.DataFrame:
+    """Say for each thought of a run when a mass on the frontier appears: one row per thought.
 
     Columns: thought, n (problems), chance; first, last (mean at the first and last step) with `last_low`, `last_high`;
     rise, with its interval (paired over problems: last less first). above_chance_from: the first step from which the
@@ -137,8 +137,12 @@ def appearance(frame: pl.DataFrame, name: str = "mass_without_target", seed: int
         frame: `emergence`.
         name: "mass_without_target" or "mass".
         seed: Of the bootstrap.
+        run: The model's own, or a control of it.
+
+    Raises:
+        WorkbenchError: The table has no such run.
     """
-    rows = frame.filter((pl.col(RUN) == MODEL) & pl.col(name).is_not_null()).sort("step", "problem")
+    rows = frame.filter((pl.col(RUN) == run) & pl.col(name).is_not_null()).sort("step", "problem")
     require_rows(rows)
     found = []
     for (thought,), part in sorted(rows.group_by("thought"), key=lambda pair: pair[0]):

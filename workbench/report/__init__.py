@@ -7,6 +7,7 @@ scores.parquet       a row per problem, readout, thought and node
 statistics.parquet   a row per problem, readout and thought
 evaluation.json      the overall figures with intervals and chance levels
 index.html, plotly.min.js
+readings/NAME.parquet, readings.html   where readings were asked for, a table for each and their page
 """
 
 from workbench.report.build import Options, write_report

@@ -37,6 +37,8 @@ class Options:
     """Problems run at a time."""
     explorer: str = "http://localhost:8501"
     """Address of the explorer that the problem table links to."""
+    readings: bool = False
+    """Whether the page links to that of the readings, which `report.readings.write_readings` makes beside it."""
 
 
 def write_report(
@@ -99,7 +101,10 @@ def write_report(
             if on_progress:
                 on_progress(len(part))
         shards.join(len(parts))
-    return write_page(directory, checkpoint.name, options.run, options.problems, origin, options.explorer)
+    return write_page(
+        directory, checkpoint.name, options.run, options.problems, origin, options.explorer,
+        readings=options.readings and thoughts > 0,
+    )  # fmt: skip
 
 
 def _tables(

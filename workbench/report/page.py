@@ -24,7 +24,16 @@ MOST_IN_TABLE = 5_000
 """Rows of the page's problem table; the Parquet file has all of them."""
 
 
-def write_page(directory: Path, checkpoint: str, run: str, problems: Path, origin: Provenance, explorer: str) -> Path:
+def write_page(
+    directory: Path,
+    checkpoint: str,
+    run: str,
+    problems: Path,
+    origin: Provenance,
+    explorer: str,
+    *,
+    readings: bool = False,
+) -> Path:
     """Write index.html, plotly.min.js and evaluation.json beside the tables, and return the page.
 
     Args:
@@ -34,6 +43,7 @@ def write_page(directory: Path, checkpoint: str, run: str, problems: Path, origi
         problems: The file the problems came from.
         origin: Of the tables.
         explorer: Address of the explorer.
+        readings: Whether to link to the page of the readings.
     """
     tables = _Tables(directory, origin.seed)
     evaluation = summarise(checkpoint, tables.read("problems"), origin.seed)
@@ -55,6 +65,7 @@ def write_page(directory: Path, checkpoint: str, run: str, problems: Path, origi
         sampled=len(tables.kept) if tables.kept is not None else None,
         origin=asdict(origin),
         explorer=explorer,
+        readings=readings,
     )
     write_whole(directory / "plotly.min.js", get_plotlyjs())
     write_whole(directory / "index.html", html)

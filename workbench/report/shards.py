@@ -14,6 +14,8 @@ from workbench.report.tables import SCHEMAS, TableWriter, to_arrow
 
 MANIFEST = "report.json"
 _SHARDS = "shards"
+READINGS_PAGE, READINGS_FOLDER = "readings.html", "readings"
+"""What `report.readings` writes beside the rest; it knows by itself what is done and what is not."""
 _OURS = (MANIFEST, "index.html", "plotly.min.js", "evaluation.json", *(f"{name}.parquet" for name in SCHEMAS))
 
 Inputs = dict[str, object]
@@ -85,7 +87,9 @@ class Shards:
 
     def _clear(self) -> None:
         shutil.rmtree(self._parts, ignore_errors=True)
-        for name in (*_OURS[1:], MANIFEST):  # the manifest last: it says that the rest may be removed
+        for table in (self.directory / READINGS_FOLDER).glob("*.parquet"):
+            table.unlink()
+        for name in (*_OURS[1:], READINGS_PAGE, MANIFEST):  # the manifest last: it says that the rest may be removed
             (self.directory / name).unlink(missing_ok=True)
 
 
