@@ -3,8 +3,9 @@
     python -m benchmarks.emergence
 
 Prints, for the model and each control, the mass on the frontier without the target by training step and thought, each
-with its 95 % interval over problems, its chance level and the number of problems, and when it appears
-(`readings.emergence.appearance`), as Markdown. The last line is the same as one JSON object.
+with its 95 % interval over problems, its chance level and the number of problems; when it appears
+(`readings.emergence.appearance`); and the share of answers exactly right after all thoughts. Markdown first, and the
+same as one JSON object in the last line.
 """
 
 from pathlib import Path
@@ -41,7 +42,14 @@ def main(
         said = appearance(frame, MASS, seed, label).to_dicts()
         print(f"\n**{title(label)}**, mass on the frontier without the target [95 % interval]\n")
         _table(rows, said, seed)
-        found.append({"run": label, "appearance": said, "by_step": _by_step(rows, seed)})
+        last = rows.filter(pl.col("thought") == rows["thought"].max())
+        right = estimates_by(last, "step", "right", seed)
+        found.append(
+            {
+                "run": label, "appearance": said, "by_step": _by_step(rows, seed),
+                "right": [{"step": step, **one.as_dict(), "n": one.n} for step, one in right.items()],
+            }
+        )  # fmt: skip
     origin = provenance(seed)
     finish(
         {
@@ -66,11 +74,13 @@ def _table(rows: pl.DataFrame, said: list[dict], seed: int) -> None:
     steps = sorted(rows["step"].unique())
     by = {(one["thought"], one["step"]): one for one in _by_step(rows, seed)}
     thoughts = [one["thought"] for one in said]
-    print("| step | " + " | ".join(f"thought {k}" for k in thoughts) + " |")
-    print("|---|" + "---|" * len(thoughts))
+    print("| step | " + " | ".join(f"thought {k}" for k in thoughts) + " | right after all |")
+    print("|---|" + "---|" * (1 + len(thoughts)))
+    right = estimates_by(rows.filter(pl.col("thought") == max(thoughts)), "step", "right", seed)
     for step in steps:
         cells = (f"{one['value']:.2f} [{one['low']:.2f}, {one['high']:.2f}]" for k in thoughts for one in [by[k, step]])
-        print(f"| {step} | " + " | ".join(cells) + " |")
+        answers = right[step]
+        print(f"| {step} | " + " | ".join(cells) + f" | {answers.value:.2f} [{answers.low:.2f}, {answers.high:.2f}] |")
     about = {
         "chance": "chance",
         "n": "n",
@@ -79,7 +89,7 @@ def _table(rows: pl.DataFrame, said: list[dict], seed: int) -> None:
     }
     for key, what in about.items():
         shown = ["–" if one[key] is None else f"{one[key]:.2f}" if key == "chance" else str(one[key]) for one in said]
-        print(f"| {what} | {' | '.join(shown)} |")
+        print(f"| {what} | {' | '.join(shown)} | |")
 
 
 if __name__ == "__main__":
