@@ -12,11 +12,18 @@ from tests.conftest import chain
 from tests.plain_loop import KINDS, PROBLEMS, Case, asked, bank, check, checkpoint, plain, ways
 from workbench.checkpoint import Checkpoint
 from workbench.errors import WorkbenchError
+from workbench.interventions.perturbing import Perturb
 from workbench.interventions.replacing import Mean, Noise, Permute, Remove, Shuffle, Zero, exchanged
 from workbench.interventions.running import run_intervened
 from workbench.interventions.scene import Intervention
 from workbench.interventions.surgery import Surgery
 from workbench.trace import answers, run
+
+
+def pushed(row: int, k: int, thought: Tensor) -> Tensor:
+    """Take a step of 0.3 of the thought's length in a drawn direction."""
+    drawn = torch.from_numpy(np.random.default_rng([5, row, k]).standard_normal(len(thought))).float()
+    return thought + 0.3 * thought.norm() / drawn.norm() * drawn
 
 
 def noisy(dose: float, seed: int, row: int, k: int, thought: Tensor) -> Tensor:
@@ -40,6 +47,7 @@ def test_each_is_its_formula(kind: str) -> None:
         *ways(partial(Mean, dose=0.3), lambda row: lambda k, v: 0.7 * v + 0.3 * own[:, k - 1].mean(0)),
         *ways(partial(Noise, seed=7), lambda row: partial(noisy, 1.0, 7, row)),
         *ways(partial(Noise, dose=0.4), lambda row: partial(noisy, 0.4, 0, row)),
+        *ways(partial(Perturb, 0.3, 5), lambda row: partial(pushed, row)),
         *ways(partial(Permute, order=(3, 1, 2)), lambda row: lambda k, v: own[row, (3, 1, 2)[k - 1] - 1]),
         *ways(partial(Permute, order=(2,)), lambda row: lambda k, v: own[row, 1] if k == 1 else v),
         *ways(partial(Shuffle, seed=4), lambda row: lambda k, v: own[donor[row], k - 1]),

@@ -92,13 +92,10 @@ class Knockout(LayerIntervention):
             if self.dose == 0 or not self.active(session):
                 return None
             hidden = columns_of(scene, session, self.to, pattern.shape[-1])
-            if not hidden.any():
-                return None
             left = pattern * (1 - self.dose * hidden[:, None, None].to(pattern))
             total = left.sum(-1, keepdim=True)
-            scaled = torch.where(hidden.any(1)[:, None, None, None] & (total > 0), left / total, left)
             changed = pattern.clone()
-            changed[:, heads] = scaled[:, heads]
+            changed[:, heads] = torch.where(total > 0, left / total, left)[:, heads]
             # Rows without any such column keep their bits.
             return torch.where(hidden.any(1)[:, None, None, None], changed, pattern)
 
@@ -167,6 +164,7 @@ class Ablate(_Replacing):
 
     kind: ClassVar[str] = "ablate"
     to: Literal["zero", "mean"] = "zero"
+    """What is put in."""
 
     def __post_init__(self) -> None:
         """Refuse a mean of what is said: only thoughts have one over the set."""

@@ -24,6 +24,7 @@ class Noise(Intervention):
     """Share of noise: 1 puts noise in the thought's place, 0 changes nothing; between them the sum of thought and noise
     in these shares, brought back to the thought's length."""
     seed: int = 0
+    """Of the directions, with the numbers of problem and thought."""
 
     def change(self, scene: Scene) -> Edit:
         """Draw noise for every problem and thought by their numbers, so that batches change nothing."""
@@ -99,6 +100,7 @@ class Permute(Intervention):
     """Which thought is fed first, second, ...; beyond its end they stay. By default one drawn order for all problems,
     in which none keeps its place."""
     seed: int = 0
+    """Of the drawn order."""
 
     def change(self, scene: Scene) -> Edit:
         """Take the thoughts in another order.
@@ -128,6 +130,7 @@ class Shuffle(Intervention):
     kind: ClassVar[str] = "shuffle"
     whole_set: ClassVar[bool] = True
     seed: int = 0
+    """Of who gets whose thoughts."""
 
     def change(self, scene: Scene) -> Edit:
         """Take thought k of every problem's donor from the bank.
