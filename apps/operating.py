@@ -75,7 +75,7 @@ def _nodes(who: Patient, operation: Operation) -> tuple[str, ...]:
     _forget(NODES, options)
     label = "From" if "to" in operation.fields else "Nodes"
     chosen = st.multiselect(
-        label, options, key=NODES, format_func=_shown, placeholder="Click a node", help=SETS_HELP, width=250
+        label, options, key=NODES, format_func=_shown, placeholder="Click a node", help=SETS_HELP, width=210
     )
     return tuple(chosen)
 
@@ -84,7 +84,7 @@ def _to(who: Patient, operation: Operation) -> tuple[str, ...]:
     options = [*_names(who.problem), *SETS]
     _forget(TO, options)
     chosen = st.multiselect(
-        "To", options, key=TO, format_func=_shown, placeholder="A node or set", help=SETS_HELP, width=250
+        "To", options, key=TO, format_func=_shown, placeholder="A node or set", help=SETS_HELP, width=210
     )  # fmt: skip
     return tuple(chosen)
 
@@ -139,7 +139,7 @@ def _seed(who: Patient, operation: Operation) -> int:
 def _dose(who: Patient, operation: Operation) -> float:
     key = f"op dose {operation.most:g}"  # a box of its own for each range
     return float(
-        st.slider("Dose", 0.0, operation.most, 1.0, 0.05, key=key, width=180, help="0 changes nothing."),
+        st.slider("Dose", 0.0, operation.most, 1.0, 0.05, key=key, width=130, help="0 changes nothing."),
     )  # fmt: skip
 
 

@@ -117,7 +117,8 @@ def _deed(one: Intervention) -> str:
         case Move():
             return f"move {_named(one.nodes)} to {_named(one.to)}{_space(one.space)}"
         case Superpose():
-            return f"superposition of {_named(one.nodes)}{' in the concepts only' if one.rest else ''}, {one.weights}"
+            how = ", ".join([one.weights, *(["the rest kept"] if one.rest else [])])
+            return f"superposition of {_named(one.nodes)}{_space(one.space)} ({how})"
         case Transplant(thought=0):
             return f"the thought of {one.donor}"
         case Transplant():

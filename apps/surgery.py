@@ -79,14 +79,15 @@ def _moving(who: Patient, view: View, stop: Stop | None) -> None:
             with card:
                 guess = tour.ask(stop, who.problem) if here else None
                 if not here:
-                    st.caption("This is no longer the surgery of that stop: press its name twice to go back to it.")
+                    tour.offer_the_way_back(stop)
         hidden = here and guess is None
         before = node_scores(caches.trace(who.run.path, who.problem, who.run.thoughts), view.readout)
         with left:
             stack.draw(surgery, who.run.thoughts)
         depth = playback.choose_depth(before.depths)
         with boxes:
-            operating.draw(who, surgery, depth)
+            if not hidden:
+                operating.draw(who, surgery, depth)
             if "refused" in st.session_state:
                 show(st.session_state.pop("refused"))
         if faulty:

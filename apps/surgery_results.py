@@ -91,6 +91,10 @@ def draw(
         shown = downstream_map(table, depth=depth)
         charts.show(shown, "downstream")
         charts.download(lambda: downstream_map(table, depth=depth), f"downstream-{who.problem.id}", "save-downstream")
+        st.caption(
+            "A pass sees only what stands before it: the prompt and all thoughts before the first one operated on keep "
+            "their last bit."
+        )
     with right:
         found, words = answers(who, surgery)
         charts.show(answer_options(found, who.problem, words), "answers")

@@ -44,6 +44,12 @@ def ask(stop: Stop, problem: Problem) -> str | None:
     )  # fmt: skip
 
 
+def offer_the_way_back(stop: Stop) -> None:
+    """Say that the surgery or the problem is another one now, and draw the way back."""
+    st.caption(f"**{stop.title[2:]}**: this is no longer the surgery of that stop, so what is below is your own.")
+    st.button("Back to this stop", key="back to stop", on_click=_set_out, args=(stop,), icon=":material/undo:")
+
+
 def tell(stop: Stop, problem: Problem, guess: str, table: pl.DataFrame, control: str) -> None:
     """Say what happened, in sentences that follow the numbers of the table."""
     before, after = (table.filter(series=name).row(0, named=True) for name in (BEFORE, OPERATED))

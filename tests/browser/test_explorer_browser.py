@@ -74,6 +74,21 @@ def test_a_click_on_a_node_chooses_the_concept(page: Page, explorer: str) -> Non
     expect(page.get_by_text(re.compile("^brimpus · hop"))).to_be_visible(timeout=WAIT_MS)
 
 
+def test_a_clicked_node_is_removed_and_the_link_holds_the_surgery(page: Page, browser: Browser, explorer: str) -> None:
+    page.set_viewport_size({"width": 1400, "height": 1600})  # the graph is below the boxes
+    open_page(page, f"{explorer}/surgery?problem=chain-3&after=2")
+    x, y = page.evaluate(WHERE, "brimpus")
+    page.mouse.move(x, y)
+    page.mouse.click(x, y)
+    page.get_by_role("button", name="Remove", exact=True).click(timeout=WAIT_MS)
+    expect(page).to_have_url(re.compile("surgery=project.*brimpus"), timeout=WAIT_MS)
+    elsewhere = browser.new_context().new_page()
+    open_page(elsewhere, page.url)
+    expect(elsewhere.get_by_role("button", name="1. remove brimpus out of thought 2")).to_be_visible(timeout=WAIT_MS)
+    expect(elsewhere.get_by_text(re.compile("of the probability went elsewhere")).first).to_be_visible(timeout=WAIT_MS)
+    elsewhere.context.close()
+
+
 def test_a_copied_link_opens_the_same_view_elsewhere(page: Page, browser: Browser, explorer: str) -> None:
     open_page(page, f"{explorer}/?problem=chain-4&after=2&concept=scrompus&readout=forced+language")
     elsewhere = browser.new_context().new_page()

@@ -236,9 +236,14 @@ def test_the_code_reproduces_the_surgery(opened: Open, asked: dict[str, str]) ->
     assert float(app.metric[1].value) == pytest.approx(names["table"]["target"][1], abs=6e-4)
 
 
-@pytest.mark.parametrize("tab", ["Dose", "In words", "Numbers", "Link, code, YAML"])
-@pytest.mark.parametrize("run", ["pause_as_thought", "coconut_two"])
-def test_every_tab_of_other_methods_opens(opened: Open, run: str, tab: str) -> None:
+@pytest.mark.parametrize(
+    ("run", "tab"),
+    [
+        ("pause_as_thought", "Dose"), ("pause_as_thought", "In words"),
+        ("coconut_two", "Numbers"), ("coconut_two", "Link, code, YAML"),
+    ],
+)  # fmt: skip
+def test_every_tab_opens_for_other_methods_too(opened: Open, run: str, tab: str) -> None:
     app = opened(PAGE, run=run, surgery="project:nodes=on_path;at=2", results=tab, readout="forced language")
 
     assert fine(app)
@@ -307,6 +312,10 @@ def test_changing_the_surgery_leaves_the_stop(opened: Open, bundled: None) -> No
     assert fine(app)
     assert "no longer the surgery of that stop" in text(app)
     assert len(charts(app)) > 3
+    app.button(key="back to stop").click()
+    app.run()
+    assert link(app)["surgery"] == next(iter(STOPS.values())).surgery
+    assert len(charts(app)) == 1
 
 
 def test_every_kind_has_words() -> None:
