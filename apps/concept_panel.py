@@ -28,14 +28,14 @@ def choose(problem: Problem) -> str:
     )
 
 
-def clicked(chart: str, problem: Problem) -> Callable[[], None]:
-    """Return what to do when a point of a chart is clicked: choose the node that its customdata names."""
+def clicked(chart: str, problem: Problem, place: int = 0) -> Callable[[], None]:
+    """Return what to do when a point of a chart is clicked: choose the node that its customdata names at a place."""
 
     def choose_it() -> None:
         event = st.session_state.get(chart)
         for point in event["selection"]["points"] if event else ():
-            data = point.get("customdata") or [-1]
-            node = int(data[0])
+            data = point.get("customdata") or ()
+            node = int(data[place]) if len(data) > place else -1
             if 0 <= node < len(problem.names):
                 st.session_state["concept"] = problem.names[node]
 

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import polars as pl
 import streamlit as st
 
-from apps import charts, concept_panel, recipe, saying, tables
+from apps import charts, concept_panel, lenses, recipe, saying, search_tree, tables
+from apps.apology import in_words
 from apps.view import Reading, View
 from apps.words import plural
 from workbench.figures import node_curve, thought_strip, token_frame, token_table
@@ -16,7 +17,7 @@ def draw(view: View, readings: list[Reading], depths: list[int], concept: str) -
     tabs = st.tabs(list(TABS), key="below", bind="query-params", on_change="rerun")
     for tab, draw_one in zip(tabs, TABS.values(), strict=True):
         if tab.open:  # what is not seen is not computed
-            with tab:
+            with tab, in_words():
                 draw_one(view, readings, depths, concept)
 
 
@@ -105,6 +106,8 @@ def _save(reading: Reading, depth: int, concept: str, key: str) -> None:
 TABS: dict[str, Callable[[View, list[Reading], list[int], str], None]] = {
     "After each thought, in words": _words,
     "Raw LM head": _head,
+    "Search tree": search_tree.draw,
+    "Lens over layers": lenses.draw,
     "Node by node": _nodes,
     "Code": _code,
     "Downloads": _downloads,

@@ -1,10 +1,11 @@
 """The view is in the link: Streamlit binds every box to a parameter; here is what it cannot say by itself."""
 
-from collections.abc import Collection
+from collections.abc import Mapping
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from apps.parameters import LISTS, PARAMETERS
+from apps.parameters import PARAMETERS
 from apps.view import View
 
 
@@ -14,28 +15,22 @@ def remember_what_was_asked() -> None:
         st.session_state["asked"] = {name: st.query_params.get_all(name) for name in st.query_params}
 
 
-def accept_names(key: str, names: Collection[str]) -> bool:
-    """Take names for the titles that a box shows and writes into the address, before the box is drawn.
+def accept_names(key: str, titles: Mapping[str, str]) -> None:
+    """Put titles, which a box shows and writes into the address, in place of names there; before the box is drawn.
 
     Args:
         key: Of the box.
-        names: Of its options.
-
-    Returns:
-        Whether the link gave names. The page is then to be run again once the box has been drawn: only then does the
-        address follow it.
+        titles: Of its options, by name.
     """
-    if key in st.session_state.get("named", ()):
-        st.session_state["named"].remove(key)
-        st.session_state[key] = st.session_state[key]  # written into the address
-        return False
-    given = st.query_params.get_all(key)
-    if key in st.session_state or not given or not set(given) <= set(names):
-        return False
-    st.session_state[key] = given if key in LISTS else given[0]
-    st.session_state.setdefault("named", []).append(key)
-    st.session_state["asked"].pop(key, None)
-    return True
+    given, context = st.query_params.get_all(key), get_script_run_ctx()
+    if context is None or not given or not set(given) <= titles.keys():
+        return
+    st.query_params[key] = shown = [titles[name] for name in given]
+    # A box takes its first value from the address as the browser sent it (Streamlit 1.67): told of the change.
+    with context.session_state.query_params() as parameters:
+        parameters.set_initial_query_params_from_current()
+    if key in st.session_state["asked"]:
+        st.session_state["asked"][key] = shown
 
 
 def say_what_was_left_out() -> None:

@@ -10,8 +10,8 @@ LOADING = "Starting: loading PyTorch and transformers ..."
 
 HERE = "page"
 """Where in the session the page drawn last stands, by its path."""
-WAY = "way to a problem"
-"""Where in the session a click leaves the problem that is to be opened."""
+WAY = "way"
+"""Where in the session a click leaves the page that is to be opened, and its parameters."""
 
 
 def _thoughts() -> None:
@@ -69,12 +69,27 @@ def draw() -> None:
 
 def leave_for(problem: str) -> None:
     """Note, in a callback, that a problem is to be opened on the page of thoughts."""
-    st.session_state[WAY] = problem
+    st.session_state["open problem"] = problem
+    st.session_state[WAY] = "Thoughts", {"problem": problem}
+
+
+def leave_for_reading(name: str) -> None:
+    """Note, in a callback, that a reading of the whole set is to be opened."""
+    st.session_state["reading"] = name
+    st.session_state[WAY] = "Population", {}
 
 
 def follow() -> None:
-    """Go to the problem that was clicked, if one was."""
+    """Go where a click leads, if one does; at the top of a page, since later its boxes hold on to the address."""
     if WAY in st.session_state:
-        problem = st.session_state.pop(WAY)
-        st.session_state["open problem"] = problem
-        st.switch_page(pages()["Thoughts"], query_params={"problem": problem})
+        page, parameters = st.session_state.pop(WAY)
+        st.switch_page(pages()[page], query_params=parameters)
+
+
+def deeper(label: str, reading: str, about: str) -> None:
+    """Draw the button that leads from one problem to a reading of the whole set."""
+    st.button(
+        label, type="tertiary", icon=":material/scatter_plot:", help=about, on_click=leave_for_reading, args=(reading,)
+    )
+    if WAY in st.session_state:  # the click ran again only the part of the page that moves
+        st.rerun()

@@ -3,11 +3,8 @@
 PARAMETERS = (
     "run", "beside", "readout", "thoughts", "thoughts_beside", "then",
     "set", "hops", "outcome", "resistant", "problem", "question", "seed", "far",
-    "family", "after", "concept", "picture", "attention", "layer", "head", "below",
+    "family", "after", "concept", "picture", "attention", "layer", "head", "below", "tree", "tree_controls", "lens",
     "count", "controls", "reading", "under", "step", "beneath",
     "surgery", "tour", "against", "results",
 )  # fmt: skip
 """Every parameter of a link; each is the key of a box on one of the pages."""
-
-LISTS = ("hops", "controls")
-"""Those that may hold several values."""

@@ -36,11 +36,10 @@ def draw() -> None:
             open_another()
             chosen = choose_set()
             run = choose_count(run)
-            named = [links.accept_names("controls", CONTROLS), links.accept_names("reading", READINGS)]
+            links.accept_names("controls", {control.name: control.title for control in CONTROLS.values()})
+            links.accept_names("reading", {reading.name: reading.title for reading in READINGS.values()})
             controls = _controls()
             reading = _reading()
-            if any(named):
-                st.rerun()
         note = st.container()
         _head(reading, run)
         if chosen is None:
@@ -120,8 +119,15 @@ def _stop(asked: tuple[object, ...]) -> None:
 def _show(
     reading: Reading, run: Run, items: tuple[Problem, ...], made: Sequence[recordings.Recording], source: Source
 ) -> None:
-    with st.spinner("Reading and drawing ..."):
-        frame, figures = recordings.frame_and_figures(reading, run, items, made)
+    bar, labels = st.empty(), [recording.label for recording in made]
+
+    def told(label: str) -> None:
+        what = f"Reading: {title(label)}" if label else "Drawing"
+        share = labels.index(label) / len(labels) if label else 0.95
+        bar.progress(share, f"{what} (done once; lenses, probes and knock-outs take the longest)")
+
+    frame, figures = recordings.frame_and_figures(reading, run, items, made, told)
+    bar.empty()
     ids = {problem.id for problem in items}
     name = f"{reading.name}-{run.name.replace('/', '-')}-{len(items)}"
     for place, figure in enumerate(figures):

@@ -104,10 +104,12 @@ def _from_set(items: tuple[Problem, ...], run: Run, file: Path | None) -> tuple[
             f'problem = next(p for p in load_problems(Path("YOUR FILE.json")) if p.id == {problem.id!r})',
             ("from pathlib import Path", "from workbench.prosqa import load_problems"),
             UNLINKED,
+            items,
         )
     return problem, Source(
         f"problem = next(p for p in load_problems(Path({shelf.shown(file)!r})) if p.id == {problem.id!r})",
         ("from pathlib import Path", "from workbench.prosqa import load_problems"),
+        problems=items,
     )
 
 

@@ -19,7 +19,12 @@ def script(view: View, readings: list[Reading], depths: list[int], concept: str)
     imports = {
         "from workbench.checkpoint import load_checkpoint",
         "from workbench.figures import node_curve, problem_graph, thought_strip",
+        "from workbench.figures.lens_layers import problem_lens",
+        "from workbench.figures.search_tree import search_tree",
+        "from workbench.readings.lens_layers import RAW, read_lenses",
+        "from workbench.recording import record",
         "from workbench.scores import node_scores",
+        "from workbench.spelling import search_tree_frame, spell",
         "from workbench.trace import answers, run",
         *view.source.imports,
     }
@@ -42,6 +47,9 @@ def script(view: View, readings: list[Reading], depths: list[int], concept: str)
         f"problem_graph(scores, {depth}, selected=node{compare}).show()",
         f"thought_strip(scores, depth={depth}).show()",
         f"node_curve(scores, node, depth={depth}).show()",
+        f"search_tree(search_tree_frame(problem, spell(checkpoint, problem, {readings[0].run.thoughts}))).show()",
+        f"lenses = read_lenses(record(checkpoint, [problem], {readings[0].run.thoughts}), [])",
+        "problem_lens(lenses, problem.id, RAW).show()",
         "print(scores.to_frame())",
         f"print(trace.continuations[{depth}])",
         f"print(next(answers(checkpoint, [problem], {readings[0].run.thoughts}, says={readings[0].run.says!r})))",

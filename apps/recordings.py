@@ -16,12 +16,12 @@ from workbench.controls import record_controls
 from workbench.problem import Problem
 from workbench.readings.reading import Reading
 from workbench.recording import Recording, record
-from workbench.series import MODEL
+from workbench.series import MODEL, RUN
 
 BATCH = 25
 """Problems between two moves of the progress bar; it can be stopped at each."""
-MOST_SETS, MOST_FRAMES = 24, 64
-"""Recordings of sets (some 40 MB for 500 problems), and tables with their figures, that are kept."""
+MOST_SETS, MOST_TABLES, MOST_FIGURES = 24, 192, 64
+"""Recordings of sets (some 40 MB for 500 problems), tables of one series, and lists of figures that are kept."""
 
 Key = tuple[Any, ...]
 
@@ -60,16 +60,35 @@ def known(run: Run, items: tuple[Problem, ...], controls: Sequence[str]) -> bool
 
 
 def frame_and_figures(
-    reading: Reading, run: Run, items: tuple[Problem, ...], recordings: Sequence[Recording]
+    reading: Reading,
+    run: Run,
+    items: tuple[Problem, ...],
+    recordings: Sequence[Recording],
+    on_progress: Callable[[str], None],
 ) -> tuple[pl.DataFrame, list[go.Figure]]:
-    """Return a reading's table and its figures, made once."""
+    """Return a reading's table and its figures, made once; a control that is added leaves the others as they are.
+
+    Args:
+        reading: What is asked.
+        run: What was run.
+        items: The problems.
+        recordings: The model's own first.
+        on_progress: Told the series that is being read; not called for what is known already.
+    """
+    parts, own, figures = [], recordings[0], _figures()
+    for recording in recordings:
+        key, tables = (reading.name, reading.schema, *_set_key(run, items, recording.label)), _tables()
+        if key not in tables:
+            on_progress(recording.label)
+            table = reading.frame([own] if recording is own else [own, recording])
+            _put(tables, MOST_TABLES, key, table.filter(pl.col(RUN) == recording.label))
+        parts.append(tables[key])
     key = (reading.name, reading.schema, *(_set_key(run, items, recording.label) for recording in recordings))
-    frames = _frames()
-    if key not in frames:
-        frame = reading.frame(recordings)
-        _put(frames, MOST_FRAMES, key, (frame, reading.figures(frame)))
-    frame, figures = frames[key]
-    return frame, [go.Figure(figure) for figure in figures]  # the page takes their titles out
+    frame = pl.concat(parts)
+    if key not in figures:
+        on_progress("")
+        _put(figures, MOST_FIGURES, key, reading.figures(frame))
+    return frame, [go.Figure(figure) for figure in figures[key]]  # the page takes their titles out
 
 
 def _kept(
@@ -114,5 +133,10 @@ def _sets() -> dict[Key, Recording]:
 
 
 @st.cache_resource(show_spinner=False)
-def _frames() -> dict[Key, tuple[pl.DataFrame, list[go.Figure]]]:
+def _tables() -> dict[Key, pl.DataFrame]:
+    return {}
+
+
+@st.cache_resource(show_spinner=False)
+def _figures() -> dict[Key, list[go.Figure]]:
     return {}

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from apps import caches, header, links, picture
+from apps import caches, header, links, navigation, picture
 from apps.apology import in_words
 from apps.model_choice import choose_beside, choose_readout, choose_run, choose_thoughts, open_another
 from apps.problem_choice import choose_problem
@@ -14,6 +14,7 @@ from workbench.scores import Readout, node_scores
 def draw() -> None:
     """Draw the page."""
     links.remember_what_was_asked()
+    navigation.follow()
     with in_words():
         view = _choose()
         if view is None:

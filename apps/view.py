@@ -19,6 +19,8 @@ class Source:
     """The import lines that it needs."""
     unlinked: str = ""
     """Why a link to this page cannot hold the problem; empty if it can."""
+    problems: tuple[Problem, ...] = ()
+    """The set it is from, itself included; empty where it stands alone."""
 
 
 @dataclass(frozen=True)

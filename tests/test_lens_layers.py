@@ -15,11 +15,11 @@ from workbench.controls import record_controls
 from workbench.errors import WorkbenchError
 from workbench.figures.lens_layers import divergence_by_layer, mass_by_layer, problem_lens
 from workbench.graph import structure
-from workbench.held_out import FOLDED, GENERATED, alike, folds, graph_key, splits
+from workbench.held_out import FOLDED, GENERATED, alike, folds, graph_key, others, splits
 from workbench.interventions.replacing import Noise
 from workbench.logit_lens import final_norm, logit_lens
 from workbench.problem_sets import generate
-from workbench.readings.lens_layers import RAW, READING, TUNED, lens_frame
+from workbench.readings.lens_layers import RAW, READING, TUNED, lens_frame, read_lenses
 from workbench.recording import Recording, record
 from workbench.streams import streams
 from workbench.tuned_lens import TunedLens, fit_lens, load_lens, save_lens
@@ -65,7 +65,10 @@ def test_streams_are_those_of_a_recording(fed: str) -> None:
     checkpoint = replace(tiny("gpt2"), fed=fed)
     expected = record(checkpoint, PROBLEMS, K).residual[:, : K + 1]
 
-    np.testing.assert_allclose(streams(checkpoint, PROBLEMS, K, batch_size=2), expected, atol=1e-4)
+    done: list[int] = []
+    held = streams(checkpoint, PROBLEMS, K, batch_size=2, on_progress=done.append)
+    np.testing.assert_allclose(held, expected, atol=1e-4)
+    assert done == [2, 1]
 
 
 def test_a_tuned_lens_begins_as_the_logit_lens_and_comes_closer_to_the_last_layer(own: Recording) -> None:
@@ -127,6 +130,17 @@ def test_a_frame_holds_masses_and_chance_of_the_hop_fed_and_the_next(own: Record
             assert got["kl"] > 0.01
 
 
+def test_a_lens_fitted_before_reads_one_problem_as_the_whole_set(own: Recording) -> None:
+    lens = fit_lens(own.checkpoint, own.residual[:, : K + 1], steps=2)
+    whole = read_lenses(own, [(np.arange(3), lens)])
+    one = read_lenses(record(own.checkpoint, PROBLEMS[1:2]), [(np.arange(1), lens)])
+
+    alone = whole.filter(pl.col("problem") == PROBLEMS[1].id)
+    assert one["top_token"].to_list() == alone["top_token"].to_list()
+    np.testing.assert_allclose(one["top_probability"], alone["top_probability"], atol=1e-4)
+    assert read_lenses(own, [])["lens"].unique().to_list() == [RAW]
+
+
 @pytest.mark.parametrize("lens", [RAW, TUNED])
 def test_both_lenses_see_an_intervention_from_its_thought_on_and_not_before(frame: pl.DataFrame, lens: str) -> None:
     rows = frame.filter(pl.col("lens") == lens)
@@ -147,6 +161,11 @@ def test_what_is_fitted_on_shares_no_graph_with_what_is_read() -> None:
             assert split.source == source
             assert not {graph_key(p) for p in split.problems} & {graph_key(problems[row]) for row in split.rows}
             assert split.residual.shape == (len(split.problems), K + 1, 3, 32)
+    for count, source in ((0, FOLDED), (8, GENERATED)):
+        apart, said = others(tiny(), problems, problems[3], count)
+        assert said == source
+        assert len(apart) >= 6
+        assert graph_key(problems[3]) not in {graph_key(problem) for problem in apart}
     assert folds(problems)[::2].tolist() == folds(problems)[1::2].tolist()  # twins
     made = alike(problems, 8)
     assert {structure(problem).length for problem in made} == {3}
@@ -174,7 +193,11 @@ def test_figures_show_the_model_and_its_controls_beside_chance(own: Recording) -
     one = problem_lens(frame, PROBLEMS[1].id, TUNED)
     heat = cast(Any, one.data[1])
     assert heat.customdata[0][0] == PROBLEMS[1].id
-    assert set(heat.text) <= set(frame["top_token"])
+    assert {text.split("<br>")[0] for text in heat.text} <= set(frame["top_token"])
+    assert all(
+        (f"({mass[2]:.2f})".replace("0.", ".") in text) == (mass[2] == mass[2])
+        for text, mass in zip(heat.text, heat.customdata, strict=True)
+    )
     for made in (tuned, raw, distance, one, divergence_by_layer(frame), mass_by_layer(frame, RAW)):
         assert made["layout"]["meta"]["alt"]
     with pytest.raises(WorkbenchError, match="nothing to draw"):

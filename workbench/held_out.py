@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from workbench.checkpoint import Checkpoint
 from workbench.errors import WorkbenchError
 from workbench.graph import structure
+from workbench.once import once
 from workbench.problem import Problem
 from workbench.problem_sets import MOST_HOPS, MOST_NODES, generate
 from workbench.recording import Recording
@@ -40,6 +41,7 @@ class Split:
     """`GENERATED` or `FOLDED`."""
 
 
+@once
 def splits(recording: Recording, count: int | None = None, seed: int = 0) -> list[Split]:
     """Return what to fit on for a recording: generated problems of the same shape, or parts of the set itself.
 
@@ -52,16 +54,9 @@ def splits(recording: Recording, count: int | None = None, seed: int = 0) -> lis
     Raises:
         WorkbenchError: The set itself is to be divided, but all of its problems share one graph.
     """
-    if count is None:
-        count = COUNT if sum(p.numel() for p in recording.checkpoint.model.parameters()) <= LARGEST else 0
-    if count:
-        try:
-            problems = alike(recording.problems, count, seed)
-        except WorkbenchError:
-            problems = []
-        if problems:
-            residual = streams(recording.checkpoint, problems, recording.count)
-            return [Split(tuple(problems), residual, np.arange(len(recording.problems)), GENERATED)]
+    if problems := _generated(recording.checkpoint, recording.problems, count, seed):
+        residual = streams(recording.checkpoint, problems, recording.count)
+        return [Split(tuple(problems), residual, np.arange(len(recording.problems)), GENERATED)]
     fold = folds(recording.problems, seed)
     residual = recording.residual[:, : recording.count + 1]
     found = []
@@ -70,6 +65,37 @@ def splits(recording: Recording, count: int | None = None, seed: int = 0) -> lis
         problems = tuple(recording.problems[row] for row in other)
         found.append(Split(problems, residual[other], np.flatnonzero(fold == number), FOLDED))
     return found
+
+
+def others(
+    checkpoint: Checkpoint, problems: Sequence[Problem], asked: Problem, count: int | None = None, seed: int = 0
+) -> tuple[list[Problem], str]:
+    """Return what to fit on for one problem of a set, and its source; what is generated is the same for the whole set.
+
+    Args:
+        checkpoint: The model.
+        problems: The set.
+        asked: The problem of the set that is to be read.
+        count: As in `splits`.
+        seed: As in `splits`.
+
+    Raises:
+        WorkbenchError: The set itself is to be divided, but all of its problems share one graph.
+    """
+    if made := _generated(checkpoint, problems, count, seed):
+        return made, GENERATED
+    fold = folds(problems, seed)
+    (own,) = {int(fold[row]) for row, problem in enumerate(problems) if graph_key(problem) == graph_key(asked)}
+    return [problem for problem, part in zip(problems, fold, strict=True) if part != own], FOLDED
+
+
+def _generated(checkpoint: Checkpoint, problems: Sequence[Problem], count: int | None, seed: int) -> list[Problem]:
+    if count is None:
+        count = COUNT if sum(p.numel() for p in checkpoint.model.parameters()) <= LARGEST else 0
+    try:
+        return alike(problems, count, seed) if count else []
+    except WorkbenchError:
+        return []
 
 
 def alike(problems: Sequence[Problem], count: int, seed: int = 0) -> list[Problem]:

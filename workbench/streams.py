@@ -1,6 +1,6 @@
 """The residual stream at the end of the prompt and at every thought, and nothing else: cheaper than a recording."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -15,7 +15,11 @@ from workbench.problem import Problem
 
 @torch.inference_mode()
 def streams(
-    checkpoint: Checkpoint, problems: Sequence[Problem], thoughts: int, batch_size: int = 64
+    checkpoint: Checkpoint,
+    problems: Sequence[Problem],
+    thoughts: int,
+    batch_size: int = 64,
+    on_progress: Callable[[int], None] | None = None,
 ) -> Float[np.ndarray, "n columns streams d"]:
     """Return what `Recording.residual` holds at columns 0 to K, in the problems' order, for a third of its time.
 
@@ -24,6 +28,7 @@ def streams(
         problems: What to ask.
         thoughts: Number of thoughts, K.
         batch_size: Problems run at a time.
+        on_progress: Called with the number of problems done since the last call.
     """
     lens, last = CoconutLens(checkpoint), checkpoint.model.config.num_hidden_layers - 1
     names = [*(f"blocks.{layer}.hook_resid_pre" for layer in range(last + 1)), f"blocks.{last}.hook_resid_post"]
@@ -36,6 +41,8 @@ def streams(
         lens.run_with_hooks(lens.rows([problems[i] for i in order[start : start + batch_size]], thoughts), hooks)
         part = torch.stack([torch.stack(columns, 1) for columns in kept], 2)
         parts.append(part.float().cpu().numpy())
+        if on_progress:
+            on_progress(len(part))
     return np.concatenate(parts)[np.argsort(order)]
 
 

@@ -113,7 +113,8 @@ def test_a_problem_chosen_by_name_opens_on_the_page_of_thoughts(opened: Open) ->
 
 def test_a_click_leads_to_the_problem_even_when_another_was_open(opened: Open) -> None:
     app = opened("population", controls="shuffled")
-    app.session_state[navigation.WAY] = "chain-4"
+    app.session_state["open problem"] = "chain-4"
+    app.session_state[navigation.WAY] = "Thoughts", {"problem": "chain-4"}
     app.run()
 
     assert app.selectbox(key="problem").value == "chain-4"

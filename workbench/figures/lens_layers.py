@@ -8,6 +8,8 @@ from workbench.figures.palette import GREY, LEGEND, RUN_COLOURS, SERIES, VALUE_S
 from workbench.series import MODEL, RUN, title
 from workbench.statistics import Estimate, bootstrap_mean
 
+_CELL = 36
+"""Pixels that two lines in a cell need."""
 _SIDES = (("mass_fed", "fed_hop", "hop of the thought fed"), ("mass_next", "next_hop", "hop of the next thought"))
 
 
@@ -102,7 +104,7 @@ def divergence_by_layer(frame: pl.DataFrame, *, seed: int = 0) -> go.Figure:
 
 
 def problem_lens(frame: pl.DataFrame, problem: str, lens: str, run: str = MODEL) -> go.Figure:
-    """Draw one problem's mass on the frontiers, layer by thought, with the likeliest token in each cell.
+    """Draw one problem's mass on the frontiers, layer by thought, with the likeliest token and chance in each cell.
 
     Args:
         frame: `lens_frame` that holds the problem.
@@ -118,20 +120,26 @@ def problem_lens(frame: pl.DataFrame, problem: str, lens: str, run: str = MODEL)
     tokens = rows.filter(pl.col("layer") == pl.col("layer").max()).sort("column")["top_token"].to_list()
     made = figure(
         f"What each layer says · {lens} · {title(run)}",
-        "In the cell: the likeliest token; colour: raw mass on the frontier; hover: chance, uniform over the concepts",
+        "The likeliest token, raw mass on the frontier (colour) and in brackets chance, uniform over the concepts; "
+        "no colour: no frontier there",
         f"Layers and thoughts of problem {problem}. Likeliest token at the last layer: {', '.join(tokens)}.",
-        height=360, margin={"l": 60, "r": 20, "t": 130, "b": 60}, title_pad_b=56, coloraxis=_coloraxis("raw mass"),
+        height=max(360, 190 + _CELL * rows["layer"].n_unique()), margin={"l": 60, "r": 20, "t": 130, "b": 60},
+        title_pad_b=56, coloraxis=_coloraxis("raw mass"),
     )  # fmt: skip
     _grid(made, 1, 2, [what for _, _, what in _SIDES], 0.0)
     for place, (name, hop, _) in enumerate(_SIDES, 1):
         told = rows.select(
-            pl.lit(problem), "top_probability", pl.col(f"{name}_chance").fill_null(float("nan")), hop
+            pl.lit(problem), "top_probability", pl.col(f"{name}_chance").fill_null(float("nan")), hop, "top_token"
         ).rows()
+        words = [
+            row["top_token"] + ("" if row[name] is None else f"<br>{_two(row[name], row[f'{name}_chance'])}")
+            for row in rows.iter_rows(named=True)
+        ]
         made.add_heatmap(
-            x=rows["column"], y=rows["layer"], z=rows[name], text=rows["top_token"], texttemplate="%{text}",
+            x=rows["column"], y=rows["layer"], z=rows[name], text=words, texttemplate="%{text}",
             textfont={"size": 11}, coloraxis="coloraxis", customdata=told, hoverongaps=False,
-            hovertemplate="column %{x}, layer %{y}: %{text} (%{customdata[1]:.3f})<br>mass on hop %{customdata[3]} "
-            "%{z:.3f}, chance %{customdata[2]:.3f}<extra></extra>",
+            hovertemplate="column %{x}, layer %{y}: %{customdata[4]} (%{customdata[1]:.3f})<br>mass on hop "
+            "%{customdata[3]} %{z:.3f}, chance %{customdata[2]:.3f}<extra></extra>",
             row=1, col=place,
         )  # fmt: skip
     return _axes(made, rows)

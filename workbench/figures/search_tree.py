@@ -47,9 +47,13 @@ def search_tree(table: pl.DataFrame) -> go.Figure:
         for row in sorted(best, key=lambda row: -row["value"])[:3]
     )
     chance = best[0]["chance"] if best else 0.0
+    same = {row["thoughts"] for row in best} if depth > 1 else set()
+    read = "each layer after its own number of thoughts"
+    if len(same) == 1:
+        read = f"every layer after {(k := same.pop())} thought{'' if k == 1 else 's'}"
     made = figure(
         "Search tree with values · forced language",
-        "Raw value: product of the probabilities of the name's tokens, each layer after its own number of thoughts;"
+        f"Raw value: product of the probabilities of the name's tokens, {read};"
         f"<br>chance {chance:.3f}, uniform over the concepts; h: height, longest/shortest; hollow: seen above",
         f"Tree of paths of problem {rows[0]['problem']} from {rows[0]['name']}. Largest values: {told}.",
         height=_ROW * (depth + 1) + 230, margin={"l": 110, "r": 20, "t": 108, "b": 110}, title_pad_b=46,
@@ -134,7 +138,8 @@ def _nodes(made: go.Figure, rows: list[dict], x: dict[tuple[int, int], float], c
             },
             "colorbar": {
                 "orientation": "h", "thickness": 9, "len": 0.42, "x": 0, "xanchor": "left", "y": 0, "yanchor": "top",
-                "ypad": 18, "xpad": 0, "outlinewidth": 0, "tickvals": [t**0.5 for t in _TICKS],
+                "ypad": 18, "xpad": 0, "outlinewidth": 0, "title": {"text": "raw value", "side": "top"},
+                "tickvals": [t**0.5 for t in _TICKS],
                 "ticktext": [f"{t:g}" for t in _TICKS], "tickfont": {"size": 10},
             },
         },

@@ -20,6 +20,7 @@ from jaxtyping import Int
 from workbench.edge_knockout import Effect, Heads, Knockout, knock_out
 from workbench.figures.edge_knockout import knockout_figures
 from workbench.graph import structure
+from workbench.once import once
 from workbench.problem import Problem
 from workbench.readings.attribution import leading_head
 from workbench.readings.reading import Reading
@@ -72,6 +73,7 @@ def _conditions(count: int, leads: Heads) -> Iterator[tuple[int, str, str, Heads
                 yield thought, scope, arm, heads
 
 
+@once
 def _of(recording: Recording, head: tuple[int, int], seed: int) -> pl.DataFrame:
     config, problems = recording.checkpoint.model.config, recording.problems
     leads = np.zeros((config.num_hidden_layers, config.num_attention_heads), bool)

@@ -13,8 +13,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from workbench.figures.lens_layers import divergence_by_layer, mass_by_layer
-from workbench.held_out import Split, source_key, sources, splits
+from workbench.held_out import source_key, sources, splits
 from workbench.logit_lens import logit_lens
+from workbench.once import once
 from workbench.readings.reading import Reading
 from workbench.recording import Recording
 from workbench.series import RUN
@@ -22,7 +23,8 @@ from workbench.tuned_lens import STEPS, TunedLens, fit_lens
 
 RAW, TUNED = "raw logit lens (unadjusted)", "tuned lens"
 
-_Fitted = list[tuple[Split, TunedLens]]
+Fitted = Sequence[tuple[Int[np.ndarray, "_"], TunedLens]]
+"""Tuned lenses, each with the numbers of a recording's problems that it may read."""
 
 
 def lens_frame(
@@ -48,15 +50,25 @@ def lens_frame(
         (frontier / concepts), kl (bits, final layer from this one) and kl_chance (the final layer from a uniform
         guess over the vocabulary), top_token and top_probability.
     """
-    fitted: dict[tuple[int, str], _Fitted] = {}
+    fitted: dict[tuple[int, str], Fitted] = {}
     for key, source in sources(recordings).items():
-        fitted[key] = [
-            (split, fit_lens(source.checkpoint, split.residual, steps, seed)) for split in splits(source, count, seed)
-        ]
-    return pl.concat([_of_run(recording, fitted[source_key(recording.checkpoint)]) for recording in recordings])
+        fitted[key] = _fit(source, count, steps, seed)
+    return pl.concat([read_lenses(recording, fitted[source_key(recording.checkpoint)]) for recording in recordings])
 
 
-def _of_run(recording: Recording, fitted: _Fitted) -> pl.DataFrame:
+@once
+def _fit(recording: Recording, count: int | None, steps: int, seed: int) -> Fitted:
+    checkpoint = recording.checkpoint
+    return [(split.rows, fit_lens(checkpoint, split.residual, steps, seed)) for split in splits(recording, count, seed)]
+
+
+def read_lenses(recording: Recording, fitted: Fitted) -> pl.DataFrame:
+    """Read a recording with lenses fitted before: the rows of `lens_frame`, those of the logit lens alone without any.
+
+    Args:
+        recording: What to read.
+        fitted: Tuned lenses that read each of its problems once; or none.
+    """
     model, columns = recording.checkpoint.model, recording.count + 1
     residual = recording.residual[:, :columns]
     layers = residual.shape[2] - 1
@@ -65,10 +77,12 @@ def _of_run(recording: Recording, fitted: _Fitted) -> pl.DataFrame:
     parts = []
     for layer in range(layers + 1):
         parts.append(numbers.frame(RAW, layer, logit_lens(model, residual[:, :, layer])))
+        if not fitted:
+            continue
         tuned = torch.empty_like(final)
-        for split, lens in fitted:
-            held = lens.log_probabilities(recording.checkpoint, residual[split.rows][:, :, layer], layer)
-            tuned[torch.from_numpy(split.rows)] = held
+        for rows, lens in fitted:
+            held = lens.log_probabilities(recording.checkpoint, residual[rows][:, :, layer], layer)
+            tuned[torch.from_numpy(rows)] = held
         parts.append(numbers.frame(TUNED, layer, tuned))
     return pl.concat(parts)
 

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from workbench.figures.probes import auc_by_layer, auc_by_thought, hops_by_thought
 from workbench.held_out import Split, source_key, sources, splits
 from workbench.logit_lens import logit_lens
+from workbench.once import once
 from workbench.probe import STEPS, Asked, Probe, asked, auc, centred, control, first_tokens, fit_probe
 from workbench.readings.reading import Reading
 from workbench.recording import Recording
@@ -56,6 +57,7 @@ class _Fitted:
     """Their labels in the control task."""
 
 
+@once
 def _fit(recording: Recording, count: int | None, steps: int, seed: int) -> list[_Fitted]:
     form, found = recording.checkpoint.format, []
     for split in splits(recording, count, seed):
