@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from workbench.interventions.directions import Add, Move, Project
-from workbench.interventions.layers import Knockout, LayerIntervention
+from workbench.interventions.layers import Ablate, Knockout, LayerIntervention, Patch
+from workbench.interventions.perturbing import Perturb
 from workbench.interventions.replacing import Mean, Noise, Permute, Remove, Shuffle, Zero
 from workbench.interventions.scene import Intervention
 from workbench.interventions.superposing import Superpose
@@ -120,25 +121,31 @@ def _deed(one: Intervention) -> str:
             how = ", ".join([one.weights, *(["the rest kept"] if one.rest else [])])
             return f"superposition of {_named(one.nodes)}{_space(one.space)} ({how})"
         case Transplant(thought=0):
-            return f"the thought of {one.donor}"
+            return f"the thought of {_who(one.donor)}"
         case Transplant():
-            return f"thought {one.thought} of {one.donor}"
+            return f"thought {one.thought} of {_who(one.donor)}"
         case Interpolate():
-            return f"towards the thought of {one.donor}"
+            return f"a step towards the thought of {_who(one.donor)}"
         case Noise():
             return f"noise (seed {one.seed})"
         case Remove():
             return "leave out"
         case Zero():
-            return "zero"
+            return "nothing"
         case Mean():
             return "the mean over the set"
         case Permute():
             return "another thought of its own"
         case Shuffle():
             return "the thought of another problem"
+        case Perturb():
+            return f"a step in a random direction (seed {one.seed})"
+        case Ablate():
+            return f"{one.part} set to {one.to}{_layers(one)}"
+        case Patch():
+            return f"{one.part} of {_who(one.donor)}{_layers(one)}"
         case Knockout():
-            return f"no attention to {', '.join(one.to)}"
+            return f"no attention to {', '.join(one.to)}{_layers(one)}"
         case _:
             return one.kind
 
@@ -147,19 +154,39 @@ def _where(one: Intervention, thoughts: int) -> str:
     if isinstance(one, LayerIntervention) and one.where == "answer":
         return "while it answers"
     also = " and while it answers" if isinstance(one, LayerIntervention) and one.where == "both" else ""
-    inside = "out of" if isinstance(one, Project) else "in"
+    inside = _preposition(one)
     places = [k for k in range(1, thoughts + 1) if one.acts_on(k)]
     if len(places) == thoughts:
-        return f"{inside} every thought{also}"
+        return f"{inside}every thought{also}"
     if len(places) > 2 and places == list(range(places[0], places[-1] + 1)):
-        return f"{inside} thoughts {places[0]} to {places[-1]}{also}"
+        return f"{inside}thoughts {places[0]} to {places[-1]}{also}"
     if not places:
         return f"in thought {', '.join(map(str, one.at))}, which this run does not think"
-    return f"{inside} thought{'s' if len(places) > 1 else ''} {' and '.join(map(str, places))}{also}"
+    return f"{inside}thought{'s' if len(places) > 1 else ''} {' and '.join(map(str, places))}{also}"
+
+
+def _preposition(one: Intervention) -> str:
+    match one:
+        case Project():
+            return "out of "
+        case Remove():
+            return ""
+        case Transplant() | Superpose() | Mean() | Permute() | Shuffle() | Zero():
+            return "in place of "
+        case _:
+            return "in "
 
 
 def _named(nodes: tuple[str, ...]) -> str:
     return " + ".join(nodes) or "nothing"
+
+
+def _layers(one: LayerIntervention) -> str:
+    return f" in layer {', '.join(map(str, one.layers))}" if one.layers else ""
+
+
+def _who(donor: str) -> str:
+    return {"twin": "the twin", "own": "its own run"}.get(donor, donor)
 
 
 def _space(space: str) -> str:

@@ -56,8 +56,8 @@ def add(one: Intervention, surgery: Surgery) -> None:
         st.session_state["refused"] = error
 
 
-def draw(surgery: Surgery, thoughts: int) -> None:
-    """Draw the list with its switches."""
+def listed(surgery: Surgery, thoughts: int) -> None:
+    """Draw what is done, one after the other; each can be taken back."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         for place, one in enumerate(surgery.interventions):
             st.button(
@@ -66,20 +66,23 @@ def draw(surgery: Surgery, thoughts: int) -> None:
             )  # fmt: skip
         if not surgery.interventions:
             st.caption("Nothing is operated on yet: both graphs show the same run.")
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        st.session_state["loop or frozen"] = FROZEN if surgery.frozen else LOOP
-        st.segmented_control(
-            "Later thoughts", (LOOP, FROZEN), required=True, key="loop or frozen", on_change=_freeze, args=(surgery,),
-            help=LATER_HELP,
-        )  # fmt: skip
-        st.button(
-            "Undo", icon=":material/undo:", disabled=not st.session_state.get(PAST), on_click=undo, key="undo",
-            help="Back to the surgery before the last change",
-        )  # fmt: skip
-        st.button(
-            "Reset", icon=":material/restart_alt:", disabled=not st.session_state.get(ADDRESS), on_click=change,
-            args=(Surgery(),), key="reset", help="No surgery; Undo brings it back",
-        )  # fmt: skip
+
+
+def switches(surgery: Surgery) -> None:
+    """Draw what holds for the whole surgery: in the loop or frozen, undo, reset."""
+    st.session_state["loop or frozen"] = FROZEN if surgery.frozen else LOOP
+    st.segmented_control(
+        "Later thoughts", (LOOP, FROZEN), required=True, key="loop or frozen", on_change=_freeze, args=(surgery,),
+        help=LATER_HELP,
+    )  # fmt: skip
+    st.button(
+        "Undo", icon=":material/undo:", disabled=not st.session_state.get(PAST), on_click=undo, key="undo",
+        help="Back to the surgery before the last change",
+    )  # fmt: skip
+    st.button(
+        "Reset", icon=":material/restart_alt:", disabled=not st.session_state.get(ADDRESS), on_click=change,
+        args=(Surgery(),), key="reset", help="No surgery; Undo brings it back",
+    )  # fmt: skip
 
 
 def undo() -> None:

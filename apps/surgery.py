@@ -1,5 +1,7 @@
 """The page *Surgery*: a thought of one problem is operated on, and what comes of it stands beside what was."""
 
+from dataclasses import replace
+
 import streamlit as st
 
 from apps import (
@@ -69,8 +71,11 @@ def _moving(who: Patient, view: View, stop: Stop | None) -> None:
     with in_words():
         card = st.container(border=True) if stop else None
         boxes = st.container()
-        left, right = st.columns([5, 1], vertical_alignment="bottom")
-        with right:
+        done, row = st.container(), st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
+        first, second, third = (
+            row.container(horizontal=True, vertical_alignment="bottom", gap="small", width="content") for _ in range(3)
+        )
+        with third:
             stack.write()
         surgery, faulty = _read()
         here = stop is not None and who.problem.id == stop.problem and surgery == from_address(stop.surgery)
@@ -82,8 +87,10 @@ def _moving(who: Patient, view: View, stop: Stop | None) -> None:
                     tour.offer_the_way_back(stop)
         hidden = here and guess is None
         before = node_scores(caches.trace(who.run.path, who.problem, who.run.thoughts), view.readout)
-        with left:
-            stack.draw(surgery, who.run.thoughts)
+        with done:
+            stack.listed(surgery, who.run.thoughts)
+        with first:
+            stack.switches(surgery)
         depth = playback.choose_depth(before.depths)
         with boxes:
             if not hidden:
@@ -96,7 +103,10 @@ def _moving(who: Patient, view: View, stop: Stop | None) -> None:
             st.info("Guess first, and see then: here is the run without the surgery.", icon=":material/help:")
             _graph(before, depth, who, "before")
             return
-        _come_of_it(who, view, surgery, depth, before)
+        with second:
+            picture = _choose_picture()
+            surgery_results.choose_control(surgery)
+        _come_of_it(who, view, surgery, depth, picture)
         if card and stop and guess:
             table, control = surgery_results.answers(who, surgery)
             with card:
@@ -111,28 +121,31 @@ def _read() -> tuple[Surgery, WorkbenchError | None]:
         return Surgery(), error
 
 
-def _come_of_it(who: Patient, view: View, surgery: Surgery, depth: int, clean: NodeScores) -> None:
+def _choose_picture() -> str:
+    return st.segmented_control(
+        "Graph", (SIDE, DIFFERENCE), default=SIDE, required=True, key="picture", bind="query-params",
+        help="difference: values under the surgery less those without it.",
+    ) or SIDE  # fmt: skip
+
+
+def _come_of_it(who: Patient, view: View, surgery: Surgery, depth: int, picture: str) -> None:
     before, after, table = operated.pair(who, surgery)
     old, new = node_scores(before, view.readout), node_scores(after, view.readout)
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        picture = st.segmented_control(
-            "Graph", (SIDE, DIFFERENCE), default=SIDE, required=True, key="picture", bind="query-params",
-            help="difference: values under the surgery less those without it.",
-        ) or SIDE  # fmt: skip
-        surgery_results.choose_control(surgery)
     surgery_results.metrics(who, surgery)
     if picture == DIFFERENCE:
         surgery_results.badge(table, view.readout, depth)
-        _graph(new, depth, who, "difference", old)
+        named = replace(new, checkpoint="under the surgery"), replace(old, checkpoint="without it")
+        _graph(named[0], depth, who, "difference", named[1])
     else:
         style.level_figures()
         for column, scores, name in zip(st.columns(2, gap="medium"), (old, new), ("before", "after"), strict=True):
             with column:
-                st.markdown("#### Without the surgery" if name == "before" else "#### Under the surgery")
-                if name == "before":
-                    st.badge("the run as it is", icon=":material/psychology:", color="gray")
-                else:
-                    surgery_results.badge(table, view.readout, depth)
+                with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+                    st.markdown("**Without the surgery**" if name == "before" else "**Under the surgery**")
+                    if name == "before":
+                        st.badge("the run as it is", icon=":material/psychology:", color="gray")
+                    else:
+                        surgery_results.badge(table, view.readout, depth)
                 _graph(scores, depth, who, name)
     surgery_results.draw(who, view, surgery, depth, table, before, after)
     _footnote(view.source)

@@ -6,13 +6,17 @@ from dataclasses import replace
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from apps import stack
+from apps import shelf, stack
 from apps.operations import OPERATIONS, said
 from apps.parameters import PARAMETERS
-from apps.tour_stops import STOPS
+from apps.tour_stops import STOPS, Stop
 from tests.explorer.page import Open, charts, fine, link, text
+from workbench.blind import shortcut_resistant
+from workbench.interventions.matching import controls_of
 from workbench.interventions.surgery import Surgery
 from workbench.interventions.written import KINDS, from_address
+from workbench.prosqa import load_problems
+from workbench.variants import entity_swap
 
 PAGE = "surgery"
 TWO = "project:at=2;nodes=brimpus"
@@ -294,6 +298,16 @@ def test_a_stop_asks_first_and_tells_then(opened: Open, bundled: None, title: st
     answer = app.metric[0].value
     assert f"it answers **{answer}**" in text(app)
     assert "Your guess, something else, was" in text(app)
+
+
+@pytest.mark.parametrize("stop", STOPS.values(), ids=lambda stop: stop.title)
+def test_every_stop_is_a_surgery_on_a_bundled_problem_that_no_query_blind_rule_gets(stop: Stop) -> None:
+    problems = load_problems(shelf.ROOT / "fixtures" / "problems" / f"{stop.set}.json")
+    (problem,) = [one for one in problems if one.id == stop.problem]
+
+    assert shortcut_resistant(problem)
+    assert stop.control in controls_of(from_address(stop.surgery))
+    assert entity_swap(problem) is not None
 
 
 def test_a_link_may_name_a_stop_alone(opened: Open, bundled: None) -> None:

@@ -12,6 +12,7 @@ TITLES = {
     "answer": "answer said<br>after k",
 }
 """The rows of the figure by the names of the table."""
+DARK, LIGHT = "#10131A", "#FFFFFF"
 TICKS = (0.0, 0.05, 0.25, 0.5, 1.0)
 
 
@@ -62,9 +63,10 @@ def downstream_map(table: pl.DataFrame, *, depth: int | None = None) -> go.Figur
             "ticktext": [f"{t:g}" for t in TICKS], "tickfont": {"size": 10},
         },
     )  # fmt: skip
-    # On a coloured cell dark text, elsewhere the ink of the page.
-    for inside, font in ((True, {"size": 12, "color": "#10131A"}), (False, {"size": 12})):
-        places = [(k, y) for y in range(3) for k in range(last + 1) if said[y, k] and cone[y, k] == inside]
+    # Outside the cone the ink of the page; on a coloured cell what reads on its colour.
+    kind = np.where(cone, 1 + (np.nan_to_num(colour) > 0.7), 0)
+    for number, font in enumerate(({"size": 12}, {"size": 12, "color": DARK}, {"size": 12, "color": LIGHT})):
+        places = [(k, y) for y in range(3) for k in range(last + 1) if said[y, k] and kind[y, k] == number]
         made.add_scatter(
             x=[k for k, _ in places], y=[y for _, y in places], mode="text", showlegend=False,
             text=[said[y, k] for k, y in places], hovertext=[hover[y, k] for k, y in places], hoverinfo="text",
