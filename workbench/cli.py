@@ -12,6 +12,7 @@ from workbench.compare_commands import register as register_compare
 from workbench.errors import WorkbenchError
 from workbench.problem_commands import ProblemFile, Seed, problems_app, writable
 from workbench.reading_commands import add_readings, control_names, reading_names
+from workbench.reproduction_command import reproduce
 from workbench.stop_commands import stop
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ def report(
     from workbench.report import Options, write_report
     from workbench.terminal import progress
 
-    options = Options(run, problems, thoughts, seed, shard, batch_size, explorer)
+    options = Options(run, problems, thoughts, seed, shard, batch_size, explorer, readings=bool(chosen))
     try:
         with progress(f"Running {checkpoint.name}", len(loaded)) as advance:
             page = write_report(checkpoint, loaded, out, options, overwrite=overwrite, on_progress=advance)
@@ -228,6 +229,9 @@ def trace(
     console.print(trace_table(traced))
     for k, said in enumerate(traced.continuations):
         console.print(f"after {k}: {said}", markup=False, highlight=False)
+
+
+app.command(epilog="Example:  workbench reproduce --out docs/reproduction.md")(reproduce)
 
 
 @app.command(epilog="Example:  workbench explore --port 8600")

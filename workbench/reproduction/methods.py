@@ -21,7 +21,7 @@ TITLES = {
     "coconut_without_curriculum": "Coconut without curriculum",
     "coconut_frontier": "frontier supervision (COCONUT-BFS)",
 }
-_SCALE = "Ours have two layers, read edge lists and were trained for minutes; theirs is GPT-2 on sentences."
+_SCALE = "Ours have two layers, read edge lists and were trained on two cores; theirs is GPT-2 on sentences."
 
 
 def _against(first: str, second: str, at_least: float, at_most: float) -> Callable[[Material], Finding]:
@@ -75,7 +75,7 @@ CLAIMS = (
         "From scratch, CoT gets about 75 %",
         SUPERPOSITION + ", figure 4",
         "about 75",
-        _level("cot", 0.70, 0.80, "Same budget for all methods, minutes; the paper trained for a day."),
+        _level("cot", 0.70, 0.80, "The same small budget for all methods; the paper trained for a day on two A100."),
     ),
     Claim(
         "From scratch, No-CoT gets about 75 %",

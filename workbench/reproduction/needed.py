@@ -12,7 +12,7 @@ from workbench.reproduction.material import REFERENCE, Material
 
 _ALL = "all thoughts changed"
 OBSERVABLE, CURRICULUM = "2606.12689", "bmarti44, The Curriculum Is the Mechanism"
-_NEEDED = "Ours was trained from scratch: what it knows of the graph's depth is in its thoughts alone."
+_NEEDED = "Ours was trained from scratch, every thought asked for the next node; theirs was fine-tuned from words."
 
 
 def _removed(run: str, at_least: float, at_most: float, why: str = "") -> Callable[[Material], Finding]:
@@ -89,7 +89,7 @@ def _edits(material: Material) -> Finding:
     right = np.array([row[-1] for row in table["right"].to_list()], dtype=bool)
     followed = table["rewrite_followed"].cast(float).fill_null(np.nan).to_numpy()
     check = Check("edge rewrites followed", material.mean(np.where(right, followed, np.nan)), at_most=0.5)
-    why = "Ours saw no shortcut in training: every problem was balanced against its twin."
+    why = "Ours was asked sixteen questions about each graph in training."
     return Finding(material.on, (check,), "a coin .500; of problems right before", why)
 
 
@@ -114,7 +114,7 @@ CLAIMS = (
             "pause_as_thought",
             -MARGIN,
             MARGIN,
-            "Without its pauses ours gives no valid answer; it was never asked so early.",
+            "Without its pauses ours gives no valid answer: a matter of form, not of thought.",
         ),
     ),
     Claim(

@@ -133,7 +133,7 @@ def _unmixed_mass(material: Material) -> Finding:
         Check(f"candidate mass, k = {k}", material.mean(_mass_of(material, name, _FORCED, k)), at_most=0.05)
         for k in (0, 1, 2)
     ]
-    why = "The run that was never asked before its last thought: no curriculum at all, more than no mixing."
+    why = "No curriculum at all, which is more than no mixing; it began from a model that can name a child (k = 0)."
     return Finding(material.on_methods, tuple(checks), "", why)
 
 
@@ -208,7 +208,7 @@ def _seconds(_: Material) -> Finding:
 
 
 def _arithmetic(_: Material) -> Finding:
-    why = "The reading exists (`readings.arithmetic`); no arithmetic model that answers well was trained on two cores."
+    why = "The reading exists (`readings.arithmetic`); no arithmetic run is bundled."
     return Finding("–", why=why, comparable=False)
 
 
@@ -245,7 +245,8 @@ CLAIMS = (
         OBSERVABLE,
         "H / log N .51 .51 .48 .23",
         _without_recurrence(
-            "pause_as_thought", "Our pauses were asked for the next node at every slot, and did not learn it."
+            "pause_as_thought",
+            "Slot 1 is a look-up and needs no recurrence; the later ones were asked alike and did not learn it.",
         ),
     ),
     Claim(
