@@ -1,5 +1,7 @@
 """A statistic by number of thoughts, the model beside its controls, a panel for each readout."""
 
+import textwrap
+
 import plotly.graph_objects as go
 import polars as pl
 
@@ -61,7 +63,7 @@ def statistic_by_run(table: pl.DataFrame, name: str, *, seed: int = 0) -> go.Fig
         made.update_xaxes(
             tickvals=ticks, range=[ticks[0] - 0.5, ticks[-1] + 0.5], title="thoughts", showgrid=False, row=1, col=column
         )
-    made.update_yaxes(title=f"{title} ({unit})", row=1, col=1)
+    made.update_yaxes(title="<br>".join(textwrap.wrap(f"{title} ({unit})", 30)), row=1, col=1)
     if unit in ("probability", "share"):
         made.update_yaxes(range=[-0.02, 1.04])
     return made.update_layout(meta={"alt": f"{title} by number of thoughts. {'; '.join(told)}."})

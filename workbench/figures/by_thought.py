@@ -103,6 +103,7 @@ def panels(title: str, subtitle: str, titles: Sequence[str], columns: int, row_h
         vertical_spacing=min(0.2, 72 / (row_height * rows)),
     )  # fmt: skip
     made.update_annotations(font={"size": 12})
+    made.update_yaxes(matches="y")  # rows of panels are compared as well
     return made.update_layout(
         height=height, legend=LEGEND, margin={"l": 60, "r": 16, "t": 112, "b": 100}, title_pad_b=56
     )

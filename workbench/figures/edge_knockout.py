@@ -48,6 +48,8 @@ def by_thought(table: pl.DataFrame, column: str = "loss", *, seed: int = 0) -> g
     told = []
     for index, (run, of_run) in enumerate(several.items()):
         where = place(index, 3, len(several))
+        if column == "loss" and not of_run["right_before"].any():
+            _nothing(made, where)
         for arm, colour in ARM_COLOURS.items():
             part = of_run.filter(pl.col("arm") == arm)
             estimates = {
@@ -79,6 +81,8 @@ def by_scope(table: pl.DataFrame, *, seed: int = 0) -> go.Figure:
     )
     told = []
     for index, (run, of_run) in enumerate(several.items()):
+        if not of_run["right_before"].any():
+            _nothing(made, place(index, 3, len(several)))
         for arm in ("optimal", "other frontier"):
             part = of_run.filter(pl.col("arm") == arm)
             # A problem has several thoughts: its own mean comes first, so that problems are what is resampled.
@@ -107,6 +111,14 @@ def _measured(table: pl.DataFrame) -> pl.DataFrame:
 
 def _mean(rows: pl.DataFrame, column: str, seed: int) -> Estimate:
     return bootstrap_mean(rows[column].fill_null(float("nan")).to_numpy(), seed=seed)
+
+
+def _nothing(made: go.Figure, where: dict[str, int]) -> None:
+    """Say why a panel is empty."""
+    made.add_annotation(
+        text="no right answer to lose", x=0.5, xref="x domain", y=0.5, yref="y domain", showarrow=False,
+        font={"color": GREY, "size": 11}, **where,
+    )  # fmt: skip
 
 
 def _zero(made: go.Figure, thoughts: pl.Series, legend: bool, **where: int) -> None:

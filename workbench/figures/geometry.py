@@ -149,7 +149,8 @@ def thought_map(table: pl.DataFrame, colour: str = "thought", most: int = 150) -
             )  # fmt: skip
     made.update_xaxes(title="first axis", zeroline=False)
     # The axes of two runs have nothing in common.
-    made.update_yaxes(title="second axis", matches=None, showticklabels=True)
+    made.update_yaxes(matches=None, showticklabels=True)
+    made.update_yaxes(title="second axis", col=1)
     return made.update_layout(meta={"alt": f"Map of thoughts by {names[colour]}. {'; '.join(heads)}."})
 
 

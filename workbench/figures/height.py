@@ -20,7 +20,7 @@ HEIGHTS = {
 
 _COLUMNS = 4
 _FEWEST = 10
-"""Nodes of each kind that a separation needs at least: below that its interval says nothing."""
+"""Nodes (of each kind, for a separation) that a number needs at least: below that its interval says nothing."""
 
 
 def value_by_height(table: pl.DataFrame, readout: str, height: str, *, seed: int = 0) -> go.Figure:
@@ -72,6 +72,11 @@ def separation_by_height(table: pl.DataFrame, readout: str, height: str, *, seed
 
     def add(made: go.Figure, rows: pl.DataFrame, run: str, index: int, where: dict[str, int], legend: bool) -> None:
         found = _by_height(rows, height, of)
+        if index == 0 and not found:
+            made.add_annotation(
+                text=f"fewer than {_FEWEST}<br>of either kind", x=0.5, xref="x domain", y=0.25, yref="y domain",
+                showarrow=False, font={"color": GREY, "size": 11}, **where,
+            )  # fmt: skip
         line(
             made, found, run_title(run), colour_of(run, index), dash_of(run), legendgroup=run, showlegend=legend,
             **where,
@@ -116,17 +121,19 @@ def correlations(table: pl.DataFrame, *, apart: bool = True, seed: int = 0) -> p
 def correlation_by_thought(table: pl.DataFrame, *, seed: int = 0) -> go.Figure:
     """Draw Spearman's correlation of height and raw value by number of thoughts: a panel for each readout and height.
 
+    Numbers of thoughts with fewer than ten candidates in all are left out.
+
     Args:
         table: `height_frame`.
         seed: Seed of the bootstrap over problems.
     """
     require_rows(table)
-    found = correlations(table, apart=False, seed=seed).drop_nulls("correlation")
+    found = correlations(table, apart=False, seed=seed).drop_nulls("correlation").filter(pl.col("n") >= _FEWEST)
     shown = [(readout, height) for readout in READOUTS for height in HEIGHTS]
     made = panels(
         "Rank correlation of height and value",
-        "Spearman, over candidates (nodes at the hop read), raw value; 95 % intervals over problems; dotted: controls; "
-        "dashed: chance, 0",
+        "Spearman, over candidates (nodes at the hop read, ten at least), raw value; 95 % intervals over problems; "
+        "dotted: controls; dashed: chance, 0",
         [f"{READOUT_TITLES[readout]}, {HEIGHTS[height]}" for readout, height in shown],
         2,
     )

@@ -65,7 +65,7 @@ def divergence_by_layer(frame: pl.DataFrame, *, seed: int = 0) -> go.Figure:
         "Distance of each layer's reading from the final layer",
         "KL divergence, mean over thoughts and problems with its 95 % interval; dashed: a uniform guess (chance)",
         "",
-        height=380, margin={"l": 60, "r": 16, "t": 92, "b": 110}, legend=LEGEND,
+        height=470, margin={"l": 60, "r": 16, "t": 92, "b": 190}, legend=LEGEND,
         xaxis={"title": "layer (0: what was fed)", "tickvals": layers, "showgrid": False},
         yaxis={"title": "KL from the final layer (bits)", "rangemode": "tozero"},
     )  # fmt: skip

@@ -60,7 +60,7 @@ def over_parts(
     made = figure(
         heading, subtitle, "",
         height=460, margin={"l": 60, "r": 16, "t": 92, "b": 190}, legend=LEGEND, scattermode="group", scattergap=0.3,
-        xaxis={"showgrid": False, "type": "category"}, yaxis={"title": unit},
+        xaxis={"showgrid": False, "type": "category", "title": "part"}, yaxis={"title": unit},
     )  # fmt: skip
     largest = table.group_by("part").agg(pl.col(column).abs().max())
     table = table.join(largest.filter(pl.col(column) > TOO_SMALL), on="part", how="semi", maintain_order="left")
@@ -79,7 +79,7 @@ def over_parts(
     steps = [
         {"label": place, "method": "restyle", "args": [{"visible": [place == of for of in owner]}]} for place in places
     ]
-    slider = {"steps": steps, "active": 0, "pad": {"t": 52}, "len": 1, "y": 0, "currentvalue": {"visible": False}}
+    slider = {"steps": steps, "active": 0, "pad": {"t": 60}, "len": 1, "y": 0, "currentvalue": {"visible": False}}
     made.update_layout(sliders=[slider] if len(places) > 1 else [])
     return made.update_layout(meta={"alt": f"{heading}. Largest: {'; '.join(told)}."})
 

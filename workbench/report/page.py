@@ -167,13 +167,19 @@ def _share(target: float, negative: float) -> float | None:
 def drawing(made: go.Figure) -> dict[str, str]:
     """Return a figure's HTML with title and subtitle beside it: a page breaks their lines, a figure does not."""
     layout: Any = made.layout
-    title, subtitle = layout.title.text, layout.title.subtitle.text
-    bare = go.Figure(made).update_layout(title=None, margin_t=20, height=(layout.height or 360) - 60)
-    html = bare.update_xaxes(tickangle=0, tickfont_size=10).to_html(
+    lines = max([note.text.count("<br>") for note in layout.annotations if note.text], default=0)  # of panels' titles
+    bare = go.Figure(made).update_layout(title=None, margin_t=20 + 15 * lines, height=(layout.height or 360) - 60)
+    bare.for_each_xaxis(lambda axis: axis.update(tickangle=0 if axis.tickangle is None else axis.tickangle))
+    html = bare.update_xaxes(tickfont_size=10).to_html(
         full_html=False, include_plotlyjs=False, config={"displaylogo": False, "responsive": True}
     )
-    plain = re.sub(r"<[^>]+>", " ", f"{title}\n{subtitle}").split("\n")
-    return {"title": plain[0], "subtitle": plain[1], "alt": layout.meta["alt"], "html": html}
+    title, subtitle = (_plain(text) for text in (layout.title.text, layout.title.subtitle.text))
+    return {"title": title, "subtitle": subtitle, "alt": layout.meta["alt"], "html": html}
+
+
+def _plain(text: str) -> str:
+    """Return text without tags; what a line break parts, a semicolon does."""
+    return re.sub(r"<[^>]+>", " ", re.sub(r"\s*;?\s*<br>\s*", "; ", text))
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -1,12 +1,14 @@
 """The readings of a report: a Parquet table for each, and a page with their figures, controls in the same axes."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
 import numpy as np
+import plotly.graph_objects as go
 import polars as pl
 import pyarrow.parquet as pq
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -15,6 +17,7 @@ from plotly.offline import get_plotlyjs
 from workbench.checkpoint import Checkpoint
 from workbench.controls import record_controls
 from workbench.errors import WorkbenchError
+from workbench.figures.palette import INK
 from workbench.problem import Problem
 from workbench.provenance import checkpoint_digest, problems_digest, provenance
 from workbench.readings.catalogue import find_reading
@@ -26,6 +29,8 @@ from workbench.report.shards import READINGS_PAGE as PAGE
 from workbench.report.tables import TableWriter, to_arrow
 from workbench.series import CONTROLS, MODEL, RUN, title
 
+MOST_IN_LEGEND = 240
+"""Characters of a legend that fit under a figure of half a page's width."""
 _KEY = b"workbench"
 
 
@@ -125,6 +130,7 @@ def write_readings(
         command=_command(options, directory),
         link=f"{explorer.rstrip('/')}/?{query}",
         origin=asdict(origin),
+        grey=INK["both"],
         report=(directory / "index.html").exists(),
     )
     if not (directory / "plotly.min.js").exists():
@@ -189,11 +195,25 @@ def _section(
             with TableWriter(path, reading.schema, inputs) as writer:
                 writer.write(to_arrow(reading.frame(recordings)))
         frame = pl.read_parquet(path)
-        figures = [drawing(made) for made in reading.figures(frame)]
+        figures = [_figure(made) for made in reading.figures(frame)]
     except WorkbenchError as error:
         return {**about, "problem": error, "figures": [], "rows": 0, "n": 0}
     n = frame.filter(pl.col(RUN) == MODEL)["problem"].n_unique()
     return {**about, "problem": None, "figures": figures, "rows": len(frame), "n": n}
+
+
+def _figure(made: go.Figure) -> dict[str, object]:
+    """Return a figure for the page, which draws it when it comes into view: its script waits as plain text."""
+    shown = drawing(made)
+    html = re.sub(r"<script[^>]*>", '<script type="text/plain">', shown["html"])
+    return {**shown, "html": html, "wide": _wide(made)}
+
+
+def _wide(made: go.Figure) -> bool:
+    """Return whether a figure has more panels, or a longer legend, than half a page's width can hold."""
+    legend = sum(len(trace.name or "") for trace in made.data if trace.showlegend is not False)
+    panels = sum(key.startswith("xaxis") for key in made.to_dict()["layout"])
+    return panels > 2 or legend > MOST_IN_LEGEND or bool(made.layout.sliders)
 
 
 def _command(options: ReadingOptions, directory: Path) -> str:
