@@ -9,7 +9,8 @@ import pytest
 
 from workbench.audit.card_tables import tables_of
 from workbench.audit.rows import MEASURES, SCHEMA, Rows, where
-from workbench.audit.summary import SENTENCES, Sentence, rule, said
+from workbench.audit.sentences import SENTENCES
+from workbench.audit.summary import Sentence, rule, said
 from workbench.figures.audit import in_a_column, over_places
 
 SENTENCE = Sentence(
@@ -79,8 +80,11 @@ def test_a_sentence_turns_round_when_its_figure_crosses_the_threshold() -> None:
     [
         ("at least", 0.5, 5, True),
         ("at least", 0.5, 4, False),
-        ("less than control by", 0.3, 7, True),
-        ("less than control by", 0.3, 8, False),
+        ("below control by", 0.3, 7, True),
+        ("below control by", 0.3, 8, False),
+        ("control at most", 1.0, 0, True),
+        ("control at most", 0.9, 0, False),
+        ("above control", 0.05, 4, False),  # it differs, but is lower
         ("differs from control", 0.05, 4, True),
         ("differs from control", 0.05, 5, False),  # five of five lost: p = 2 / 2^5 > .05
     ],

@@ -9,9 +9,13 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from workbench.audit.content import content
+from workbench.audit.further import further
 from workbench.audit.needed import needed
 from workbench.audit.rows import AUDIT_SCHEMA, SCHEMA
+from workbench.audit.search import search
+from workbench.audit.shortcuts import shortcuts
 from workbench.audit.subject import Advance, Options, quiet, require_problems
+from workbench.audit.where import where
 from workbench.checkpoint import Checkpoint
 from workbench.errors import WorkbenchError
 from workbench.problem import Problem
@@ -26,6 +30,10 @@ PARTS = "parts"
 BATTERIES: Mapping[str, Callable[[Checkpoint, list[Problem], Options, Advance], pl.DataFrame]] = {
     "needed": needed,
     "content": content,
+    "search": search,
+    "shortcuts": shortcuts,
+    "where": where,
+    "further": further,
 }
 """The batteries by name, in the order of the card."""
 

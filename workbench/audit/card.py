@@ -12,6 +12,7 @@ from plotly.offline import get_plotlyjs
 from workbench.audit.build import MANIFEST, TABLE, read_inputs
 from workbench.audit.card_tables import tables_of
 from workbench.audit.rows import MEASURES
+from workbench.audit.sentences import SENTENCES
 from workbench.audit.summary import Said, rule, said
 from workbench.compare.tables import Table
 from workbench.figures.audit import in_a_column, over_places
@@ -64,6 +65,50 @@ DRAWINGS: tuple[Drawing, ...] = (
         "content", "interchange", "follows", "thought", "Does the answer follow the donor?",
         "Pairs answered right; one thought alone from the twin",
     ),
+    Drawing(
+        "search", "taken out", "lost", "dose", "Nodes taken out of the thoughts",
+        "Right answers lost over the share of the nodes' codes taken out; the target's name stays. A coin loses half",
+    ),
+    Drawing(
+        "search", "other side put in", "turned", "thought", "Nodes of the other side put in",
+        "Right answers that turn to the other option; dose 1 is what a node of the frontier gives",
+    ),
+    Drawing(
+        "search", "replaced", "kept", "thought", "A thought replaced by what it should be",
+        "Right answers kept where one thought alone is a sum over nodes; targets beyond its hop",
+    ),
+    Drawing(
+        "search", "replaced, top node off the path", "kept", "thought", "The same, where its best node is on no path",
+        "Is the breadth used, or only the best node?",
+    ),
+    Drawing(
+        "shortcuts", "accuracy", "right", "", "Beside readers who do not know the question",
+        "Accuracy of the model and of query-blind readers",
+    ),
+    Drawing(
+        "where", "attention cut at the answer", "lost", "", "What the answer looks at",
+        "Right answers lost where what is said is blind to a part",
+    ),
+    Drawing(
+        "where", "attention cut at all thoughts", "lost", "", "What the thoughts look at",
+        "Right answers lost where the thoughts are blind to a part",
+    ),
+    Drawing(
+        "where", "patched from the twin", "follows", "", "Parts that carry the answer",
+        "Answers that become the twin's with its activations at all thoughts",
+    ),
+    Drawing(
+        "where", "ablated to the mean at all thoughts", "lost", "", "Parts that are needed",
+        "Right answers lost with the mean in the place of a part",
+    ),
+    Drawing(
+        "further", "after k thoughts", "right", "thought", "More thoughts and fewer",
+        "Accuracy after other numbers of thoughts than trained",
+    ),
+    Drawing(
+        "further", "farther targets", "right", "", "Farther targets",
+        "Accuracy with as many thoughts as hops; control: the trained number",
+    ),
 )  # fmt: skip
 """The figures of a card, in their order."""
 
@@ -86,7 +131,7 @@ def write_card(directory: Path, table: pl.DataFrame, command: str) -> Path:
         table: All of its rows.
         command: As the user typed it.
     """
-    inputs, decided = read_inputs(directory), said(table)
+    inputs, decided = read_inputs(directory), said(table, SENTENCES)
     sections = [_section(name, table, decided) for name in TITLES if name in table["battery"].to_list()]
     context = {
         "inputs": inputs, "command": command, "measures": MEASURES, "rule": rule,

@@ -100,3 +100,11 @@ def _same_answer(problem: Problem, id: str, edges: Sequence[tuple[int, int]], ro
 
 def _draw(problem: Problem, seed: int) -> np.random.Generator:
     return np.random.default_rng([seed, zlib.crc32(problem.id.encode())])
+
+
+def options_exchanged(problem: Problem) -> Problem:
+    """Return the problem that lists its options in the other order."""
+    return make_problem(
+        f"{problem.id}-exchanged", problem.names, problem.edges, problem.root, problem.target, problem.negative,
+        problem.options[0] != problem.target, entities=entities_of(problem),
+    )  # fmt: skip

@@ -47,6 +47,7 @@ MEASURES: dict[str, str] = {
     "changed": "share of problems whose answer becomes another",
     "kept": "share of right answers that stay right",
     "lost": "share of right answers that are right no more",
+    "turned": "share of right answers that become the other option",
     "follows": "share of problems whose answer becomes the donor's",
     "agrees": "share of problems on which the answer is that of the rule",
 }

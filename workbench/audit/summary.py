@@ -9,6 +9,11 @@ import polars as pl
 
 from workbench.audit.rows import NOT_APPLICABLE
 
+Over = Literal["at least", "at most", "control at most", "below control by", "above control", "differs from control"]
+"""How a figure and its threshold are compared. "control at most": it is the control's value that is compared. "below
+control by": the control's value less the figure's is at least the threshold. "above control": larger than the control,
+with a corrected p-value below the threshold. "differs from control": that p-value alone."""
+
 
 @dataclass(frozen=True)
 class Sentence:
@@ -19,9 +24,8 @@ class Sentence:
     condition: str
     measure: str
     """The four name the figure; thought and dose are null in its row but for what is said below."""
-    over: Literal["at least", "at most", "less than control by", "differs from control"]
-    """How figure and threshold are compared. "less than control by": the control's value less the figure's is at least
-    the threshold. "differs from control": the corrected p-value is below the threshold."""
+    over: Over
+    """How figure and threshold are compared."""
     threshold: float
     holds: str
     """The sentence where the comparison holds."""
@@ -45,62 +49,7 @@ class Said:
     """The figure with its interval, control, chance and n."""
 
 
-SENTENCES: tuple[Sentence, ...] = (
-    Sentence(
-        "needed", "all thoughts", "noise", "right", "at most", 0.6, dose=1.0, aim=True,
-        holds="With noise of their length in place of its thoughts the model is near a coin: they are needed.",
-        fails="With noise in place of all thoughts the model still answers: what it says does not rest on them.",
-    ),
-    Sentence(
-        "needed", "all thoughts", "swap", "right", "at most", 0.6,
-        holds="Thoughts about another problem do as badly as noise: a thought serves the problem it is about.",
-        fails="Thoughts about another problem serve as well: whatever they hold, it is not about this problem.",
-    ),
-    Sentence(
-        "needed", "all thoughts", "permute", "changed", "at least", 0.1,
-        holds="Their order matters: the same thoughts in another order change answers.",
-        fails="Their order hardly matters: the same thoughts in another order leave the answers.",
-    ),
-    Sentence(
-        "needed", "all steps in words", "remove", "right", "less than control by", 0.1,
-        holds="Without the steps that it says in words the model loses answers: it needs them.",
-        fails="The model answers as well without the steps that it says in words.",
-    ),
-    Sentence(
-        "content", "twin", "both of a pair", "right", "at least", 0.5,
-        holds="Asked about the other entity it gives the other answer: it reads the question.",
-        fails="Asked about the other entity it mostly fails one of the two: its accuracy is no sign of a search.",
-    ),
-    Sentence(
-        "content", "interchange", "twin", "follows", "at least", 0.99, aim=True,
-        holds="The answer follows the thoughts: with all thoughts of the twin it is the twin's answer.",
-        fails="The answer does not always follow the thoughts: with all thoughts of the twin some answers stay.",
-    ),
-    Sentence(
-        "content", "interchange", "same answer: reordered", "follows", "at most", 0.02, aim=True,
-        holds="Thoughts of a donor with the same answer leave the answer: the surgery itself breaks nothing.",
-        fails="Even thoughts of a donor with the same answer turn answers: the surgery itself breaks something.",
-    ),
-    Sentence(
-        "content", "interchange of steps in words", "twin", "follows", "at least", 0.9,
-        holds="The answer follows the steps in words: with the twin's chain it is the twin's answer.",
-        fails="The answer does not always follow the steps in words: with the twin's chain some answers stay.",
-    ),
-    Sentence(
-        "content", "rewrite in both", "single edge", "follows", "at least", 0.9,
-        holds="When one edge of the graph is moved the answer moves with it.",
-        fails="When one edge of the graph is moved the answer often stays: the graph is not followed edge by edge.",
-    ),
-    Sentence(
-        "content", "thoughts against prompt", "the answer follows the thoughts", "follows", "at least", 0.5,
-        holds="Where thoughts and prompt disagree about an edge, the thoughts win.",
-        fails="Where thoughts and prompt disagree about an edge, the prompt wins.",
-    ),
-)  # fmt: skip
-"""All thresholds of an audit, in the order of the card."""
-
-
-def said(table: pl.DataFrame, sentences: Sequence[Sentence] = SENTENCES) -> list[Said]:
+def said(table: pl.DataFrame, sentences: Sequence[Sentence]) -> list[Said]:
     """Decide every sentence whose figure the table has; what does not apply to the model is left out.
 
     Args:
@@ -131,10 +80,12 @@ def rule(sentence: Sentence) -> str:
     """Return in words what decides a sentence."""
     what = f"{sentence.question}, {sentence.condition}"
     what += "" if sentence.thought is None else f", thought {sentence.thought}"
-    if sentence.over == "less than control by":
+    if sentence.over == "below control by":
         return f"{what}: {sentence.measure} below its control by {sentence.threshold:g} or more"
-    if sentence.over == "differs from control":
-        return f"{what}: corrected p below {sentence.threshold:g}"
+    if sentence.over == "control at most":
+        return f"{what}: its control at most {sentence.threshold:g}"
+    if sentence.over in ("above control", "differs from control"):
+        return f"{what}: {sentence.over.replace('control', 'its control')}, corrected p below {sentence.threshold:g}"
     return f"{what}: {sentence.measure} {sentence.over} {sentence.threshold:g}"
 
 
@@ -152,10 +103,13 @@ def _decided(sentence: Sentence, row: dict) -> Said:
     value, other = row["value"], row["control_value"]
     if value is None or math.isnan(value):
         return Said(sentence, f"Not measured: {rule(sentence)}.", None, row["note"])
+    unlike = row["p_corrected"] is not None and row["p_corrected"] < sentence.threshold
     holds = {
         "at least": value >= sentence.threshold,
         "at most": value <= sentence.threshold,
-        "less than control by": other is not None and other - value >= sentence.threshold,
-        "differs from control": row["p_corrected"] is not None and row["p_corrected"] < sentence.threshold,
+        "control at most": other is not None and other <= sentence.threshold,
+        "below control by": other is not None and other - value >= sentence.threshold,
+        "above control": unlike and other is not None and value > other,
+        "differs from control": unlike,
     }[sentence.over]
     return Said(sentence, sentence.holds if holds else sentence.fails, bool(holds), shown(row))

@@ -26,8 +26,9 @@ def over_places(table: pl.DataFrame, title: str, subtitle: str, unit: str, by: s
         xaxis={"title": by, "tickvals": sorted(table[by].unique().to_list()), "showgrid": False},
         yaxis={"title": unit, "range": [-0.03, 1.05]},
     )
-    for index, (name,) in enumerate(table.select("condition").unique(maintain_order=True).iter_rows()):
-        rows = table.filter(pl.col("condition") == name, pl.col("value").is_not_null()).sort(by)
+    named = table.with_columns(series=_series(table, by))
+    for index, (name,) in enumerate(named.select("series").unique(maintain_order=True).iter_rows()):
+        rows = named.filter(pl.col("series") == name, pl.col("value").is_not_null()).sort(by)
         if rows.is_empty():
             continue
         colour, dash = SERIES[index % len(SERIES)], _DASHES[index // len(SERIES) % len(_DASHES)]
@@ -90,6 +91,14 @@ def in_a_column(table: pl.DataFrame, title: str, subtitle: str, unit: str) -> go
         f"{name} {e.value:.2f}" for name, e in zip(names[::-1], list(estimates.values())[::-1], strict=True)
     )
     return made.update_layout(meta={"alt": f"{title}. {told}."})
+
+
+def _series(table: pl.DataFrame, by: str) -> pl.Expr:
+    """Name the line of a row: its condition, and its dose where there are several at one thought."""
+    if by == "dose" or table["dose"].n_unique() < 2:
+        return pl.col("condition")
+    dosed = pl.format("{}, dose {}", pl.col("condition"), pl.col("dose"))
+    return pl.when(pl.col("dose").is_null()).then(pl.col("condition")).otherwise(dosed)
 
 
 def _empty(title: str, subtitle: str) -> go.Figure:
