@@ -156,5 +156,5 @@ def test_a_control_is_asked_by_its_name() -> None:
 def test_what_is_scrubbed_is_drawn_with_a_panel_a_thought(run: Path, name: str) -> None:
     figure = by_step(scrub(run, PROBLEMS, emergence_frame, "x", controls=[]), name)
 
-    assert len([note for note in figure.layout.annotations if "thought" in note.text]) == 3
+    assert len([note for note in figure.to_dict()["layout"]["annotations"] if "thought" in note["text"]]) == 3
     assert all(list(line.x) == list(STEPS) for line in figure.data if line.name == MODEL)

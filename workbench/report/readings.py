@@ -211,9 +211,9 @@ def _figure(made: go.Figure) -> dict[str, object]:
 
 def _wide(made: go.Figure) -> bool:
     """Return whether a figure has more panels, or a longer legend, than half a page's width can hold."""
+    layout = made.to_dict()["layout"]
     legend = sum(len(trace.name or "") for trace in made.data if trace.showlegend is not False)
-    panels = sum(key.startswith("xaxis") for key in made.to_dict()["layout"])
-    return panels > 2 or legend > MOST_IN_LEGEND or bool(made.layout.sliders)
+    return sum(key.startswith("xaxis") for key in layout) > 2 or legend > MOST_IN_LEGEND or bool(layout.get("sliders"))
 
 
 def _command(options: ReadingOptions, directory: Path) -> str:
