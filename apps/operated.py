@@ -1,5 +1,6 @@
 """What comes of a surgery: run once and kept, keyed by content as in `caches`."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from apps import caches, shelf
 from apps.view import Run
 from workbench.downstream import downstream
 from workbench.errors import WorkbenchError
+from workbench.how_often import on_each
 from workbench.interventions.cone import cone
 from workbench.interventions.dosing import answered, dose_curve, unoperated
 from workbench.interventions.layers import Patch
@@ -28,6 +30,8 @@ TWIN = "twin"
 OTHERS = 100
 """Problems that means and shuffles are taken over, this one included."""
 DRAWS, DRAWS_BY_DOSE = 8, 4
+MOST_SETS = 64
+"""Tables of many problems that are kept."""
 STEPS = 8
 """Doses above none on the curve."""
 
@@ -80,6 +84,41 @@ def by_dose(who: Patient, surgery: Surgery, place: int, most: float, control: Co
 def most(one: Intervention) -> float:
     """Return where a curve of an intervention's doses ends."""
     return 2.0 if one.kind in WIDE else 1.0
+
+
+def known_of_set(who: Patient, surgery: Surgery, control: Control | None, count: int) -> pl.DataFrame | None:
+    """Return the table of many problems if it has been made already."""
+    return _sets().get((*_of_many(who, surgery, control), count))
+
+
+def of_set(
+    who: Patient, surgery: Surgery, control: Control | None, count: int, on_progress: Callable[[int], None]
+) -> pl.DataFrame:
+    """Return what a surgery does on the first problems of the set, as `how_often.on_each` does.
+
+    Raises:
+        WorkbenchError: It can be done on none of them.
+    """
+    known, key = _sets(), (*_of_many(who, surgery, control), count)
+    if key not in known:
+        while len(known) >= MOST_SETS:
+            known.pop(next(iter(known)))
+        known[key] = on_each(
+            who.run.checkpoint, caches.problems(who.set)[:count] if who.set else (), surgery, who.run.thoughts, control,
+            donors_of=lambda problem: _given(Patient(who.run, problem, who.set), surgery)["donors"],
+            on_progress=on_progress,
+        )  # fmt: skip
+    return known[key]
+
+
+def _of_many(who: Patient, surgery: Surgery, control: Control | None) -> tuple[object, ...]:
+    content, key, thoughts, address = _key(who, surgery)
+    return content, key[-1], thoughts, address, control
+
+
+@st.cache_resource(show_spinner=False)
+def _sets() -> dict[tuple[object, ...], pl.DataFrame]:
+    return {}
 
 
 def _key(who: Patient, surgery: Surgery) -> tuple[str, tuple[str, ...], int, str]:

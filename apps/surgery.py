@@ -155,9 +155,9 @@ def _graph(scores: NodeScores, depth: int, who: Patient, name: str, less: NodeSc
     chart, problem = f"surgery-{name}", who.problem
     marked = st.session_state.get("concept")
     node = problem.names.index(marked) if marked in problem.names else None
-    charts.show(
-        problem_graph(scores, depth, selected=node, compare=less), chart, operating.clicked(chart, problem)
-    )  # fmt: skip
+    drawn = problem_graph(scores, depth, selected=node, compare=less)
+    drawn.update_layout(legend={"xref": "container", "x": 0.01, "font": {"size": 10}, "entrywidth": 140})
+    charts.show(drawn, chart, operating.clicked(chart, problem))
     charts.download(
         lambda: problem_graph(scores, depth, selected=node, compare=less), f"surgery-{name}-{problem.id}-{depth}",
         f"save-{chart}", "Graph as HTML",

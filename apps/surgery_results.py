@@ -5,7 +5,7 @@ from urllib.parse import quote, urlencode
 import polars as pl
 import streamlit as st
 
-from apps import charts, operated, saying, surgery_code, tables
+from apps import charts, operated, saying, surgery_code, surgery_set, tables
 from apps.operated import Patient
 from apps.operations import UNITS, said
 from apps.view import Reading, View
@@ -31,7 +31,7 @@ CONTROL_HELP = (
     "of the two options. Where a hop has no other left, any other concept.  \n"
     "**random direction**: each thought moved as far as the surgery moves it, in a random direction."
 )
-TABS = ("Dose", "In words", "Numbers", "Link, code, YAML")
+TABS = ("Dose", "How often", "In words", "Numbers", "Link, code, YAML")
 
 
 def badge(table: pl.DataFrame, readout: str, depth: int) -> None:
@@ -109,6 +109,8 @@ def draw(
         with tab:
             if name == "Dose":
                 _dose(who, surgery)
+            elif name == "How often":
+                surgery_set.draw(who, surgery, _control(surgery), words)
             elif name == "In words":
                 _words(who, view, depth, before, after)
             elif name == "Numbers":

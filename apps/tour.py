@@ -68,7 +68,7 @@ def tell(stop: Stop, problem: Problem, guess: str, table: pl.DataFrame, control:
             f"the target {mean:.3f} on average, {low:.3f} to {high:.3f}."
         )
     lines.append(_judged(before, after, beside))
-    lines.append(f"{stop.why} One problem, picked by hand, is an anecdote: only a whole set tells how often.")
+    lines.append(f"{stop.why} One problem, picked by hand, is an anecdote: the tab *How often*, below, asks many.")
     if guess != UNSEEN:
         right = guess.split(" (")[0] == (_name(after) if _kind(after) != ELSE else ELSE)
         lines.append(f"Your guess, {guess}, was {':green[right]' if right else ':red[wrong]'}.")

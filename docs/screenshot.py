@@ -9,9 +9,12 @@ from tests.browser.serve import find_chromium, running_chromium, running_explore
 
 FOLDER = Path(__file__).parent
 SIZE: ViewportSize = {"width": 1440, "height": 1000}
+TALLER: dict[str, ViewportSize] = {"surgery": {"width": 1440, "height": 1900}}
+"""Views whose pictures stand further down."""
 VIEWS = {
     "screenshot": "?after=2",  # the second thought: where a frontier is wide
     "side-by-side": "?run=coconut&beside=pause_as_thought&set=small&after=2",
+    "surgery": "/surgery?surgery=project:nodes=all_on_path&problem=released-434&after=2",
 }
 """Name of a file to the link it shows."""
 WAIT_MS = 120_000
@@ -31,7 +34,7 @@ def take(browser: Browser, address: str, name: str, theme: str) -> Path:
         The file written, `NAME-THEME.png` beside this script.
     """
     context = browser.new_context(
-        viewport=SIZE,
+        viewport=TALLER.get(name, SIZE),
         color_scheme="dark" if theme == "dark" else "light",
         reduced_motion="reduce",
     )

@@ -4,6 +4,7 @@ from dataclasses import replace
 from itertools import product
 
 import numpy as np
+import polars as pl
 import pytest
 
 from tests.conftest import chain, tiny
@@ -11,6 +12,7 @@ from workbench.checkpoint import Checkpoint
 from workbench.downstream import downstream, total_variation
 from workbench.errors import WorkbenchError
 from workbench.graph import structure
+from workbench.how_often import on_each, shares
 from workbench.interventions.cone import cone
 from workbench.interventions.directions import Add, Move, Project
 from workbench.interventions.dosing import answered, at_dose, dose_curve, dosed, unoperated
@@ -172,3 +174,48 @@ def test_traces_of_other_problems_are_not_compared(tiny_checkpoint: Checkpoint) 
 
     with pytest.raises(WorkbenchError, match="compared"):
         downstream(one, two, cone(Surgery(), 3))
+
+
+# Many problems
+
+
+def test_many_problems_are_counted_against_their_own_controls(wide: Problem) -> None:
+    checkpoint, several = tiny(max_position_embeddings=512), [chain(2, 3), wide, chain(3, 4)]
+    surgery, done = Surgery((Noise(at=(1,)),)), []
+    table = on_each(checkpoint, several, surgery, 3, "random direction", on_progress=done.append)
+    alone = answered(checkpoint, wide, surgery, 3, "random direction", 1, seed=1)
+
+    assert done == [1, 2, 3]
+    assert table["problem"].to_list() == [one.id for one in several]
+    assert table.row(1)[1:] == (
+        True,
+        *alone["right"][:2],
+        alone["valid"][1] and not alone["right"][1],
+        alone["right"][2],
+    )
+
+
+def test_a_problem_that_cannot_be_operated_on_is_left_out_and_none_is_an_error() -> None:
+    surgery = Surgery((Project(("hilpus",)),))
+    table = on_each(tiny(), [chain(4, 5), chain(1, 2)], surgery, 3)
+
+    assert table["done"].to_list() == [True, False]
+    assert table["right"][1] is None
+    with pytest.raises(WorkbenchError, match="no node"):
+        on_each(tiny(), [chain(1, 2)], surgery, 3)
+
+
+def test_shares_are_of_what_was_right_and_paired_with_the_control() -> None:
+    columns = ["problem", "done", "right", "kept", "other", "control_kept"]
+    rows = [
+        ("a", True, True, False, True, True), ("b", True, True, True, False, True),
+        ("c", True, False, True, False, False), ("d", True, True, False, False, True),
+        ("e", False, None, None, None, None),
+    ]  # fmt: skip
+    found, test = shares(pl.DataFrame(rows, schema=columns, orient="row"))
+
+    assert [(found[name].value, found[name].n) for name in ("kept", "other", "control_kept")] == [
+        (pytest.approx(1 / 3), 3), (pytest.approx(1 / 3), 3), (1, 3),
+    ]  # fmt: skip
+    assert test is not None
+    assert (test.both, test.only_first, test.only_second) == (1, 0, 2)

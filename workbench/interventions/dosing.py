@@ -40,6 +40,7 @@ def answered(
     *,
     donors: Donors | None = None,
     bank: Bank | None = None,
+    seed: int = 0,
 ) -> pl.DataFrame:
     """Answer one problem without a surgery, under it, and under its controls.
 
@@ -52,6 +53,7 @@ def answered(
         draws: Of the control, at most.
         donors: As for `run_intervened`.
         bank: As for `run_intervened`.
+        seed: Of the control's draws.
 
     Returns:
         A row per series ("without", "surgery", "control") and draw: answer, right, valid, target, negative (the raw
@@ -61,7 +63,9 @@ def answered(
         WorkbenchError: The surgery cannot be done on this problem.
     """
     given: dict[str, Any] = {"donors": donors, "bank": bank}
-    (beside,) = [[]] if control is None else controls(checkpoint, problem, [surgery], thoughts, control, draws, **given)
+    beside: list[Surgery] = []
+    if control is not None:
+        (beside,) = controls(checkpoint, problem, [surgery], thoughts, control, draws, **given, seed=seed)
     asked = [unoperated(surgery), surgery, *beside]
     outcomes = run_intervened(checkpoint, [problem], asked, thoughts, **given)
     series = [BEFORE, OPERATED, *[CONTROL] * len(beside)]

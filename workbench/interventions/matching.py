@@ -42,6 +42,7 @@ def controls(
     *,
     donors: Donors | None = None,
     bank: Bank | None = None,
+    seed: int = 0,
 ) -> list[list[Surgery]]:
     """Return the controls of each of several surgeries on one problem, each control with another draw.
 
@@ -60,6 +61,7 @@ def controls(
         draws: How many at most for each; other nodes may be fewer than that.
         donors: As for `run_intervened`.
         bank: As for `run_intervened`.
+        seed: Of the draws: with another one all of them are others.
 
     Returns:
         For each surgery its controls, which all differ; none where it has no such control, or where it moves nothing.
@@ -70,11 +72,11 @@ def controls(
     if control == "random direction":
         found = step_lengths(checkpoint, problem, surgeries, thoughts, donors=donors, bank=bank)
         return [
-            [stepping(surgery, lengths, seed) for seed in range(draws)] if lengths else []
+            [stepping(surgery, lengths, seed * draws + draw) for draw in range(draws)] if lengths else []
             for surgery, lengths in zip(surgeries, found, strict=True)
         ]
     scene = _scene(checkpoint, problem, surgeries, thoughts)
-    return [_all_with_other_nodes(surgery, scene, thoughts, draws) for surgery in surgeries]
+    return [_all_with_other_nodes(surgery, scene, thoughts, draws, seed) for surgery in surgeries]
 
 
 def step_lengths(
@@ -122,12 +124,12 @@ def _scene(checkpoint: Checkpoint, problem: Problem, surgeries: Sequence[Surgery
     return theatre.scene(theatre.session(prompts, thoughts), prompts, [0])
 
 
-def _all_with_other_nodes(surgery: Surgery, scene: Scene, thoughts: int, draws: int) -> list[Surgery]:
+def _all_with_other_nodes(surgery: Surgery, scene: Scene, thoughts: int, draws: int, seed: int) -> list[Surgery]:
     found: list[Surgery] = []
     if "other nodes" not in controls_of(surgery):
         return found
-    for seed in range(4 * draws):
-        drawn = _with_other_nodes(surgery, scene, thoughts, np.random.default_rng(seed))
+    for draw in range(4 * draws):
+        drawn = _with_other_nodes(surgery, scene, thoughts, np.random.default_rng([seed, draw]))
         if drawn not in [*found, surgery] and len(found) < draws:
             found.append(drawn)
     return found
