@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import generator, report, training_step
+from benchmarks import emergence, generator, readings, report, training_step
 from benchmarks.timing import Side, compare
 from tests.conftest import tiny
+from tests.test_stage_checkpoints import keep
 from workbench.batches import IGNORE, question_batch
 from workbench.checkpoint import save_checkpoint
 from workbench.from_scratch import build_model
@@ -112,3 +113,43 @@ def test_report(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert result["name"] == "report"
     assert result["depths"] == 4
     assert result["ratio"] > 1
+
+
+def test_readings(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    save_checkpoint(tiny(max_position_embeddings=256), tmp_path / "run" / "model")
+    save_problems(generate("released", 4, seed=1), tmp_path / "few.json")
+    readings.main(
+        str(tmp_path / "run"),
+        tmp_path / "few.json",
+        count=4,
+        peer_count=4,
+        rounds=1,
+        names="breadth,copy_map",
+        threads=1,
+    )
+
+    result = last_line(capsys)
+    assert (result["name"], result["problems"], result["runs"]) == ("readings", 4, 5)
+    assert [(one["stage"], one["name"]) for one in result["stages"]] == [
+        *(("record", label) for label in ("model", "untrained", "pause", "shuffled", "noise")),
+        *((kind, name) for name in ("breadth", "copy_map") for kind in ("table", "figures")),
+    ]
+    peaks = [one["peak_mb"] for one in result["stages"]]
+    assert peaks == sorted(peaks)
+    assert result["peak_mb"] >= peaks[-1] > 100
+
+
+def test_emergence(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for step in (5, 20):
+        keep(tmp_path / "run" / "checkpoints" / f"step{step}", step, seed=step)
+    save_problems(generate("balanced", 4, hop_weights={2: 1.0}, seed=1, nodes=8), tmp_path / "few.json")
+    emergence.main(tmp_path / "run", tmp_path / "few.json", count=4, controls="pause", cache=None, seed=0)
+
+    shown = capsys.readouterr().out.strip().splitlines()
+    result = json.loads(shown[-1])
+    assert [one["run"] for one in result["runs"]] == ["model", "pause"]
+    own = result["runs"][0]
+    assert {one["step"] for one in own["by_step"]} == {5, 20} == {one["step"] for one in own["right"]}
+    assert all(0 <= one["low"] <= one["value"] <= one["high"] <= 1 for one in own["by_step"])
+    assert [one["thought"] for one in own["appearance"]] == sorted({one["thought"] for one in own["by_step"]})
+    assert sum(line.startswith("| 20 |") for line in shown) == 2
