@@ -3,6 +3,7 @@
 import streamlit as st
 
 from apps.operations import said
+from apps.words import plain
 from workbench.errors import WorkbenchError
 from workbench.interventions.scene import Intervention
 from workbench.interventions.surgery import Surgery
@@ -61,8 +62,8 @@ def listed(surgery: Surgery, thoughts: int) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         for place, one in enumerate(surgery.interventions):
             st.button(
-                f"{place + 1}. {said(one, thoughts)}", key=f"drop-{place}", icon=":material/close:", type="tertiary",
-                on_click=_drop, args=(surgery, place), help="Take this one back",
+                f"{place + 1}. {plain(said(one, thoughts))}", key=f"drop-{place}", icon=":material/close:",
+                type="tertiary", on_click=_drop, args=(surgery, place), help="Take this one back",
             )  # fmt: skip
         if not surgery.interventions:
             st.caption("Nothing is operated on yet: both graphs show the same run.")

@@ -9,7 +9,7 @@ from apps import charts, operated, saying, surgery_code, surgery_set, tables
 from apps.operated import Patient
 from apps.operations import UNITS, said
 from apps.view import Reading, View
-from apps.words import plural
+from apps.words import plain, plural
 from workbench.downstream import STEP, THOUGHT
 from workbench.figures.answer_options import answer_options
 from workbench.figures.dose_curve import dose_curve_figure
@@ -69,9 +69,9 @@ def metrics(who: Patient, surgery: Surgery) -> None:
     shown = [
         ("Answer under the surgery", _plain(after), f"without: {_plain(before)}",
          "The greedy answer after all thoughts. Chance between the two options: 0.5."),
-        (f"p({names[who.problem.target]}), target", f"{after['target']:.3f}", f"without: {before['target']:.3f}",
+        (f"p({plain(names[who.problem.target])}), target", f"{after['target']:.3f}", f"without: {before['target']:.3f}",
          "Raw probability of the target as the answer."),
-        (f"p({names[who.problem.negative]}), negative", f"{after['negative']:.3f}",
+        (f"p({plain(names[who.problem.negative])}), negative", f"{after['negative']:.3f}",
          f"without: {before['negative']:.3f}", "Raw probability of the negative as the answer."),
     ]  # fmt: skip
     if beside.height:
@@ -142,7 +142,7 @@ def choose_control(surgery: Surgery) -> None:
 def _told(who: Patient, found: pl.DataFrame, words: str) -> None:
     said_by = {
         series: ", ".join(
-            f"{str(answer).strip() or 'nothing'}{f' ({count} of {part.height})' if part.height > 1 else ''}"
+            f"{plain(str(answer).strip() or 'nothing')}{f' ({count} of {part.height})' if part.height > 1 else ''}"
             for answer, count in part["answer"].value_counts(sort=True).iter_rows()
         )
         for series, part in ((name, found.filter(series=name)) for name in ("without", "surgery", "control"))
@@ -151,7 +151,7 @@ def _told(who: Patient, found: pl.DataFrame, words: str) -> None:
     beside = f"; under the control, {words}, **{said_by['control']}**" if "control" in said_by else ""
     st.markdown(
         f"It answers **{said_by['without']}** without the surgery, **{said_by['surgery']}** under it{beside}. "
-        f"Right is {who.problem.names[who.problem.target]}."
+        f"Right is {plain(who.problem.names[who.problem.target])}."
     )
 
 
@@ -186,7 +186,7 @@ def _dose(who: Patient, surgery: Surgery) -> None:
     with st.container(width=900):
         charts.show(make(), "doses")
         charts.download(make, f"dose-{who.problem.id}", "save-doses")
-    st.caption(f"Dose of {titles[place]}; all else as it is. At each dose the control gets the same dose.")
+    st.caption(f"Dose of {plain(titles[place])}; all else as it is. At each dose the control gets the same dose.")
 
 
 def _words(who: Patient, view: View, depth: int, before: Trace, after: Trace) -> None:

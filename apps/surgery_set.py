@@ -4,7 +4,7 @@ import streamlit as st
 
 from apps import caches, operated, tables
 from apps.operated import Patient
-from apps.words import plural
+from apps.words import plain, plural
 from workbench.how_often import shares
 from workbench.interventions.matching import Control
 from workbench.interventions.node_sets import SETS
@@ -72,8 +72,8 @@ def _reason(who: Patient, surgery: Surgery) -> str:
         named -= {name for one in surgery.inside for name in getattr(one, "to", ())}
     if alone := sorted(named - set(SETS)):
         return (
-            f"This surgery names nodes of this problem ({', '.join(alone)}), and a name stands for another node in "
-            "every problem. Choose sets of nodes (`set: on_path`, for one) to ask many problems."
+            f"This surgery names nodes of this problem ({plain(', '.join(alone))}), and a name stands for another node "
+            "in every problem. Choose sets of nodes (`set: on_path`, for one) to ask many problems."
         )
     if any(one.whole_set for one in surgery.interventions):
         return "Means and exchanges need the whole set at once: `workbench.interventions.running` does them."

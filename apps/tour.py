@@ -5,7 +5,7 @@ import streamlit as st
 
 from apps import navigation, stack
 from apps.tour_stops import STOPS, Stop
-from apps.words import plural
+from apps.words import plain, plural
 from workbench.interventions.dosing import BEFORE, CONTROL, OPERATED
 from workbench.problem import Problem
 
@@ -70,7 +70,7 @@ def tell(stop: Stop, problem: Problem, guess: str, table: pl.DataFrame, control:
     lines.append(_judged(before, after, beside))
     lines.append(f"{stop.why} One problem, picked by hand, is an anecdote: the tab *How often*, below, asks many.")
     if guess != UNSEEN:
-        right = guess.split(" (")[0] == (_name(after) if _kind(after) != ELSE else ELSE)
+        right = guess.split(" (")[0] == (after["answer"].strip() if _kind(after) != ELSE else ELSE)
         lines.append(f"Your guess, {guess}, was {':green[right]' if right else ':red[wrong]'}.")
     st.markdown("\n\n".join(lines))
 
@@ -93,7 +93,7 @@ def _kind(row: dict) -> str:
 
 
 def _name(row: dict) -> str:
-    return str(row["answer"]).strip() or "nothing"
+    return plain(str(row["answer"]).strip() or "nothing")
 
 
 def _changed() -> None:

@@ -62,5 +62,10 @@ def plural(count: int, word: str) -> str:
     return f"{count} {word}{'' if count == 1 else 's'}"
 
 
+def plain(text: str) -> str:
+    """Return a text so that markdown shows it as it is: a link, a question or the model may have put anything there."""
+    return "".join(f"\\{mark}" if mark in "\\`*_[]<>()|$#!:~" else mark for mark in text)
+
+
 def _entities(problem: Problem) -> set[str]:
     return {name for name, concept in zip(problem.names, structure(problem).concepts, strict=True) if not concept}

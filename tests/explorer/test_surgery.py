@@ -6,6 +6,7 @@ from streamlit.testing.v1 import AppTest
 from apps import stack
 from apps.operations import OPERATIONS, said
 from apps.parameters import PARAMETERS
+from apps.words import plain
 from tests.explorer.page import Open, charts, fine, link, text
 from workbench.interventions.surgery import Surgery
 from workbench.interventions.written import KINDS, from_address
@@ -51,7 +52,7 @@ def test_a_link_opens_problem_surgery_and_view(opened: Open) -> None:
     assert not app.info
     assert link(app) == asked
     assert [button.label for button in app.button if str(button.key).startswith("drop-")] == [
-        "1. remove brimpus out of thought 2", "2. noise (seed 0) in thought 3, dose 0.5",
+        "1. remove brimpus out of thought 2", "2. noise \\(seed 0\\) in thought 3, dose 0.5",
     ]  # fmt: skip
     assert app.segmented_control(key="loop or frozen").value == "frozen"
 
@@ -95,7 +96,7 @@ def test_every_operation_can_be_done_and_is_in_the_link(opened: Open, title: str
     assert fine(app)
     (one,) = from_address(link(app)["surgery"]).interventions
     assert one.at == (2,)
-    assert said(one, 3) in next(button.label for button in app.button if button.key == "drop-0")
+    assert plain(said(one, 3)) in next(button.label for button in app.button if button.key == "drop-0")
     assert "Right is" in text(app)
 
 
@@ -162,6 +163,15 @@ def test_a_surgery_that_cannot_be_done_says_why_and_can_be_reset(opened: Open, w
     app.button(key="reset").click()
     app.run()
     assert fine(app)
+
+
+def test_what_a_link_says_is_no_markdown(opened: Open) -> None:
+    app = opened(PAGE, surgery="project:nodes=%21%5Bx%5D%28http%3A//example.org/x.png%29")
+
+    assert not app.exception
+    assert app.error
+    assert all("![x](" not in button.label for button in app.button)
+    assert "![x](" not in text(app)
 
 
 @pytest.mark.parametrize(
