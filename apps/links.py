@@ -25,23 +25,33 @@ def accept_names(key: str, titles: Mapping[str, str]) -> None:
     given, context = st.query_params.get_all(key), get_script_run_ctx()
     if context is None or not given or not set(given) <= titles.keys():
         return
-    st.query_params[key] = shown = [titles[name] for name in given]
+    st.query_params[key] = [titles[name] for name in given]
     # A box takes its first value from the address as the browser sent it (Streamlit 1.67): told of the change.
     with context.session_state.query_params() as parameters:
         parameters.set_initial_query_params_from_current()
-    if key in st.session_state["asked"]:
-        st.session_state["asked"][key] = shown
+    st.session_state["asked"].pop(key, None)
+
+
+def keep_what_was_left_out() -> None:
+    """Keep, before the page is run again, which parts of the link the boxes drawn so far could not follow.
+
+    In the second run the address is once more as the browser sent it.
+    """
+    asked = st.session_state["asked"]
+    drawn = {name: asked.pop(name) for name in list(asked) if name in st.session_state}
+    st.session_state["left out"] = {name: drawn[name] for name in drawn if not _followed(name, drawn[name])}
 
 
 def say_what_was_left_out() -> None:
     """Say, once, which parts of the link could not be followed; the page shows its usual choice instead."""
     asked = st.session_state["asked"]
     st.session_state["asked"] = {}
-    ignored = [name for name in asked if not _followed(name, asked[name])]
+    ignored = st.session_state.pop("left out", {})
+    ignored |= {name: asked[name] for name in asked if not _followed(name, asked[name])}
     if ignored:
         st.info(
             "This link asks for something that is not here, so the page shows its usual choice instead of: "
-            + ", ".join(f"`{name}={' '.join(asked[name])[:60]}`" for name in ignored).replace("\n", " "),
+            + ", ".join(f"`{name}={' '.join(values)[:60]}`" for name, values in ignored.items()).replace("\n", " "),
             icon=":material/link_off:",
         )
 

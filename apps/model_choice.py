@@ -29,11 +29,14 @@ READOUT_HELP = (
 )
 
 
-def choose_run() -> Run:
+def choose_run(*, words: bool = False) -> Run:
     """Draw the box of runs and load the one chosen.
 
+    Args:
+        words: Whether a run will do that reads words alone, without a graph.
+
     Raises:
-        WorkbenchError: There is no run, or it cannot be loaded.
+        WorkbenchError: There is no run, it cannot be loaded, or it reads words alone.
     """
     runs = _runs()
     if not runs:
@@ -50,6 +53,8 @@ def choose_run() -> Run:
     )
     chosen = _load(name, runs)
     _method(chosen)
+    if not words:
+        _require_graph(chosen)
     return chosen
 
 
@@ -75,6 +80,7 @@ def choose_beside(run: Run) -> Run | None:
     second = _load(beside, runs) if beside in runs else None
     if second:
         _method(second)
+        _require_graph(second)
     return second
 
 
@@ -144,6 +150,21 @@ def choose_readout() -> Readout:
         help=READOUT_HELP,
     )
     return titles.get(chosen or "", READOUTS[0])
+
+
+def reads_words(run: Run) -> bool:
+    """Return whether a run was trained on a task whose problems are words without a graph."""
+    return run.checkpoint.format.name == "words"
+
+
+def _require_graph(run: Run) -> None:
+    if reads_words(run):
+        raise WorkbenchError(
+            f"{run.name} reads no graphs.",
+            f"It was trained on {run.checkpoint.meta.get('task', 'a task')}, whose problems are words alone, and this "
+            "page draws the nodes of a graph.",
+            "Choose another run; how this one was trained is on the page Training.",
+        )
 
 
 def _runs() -> dict[str, Path]:

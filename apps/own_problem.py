@@ -1,6 +1,7 @@
 """A problem of one's own: pasted, uploaded or drawn at random. What was typed stays, whatever is wrong with it."""
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,6 +12,7 @@ from workbench.errors import WorkbenchError
 from workbench.problem import Problem
 from workbench.problem_sets import MOST_HOPS, generate
 from workbench.prosqa import load_problems, parse_question
+from workbench.tasks.item_files import load_items
 from workbench.tokenizer import NAMES
 
 PASTED, UPLOADED, RANDOM = "pasted", "uploaded", "random"
@@ -83,9 +85,24 @@ def _read(name: str, content: bytes) -> tuple[Problem, ...]:
         try:
             return tuple(load_problems(path))
         except WorkbenchError as error:
+            _refuse_words(name, path)
             # The user knows the file by its name, not by where the server put it for a moment.
             parts = (part.replace(f"{folder}/", "") for part in (error.what, error.why, error.do))
             raise WorkbenchError(*parts) from None
+
+
+def _refuse_words(name: str, path: Path) -> None:
+    """Raise WorkbenchError if a file that is no ProsQA holds problems of another task."""
+    count = 0
+    with suppress(WorkbenchError):
+        count = len(load_items(path))
+    if count:
+        raise WorkbenchError(
+            f"{name} holds no graphs.",
+            f"Its {count} problems are words alone, as those of ProntoQA and arithmetic are, and the explorer draws "
+            "the nodes of a graph.",
+            "Upload problems in the official ProsQA format; `workbench evaluate RUN FILE` reads these.",
+        )
 
 
 def random_one() -> tuple[Problem, Source]:

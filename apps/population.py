@@ -1,7 +1,9 @@
 """The page *Population*: a reading of a whole problem set, with its controls; every point leads to its problem."""
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 import streamlit as st
@@ -108,6 +110,7 @@ def _record(run: Run, items: tuple[Problem, ...], controls: Sequence[str]) -> li
 
     made = recordings.of_set(run, items, controls, told)
     box.empty()
+    links.keep_what_was_left_out()
     st.rerun()
     return made
 
@@ -140,7 +143,8 @@ def _show(
                 f"{plural(frame.height, 'row')}, version {reading.schema} of its columns. `run` names the series: the "
                 "model's own or a control."
             )
-            tables.show(frame, name, "population table", _columns(frame), height=360)
+            filled = [column for column in frame.columns if frame[column].null_count() < frame.height]
+            tables.show(frame.select(filled), name, "population table", _columns(frame), height=360)
     if below[1].open:
         with below[1]:
             st.caption("This script computes the numbers on this page and opens its pictures.")
@@ -148,7 +152,12 @@ def _show(
     if source.unlinked:
         st.caption(f":orange[The link in the address bar does not hold this set.] {source.unlinked}")
     else:
-        st.caption("The address bar holds the whole view. A click on a point that stands for one problem opens it.")
+        click = (
+            " A click on a point that stands for one problem opens it."
+            if any(_opens(figure, ids) for figure in figures)
+            else ""
+        )
+        st.caption(f"The address bar holds the whole view.{click}")
 
 
 def _figure(figure: go.Figure, name: str, key: str, ids: set[str]) -> None:
@@ -164,6 +173,14 @@ def _figure(figure: go.Figure, name: str, key: str, ids: set[str]) -> None:
         saved = go.Figure(figure)  # with its title, which the page takes out
         charts.show(figure, key, clicked)
         charts.download(lambda: saved, name, f"save-{key}", "Figure as HTML")
+
+
+def _opens(figure: go.Figure, ids: set[str]) -> bool:
+    """Return whether points of a figure stand for problems: then their first datum is an id."""
+    traces: Any = figure.data
+    data = [trace.customdata for trace in traces if trace.type in ("scatter", "scattergl")]
+    firsts = [rows[0] for rows in data if rows is not None and len(rows)]
+    return any(str(first if np.ndim(first) == 0 else first[0]) in ids for first in firsts)
 
 
 def _open_by_name(ids: list[str]) -> None:

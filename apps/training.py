@@ -9,7 +9,7 @@ import streamlit as st
 
 from apps import caches, charts, concept_panel, emergence, links, method, playback, recipe, shelf, tables
 from apps.apology import in_words
-from apps.model_choice import choose_count, choose_readout, choose_run, open_another
+from apps.model_choice import choose_count, choose_readout, choose_run, open_another, reads_words
 from apps.problem_choice import choose_problem
 from apps.view import Run, Source
 from apps.words import plural
@@ -22,6 +22,9 @@ from workbench.scores import NodeScores, node_scores
 from workbench.stage_checkpoints import StageCheckpoint, stage_checkpoints
 from workbench.training_metrics import read_metrics
 
+MOST_OFFERED = 3
+"""Runs with checkpoints that are offered where the one chosen has none."""
+
 
 def draw() -> None:
     """Draw the page."""
@@ -29,13 +32,13 @@ def draw() -> None:
     with in_words():
         with st.sidebar:
             st.markdown("### Coconut Workbench")
-            run = choose_run()
+            run = choose_run(words=True)
             open_another()
             problems = st.container()
             readout = choose_readout()
             run = choose_count(run)
             with problems:
-                chosen = choose_problem(run)
+                chosen = None if reads_words(run) else choose_problem(run)
         home, note = shelf.home(run.path), st.container()
         st.markdown(f"## Training of {home.name}")
         with st.container(horizontal=True, gap="small"):
@@ -45,6 +48,11 @@ def draw() -> None:
         _measured(home, step)
         if step is not None and chosen is not None:
             _problem(run, *chosen, stages, step, readout if run.thoughts else "forced_language")
+        elif reads_words(run):
+            st.info(
+                f"**{run.name} reads words, not graphs**: no problem is scrubbed over its checkpoints here.",
+                icon=":material/block:",
+            )
         elif step is not None:
             st.info(st.session_state.pop("to do", "Choose a problem at the left."), icon=":material/arrow_back:")
         st.caption("The address bar holds the whole view: copy it, and it opens again just so. Keys: ← → P.")
@@ -61,7 +69,17 @@ def _stages(home: Path) -> dict[int, StageCheckpoint]:
             "the way. `keep_every` in a configuration says how often a checkpoint is kept.",
             icon=":material/history_toggle_off:",
         )
+        kept = list(dict.fromkeys(name.partition("/")[0] for name in shelf.runs() if "/" in name))
+        with st.container(horizontal=True):
+            for name in kept[:MOST_OFFERED]:
+                st.button(f"Open {name}, which kept its checkpoints", key=f"open {name}", on_click=_open, args=(name,))
+        with st.sidebar:
+            st.caption("Problem, readout and number of thoughts are for runs that kept checkpoints.")
         return {}
+
+
+def _open(name: str) -> None:
+    st.session_state["open next"] = name
 
 
 def _choose_step(steps: list[int]) -> int | None:

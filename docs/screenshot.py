@@ -14,11 +14,13 @@ TALLER: dict[str, ViewportSize] = {"surgery": {"width": 1440, "height": 1900}}
 VIEWS = {
     "screenshot": "?after=2",  # the second thought: where a frontier is wide
     "side-by-side": "?run=coconut&beside=pause_as_thought&set=small&after=2",
-    "surgery": "/surgery?surgery=project:nodes=all_on_path&problem=released-434&after=2",
+    "surgery": "surgery?surgery=project:nodes=all_on_path&problem=released-434&after=2",
+    "population": "population?reading=Distance+from+the+superposition",
+    "training": "training?run=emergence&after=2",
 }
 """Name of a file to the link it shows."""
-WAIT_MS = 120_000
-"""The first picture waits for the model to load."""
+WAIT_MS = 300_000
+"""The first picture waits for the model to load, that of a population for a hundred problems and their controls."""
 
 
 def take(browser: Browser, address: str, name: str, theme: str) -> Path:
@@ -39,7 +41,7 @@ def take(browser: Browser, address: str, name: str, theme: str) -> Path:
         reduced_motion="reduce",
     )
     page = context.new_page()
-    page.goto(f"{address}{VIEWS[name]}")
+    page.goto(f"{address}/{VIEWS[name]}")
     page.locator(".js-plotly-plot").first.wait_for(timeout=WAIT_MS)
     # Streamlit says "running" in a corner while a script works: the picture waits for it to be done.
     expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=WAIT_MS)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from tests.browser.serve import running_explorer
 from tests.conftest import chain, tiny_model
@@ -87,6 +87,65 @@ def test_a_clicked_node_is_removed_and_the_link_holds_the_surgery(page: Page, br
     expect(elsewhere.get_by_role("button", name="1. remove brimpus out of thought 2")).to_be_visible(timeout=WAIT_MS)
     expect(elsewhere.get_by_text(re.compile("of the probability went elsewhere")).first).to_be_visible(timeout=WAIT_MS)
     elsewhere.context.close()
+
+
+POINT = """id => {
+  for (const graph of document.querySelectorAll('.js-plotly-plot')) {
+    const box = graph.getBoundingClientRect(), layout = graph._fullLayout;
+    for (const point of graph.calcdata.flat()) {
+      const trace = graph.calcdata.find(points => points.includes(point))[0].trace;
+      if (trace.type !== 'scatter' || ((trace.customdata || [])[point.i] || [])[0] !== id) continue;
+      const x = layout[trace.xaxis.replace('x', 'xaxis')], y = layout[trace.yaxis.replace('y', 'yaxis')];
+      return [box.left + x._offset + x.l2p(point.x), box.top + y._offset + y.l2p(point.y)];
+    }
+  }
+}"""
+"""Where the first point that stands for a problem is drawn, in pixels of the window."""
+
+
+def test_a_click_on_a_point_of_the_population_opens_its_problem(page: Page, explorer: str) -> None:
+    page.set_viewport_size({"width": 1400, "height": 2400})
+    open_page(page, f"{explorer}/population?reading=parallelism&controls=shuffled&thoughts=2")
+    expect(page).to_have_url(re.compile("reading=Parallelism"))  # by its name in the link, by its title in the address
+    x, y = page.evaluate(POINT, "chain-2")
+    page.mouse.move(x, y)
+    page.mouse.click(x, y)
+    expect(page).to_have_url(re.compile(r"/\?.*problem=chain-2"), timeout=WAIT_MS)
+    expect(page).to_have_url(re.compile("thoughts=2"))
+    page.reload()
+    page.locator(".js-plotly-plot .scatterlayer").first.wait_for(timeout=WAIT_MS)
+    expect(page.get_by_role("combobox", name="Problem (5)")).to_have_value("chain-2", timeout=WAIT_MS)
+
+
+@pytest.mark.parametrize("view", ["?below=Search+tree&tree_controls=true", "?below=Lens+over+layers&lens=tuned+lens"])
+def test_a_reload_restores_the_tab_and_what_was_chosen_in_it(page: Page, explorer: str, view: str) -> None:
+    open_page(page, f"{explorer}/{view}")
+    drawn = page.get_by_text(re.compile("^Search tree with values|^What each layer says · tuned lens"))
+    expect(drawn).to_be_visible(timeout=WAIT_MS)
+    page.reload()
+    expect(drawn).to_be_visible(timeout=WAIT_MS)
+    assert page.url.endswith(view)
+
+
+def test_a_click_in_the_search_tree_chooses_the_concept(page: Page, explorer: str) -> None:
+    page.set_viewport_size({"width": 1400, "height": 3000})
+    open_page(page, f"{explorer}/?problem=chain-3&below=Search+tree")
+    expect(page.get_by_text("Search tree with values")).to_be_visible(timeout=WAIT_MS)
+    fourth = WHERE.replace("querySelector('.js-plotly-plot')", "querySelectorAll('.js-plotly-plot')[3]")
+    x, y = page.evaluate(fourth, "brimpus")
+    page.mouse.move(x, y)
+    page.mouse.click(x, y)
+    expect(page).to_have_url(re.compile("concept=brimpus"), timeout=WAIT_MS)
+
+
+@pytest.mark.parametrize("place", ["", "population", "training"])
+def test_a_broken_file_is_refused_in_words_on_every_page(page: Page, explorer: str, place: str) -> None:
+    page.goto(f"{explorer}/{place}?set=uploaded")
+    page.locator("input[type=file]").wait_for(state="attached", timeout=WAIT_MS)
+    broken: FilePayload = {"name": "mine.json", "mimeType": "application/json", "buffer": b"[1]"}
+    page.locator("input[type=file]").set_input_files(broken)
+    expect(page.get_by_text(re.compile("Nothing was loaded from mine.json"))).to_be_visible(timeout=WAIT_MS)
+    expect(page.get_by_test_id("stException")).to_have_count(0)
 
 
 def test_a_copied_link_opens_the_same_view_elsewhere(page: Page, browser: Browser, explorer: str) -> None:

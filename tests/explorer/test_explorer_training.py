@@ -69,6 +69,10 @@ def test_a_run_that_kept_none_says_so_and_shows_what_was_measured(opened: Open) 
 
     assert fine(app)
     assert "nothing to scrub over" in text(app)
+    next(button for button in app.button if button.label.startswith("Open kept,")).click()
+    assert fine(app.run())
+    assert "Training of kept" in text(app)
+    app = opened("training", run="second")
     assert len(charts(app)) == 3
 
 

@@ -10,6 +10,7 @@ from workbench.errors import WorkbenchError
 from workbench.figures.palette import FAINT, GREY, LEGEND, ORANGE, SERIES, figure, require_rows
 
 UNRECORDED = "no chance level was recorded with it"
+_LOSSES = [digit * 10.0**power for power in range(-4, 3) for digit in (1, 2, 5)]
 
 
 def training_curves(
@@ -52,7 +53,7 @@ def training_curves(
         "Mean loss, log scale; the batches get harder with the curriculum, the evaluation batch stays; no chance level"
     )
     loss = _curves(metrics, "Loss while training", told, "loss (nats)", losses, step, None)
-    made.append(loss.update_yaxes(type="log", dtick="D1"))
+    made.append(loss.update_yaxes(type="log", tickvals=_LOSSES, ticktext=[f"{value:g}" for value in _LOSSES]))
     return made
 
 
@@ -115,17 +116,31 @@ def _curves(
                 hovertemplate=f"{name}, step %{{x}}: %{{y:.3f}}<extra></extra>",
             )  # fmt: skip
             told.append(f"{name} from {there[0][1]:.2f} to {there[-1][1]:.2f}")
-    thought = 0
-    for record in metrics:
-        if record.get("thoughts", 0) > thought:
-            thought = record["thoughts"]
-            made.add_vline(x=record["step"], line={"color": FAINT, "width": 1.5}, layer="below")
-            made.add_annotation(
-                x=record["step"], y=1, yref="paper", yanchor="bottom", text=str(thought), showarrow=False,
-                font={"size": 10}, hovertext=f"{thought} thought{'' if thought == 1 else 's'} from here on",
-            )  # fmt: skip
+    for group in _stages(metrics):
+        for start, _ in group:
+            made.add_vline(x=start, line={"color": FAINT, "width": 1.5}, layer="below")
+        first, last = group[0][1], group[-1][1]
+        made.add_annotation(
+            x=sum(start for start, _ in group) / len(group), y=1, yref="paper", yanchor="bottom", showarrow=False,
+            text=str(first) if first == last else f"{first}–{last}", font={"size": 10},
+            hovertext="; ".join(f"{k} thought{'' if k == 1 else 's'} from step {start} on" for start, k in group),
+        )  # fmt: skip
     _mark(made, step)
     return made.update_layout(meta={"alt": f"{title}: {'; '.join(told)}."})
+
+
+def _stages(metrics: Sequence[Mapping[str, Any]]) -> list[list[tuple[int, int]]]:
+    """Return where the number of thoughts grows, as (step, thoughts); in groups, those too close to be told apart."""
+    close, thought = 0.06 * (metrics[-1]["step"] - metrics[0]["step"]), 0
+    groups: list[list[tuple[int, int]]] = []
+    for record in metrics:
+        if record.get("thoughts", 0) > thought:
+            thought, here = record["thoughts"], record["step"]
+            if groups and here - groups[-1][-1][0] < close:
+                groups[-1].append((here, thought))
+            else:
+                groups.append([(here, thought)])
+    return groups
 
 
 def _mark(made: go.Figure, step: int | None) -> None:

@@ -1,0 +1,61 @@
+"""Runs and files whose problems are words alone: the explorer draws graphs, and says so."""
+
+from pathlib import Path
+
+import pytest
+
+from apps import own_problem
+from tests.explorer.page import Open, charts, fine, text
+from workbench.checkpoint import make_checkpoint, save_checkpoint
+from workbench.errors import WorkbenchError
+from workbench.from_scratch import build_model
+from workbench.train_config import ModelConfig
+from workbench.words_format import words_tokenizer
+
+TASKS = Path(__file__).resolve().parents[2] / "fixtures" / "tasks"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def words(folder: Path) -> None:
+    tokenizer = words_tokenizer("arithmetic")
+    model = build_model(ModelConfig(width=32, heads=2, mlp_width=32), seed=0, max_positions=256, tokenizer=tokenizer)
+    about: dict[str, object] = {"version": 1, "task": "arithmetic", "format": "words", "thoughts": 2}
+    save_checkpoint(make_checkpoint(model.eval(), tokenizer, about, "words"), folder / "runs" / "words" / "model")
+
+
+@pytest.mark.parametrize("page", ["", "population"])
+def test_a_run_without_a_graph_is_a_message_and_the_way_back_stays(opened: Open, page: str) -> None:
+    app = opened(page, run="words")
+
+    assert not app.exception
+    assert "words reads no graphs" in app.error[0].value.replace("\\", "")
+    assert "arithmetic" in text(app)
+    app.selectbox(key="run").select("no_cot")
+    assert fine(app.run())
+
+
+def test_beside_another_run_it_is_a_message_too(opened: Open) -> None:
+    app = opened(beside="words")
+
+    assert not app.exception
+    assert "words reads no graphs" in app.error[0].value
+
+
+def test_its_training_is_shown_without_a_problem(opened: Open) -> None:
+    app = opened("training", run="words")
+
+    assert fine(app)
+    assert "reads words, not graphs" in text(app)
+    assert not charts(app)
+
+
+@pytest.mark.parametrize("name", ["arithmetic", "prontoqa"])
+def test_a_file_without_graphs_says_what_it_holds(name: str) -> None:
+    with pytest.raises(WorkbenchError, match=rf"{name}.json holds no graphs") as error:
+        own_problem._read(f"{name}.json", (TASKS / f"{name}.json").read_bytes())
+    assert "200 problems are words alone" in error.value.why
+
+
+def test_a_broken_file_is_still_told_item_by_item() -> None:
+    with pytest.raises(WorkbenchError, match=r"Nothing was loaded from mine.json"):
+        own_problem._read("mine.json", b"[1]")
