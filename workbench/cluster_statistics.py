@@ -6,6 +6,7 @@ that of a weighted sample.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -87,12 +88,17 @@ def separation(
     if is_positive.all() or not is_positive.any():
         return _none(len(numbers))
 
+    above, below = np.flatnonzero(is_positive), np.flatnonzero(~is_positive)
+    below = below[np.argsort(numbers[below], kind="stable")]
+    # Of the sorted negatives those before `first` are smaller than a positive node, those before `last` not larger.
+    first, last = (np.searchsorted(numbers[below], numbers[above], side) for side in ("left", "right"))
+
     def of(weights: Float[np.ndarray, "resamples nodes"]) -> Float[np.ndarray, " resamples"]:
-        of_positive = weights * is_positive
-        above, below = of_positive.sum(1), (weights * ~is_positive).sum(1)
-        ranks = (of_positive * _ranks(numbers, weights)).sum(1)
+        positive, negative = weights[:, above], np.zeros((len(weights), len(below) + 1))
+        weights[:, below].cumsum(1, out=negative[:, 1:])
+        won = (positive * (negative[:, first] + negative[:, last])).sum(1) / 2  # Mann & Whitney 1947
         with np.errstate(invalid="ignore", divide="ignore"):
-            return (ranks - above * (above + 1) / 2) / (above * below)  # Mann & Whitney 1947
+            return won / (positive.sum(1) * negative[:, -1])
 
     return _resampled(of, number, count, seed, resamples)
 
@@ -123,8 +129,14 @@ def _numbered(clusters: ArrayLike) -> tuple[Int[np.ndarray, " nodes"], int]:
 
 def _drawn(clusters: int, seed: int, resamples: int) -> Float[np.ndarray, "resamples clusters"]:
     """Return how often each problem is drawn in each resample."""
+    return _counts(clusters, seed, resamples).astype(np.float64)
+
+
+@lru_cache(maxsize=64)
+def _counts(clusters: int, seed: int, resamples: int) -> np.ndarray:
+    """Return the same, small enough to be kept: a figure asks for it again for every run, panel and line."""
     rng = np.random.default_rng(seed)
-    return rng.multinomial(clusters, np.full(clusters, 1 / clusters), resamples).astype(np.float64)
+    return rng.multinomial(clusters, np.full(clusters, 1 / clusters), resamples).astype(np.uint16)
 
 
 def _estimate(value: float, found: Float[np.ndarray, " resamples"], n: int, clusters: int) -> Estimate:

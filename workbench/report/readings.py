@@ -211,8 +211,8 @@ def _figure(made: go.Figure) -> dict[str, object]:
 
 def _wide(made: go.Figure) -> bool:
     """Return whether a figure has more panels, or a longer legend, than half a page's width can hold."""
-    layout = made.to_dict()["layout"]
-    legend = sum(len(trace.name or "") for trace in made.data if trace.showlegend is not False)
+    traces, layout = made.to_dict()["data"], made.to_dict()["layout"]
+    legend = sum(len(trace.get("name") or "") for trace in traces if trace.get("showlegend") is not False)
     return sum(key.startswith("xaxis") for key in layout) > 2 or legend > MOST_IN_LEGEND or bool(layout.get("sliders"))
 
 
