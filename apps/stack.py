@@ -1,6 +1,7 @@
 """The surgery under way: a list that grows, shrinks, and can be undone; its text is what the link holds."""
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from apps.operations import said
 from apps.words import plain
@@ -9,8 +10,8 @@ from workbench.interventions.scene import Intervention
 from workbench.interventions.surgery import Surgery
 from workbench.interventions.written import MOST_ADDRESS, from_address, to_address
 
-ADDRESS, PAST = "surgery", "surgeries before"
-"""Where in the session the address of the surgery stands, and those before it."""
+ADDRESS, PAST, KEPT = "surgery", "surgeries before", "surgery kept"
+"""Where in the session the address of the surgery stands, those before it, and what other pages leave of it."""
 MOST_PAST = 100
 LOOP, FROZEN = "in the loop", "frozen"
 LATER_HELP = (
@@ -19,6 +20,21 @@ LATER_HELP = (
     "itself can differ."
 )
 WRITTEN_HELP = "The surgery as the link holds it. It can be edited by hand: data alone, nothing in it is ever run."
+
+
+def come_back() -> None:
+    """Take up, before any box is drawn, the surgery that was under way when another page was opened."""
+    kept, context = st.session_state.get(KEPT), get_script_run_ctx()
+    if not kept or context is None or ADDRESS in st.query_params:
+        return
+    with context.session_state.query_params() as parameters:
+        if parameters.is_bound(ADDRESS):  # the page was not left
+            return
+    st.session_state.pop(ADDRESS, None)
+    st.query_params[ADDRESS] = kept
+    # A box takes its first value from the address as the browser sent it (Streamlit 1.67): told of the change.
+    with context.session_state.query_params() as parameters:
+        parameters.set_initial_query_params_from_current()
 
 
 def write() -> None:
@@ -30,6 +46,7 @@ def write() -> None:
             "Surgery", key=ADDRESS, bind="query-params", max_chars=MOST_ADDRESS, help=WRITTEN_HELP,
             placeholder="project:nodes=on_path;at=2",
         )  # fmt: skip
+    st.session_state[KEPT] = st.session_state.get(ADDRESS)
 
 
 def read() -> Surgery:

@@ -35,6 +35,7 @@ def draw() -> None:
     """Draw the page."""
     links.remember_what_was_asked()
     tour.arrive()
+    stack.come_back()
     with in_words():
         with st.sidebar:
             st.markdown("### Coconut Workbench")
