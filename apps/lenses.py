@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 import streamlit as st
@@ -13,7 +12,7 @@ from apps.words import plural
 from workbench.figures.lens_layers import problem_lens
 from workbench.held_out import others
 from workbench.problem import Problem
-from workbench.readings.lens_layers import RAW, TUNED, read_lenses
+from workbench.readings.lens_layers import RAW, TUNED, Fitted, for_all, read_lenses
 from workbench.streams import streams
 from workbench.tuned_lens import TunedLens, fit_lens
 
@@ -72,7 +71,7 @@ def _one(view: View, reading: Reading, lens: str) -> None:
     tables.show(frame.drop("run", "lens"), f"lens-{problem.id}", f"table-{key}", numbers, height=320)
 
 
-def _fitted(run: Run, problem: Problem, items: Sequence[Problem]) -> tuple[list[tuple[np.ndarray, TunedLens]], str]:
+def _fitted(run: Run, problem: Problem, items: Sequence[Problem]) -> tuple[Fitted, str]:
     """Return a tuned lens that may read the problem, fitting it where that has not been done, and what it rests on."""
     apart, source = others(run.checkpoint, items, problem)
     key, kept = (caches.fingerprint(run.path), run.thoughts, caches.set_key(tuple(apart))), _lenses()
@@ -91,7 +90,7 @@ def _fitted(run: Run, problem: Problem, items: Sequence[Problem]) -> tuple[list[
         kept[key] = fit_lens(run.checkpoint, residual)
         bar.empty()
     note = f"Fitted on {plural(len(apart), 'problem')} on other graphs: {source}."
-    return [(np.arange(1), kept[key])], note
+    return for_all(kept[key], 1), note
 
 
 @st.cache_resource(show_spinner=False)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 import streamlit as st
@@ -180,7 +179,9 @@ def _opens(figure: go.Figure, ids: set[str]) -> bool:
     traces: Any = figure.data
     data = [trace.customdata for trace in traces if trace.type in ("scatter", "scattergl")]
     firsts = [rows[0] for rows in data if rows is not None and len(rows)]
-    return any(str(first if np.ndim(first) == 0 else first[0]) in ids for first in firsts)
+    return any(
+        str(first if isinstance(first, str) or not hasattr(first, "__len__") else first[0]) in ids for first in firsts
+    )
 
 
 def _open_by_name(ids: list[str]) -> None:

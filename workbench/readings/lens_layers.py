@@ -62,6 +62,11 @@ def _fit(recording: Recording, count: int | None, steps: int, seed: int) -> Fitt
     return [(split.rows, fit_lens(checkpoint, split.residual, steps, seed)) for split in splits(recording, count, seed)]
 
 
+def for_all(lens: TunedLens, count: int) -> Fitted:
+    """Return one lens as the one that reads all of so many problems: none of them may be among those it is fitted on."""
+    return [(np.arange(count), lens)]
+
+
 def read_lenses(recording: Recording, fitted: Fitted) -> pl.DataFrame:
     """Read a recording with lenses fitted before: the rows of `lens_frame`, those of the logit lens alone without any.
 
