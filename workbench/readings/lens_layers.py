@@ -63,7 +63,7 @@ def _fit(recording: Recording, count: int | None, steps: int, seed: int) -> Fitt
 
 
 def for_all(lens: TunedLens, count: int) -> Fitted:
-    """Return one lens as the one that reads all of so many problems: none of them may be among those it is fitted on."""
+    """Let one lens read all of so many problems: none of them may be among those it is fitted on."""
     return [(np.arange(count), lens)]
 
 
