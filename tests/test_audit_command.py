@@ -41,7 +41,11 @@ def test_an_audit_from_end_to_end(given: tuple[Path, Path], tmp_path: Path) -> N
         text = (tmp_path / "a" / page).read_text()
         assert "In plain words" in text
         assert "Needed?" in text
-    assert "plotly" in (tmp_path / "a" / "index.html").read_text()
+    html = (tmp_path / "a" / "index.html").read_text()
+    assert 'class="plain"' in html  # "said" is what the report's style hides
+    assert html.count("<li data-holds") == (tmp_path / "a" / "card.md").read_text().count("\n- ●") + (
+        tmp_path / "a" / "card.md"
+    ).read_text().count("\n- ○")
 
 
 def test_what_is_done_is_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,3 +104,26 @@ def test_one_problem_is_too_few(given: tuple[Path, Path], tmp_path: Path) -> Non
 
     assert ran.exit_code == 2
     assert "one problem" in ran.output
+
+
+def test_audits_stand_side_by_side(tmp_path: Path) -> None:
+    problems = generate("released", 4, seed=2)
+    for name, thoughts in (("one", 1), ("none", 0)):
+        checkpoint = tiny(thoughts=thoughts, max_position_embeddings=256)
+        open_audit(tmp_path / name, inputs_of(checkpoint, problems, OPTIONS))
+        run_battery(checkpoint, problems, tmp_path / name, "needed", OPTIONS)
+        join(tmp_path / name)
+    ran = CliRunner().invoke(app, ["audits", str(tmp_path)])
+    lines = (tmp_path / "README.md").read_text().splitlines()
+
+    assert ran.exit_code == 0, ran.output
+    assert any(line.startswith("| [none](none/card.md)") and "–" in line for line in lines)
+    assert any(line.startswith("| [one](one/card.md)") and ("●" in line or "○" in line) for line in lines)
+    assert any("needed" not in line and "noise for all thoughts" in line for line in lines)
+
+
+def test_a_directory_without_audits_says_how_to_make_one(tmp_path: Path) -> None:
+    ran = CliRunner().invoke(app, ["audits", str(tmp_path)])
+
+    assert ran.exit_code == 2
+    assert "workbench audit RUN" in ran.output

@@ -1,6 +1,7 @@
 """Batteries 4 to 6 of an audit: readers who do not know the question, parts of the model, other problems."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -72,7 +73,7 @@ def test_shortcuts_stand_beside_the_model(problems: list[Problem]) -> None:
 
 
 def test_every_part_is_cut_ablated_and_patched(problems: list[Problem]) -> None:
-    one_layer = {"num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2}
+    one_layer: Any = {"num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2}
     small = tiny(thoughts=1, max_position_embeddings=256, **one_layer)
     found = where(small, problems[:3], OPTIONS)
     by_question = {name: rows["condition"].to_list() for (name,), rows in found.group_by("question")}

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from workbench.audit.card_tables import tables_of
-from workbench.audit.rows import MEASURES, SCHEMA, Rows, where
+from workbench.audit.rows import MEASURES, SCHEMA, UNITS, Rows, where
 from workbench.audit.sentences import SENTENCES
 from workbench.audit.summary import Sentence, rule, said
 from workbench.figures.audit import in_a_column, over_places
@@ -21,6 +21,7 @@ SENTENCE = Sentence(
     "at most",
     0.5,
     dose=1.0,
+    short="noise",
     holds="Needed.",
     fails="Not needed.",
 )
@@ -82,6 +83,8 @@ def test_a_sentence_turns_round_when_its_figure_crosses_the_threshold() -> None:
         ("at least", 0.5, 4, False),
         ("below control by", 0.3, 7, True),
         ("below control by", 0.3, 8, False),
+        ("at most, below control", 0.5, 4, True),
+        ("at most, below control", 0.5, 5, False),  # at a coin, but not shown to be below its control
         ("control at most", 1.0, 0, True),
         ("control at most", 0.9, 0, False),
         ("above control", 0.05, 4, False),  # it differs, but is lower
@@ -112,6 +115,8 @@ def test_every_sentence_has_two_readings_and_a_known_measure() -> None:
     for sentence in SENTENCES:
         assert sentence.holds != sentence.fails
         assert sentence.measure in MEASURES
+        assert sentence.short
+    assert UNITS.keys() == MEASURES.keys()
 
 
 def test_tables_show_all_rows_once() -> None:
@@ -137,3 +142,16 @@ def test_figures_draw_values_controls_and_chance() -> None:
 
     assert lines == {"zero": [0.5, 0.5], "control: own": [1, 1], "chance": [0.5, 0.5]}
     assert column == {"value": [0.5], "control": [1.0], "chance": [0.5]}
+
+
+def test_lines_with_controls_of_their_own_have_them_in_their_colour() -> None:
+    rows = Rows("search")
+    for dose, beside in ((1.0, [1, 1]), (2.0, [0, 0])):
+        for k in (1, 2):
+            rows.add("put in", "added", "turned", [1, 0], thought=k, dose=dose, control="others", control_values=beside)
+    made: Any = over_places(rows.frame(), "t", "s", "u")
+    drawn = {trace.name: (list(trace.y), trace.line.color) for trace in made.data}
+
+    assert drawn["control of added, dose 1.0"] == ([1, 1], drawn["added, dose 1.0"][1])
+    assert drawn["control of added, dose 2.0"] == ([0, 0], drawn["added, dose 2.0"][1])
+    assert drawn["added, dose 1.0"][1] != drawn["added, dose 2.0"][1]

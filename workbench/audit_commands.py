@@ -32,11 +32,13 @@ Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 Fit = Annotated[int, typer.Option(min=2, help="Problems generated to learn codes and a query-blind classifier from.")]
 Further = Annotated[int, typer.Option(min=2, help="Problems generated for each kind of larger graphs.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Problems run at a time.")]
+First = Annotated[int | None, typer.Option(metavar="N", min=2, help="Only the first problems of the file.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `workbench`."""
     app.command(epilog="Example:  workbench audit fixtures/runs/reference --out runs/audit")(audit)
+    app.command(epilog="Example:  workbench audits docs/audits")(audits)
     app.command("audit-battery", hidden=True)(audit_battery)
 
 
@@ -44,6 +46,7 @@ def audit(
     run: Run,
     problems: ProblemsFile = None,
     out: Out = Path("runs/audit"),
+    first: First = None,
     seed: Seed = 0,
     fit: Fit = 600,
     further: Further = 200,
@@ -58,7 +61,7 @@ def audit(
 
     Batteries that are done are not run again: interrupted, the same command goes on.
     """
-    file, loaded, checkpoint, options = _subject(run, problems, seed, fit, further, batch_size)
+    file, loaded, checkpoint, options = _subject(run, problems, first, seed, fit, further, batch_size)
     from workbench.audit.build import BATTERIES, inputs_of, is_done, join, open_audit
     from workbench.audit.card import write_card
     from workbench.audit.subject import require_problems
@@ -75,6 +78,7 @@ def audit(
     try:
         if jobs > 1 and len(todo) > 1:
             given = (run, str(file), "--out", str(out), "--seed", str(seed), "--fit", str(fit))
+            given += () if first is None else ("--first", str(first))
             _side_by_side(todo, (*given, "--further", str(further), "--batch-size", str(batch_size)), out, jobs)
         else:
             _one_by_one(todo, checkpoint, loaded, out, options)
@@ -85,10 +89,20 @@ def audit(
     typer.echo(f"Open {page}")
 
 
+def audits(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A directory whose folders are audits.")],
+) -> None:
+    """Put the audits of several models side by side on one page, README.md in DIR."""
+    from workbench.audit.beside import write_beside
+
+    typer.echo(f"Wrote {write_beside(directory, shlex.join(['workbench', *sys.argv[1:]]))}")
+
+
 def audit_battery(
     run: Run,
     problems: ProblemsFile = None,
     out: Out = Path("runs/audit"),
+    first: First = None,
     battery: Annotated[str, typer.Option(metavar="BATTERY", help="Which one.")] = "",
     seed: Seed = 0,
     fit: Fit = 600,
@@ -101,7 +115,7 @@ def audit_battery(
     from workbench.audit.build import run_battery
 
     torch.set_num_threads(1)
-    _, loaded, checkpoint, options = _subject(run, problems, seed, fit, further, batch_size)
+    _, loaded, checkpoint, options = _subject(run, problems, first, seed, fit, further, batch_size)
     count, log = 0, out / "logs" / f"{battery}.count"
 
     def advance(more: int) -> None:
@@ -114,7 +128,7 @@ def audit_battery(
 
 
 def _subject(
-    run: str, problems: Path | None, seed: int, fit: int, further: int, batch_size: int
+    run: str, problems: Path | None, first: int | None, seed: int, fit: int, further: int, batch_size: int
 ) -> "tuple[Path, list[Problem], Checkpoint, Options]":
     from workbench.problem_files import load_problems
 
@@ -125,7 +139,7 @@ def _subject(
             "Name a file of problems.",
         )
     file = RELEASED if problems is None else problems
-    loaded = load_problems(file)
+    loaded = load_problems(file)[:first]
     from transformers.utils import logging
 
     from workbench.audit.subject import Options

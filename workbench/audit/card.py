@@ -11,7 +11,7 @@ from plotly.offline import get_plotlyjs
 
 from workbench.audit.build import MANIFEST, TABLE, read_inputs
 from workbench.audit.card_tables import tables_of
-from workbench.audit.rows import MEASURES
+from workbench.audit.rows import MEASURES, UNITS
 from workbench.audit.sentences import SENTENCES
 from workbench.audit.summary import Said, rule, said
 from workbench.compare.tables import Table
@@ -42,6 +42,8 @@ class Drawing:
     """"thought", "dose", or "" for a row for each condition."""
     title: str
     subtitle: str
+    only: str = ""
+    """How conditions end that are drawn; all by default."""
 
 
 DRAWINGS: tuple[Drawing, ...] = (
@@ -75,11 +77,11 @@ DRAWINGS: tuple[Drawing, ...] = (
     ),
     Drawing(
         "search", "replaced", "kept", "thought", "A thought replaced by what it should be",
-        "Right answers kept where one thought alone is a sum over nodes; targets beyond its hop",
+        "Right answers kept where one thought alone is a sum of learned codes; targets beyond its hop", "codes",
     ),
     Drawing(
         "search", "replaced, top node off the path", "kept", "thought", "The same, where its best node is on no path",
-        "Is the breadth used, or only the best node?",
+        "Is the breadth used, or only the best node?", "codes",
     ),
     Drawing(
         "shortcuts", "accuracy", "right", "", "Beside readers who do not know the question",
@@ -160,8 +162,9 @@ def _section(name: str, table: pl.DataFrame, decided: Sequence[Said]) -> Section
 def _drawn(part: pl.DataFrame, wanted: Drawing) -> go.Figure | None:
     """Return a figure, None where the model has no such rows."""
     rows = part.filter(
-        pl.col("question") == wanted.question, pl.col("measure") == wanted.measure, pl.col("value").is_not_null()
-    )
+        pl.col("question") == wanted.question, pl.col("measure") == wanted.measure, pl.col("value").is_not_null(),
+        pl.col("condition").str.ends_with(wanted.only),
+    )  # fmt: skip
     if wanted.by == "thought":
         rows = rows.filter(pl.col("thought").is_not_null())
     elif wanted.by == "dose":
@@ -170,7 +173,7 @@ def _drawn(part: pl.DataFrame, wanted: Drawing) -> go.Figure | None:
         rows = rows.filter(pl.col("thought").is_null(), pl.col("dose").is_null() | (pl.col("dose") == 1))
     if rows.is_empty() or (wanted.by and rows[wanted.by].n_unique() < 2):
         return None
-    unit = MEASURES[wanted.measure]
+    unit = UNITS[wanted.measure]
     if wanted.by:
         return over_places(rows, wanted.title, wanted.subtitle, unit, wanted.by)
     return in_a_column(rows, wanted.title, wanted.subtitle, unit)

@@ -53,6 +53,18 @@ MEASURES: dict[str, str] = {
 }
 """What a value is, by name."""
 
+UNITS: dict[str, str] = {
+    "right": "accuracy",
+    "valid": "valid answers",
+    "changed": "answers changed",
+    "kept": "right answers kept",
+    "lost": "right answers lost",
+    "turned": "right answers turned",
+    "follows": "answers that follow",
+    "agrees": "answers that agree",
+}
+"""The same in two words, for an axis."""
+
 NOT_APPLICABLE = "not applicable"
 NOT_MEASURED = "not measured"
 

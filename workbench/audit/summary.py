@@ -9,10 +9,20 @@ import polars as pl
 
 from workbench.audit.rows import NOT_APPLICABLE
 
-Over = Literal["at least", "at most", "control at most", "below control by", "above control", "differs from control"]
+Over = Literal[
+    "at least",
+    "at most",
+    "at most, below control",
+    "control at most",
+    "below control by",
+    "above control",
+    "differs from control",
+]
 """How a figure and its threshold are compared. "control at most": it is the control's value that is compared. "below
 control by": the control's value less the figure's is at least the threshold. "above control": larger than the control,
-with a corrected p-value below the threshold. "differs from control": that p-value alone."""
+with a corrected p-value below the threshold. "differs from control": that p-value alone. "at most, below control": at
+most the threshold, and below the control with a corrected p-value below .05; a model that is no better than a coin to
+begin with does not need what it is held to."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,8 @@ class Sentence:
     """The sentence where the comparison holds."""
     fails: str
     """The sentence where it does not."""
+    short: str
+    """A few words for the figure, at the head of a column where models stand side by side."""
     thought: int | None = None
     dose: float | None = None
     aim: bool = False
@@ -86,7 +98,16 @@ def rule(sentence: Sentence) -> str:
         return f"{what}: its control at most {sentence.threshold:g}"
     if sentence.over in ("above control", "differs from control"):
         return f"{what}: {sentence.over.replace('control', 'its control')}, corrected p below {sentence.threshold:g}"
+    if sentence.over == "at most, below control":
+        return (
+            f"{what}: {sentence.measure} at most {sentence.threshold:g} and below its control, corrected p below 0.05"
+        )
     return f"{what}: {sentence.measure} {sentence.over} {sentence.threshold:g}"
+
+
+def _below(row: dict) -> bool:
+    p, other = row["p_corrected"], row["control_value"]
+    return p is not None and other is not None and p < 0.05 and row["value"] < other
 
 
 def _row(table: pl.DataFrame, sentence: Sentence) -> dict | None:
@@ -107,6 +128,7 @@ def _decided(sentence: Sentence, row: dict) -> Said:
     holds = {
         "at least": value >= sentence.threshold,
         "at most": value <= sentence.threshold,
+        "at most, below control": value <= sentence.threshold and _below(row),
         "control at most": other is not None and other <= sentence.threshold,
         "below control by": other is not None and other - value >= sentence.threshold,
         "above control": unlike and other is not None and value > other,

@@ -11,7 +11,7 @@ _DASHES = ("solid", "dash", "dot")
 
 
 def over_places(table: pl.DataFrame, title: str, subtitle: str, unit: str, by: str = "thought") -> go.Figure:
-    """Draw a line for each condition over thoughts or doses, with intervals; controls hollow, chance dashed.
+    """Draw a line for each condition over thoughts or doses, with intervals; controls dotted and hollow, chance dashed.
 
     Args:
         table: Rows of an audit with the same unit, their column `by` not null.
@@ -27,6 +27,9 @@ def over_places(table: pl.DataFrame, title: str, subtitle: str, unit: str, by: s
         yaxis={"title": unit, "range": [-0.03, 1.05]},
     )
     named = table.with_columns(series=_series(table, by))
+    # Where all lines have the same control it is drawn once, else beside each in its colour.
+    different = named.group_by("control", by).agg(pl.col("control_value").drop_nulls().n_unique())["control_value"]
+    shared = named["control"].n_unique() == 1 and max(different.to_list()) <= 1
     for index, (name,) in enumerate(named.select("series").unique(maintain_order=True).iter_rows()):
         rows = named.filter(pl.col("series") == name, pl.col("value").is_not_null()).sort(by)
         if rows.is_empty():
@@ -40,10 +43,12 @@ def over_places(table: pl.DataFrame, title: str, subtitle: str, unit: str, by: s
             hovertemplate=f"{name}, {by} %{{x}}: %{{y:.3f}} [%{{customdata[0]:.3f}}, %{{customdata[1]:.3f}}], "
             "n = %{customdata[2]}<extra></extra>",
         )  # fmt: skip
-        told.append(
-            f"{name}: " + ", ".join(f"{value:.2f} at {place}" for place, value in rows.select(by, "value").rows())
-        )
-    _controls(made, table.filter(pl.col("control_value").is_not_null()), by)
+        values = ", ".join(f"{value:.2f} at {at}" for at, value in rows.select(by, "value").iter_rows())
+        told.append(f"{name}: {values}")
+        if not shared:
+            _control(made, rows, by, f"control of {name}", colour, shown=False)
+    if shared:
+        _control(made, named, by, f"control: {table['control'][0]}", GREY, shown=True)
     _chance(made, table, sorted(table[by].unique().to_list()))
     return made.update_layout(meta={"alt": f"{title}. {'; '.join(told)}."})
 
@@ -109,15 +114,14 @@ def _estimates(rows: pl.DataFrame) -> list[Estimate]:
     return [Estimate(*row) for row in rows.select("value", "low", "high", "n").iter_rows()]
 
 
-def _controls(made: go.Figure, rows: pl.DataFrame, by: str) -> None:
-    """Draw controls: one dotted line for each name that has one value at each place, so that lines do not repeat."""
-    for (name,) in rows.select("control").unique(maintain_order=True).iter_rows():
-        values = rows.filter(pl.col("control") == name).group_by(by).agg(pl.col("control_value").mean()).sort(by)
+def _control(made: go.Figure, rows: pl.DataFrame, by: str, name: str, colour: str, shown: bool) -> None:
+    """Draw a control, dotted and hollow."""
+    values = rows.filter(pl.col("control_value").is_not_null()).unique(by).sort(by)
+    if len(values):
         made.add_scatter(
-            x=values[by].to_list(), y=values["control_value"].to_list(), mode="lines+markers",
-            name=f"control: {name}", line={"color": GREY, "width": 1.5, "dash": "dot"},
-            marker={"size": 6, "symbol": "circle-open"},
-            hovertemplate=f"{name}, {by} %{{x}}: %{{y:.3f}}<extra></extra>",
+            x=values[by].to_list(), y=values["control_value"].to_list(), mode="lines+markers", name=name,
+            line={"color": colour, "width": 1.5, "dash": "dot"}, marker={"size": 6, "symbol": "circle-open"},
+            showlegend=shown, hovertemplate=f"{name}, {by} %{{x}}: %{{y:.3f}}<extra></extra>",
         )  # fmt: skip
 
 
