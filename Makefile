@@ -39,8 +39,9 @@ $(STAMP): pyproject.toml constraints.txt
 explore: setup ## Open the explorer on the bundled model
 	@$(VENV)/bin/streamlit run apps/explorer.py
 
+# Workers of one thread each, a file of tests at a time: two threads on one small model are slower than one.
 test: lint ## Run every check: ruff, pyright, pytest
-	@$(PY) -m pytest
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: setup ## Run ruff and pyright
 	@$(VENV)/bin/ruff check .
