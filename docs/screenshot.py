@@ -1,10 +1,12 @@
-"""Take the screenshots of the docs, each in the light and the dark theme (`make screenshot`)."""
+"""Take the screenshots of the docs (`make screenshot`): views in the light and the dark theme, stops of the tour."""
 
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 from playwright.sync_api import Browser, ViewportSize, expect
 
+from apps.tour_stops import STOPS
 from tests.browser.serve import find_chromium, running_chromium, running_explorer
 
 FOLDER = Path(__file__).parent
@@ -19,6 +21,7 @@ VIEWS = {
     "training": "training?run=emergence&after=2",
 }
 """Name of a file to the link it shows."""
+STOP_SIZE: ViewportSize = {"width": 1280, "height": 1300}
 WAIT_MS = 300_000
 """The first picture waits for the model to load, that of a population for a hundred problems and their controls."""
 
@@ -52,8 +55,34 @@ def take(browser: Browser, address: str, name: str, theme: str) -> Path:
     return file
 
 
+def tour(browser: Browser, address: str, number: int, title: str) -> Path:
+    """Save a stop of the guided tour, without a guess, from its question to what happened, in the light theme.
+
+    Args:
+        browser: A running Chromium.
+        address: Where the explorer answers.
+        number: Of the stop, from 1.
+        title: Of the stop.
+
+    Returns:
+        The file written, `tour-NUMBER.png` beside this script.
+    """
+    context = browser.new_context(viewport=STOP_SIZE, color_scheme="light", reduced_motion="reduce")
+    page = context.new_page()
+    page.goto(f"{address}/surgery?tour={quote(title)}")
+    page.get_by_text("no guess, show me").click(timeout=WAIT_MS)
+    page.get_by_text("What happened:").first.wait_for(timeout=WAIT_MS)
+    page.locator(".js-plotly-plot").nth(1).wait_for(timeout=WAIT_MS)
+    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=WAIT_MS)
+    page.wait_for_timeout(1500)
+    file = FOLDER / f"tour-{number}.png"
+    page.screenshot(path=file)
+    context.close()
+    return file
+
+
 def main() -> int:
-    """Write both files; return the exit status."""
+    """Write all files; return the exit status."""
     if find_chromium() is None:
         print("No Chromium found: install it, or name one in WORKBENCH_CHROMIUM.", file=sys.stderr)
         return 2
@@ -61,6 +90,8 @@ def main() -> int:
         for name in VIEWS:
             for theme in ("light", "dark"):
                 print(take(browser, address, name, theme))
+        for number, title in enumerate(STOPS, 1):
+            print(tour(browser, address, number, title))
     return 0
 
 
