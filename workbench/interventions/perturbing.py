@@ -3,11 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from workbench.coconut import Edit
 from workbench.interventions.scene import Intervention, Scene
@@ -28,9 +25,7 @@ class Perturb(Intervention):
         def edit(k: int, vectors: Float[Tensor, "batch d"]) -> Float[Tensor, "batch d"]:
             if self.dose == 0:
                 return vectors
-            width = vectors.shape[1]
-            drawn = [np.random.default_rng([self.seed, row, k]).standard_normal(width) for row in scene.rows]
-            units = normalize(torch.from_numpy(np.stack(drawn)).to(vectors), dim=-1)
+            units = scene.random_directions(self.seed, k, vectors)
             return vectors + self.dose * vectors.norm(dim=-1, keepdim=True) * units
 
         return edit

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -32,9 +31,7 @@ class Noise(Intervention):
         def edit(k: int, vectors: Float[Tensor, "batch d"]) -> Float[Tensor, "batch d"]:
             if self.dose == 0:
                 return vectors
-            width = vectors.shape[1]
-            drawn = [np.random.default_rng([self.seed, row, k]).standard_normal(width) for row in scene.rows]
-            noise = normalize(torch.from_numpy(np.stack(drawn)).to(vectors), dim=-1)
+            noise = scene.random_directions(self.seed, k, vectors)
             length = vectors.norm(dim=-1, keepdim=True)
             mixed = (1 - self.dose) * vectors + self.dose * noise * length
             return normalize(mixed, dim=-1) * length  # a thought of no length stays without

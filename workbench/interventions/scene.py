@@ -6,9 +6,11 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import ClassVar
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from workbench.checkpoint import Checkpoint
 from workbench.coconut import Edit, lm_head
@@ -102,6 +104,11 @@ class Scene:
                 "Choose one of them, or give spaces={name: a direction for each token}.",
             )
         return self.spaces[name].to(model.device)
+
+    def random_directions(self, seed: int, k: int, like: Float[Tensor, "batch d"]) -> Float[Tensor, "batch d"]:
+        """Draw a unit vector for each problem by its number and that of the thought, so that batches change nothing."""
+        drawn = [np.random.default_rng([seed, row, k]).standard_normal(like.shape[1]) for row in self.rows]
+        return normalize(torch.from_numpy(np.stack(drawn)).to(like), dim=-1)
 
     def directions(self, row: int, nodes: Int[Tensor, " m"], space: str) -> Float[Tensor, "m d"]:
         """Return the directions of nodes of one row: those of the tokens that their names begin with."""
