@@ -80,7 +80,7 @@ SENTENCES: tuple[Sentence, ...] = (
         "search", "taken out", "on any path to the target", "lost", "control at most", 0.05, dose=1.0, aim=True,
         short="the same, other nodes",
         holds="As many other nodes of the same frontier, of equal value, can be taken out at hardly any loss.",
-        fails="Taking out as many other nodes of the same frontier, of equal value, loses answers as well.",
+        fails="Taking out as many other nodes of the same frontier, of nearest value, costs some answers too.",
     ),
     Sentence(
         "search", "taken out", "on a shortest path", "lost", "at least", 0.4, dose=1.0,
