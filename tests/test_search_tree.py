@@ -125,6 +125,6 @@ def test_the_tree_is_drawn_in_layers_with_all_of_it_on_hover() -> None:
     assert list(others.x).count(None) == total - len(own) + 1
     assert len(json.loads(figure.to_json())["layout"]["meta"]["alt"]) > 40
     assert isinstance(figure, go.Figure)
-    assert "its own number of thoughts" in figure.layout.title.subtitle.text
+    assert "its own number of thoughts" in str(figure["layout"]["title"]["subtitle"]["text"])
     at_once = search_tree(search_tree_frame(problem, spell(checkpoint, problem), thoughts=2))
     assert "every layer after 2 thoughts" in str(at_once["layout"]["title"]["subtitle"]["text"])
