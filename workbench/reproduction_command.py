@@ -9,20 +9,26 @@ import typer
 
 from workbench.errors import WorkbenchError
 
+FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
+"""What ships with the project, whatever folder a command is typed in."""
+
 
 def reproduce(
     out: Annotated[Path, typer.Option(metavar="FILE", help="The Markdown page to write.")] = Path(
         "runs/reproduction.md"
     ),
     runs: Annotated[
-        Path, typer.Option(metavar="DIR", help="Directory of runs: reference, and one for each method.")
-    ] = Path("fixtures/runs"),
-    problems: Annotated[Path, typer.Option(metavar="FILE", help="Problems for the reference.")] = Path(
-        "fixtures/problems/released.json"
-    ),
-    method_problems: Annotated[Path, typer.Option(metavar="FILE", help="Problems for the methods.")] = Path(
-        "fixtures/problems/small.json"
-    ),
+        Path,
+        typer.Option(
+            metavar="DIR", help="Directory of runs: reference, and one for each method.", show_default="those bundled"
+        ),
+    ] = FIXTURES / "runs",
+    problems: Annotated[
+        Path, typer.Option(metavar="FILE", help="Problems for the reference.", show_default="released.json")
+    ] = FIXTURES / "problems" / "released.json",
+    method_problems: Annotated[
+        Path, typer.Option(metavar="FILE", help="Problems for the methods.", show_default="small.json")
+    ] = FIXTURES / "problems" / "small.json",
     most: Annotated[int, typer.Option(min=2, help="Problems of each file, the first so many.")] = 500,
     seed: Annotated[int, typer.Option(min=0, help="Of controls and intervals.")] = 0,
 ) -> None:
