@@ -112,7 +112,7 @@ SENTENCES: tuple[Sentence, ...] = (
     Sentence(
         "search", "replaced, top node off the path", "top node alone, codes", "kept", "at most", 0.75, thought=2,
         short="top node alone, thought 2, top off the path",
-        holds="Where its best node is on no path, that node alone does not do: the breadth of a thought is used.",
+        holds="Where its best node is on no path, that node alone does not do: the answer rests on nodes beside it.",
         fails="Even where its best node is on no path, that node alone does as well: the breadth is not used.",
     ),
     Sentence(

@@ -25,29 +25,27 @@ def _accuracy_rises(material: Material) -> Finding:
     return Finding(material.on, (Check(f"{most} thoughts less 1", material.difference(last, first), 0.0),), beside)
 
 
-def _hallucinates_less(material: Material) -> Finding:
-    share = {}
+def _without_a_thought(material: Material, category: str) -> tuple[np.ndarray, np.ndarray, str]:
+    """Return whether CoT, and Coconut with no thought, say what is of this category, and both shares in words."""
+    found = []
     for name in ("cot", "coconut_language"):
         said = material.frame("behaviour", name).filter(pl.col("thought") == 0)["behaviour"].cast(pl.String)
-        share[name] = (said == "Hallucination").to_numpy().astype(float)
-    check = Check("CoT less Coconut (language only)", material.difference(share["cot"], share["coconut_language"]), 0.0)
-    beside = (
-        f"hallucinations: CoT {share['cot'].mean():.3f}, Coconut with no thought {share['coconut_language'].mean():.3f}"
-    )
-    return Finding(material.on_methods, (check,), beside)
+        found.append((said == category).to_numpy().astype(float))
+    cot, coconut = found
+    return cot, coconut, f"CoT {cot.mean():.3f}, Coconut with no thought {coconut.mean():.3f}"
+
+
+def _hallucinates_less(material: Material) -> Finding:
+    cot, coconut, both = _without_a_thought(material, "Hallucination")
+    check = Check("CoT less Coconut (language only)", material.difference(cot, coconut), 0.0)
+    return Finding(material.on_methods, (check,), f"hallucinations: {both}")
 
 
 def _better_chain(material: Material) -> Finding:
-    share = {}
-    for name in ("cot", "coconut_language"):
-        said = material.frame("behaviour", name).filter(pl.col("thought") == 0)["behaviour"].cast(pl.String)
-        share[name] = (said == "Correct Path").to_numpy().astype(float)
-    check = Check("Coconut less CoT", material.difference(share["coconut_language"], share["cot"]), 0.0)
-    beside = (
-        f"correct paths: CoT {share['cot'].mean():.3f}, Coconut with no thought {share['coconut_language'].mean():.3f}"
-    )
+    cot, coconut, both = _without_a_thought(material, "Correct Path")
     why = "Stage mixing gives each stage a share of the budget; CoT has all of it for the chain."
-    return Finding(material.on_methods, (check,), beside, why)
+    check = Check("Coconut less CoT", material.difference(coconut, cot), 0.0)
+    return Finding(material.on_methods, (check,), f"correct paths: {both}", why)
 
 
 def _more_thoughts(material: Material) -> Finding:
