@@ -46,7 +46,8 @@ def explained_by_thought(table: pl.DataFrame, *, seed: int = 0) -> go.Figure:
     made = figure(
         "What a thought is the sum of",
         "Share of the thoughts' variance explained on graphs that nothing was learned on, with its 95 % interval; "
-        "0: the mean thought",
+        f"0: the mean thought;<br>codes are learned from the others of these {found['n'].max()} problems: "
+        "the fewer, the less they explain",
         "",
         height=420, margin={"l": 60, "r": 16, "t": 92, "b": 120}, legend=LEGEND,
         xaxis={"title": "thought", "tickvals": sorted(found["thought"].unique()), "showgrid": False},
