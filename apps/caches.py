@@ -9,12 +9,12 @@ from pathlib import Path
 
 import streamlit as st
 
-from workbench.blind import shortcut_resistant
-from workbench.checkpoint import Checkpoint, load_checkpoint
-from workbench.graph import structure
-from workbench.problem import Problem
-from workbench.prosqa import load_problems
-from workbench.trace import Answer, Trace, answers, run
+from workbench.measure.trace import Answer, Trace, answers, run
+from workbench.model.checkpoint import Checkpoint, load_checkpoint
+from workbench.problems.graph import structure
+from workbench.problems.problem import Problem
+from workbench.problems.prosqa import load_problems
+from workbench.problems.shortcuts import shortcut_resistant
 
 OUTCOME_BATCH = 32
 """Problems answered between two moves of the progress bar; four batches are read ahead."""

@@ -8,7 +8,7 @@ import streamlit as st
 from apps import charts, tables
 from apps.view import Reading
 from workbench.figures import node_curve
-from workbench.problem import Problem
+from workbench.problems.problem import Problem
 
 
 def choose(problem: Problem) -> str:

@@ -8,7 +8,7 @@ import streamlit as st
 from apps import caches, charts, shelf, tables
 from apps.words import plural
 from workbench.figures.emergence import emergence_figures
-from workbench.problem import Problem
+from workbench.problems.problem import Problem
 from workbench.readings.emergence import CONTROLS_BESIDE, emergence
 
 MOST = 64

@@ -1,7 +1,7 @@
 """The problem that is open when nothing was chosen: one worth seeing."""
 
-from workbench.graph import structure
-from workbench.problem import Problem
+from workbench.problems.graph import structure
+from workbench.problems.problem import Problem
 
 CHOSEN = {"released": "released-431"}
 """Problem set to the id of its most telling problem, picked by hand: the reference model is right, the best query-blind

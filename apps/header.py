@@ -6,8 +6,8 @@ from apps import method
 from apps.own_problem import strange_names
 from apps.view import Reading, View
 from apps.words import plural
-from workbench.blind import shortcut_resistant
-from workbench.graph import structure
+from workbench.problems.graph import structure
+from workbench.problems.shortcuts import shortcut_resistant
 
 RESISTANT_HELP = (
     "The best query-blind rule, the option farther from its nearest source, is wrong or cannot tell here. "

@@ -10,11 +10,11 @@ from apps import caches, charts, navigation, recordings, tables
 from apps.view import Reading, Run, View
 from apps.words import plural
 from workbench.figures.lens_layers import problem_lens
-from workbench.held_out import others
-from workbench.problem import Problem
+from workbench.measure.splits import others
+from workbench.model.lens import residual_streams
+from workbench.problems.problem import Problem
 from workbench.readings.lens_layers import RAW, TUNED, Fitted, for_all, read_lenses
-from workbench.streams import streams
-from workbench.tuned_lens import TunedLens, fit_lens
+from workbench.readings.tuned_lens import TunedLens, fit_lens
 
 LENSES = {"logit lens": RAW, "tuned lens": TUNED}
 HELP = (
@@ -83,7 +83,7 @@ def _fitted(run: Run, problem: Problem, items: Sequence[Problem]) -> tuple[Fitte
             done += more
             bar.progress(0.8 * done / len(apart), f"Fitting the tuned lens: {done} of {len(apart)} problems run")
 
-        residual = streams(run.checkpoint, apart, run.thoughts, on_progress=told)
+        residual = residual_streams(run.checkpoint, apart, run.thoughts, on_progress=told)
         bar.progress(0.8, "Fitting the tuned lens: the translators ...")
         while len(kept) >= MOST:
             kept.pop(next(iter(kept)))

@@ -3,8 +3,8 @@
 import streamlit as st
 
 from apps.words import plural
-from workbench.checkpoint import Checkpoint
-from workbench.methods import METHODS
+from workbench.model.checkpoint import Checkpoint
+from workbench.train.methods import METHODS
 
 PAUSE = "a pause token is fed here, not the thought"
 PAUSE_HELP = (

@@ -7,9 +7,9 @@ import streamlit as st
 
 from apps import caches, method, shelf
 from apps.view import Run
-from workbench.checkpoint_files import find
 from workbench.errors import WorkbenchError
-from workbench.scores import READOUT_TITLES, READOUTS, Readout
+from workbench.measure.scores import READOUT_TITLES, READOUTS, Readout
+from workbench.model.checkpoint import find
 
 LONGER = 2
 """Thoughts may be tried up to so many times the trained number."""

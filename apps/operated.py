@@ -1,4 +1,4 @@
-"""What comes of a surgery: run once and kept, keyed by content as in `caches`."""
+"""What comes of a plan: run once and kept, keyed by content as in `caches`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,21 +10,18 @@ import streamlit as st
 
 from apps import caches, shelf
 from apps.view import Run
-from workbench.downstream import downstream
 from workbench.errors import WorkbenchError
-from workbench.how_often import on_each
-from workbench.interventions.cone import cone
-from workbench.interventions.dosing import answered, dose_curve, unoperated
+from workbench.interventions.base import Intervention
+from workbench.interventions.controls import Control, answered, dose_curve, unoperated
 from workbench.interventions.layers import Patch
-from workbench.interventions.matching import Control
-from workbench.interventions.scene import Intervention
-from workbench.interventions.surgery import Surgery
-from workbench.interventions.theatre import think_about
-from workbench.interventions.transplanting import Interpolate, Transplant
-from workbench.interventions.written import from_address, to_address
-from workbench.problem import Problem
-from workbench.trace import Trace, run
-from workbench.variants import entity_swap
+from workbench.interventions.plan import Plan, affected_region
+from workbench.interventions.run import think_about
+from workbench.interventions.text import from_address, to_address
+from workbench.interventions.thoughts import Interpolate, Transplant
+from workbench.measure.effects import downstream, on_each
+from workbench.measure.trace import Trace, run
+from workbench.problems.problem import Problem
+from workbench.problems.variants import entity_swap
 
 TWIN = "twin"
 OTHERS = 100
@@ -60,25 +57,25 @@ def patient(run: Run, problem: Problem) -> Patient:
     return Patient(run, problem, shelf.problem_sets().get(str(st.session_state.get("set"))))
 
 
-def pair(who: Patient, surgery: Surgery) -> tuple[Trace, Trace, pl.DataFrame]:
-    """Return the runs without and under a surgery, and what changed from the one to the other.
+def pair(who: Patient, plan: Plan) -> tuple[Trace, Trace, pl.DataFrame]:
+    """Return the runs without and under a plan, and what changed from the one to the other.
 
     Raises:
-        WorkbenchError: The surgery cannot be done on this problem.
+        WorkbenchError: The plan cannot be done on this problem.
     """
-    before, after = (_trace(*_key(who, one), who) for one in (unoperated(surgery), surgery))
-    around = cone(surgery, who.run.thoughts, who.run.checkpoint.pause is not None)
+    before, after = (_trace(*_key(who, one), who) for one in (unoperated(plan), plan))
+    around = affected_region(plan, who.run.thoughts, who.run.checkpoint.pause is not None)
     return before, after, downstream(before, after, around)
 
 
-def answers(who: Patient, surgery: Surgery, control: Control | None) -> pl.DataFrame:
-    """Return the answers without and under a surgery and under its controls, as `dosing.answered` does."""
-    return _answers(*_key(who, surgery), control, who)
+def answers(who: Patient, plan: Plan, control: Control | None) -> pl.DataFrame:
+    """Return the answers without and under a plan and under its controls, as `dosing.answered` does."""
+    return _answers(*_key(who, plan), control, who)
 
 
-def by_dose(who: Patient, surgery: Surgery, place: int, most: float, control: Control | None) -> pl.DataFrame:
+def by_dose(who: Patient, plan: Plan, place: int, most: float, control: Control | None) -> pl.DataFrame:
     """Return the answers at doses from none to the most of one intervention, as `dosing.dose_curve` does."""
-    return _by_dose(*_key(who, surgery), place, most, control, who)
+    return _by_dose(*_key(who, plan), place, most, control, who)
 
 
 def most(one: Intervention) -> float:
@@ -86,33 +83,33 @@ def most(one: Intervention) -> float:
     return 2.0 if one.kind in WIDE else 1.0
 
 
-def known_of_set(who: Patient, surgery: Surgery, control: Control | None, count: int) -> pl.DataFrame | None:
+def known_of_set(who: Patient, plan: Plan, control: Control | None, count: int) -> pl.DataFrame | None:
     """Return the table of many problems if it has been made already."""
-    return _sets().get((*_of_many(who, surgery, control), count))
+    return _sets().get((*_of_many(who, plan, control), count))
 
 
 def of_set(
-    who: Patient, surgery: Surgery, control: Control | None, count: int, on_progress: Callable[[int], None]
+    who: Patient, plan: Plan, control: Control | None, count: int, on_progress: Callable[[int], None]
 ) -> pl.DataFrame:
-    """Return what a surgery does on the first problems of the set, as `how_often.on_each` does.
+    """Return what a plan does on the first problems of the set, as `how_often.on_each` does.
 
     Raises:
         WorkbenchError: It can be done on none of them.
     """
-    known, key = _sets(), (*_of_many(who, surgery, control), count)
+    known, key = _sets(), (*_of_many(who, plan, control), count)
     if key not in known:
         while len(known) >= MOST_SETS:
             known.pop(next(iter(known)))
         known[key] = on_each(
-            who.run.checkpoint, caches.problems(who.set)[:count] if who.set else (), surgery, who.run.thoughts, control,
-            donors_of=lambda problem: _given(Patient(who.run, problem, who.set), surgery)["donors"],
+            who.run.checkpoint, caches.problems(who.set)[:count] if who.set else (), plan, who.run.thoughts, control,
+            donors_of=lambda problem: _given(Patient(who.run, problem, who.set), plan)["donors"],
             on_progress=on_progress,
         )  # fmt: skip
     return known[key]
 
 
-def _of_many(who: Patient, surgery: Surgery, control: Control | None) -> tuple[object, ...]:
-    content, key, thoughts, address = _key(who, surgery)
+def _of_many(who: Patient, plan: Plan, control: Control | None) -> tuple[object, ...]:
+    content, key, thoughts, address = _key(who, plan)
     return content, key[-1], thoughts, address, control
 
 
@@ -121,8 +118,8 @@ def _sets() -> dict[tuple[object, ...], pl.DataFrame]:
     return {}
 
 
-def _key(who: Patient, surgery: Surgery) -> tuple[str, tuple[str, ...], int, str]:
-    return caches.fingerprint(who.run.path), _of_set(who), who.run.thoughts, to_address(surgery)
+def _key(who: Patient, plan: Plan) -> tuple[str, tuple[str, ...], int, str]:
+    return caches.fingerprint(who.run.path), _of_set(who), who.run.thoughts, to_address(plan)
 
 
 def _of_set(who: Patient) -> tuple[str, ...]:
@@ -131,17 +128,17 @@ def _of_set(who: Patient) -> tuple[str, ...]:
 
 @st.cache_data(max_entries=256, show_spinner="The model is thinking ...")
 def _trace(content: str, key: tuple[str, ...], thoughts: int, address: str, _who: Patient) -> Trace:
-    surgery = from_address(address)
-    return next(run(_who.run.checkpoint, [_who.problem], thoughts, interventions=surgery, **_given(_who, surgery)))
+    plan = from_address(address)
+    return next(run(_who.run.checkpoint, [_who.problem], thoughts, interventions=plan, **_given(_who, plan)))
 
 
 @st.cache_data(max_entries=256, show_spinner="The model and its controls are answering ...")
 def _answers(
     content: str, key: tuple[str, ...], thoughts: int, address: str, control: Control | None, _who: Patient
 ) -> pl.DataFrame:
-    surgery = from_address(address)
+    plan = from_address(address)
     return answered(
-        _who.run.checkpoint, _who.problem, surgery, thoughts, control, DRAWS, **_given(_who, surgery)
+        _who.run.checkpoint, _who.problem, plan, thoughts, control, DRAWS, **_given(_who, plan)
     )  # fmt: skip
 
 
@@ -156,19 +153,19 @@ def _by_dose(
     control: Control | None,
     _who: Patient,
 ) -> pl.DataFrame:
-    surgery = from_address(address)
+    plan = from_address(address)
     doses = [most * step / STEPS for step in range(STEPS + 1)]
     return dose_curve(
-        _who.run.checkpoint, _who.problem, surgery, place, doses, thoughts, control, DRAWS_BY_DOSE,
-        **_given(_who, surgery),
+        _who.run.checkpoint, _who.problem, plan, place, doses, thoughts, control, DRAWS_BY_DOSE,
+        **_given(_who, plan),
     )  # fmt: skip
 
 
-def _given(who: Patient, surgery: Surgery) -> dict[str, Any]:
-    """Return the donors and the bank that a surgery asks for."""
-    names = {one.donor for one in surgery.interventions if isinstance(one, Transplant | Interpolate | Patch)}
+def _given(who: Patient, plan: Plan) -> dict[str, Any]:
+    """Return the donors and the bank that a plan asks for."""
+    names = {one.donor for one in plan.interventions if isinstance(one, Transplant | Interpolate | Patch)}
     given: dict[str, Any] = {"donors": {name: [_donor(who, name)] for name in sorted(names - {"own"})}}
-    if any(one.whole_set for one in surgery.interventions) and who.others:
+    if any(one.whole_set for one in plan.interventions) and who.others:
         several = [who.problem, *who.others[: OTHERS - 1]]
         given["bank"] = think_about(who.run.checkpoint, several, who.run.thoughts)
     return given

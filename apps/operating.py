@@ -8,11 +8,11 @@ import streamlit as st
 from apps.operated import TWIN, Patient
 from apps.operations import OPERATIONS, Operation
 from apps.stack import add
-from workbench.interventions.node_sets import SETS, node_name
-from workbench.interventions.scene import SPACES
-from workbench.interventions.surgery import Surgery
-from workbench.problem import Problem
-from workbench.variants import entity_swap
+from workbench.interventions.base import SPACES
+from workbench.interventions.nodes import SETS, node_name
+from workbench.interventions.plan import Plan
+from workbench.problems.problem import Problem
+from workbench.problems.variants import entity_swap
 
 HERE, ON, ALL = "this thought", "from it on", "every thought"
 OTHER, OWN = "another problem", "another thought of its own"
@@ -23,7 +23,7 @@ SETS_HELP = "Nodes by name (or click one in a graph), or a set, meant anew for e
 SPACE_HELP = "Where a node's direction is read: its row of the input embedding, or of the LM head."
 
 
-def draw(who: Patient, surgery: Surgery, depth: int) -> None:
+def draw(who: Patient, plan: Plan, depth: int) -> None:
     """Draw the boxes and the button; `depth` is the number of thoughts shown."""
     k, count = max(depth, 1), who.run.thoughts
     with st.container(border=True, gap="small"):
@@ -40,7 +40,7 @@ def draw(who: Patient, surgery: Surgery, depth: int) -> None:
             done = None if lacks else chosen.make(fields | {"at": at})
             st.button(
                 chosen.button, type="primary", icon=":material/content_cut:", key="operate", on_click=add,
-                args=(done, surgery), disabled=done is None,
+                args=(done, plan), disabled=done is None,
                 help="Choose a node first" if lacks else "Done after what is in the list already",
             )  # fmt: skip
 

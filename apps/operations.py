@@ -1,16 +1,26 @@
-"""What can be done to a thought on the page *Surgery*: each operation with its boxes and its words."""
+"""What can be done to a thought on the page *Plan*: each operation with its boxes and its words."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.interventions.directions import Add, Move, Project
+from workbench.interventions.base import Intervention
 from workbench.interventions.layers import Ablate, Knockout, LayerIntervention, Patch
-from workbench.interventions.perturbing import Perturb
-from workbench.interventions.replacing import Mean, Noise, Permute, Remove, Shuffle, Zero
-from workbench.interventions.scene import Intervention
-from workbench.interventions.superposing import Superpose
-from workbench.interventions.transplanting import Interpolate, Transplant
+from workbench.interventions.thoughts import (
+    Add,
+    Interpolate,
+    Mean,
+    Move,
+    Noise,
+    Permute,
+    Perturb,
+    Project,
+    Remove,
+    Shuffle,
+    Superpose,
+    Transplant,
+    Zero,
+)
 
 Chosen = Mapping[str, Any]
 """What the boxes hold, by field."""

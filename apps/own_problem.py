@@ -9,11 +9,11 @@ import streamlit as st
 
 from apps.view import Source
 from workbench.errors import WorkbenchError
-from workbench.problem import Problem
-from workbench.problem_sets import MOST_HOPS, generate
-from workbench.prosqa import load_problems, parse_question
-from workbench.tasks.item_files import load_items
-from workbench.tokenizer import NAMES
+from workbench.problems.files import load_items
+from workbench.problems.problem import Problem
+from workbench.problems.prosqa import load_problems, parse_question
+from workbench.problems.sets import MOST_HOPS, generate
+from workbench.problems.vocabulary import NAMES
 
 PASTED, UPLOADED, RANDOM = "pasted", "uploaded", "random"
 KINDS = (PASTED, UPLOADED, RANDOM)
@@ -55,7 +55,7 @@ def pasted() -> tuple[Problem, Source] | None:
     problem = parse_question(text)
     unlinked = "" if short else f"The question has more than {LONGEST_IN_LINK} characters: too long for a link."
     return problem, Source(
-        f"problem = parse_question({text!r})", ("from workbench.prosqa import parse_question",), unlinked
+        f"problem = parse_question({text!r})", ("from workbench.problems.prosqa import parse_question",), unlinked
     )
 
 
@@ -118,7 +118,7 @@ def random_one() -> tuple[Problem, Source]:
     )  # fmt: skip
     return _generated(family, seed, hops), Source(
         f"(problem,) = generate({family!r}, 1, seed={seed}, hop_weights={{{hops}: 1.0}})",
-        ("from workbench.problem_sets import generate",),
+        ("from workbench.problems.sets import generate",),
     )
 
 

@@ -7,7 +7,7 @@ from apps import attention, charts, concept_panel, details, method, playback, re
 from apps.apology import in_words
 from apps.view import Reading, View
 from workbench.figures import problem_graph, thought_strip
-from workbench.score_statistics import NOISE_MASS, statistics
+from workbench.measure.scores import NOISE_MASS, statistics
 
 SIDE, DIFFERENCE = "side by side", "difference"
 

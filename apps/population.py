@@ -13,10 +13,10 @@ from apps.model_choice import choose_count, choose_run, open_another
 from apps.problem_choice import choose_set
 from apps.view import Run, Source
 from apps.words import plural
-from workbench.problem import Problem
+from workbench.measure.run_labels import CONTROLS, title
+from workbench.problems.problem import Problem
+from workbench.readings.base import Reading
 from workbench.readings.catalogue import READINGS
-from workbench.readings.reading import Reading
-from workbench.series import CONTROLS, title
 
 USUAL_CONTROLS = ("untrained", "shuffled")
 WIDTH = 1150

@@ -9,7 +9,7 @@ from apps.first_screen import worth_seeing_first
 from apps.view import Run, Source
 from apps.words import plural
 from workbench.errors import WorkbenchError
-from workbench.problem import Problem
+from workbench.problems.problem import Problem
 
 OUTCOMES = ("any", "right", "wrong")
 COUNTS, ALL = (100, 200, 500), "all"
@@ -66,7 +66,7 @@ def choose_set() -> tuple[tuple[Problem, ...], Source] | None:
     path = "YOUR FILE.json" if file is None else shelf.shown(file)
     return items if not part else items[: int(str(count))], Source(
         f"problems = list(load_problems(Path({path!r}))){part}",
-        ("from pathlib import Path", "from workbench.prosqa import load_problems"),
+        ("from pathlib import Path", "from workbench.problems.prosqa import load_problems"),
         UNLINKED if file is None else "",
     )
 
@@ -102,13 +102,13 @@ def _from_set(items: tuple[Problem, ...], run: Run, file: Path | None) -> tuple[
     if file is None:
         return problem, Source(
             f'problem = next(p for p in load_problems(Path("YOUR FILE.json")) if p.id == {problem.id!r})',
-            ("from pathlib import Path", "from workbench.prosqa import load_problems"),
+            ("from pathlib import Path", "from workbench.problems.prosqa import load_problems"),
             UNLINKED,
             items,
         )
     return problem, Source(
         f"problem = next(p for p in load_problems(Path({shelf.shown(file)!r})) if p.id == {problem.id!r})",
-        ("from pathlib import Path", "from workbench.prosqa import load_problems"),
+        ("from pathlib import Path", "from workbench.problems.prosqa import load_problems"),
         problems=items,
     )
 

@@ -17,15 +17,15 @@ def script(view: View, readings: list[Reading], depths: list[int], concept: str)
         concept: The concept chosen.
     """
     imports = {
-        "from workbench.checkpoint import load_checkpoint",
+        "from workbench.model.checkpoint import load_checkpoint",
         "from workbench.figures import node_curve, problem_graph, thought_strip",
         "from workbench.figures.lens_layers import problem_lens",
         "from workbench.figures.search_tree import search_tree",
         "from workbench.readings.lens_layers import RAW, read_lenses",
-        "from workbench.recording import record",
-        "from workbench.scores import node_scores",
-        "from workbench.spelling import search_tree_frame, spell",
-        "from workbench.trace import answers, run",
+        "from workbench.measure.recording import record",
+        "from workbench.measure.scores import node_scores",
+        "from workbench.measure.search_tree import search_tree_frame, spell",
+        "from workbench.measure.trace import answers, run",
         *view.source.imports,
     }
     lines = [
@@ -67,13 +67,13 @@ def population(reading: str, run: Run, source: Source, controls: Sequence[str]) 
         controls: Names of the controls.
     """
     imports = {
-        "from workbench.checkpoint import load_checkpoint",
+        "from workbench.model.checkpoint import load_checkpoint",
         "from workbench.readings.catalogue import find_reading",
-        "from workbench.recording import record",
+        "from workbench.measure.recording import record",
         *source.imports,
     }
     if controls:
-        imports.add("from workbench.controls import record_controls")
+        imports.add("from workbench.measure.recording import record_controls")
     lines = [
         *_sorted(imports),
         "",
@@ -101,12 +101,12 @@ def training(home: Path, thoughts: int, source: Source, readout: str) -> str:
     """
     imports = {
         "import polars as pl",
-        "from workbench.checkpoint import load_checkpoint",
+        "from workbench.model.checkpoint import load_checkpoint",
         "from workbench.figures.training import mass_over_checkpoints",
-        "from workbench.score_statistics import statistics_frame",
-        "from workbench.scores import node_scores",
-        "from workbench.stage_checkpoints import stage_checkpoints",
-        "from workbench.trace import run",
+        "from workbench.measure.scores import statistics_frame",
+        "from workbench.measure.scores import node_scores",
+        "from workbench.train.state import stage_checkpoints",
+        "from workbench.measure.trace import run",
         *source.imports,
     }
     lines = [

@@ -12,11 +12,10 @@ import streamlit as st
 
 from apps import caches
 from apps.view import Run
-from workbench.controls import record_controls
-from workbench.problem import Problem
-from workbench.readings.reading import Reading
-from workbench.recording import Recording, record
-from workbench.series import MODEL, RUN
+from workbench.measure.recording import Recording, record, record_controls
+from workbench.measure.run_labels import MODEL, RUN
+from workbench.problems.problem import Problem
+from workbench.readings.base import Reading
 
 BATCH = 25
 """Problems between two moves of the progress bar; it can be stopped at each."""

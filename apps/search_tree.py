@@ -6,13 +6,13 @@ import streamlit as st
 
 from apps import caches, charts, concept_panel, navigation, tables
 from apps.view import Reading, Run, View
-from workbench import trace
-from workbench.controls import control
 from workbench.figures.search_tree import search_tree
-from workbench.problem import Problem
-from workbench.series import CONTROLS, MODEL, title
-from workbench.spelling import Spelling, search_tree_frame, spell
-from workbench.trace_arrays import Trace
+from workbench.measure import trace
+from workbench.measure.arrays import Trace
+from workbench.measure.recording import control
+from workbench.measure.run_labels import CONTROLS, MODEL, title
+from workbench.measure.search_tree import Spelling, search_tree_frame, spell
+from workbench.problems.problem import Problem
 
 STEP_BY_STEP, AT_ONCE = "as many thoughts as its depth", "the thoughts chosen above"
 HELP = (

@@ -1,4 +1,4 @@
-"""The surgery under way: a list that grows, shrinks, and can be undone; its text is what the link holds."""
+"""The plan under way: a list that grows, shrinks, and can be undone; its text is what the link holds."""
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -6,12 +6,12 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from apps.operations import said
 from apps.words import plain
 from workbench.errors import WorkbenchError
-from workbench.interventions.scene import Intervention
-from workbench.interventions.surgery import Surgery
-from workbench.interventions.written import MOST_ADDRESS, from_address, to_address
+from workbench.interventions.base import Intervention
+from workbench.interventions.plan import Plan
+from workbench.interventions.text import MOST_ADDRESS, from_address, to_address
 
 ADDRESS, PAST, KEPT = "surgery", "surgeries before", "surgery kept"
-"""Where in the session the address of the surgery stands, those before it, and what other pages leave of it."""
+"""Where in the session the address of the plan stands, those before it, and what other pages leave of it."""
 MOST_PAST = 100
 LOOP, FROZEN = "in the loop", "frozen"
 LATER_HELP = (
@@ -23,7 +23,7 @@ WRITTEN_HELP = "The surgery as the link holds it. It can be edited by hand: data
 
 
 def come_back() -> None:
-    """Take up, before any box is drawn, the surgery that was under way when another page was opened."""
+    """Take up, before any box is drawn, the plan that was under way when another page was opened."""
     kept, context = st.session_state.get(KEPT), get_script_run_ctx()
     if not kept or context is None or ADDRESS in st.query_params:
         return
@@ -38,7 +38,7 @@ def come_back() -> None:
 
 
 def write() -> None:
-    """Draw the box with the surgery's text, which binds it to the link; before anything reads the surgery."""
+    """Draw the box with the plan's text, which binds it to the link; before anything reads the plan."""
     if len(str(st.session_state.get(ADDRESS) or "")) > MOST_ADDRESS:
         del st.session_state[ADDRESS]
     with st.popover("As text", icon=":material/edit:", type="tertiary"):
@@ -49,8 +49,8 @@ def write() -> None:
     st.session_state[KEPT] = st.session_state.get(ADDRESS)
 
 
-def read() -> Surgery:
-    """Return the surgery that the text says.
+def read() -> Plan:
+    """Return the plan that the text says.
 
     Raises:
         WorkbenchError: It says none.
@@ -58,39 +58,39 @@ def read() -> Surgery:
     return from_address(str(st.session_state.get(ADDRESS) or "").strip())
 
 
-def change(surgery: Surgery) -> None:
-    """Replace the surgery, in a callback; the one before can be had back."""
+def change(plan: Plan) -> None:
+    """Replace the plan, in a callback; the one before can be had back."""
     past = st.session_state.setdefault(PAST, [])
     past.append(str(st.session_state.get(ADDRESS) or ""))
     del past[:-MOST_PAST]
-    st.session_state[ADDRESS] = to_address(surgery)
+    st.session_state[ADDRESS] = to_address(plan)
 
 
-def add(one: Intervention, surgery: Surgery) -> None:
+def add(one: Intervention, plan: Plan) -> None:
     """Do one thing more, in a callback."""
     try:
-        change(Surgery((*surgery.interventions, one), surgery.frozen))
+        change(Plan((*plan.interventions, one), plan.frozen))
     except WorkbenchError as error:
         st.session_state["refused"] = error
 
 
-def listed(surgery: Surgery, thoughts: int) -> None:
+def listed(plan: Plan, thoughts: int) -> None:
     """Draw what is done, one after the other; each can be taken back."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        for place, one in enumerate(surgery.interventions):
+        for place, one in enumerate(plan.interventions):
             st.button(
                 f"{place + 1}. {plain(said(one, thoughts))}", key=f"drop-{place}", icon=":material/close:",
-                type="tertiary", on_click=_drop, args=(surgery, place), help="Take this one back",
+                type="tertiary", on_click=_drop, args=(plan, place), help="Take this one back",
             )  # fmt: skip
-        if not surgery.interventions:
+        if not plan.interventions:
             st.caption("Nothing is operated on yet: both graphs show the same run.")
 
 
-def switches(surgery: Surgery) -> None:
-    """Draw what holds for the whole surgery: in the loop or frozen, undo, reset."""
-    st.session_state["loop or frozen"] = FROZEN if surgery.frozen else LOOP
+def switches(plan: Plan) -> None:
+    """Draw what holds for the whole plan: in the loop or frozen, undo, reset."""
+    st.session_state["loop or frozen"] = FROZEN if plan.frozen else LOOP
     st.segmented_control(
-        "Later thoughts", (LOOP, FROZEN), required=True, key="loop or frozen", on_change=_freeze, args=(surgery,),
+        "Later thoughts", (LOOP, FROZEN), required=True, key="loop or frozen", on_change=_freeze, args=(plan,),
         help=LATER_HELP,
     )  # fmt: skip
     st.button(
@@ -99,7 +99,7 @@ def switches(surgery: Surgery) -> None:
     )  # fmt: skip
     st.button(
         "Reset", icon=":material/restart_alt:", disabled=not st.session_state.get(ADDRESS), on_click=change,
-        args=(Surgery(),), key="reset", help="No surgery; Undo brings it back",
+        args=(Plan(),), key="reset", help="No surgery; Undo brings it back",
     )  # fmt: skip
 
 
@@ -109,10 +109,10 @@ def undo() -> None:
         st.session_state[ADDRESS] = past.pop()
 
 
-def _drop(surgery: Surgery, place: int) -> None:
-    kept = surgery.interventions[:place] + surgery.interventions[place + 1 :]
-    change(Surgery(kept, surgery.frozen and bool(kept)))
+def _drop(plan: Plan, place: int) -> None:
+    kept = plan.interventions[:place] + plan.interventions[place + 1 :]
+    change(Plan(kept, plan.frozen and bool(kept)))
 
 
-def _freeze(surgery: Surgery) -> None:
-    change(Surgery(surgery.interventions, st.session_state["loop or frozen"] == FROZEN))
+def _freeze(plan: Plan) -> None:
+    change(Plan(plan.interventions, st.session_state["loop or frozen"] == FROZEN))

@@ -1,4 +1,4 @@
-"""The page *Surgery*: a thought of one problem is operated on, and what comes of it stands beside what was."""
+"""The page *Plan*: a thought of one problem is operated on, and what comes of it stands beside what was."""
 
 from dataclasses import replace
 
@@ -26,9 +26,9 @@ from apps.tour_stops import Stop
 from apps.view import Reading, Source, View
 from workbench.errors import WorkbenchError
 from workbench.figures import problem_graph
-from workbench.interventions.surgery import Surgery
-from workbench.interventions.written import from_address
-from workbench.scores import NodeScores, node_scores
+from workbench.interventions.plan import Plan
+from workbench.interventions.text import from_address
+from workbench.measure.scores import NodeScores, node_scores
 
 
 def draw() -> None:
@@ -78,8 +78,8 @@ def _moving(who: Patient, view: View, stop: Stop | None) -> None:
         )
         with third:
             stack.write()
-        surgery, faulty = _read()
-        here = stop is not None and who.problem.id == stop.problem and surgery == from_address(stop.surgery)
+        plan, faulty = _read()
+        here = stop is not None and who.problem.id == stop.problem and plan == from_address(stop.plan)
         guess = None
         if card and stop:
             with card:
@@ -89,13 +89,13 @@ def _moving(who: Patient, view: View, stop: Stop | None) -> None:
         hidden = here and guess is None
         before = node_scores(caches.trace(who.run.path, who.problem, who.run.thoughts), view.readout)
         with done:
-            stack.listed(surgery, who.run.thoughts)
+            stack.listed(plan, who.run.thoughts)
         with first:
-            stack.switches(surgery)
+            stack.switches(plan)
         depth = playback.choose_depth(before.depths)
         with boxes:
             if not hidden:
-                operating.draw(who, surgery, depth)
+                operating.draw(who, plan, depth)
             if "refused" in st.session_state:
                 show(st.session_state.pop("refused"))
         if faulty:
@@ -106,20 +106,20 @@ def _moving(who: Patient, view: View, stop: Stop | None) -> None:
             return
         with second:
             picture = _choose_picture()
-            surgery_results.choose_control(surgery)
-        _come_of_it(who, view, surgery, depth, picture)
+            surgery_results.choose_control(plan)
+        _come_of_it(who, view, plan, depth, picture)
         if card and stop and guess:
-            table, control = surgery_results.answers(who, surgery)
+            table, control = surgery_results.answers(who, plan)
             with card:
                 tour.tell(stop, who.problem, guess, table, control)
 
 
-def _read() -> tuple[Surgery, WorkbenchError | None]:
-    """Return the surgery; where its text says none, none at all and why."""
+def _read() -> tuple[Plan, WorkbenchError | None]:
+    """Return the plan; where its text says none, none at all and why."""
     try:
         return stack.read(), None
     except WorkbenchError as error:
-        return Surgery(), error
+        return Plan(), error
 
 
 def _choose_picture() -> str:
@@ -129,10 +129,10 @@ def _choose_picture() -> str:
     ) or SIDE  # fmt: skip
 
 
-def _come_of_it(who: Patient, view: View, surgery: Surgery, depth: int, picture: str) -> None:
-    before, after, table = operated.pair(who, surgery)
+def _come_of_it(who: Patient, view: View, plan: Plan, depth: int, picture: str) -> None:
+    before, after, table = operated.pair(who, plan)
     old, new = node_scores(before, view.readout), node_scores(after, view.readout)
-    surgery_results.metrics(who, surgery)
+    surgery_results.metrics(who, plan)
     if picture == DIFFERENCE:
         surgery_results.badge(table, view.readout, depth)
         named = replace(new, checkpoint="under the surgery"), replace(old, checkpoint="without it")
@@ -148,7 +148,7 @@ def _come_of_it(who: Patient, view: View, surgery: Surgery, depth: int, picture:
                     else:
                         surgery_results.badge(table, view.readout, depth)
                 _graph(scores, depth, who, name)
-    surgery_results.draw(who, view, surgery, depth, table, before, after)
+    surgery_results.draw(who, view, plan, depth, table, before, after)
     _footnote(view.source)
 
 

@@ -1,50 +1,50 @@
-"""The code that reproduces a surgery."""
+"""The code that reproduces a plan."""
 
 from apps import shelf
 from apps.operated import OTHERS, TWIN, Patient
 from apps.view import Source
 from workbench.interventions.layers import Patch
-from workbench.interventions.surgery import Surgery
-from workbench.interventions.transplanting import Interpolate, Transplant
-from workbench.interventions.written import to_code
+from workbench.interventions.plan import Plan
+from workbench.interventions.text import to_code
+from workbench.interventions.thoughts import Interpolate, Transplant
 
 
-def script(who: Patient, source: Source, surgery: Surgery, control: str | None, readout: str, depth: int) -> str:
-    """Return a script that does the surgery and opens the pictures of the page."""
-    *imports, made = to_code(surgery).partition("\n\n")
+def script(who: Patient, source: Source, plan: Plan, control: str | None, readout: str, depth: int) -> str:
+    """Return a script that does the plan and opens the pictures of the page."""
+    *imports, made = to_code(plan).partition("\n\n")
     lines = {
         *imports[0].split("\n"),
-        "from workbench.checkpoint import load_checkpoint",
-        "from workbench.downstream import downstream",
+        "from workbench.model.checkpoint import load_checkpoint",
+        "from workbench.measure.effects import downstream",
         "from workbench.figures import problem_graph",
         "from workbench.figures.answer_options import answer_options",
         "from workbench.figures.downstream import downstream_map",
-        "from workbench.interventions.cone import cone",
-        "from workbench.interventions.dosing import answered",
-        "from workbench.scores import node_scores",
-        "from workbench.trace import run",
+        "from workbench.interventions.plan import affected_region",
+        "from workbench.interventions.controls import answered",
+        "from workbench.measure.scores import node_scores",
+        "from workbench.measure.trace import run",
         *source.imports,
     }
     names = sorted(
-        {one.donor for one in surgery.interventions if isinstance(one, Transplant | Interpolate | Patch)} - {"own"}
+        {one.donor for one in plan.interventions if isinstance(one, Transplant | Interpolate | Patch)} - {"own"}
     )
     donors = []
     for name in names:
         if name == TWIN:
-            lines.add("from workbench.variants import entity_swap")
+            lines.add("from workbench.problems.variants import entity_swap")
             donors.append('"twin": [entity_swap(problem)]')
         else:
-            lines |= {"from pathlib import Path", "from workbench.prosqa import load_problems"}
+            lines |= {"from pathlib import Path", "from workbench.problems.prosqa import load_problems"}
             donors.append(f"{name!r}: [p for p in load_problems(Path({_file(who)!r})) if p.id == {name!r}]")
     given, before = "", []
     if donors:
         before.append(f"donors = {{{', '.join(donors)}}}")
         given += ", donors=donors"
-    if any(one.whole_set for one in surgery.interventions):
+    if any(one.whole_set for one in plan.interventions):
         lines |= {
             "from pathlib import Path",
-            "from workbench.prosqa import load_problems",
-            "from workbench.interventions.theatre import think_about",
+            "from workbench.problems.prosqa import load_problems",
+            "from workbench.interventions.run import think_about",
         }
         before += [
             f"others = [p for p in load_problems(Path({_file(who)!r})) if p.id != problem.id][:{OTHERS - 1}]",
@@ -63,11 +63,11 @@ def script(who: Patient, source: Source, surgery: Surgery, control: str | None, 
             *before,
             "",
             f"before = next(run(checkpoint, [problem], {who.run.thoughts}))",
-            f"after = next(run(checkpoint, [problem], {who.run.thoughts}, interventions=surgery{given}))",
+            f"after = next(run(checkpoint, [problem], {who.run.thoughts}, interventions=plan{given}))",
             "for trace in (before, after):",
             f'    problem_graph(node_scores(trace, "{readout}"), {depth}).show()',
-            f"downstream_map(downstream(before, after, cone(surgery, {who.run.thoughts}{pause}))).show()",
-            f"table = answered(checkpoint, problem, surgery, {who.run.thoughts}{beside}{given})",
+            f"downstream_map(downstream(before, after, affected_region(plan, {who.run.thoughts}{pause}))).show()",
+            f"table = answered(checkpoint, problem, plan, {who.run.thoughts}{beside}{given})",
             "answer_options(table, problem).show()",
             "print(table)",
         ]

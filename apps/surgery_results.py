@@ -1,4 +1,4 @@
-"""What came of a surgery, below its graphs: the cone, the answer beside its control, doses, words, code."""
+"""What came of a plan, below its graphs: the affected region, the answer beside its control, doses, words, code."""
 
 from urllib.parse import quote, urlencode
 
@@ -10,16 +10,15 @@ from apps.operated import Patient
 from apps.operations import UNITS, said
 from apps.view import Reading, View
 from apps.words import plain, plural
-from workbench.downstream import STEP, THOUGHT
 from workbench.figures.answer_options import answer_options
 from workbench.figures.dose_curve import dose_curve_figure
 from workbench.figures.downstream import downstream_map
-from workbench.interventions.dosing import BEFORE, CONTROL, OPERATED, dosed
-from workbench.interventions.matching import Control, controls_of
-from workbench.interventions.surgery import Surgery
-from workbench.interventions.written import to_yaml
-from workbench.scores import node_scores
-from workbench.trace import Answer, Trace
+from workbench.interventions.controls import BEFORE, CONTROL, OPERATED, Control, controls_of, dosed
+from workbench.interventions.plan import Plan
+from workbench.interventions.text import to_yaml
+from workbench.measure.effects import STEP, THOUGHT
+from workbench.measure.scores import node_scores
+from workbench.measure.trace import Answer, Trace
 
 CONTROL_WORDS: dict[str, str] = {
     "other nodes": "as many other nodes at the same hops",
@@ -55,15 +54,15 @@ def badge(table: pl.DataFrame, readout: str, depth: int) -> None:
         )  # fmt: skip
 
 
-def answers(who: Patient, surgery: Surgery) -> tuple[pl.DataFrame, str]:
+def answers(who: Patient, plan: Plan) -> tuple[pl.DataFrame, str]:
     """Return the answers beside the control chosen, and what the control is."""
-    control = _control(surgery)
-    return operated.answers(who, surgery, control), CONTROL_WORDS.get(control or "", "")
+    control = _control(plan)
+    return operated.answers(who, plan, control), CONTROL_WORDS.get(control or "", "")
 
 
-def metrics(who: Patient, surgery: Surgery) -> None:
+def metrics(who: Patient, plan: Plan) -> None:
     """Draw the answer and its two options' probabilities, before and after, beside the control."""
-    found, words = answers(who, surgery)
+    found, words = answers(who, plan)
     before, after = (found.filter(series=name).row(0, named=True) for name in (BEFORE, OPERATED))
     beside, names = found.filter(series=CONTROL), who.problem.names
     shown = [
@@ -82,9 +81,7 @@ def metrics(who: Patient, surgery: Surgery) -> None:
         column.metric(label, value, note, delta_color="off", delta_arrow="off", help=text)
 
 
-def draw(
-    who: Patient, view: View, surgery: Surgery, depth: int, table: pl.DataFrame, before: Trace, after: Trace
-) -> None:
+def draw(who: Patient, view: View, plan: Plan, depth: int, table: pl.DataFrame, before: Trace, after: Trace) -> None:
     """Draw everything below the graphs."""
     left, right = st.columns(2, gap="medium")
     with left:
@@ -96,7 +93,7 @@ def draw(
             "their last bit."
         )
     with right:
-        found, words = answers(who, surgery)
+        found, words = answers(who, plan)
         charts.show(answer_options(found, who.problem, words), "answers")
         charts.download(
             lambda: answer_options(found, who.problem, words), f"answer-{who.problem.id}", "save-answers"
@@ -108,34 +105,34 @@ def draw(
             continue
         with tab:
             if name == "Dose":
-                _dose(who, surgery)
+                _dose(who, plan)
             elif name == "How often":
-                surgery_set.draw(who, surgery, _control(surgery), words)
+                surgery_set.draw(who, plan, _control(plan), words)
             elif name == "In words":
                 _words(who, view, depth, before, after)
             elif name == "Numbers":
                 _numbers(who, table, found)
             else:
-                _code(who, view, surgery, depth)
+                _code(who, view, plan, depth)
 
 
-def _control(surgery: Surgery) -> Control | None:
-    there = controls_of(surgery)
+def _control(plan: Plan) -> Control | None:
+    there = controls_of(plan)
     chosen = st.session_state.get("against")
     found: list[Control] = [one for one in there if one == chosen] or list(there)
     return found[0] if found else None
 
 
-def choose_control(surgery: Surgery) -> None:
+def choose_control(plan: Plan) -> None:
     """Draw the choice of the control; before anything is held against it."""
-    there = controls_of(surgery)
+    there = controls_of(plan)
     if st.session_state.get("against") not in there:
         st.session_state.pop("against", None)
     if there:
         st.segmented_control(
             "Control", there, default=there[0], required=True, key="against", bind="query-params", help=CONTROL_HELP
         )  # fmt: skip
-    elif surgery.interventions:
+    elif plan.interventions:
         st.caption("There is no control of the same dose for what is left out or done inside the layers.")
 
 
@@ -159,12 +156,12 @@ def _plain(row: dict) -> str:
     return str(row["answer"]).strip() or "nothing"
 
 
-def _dose(who: Patient, surgery: Surgery) -> None:
-    places = dosed(surgery)
+def _dose(who: Patient, plan: Plan) -> None:
+    places = dosed(plan)
     if not places:
         st.caption("Nothing in this surgery has a dose: do something that has, and its curve stands here.")
         return
-    titles = {place: f"{place + 1}. {said(surgery.interventions[place], who.run.thoughts)}" for place in places}
+    titles = {place: f"{place + 1}. {said(plan.interventions[place], who.run.thoughts)}" for place in places}
     if st.session_state.get("dose of") not in places:
         st.session_state.pop("dose of", None)
     place = places[-1]
@@ -172,10 +169,10 @@ def _dose(who: Patient, surgery: Surgery) -> None:
         place = int(
             st.selectbox("Dose of", places, index=len(places) - 1, format_func=titles.__getitem__, key="dose of")
         )
-    one, control = surgery.interventions[place], _control(surgery)
+    one, control = plan.interventions[place], _control(plan)
     present = float(getattr(one, "dose", 1.0))
     most = max(operated.most(one), present)
-    table = operated.by_dose(who, surgery, place, most, control)
+    table = operated.by_dose(who, plan, place, most, control)
 
     def make():
         return dose_curve_figure(
@@ -213,13 +210,13 @@ def _numbers(who: Patient, table: pl.DataFrame, found: pl.DataFrame) -> None:
     )  # fmt: skip
 
 
-def _code(who: Patient, view: View, surgery: Surgery, depth: int) -> None:
+def _code(who: Patient, view: View, plan: Plan, depth: int) -> None:
     asked = urlencode({name: st.query_params[name] for name in st.query_params}, quote_via=quote, safe=":;,=~")
     st.caption("Link")
     st.code(f"{(st.context.url or '').split('?')[0]}?{asked}", language=None)
     st.caption("Code: this script does the surgery and opens its pictures.")
     st.code(
-        surgery_code.script(who, view.source, surgery, _control(surgery), view.readout, depth), language="python"
+        surgery_code.script(who, view.source, plan, _control(plan), view.readout, depth), language="python"
     )  # fmt: skip
-    st.caption("YAML, for `workbench.interventions.written.from_yaml`")
-    st.code(to_yaml(surgery), language="yaml")
+    st.caption("YAML, for `workbench.interventions.text.from_yaml`")
+    st.code(to_yaml(plan), language="yaml")

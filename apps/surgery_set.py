@@ -1,14 +1,14 @@
-"""The same surgery on many problems: how often, with interval, n, and a control of its own for each of them."""
+"""The same plan on many problems: how often, with interval, n, and a control of its own for each of them."""
 
 import streamlit as st
 
 from apps import caches, operated, tables
 from apps.operated import Patient
 from apps.words import plain, plural
-from workbench.how_often import shares
-from workbench.interventions.matching import Control
-from workbench.interventions.node_sets import SETS
-from workbench.interventions.surgery import Surgery
+from workbench.interventions.controls import Control
+from workbench.interventions.nodes import SETS
+from workbench.interventions.plan import Plan
+from workbench.measure.effects import shares
 
 COUNTS = (20, 50, 100)
 LABELS = {
@@ -18,9 +18,9 @@ LABELS = {
 }
 
 
-def draw(who: Patient, surgery: Surgery, control: Control | None, words: str) -> None:
+def draw(who: Patient, plan: Plan, control: Control | None, words: str) -> None:
     """Draw the choice of how many, and what came of it."""
-    if reason := _reason(who, surgery):
+    if reason := _reason(who, plan):
         st.caption(reason)
         return
     total = len(caches.problems(who.set)) if who.set else 0
@@ -31,13 +31,13 @@ def draw(who: Patient, surgery: Surgery, control: Control | None, words: str) ->
             help="Each is answered without the surgery, under it, and under one draw of its control.",
         )  # fmt: skip
         count = int(chosen if chosen in counts else counts[0])
-        known = operated.known_of_set(who, surgery, control, count)
+        known = operated.known_of_set(who, plan, control, count)
         asked = st.button("Ask them", key="ask set", icon=":material/play_arrow:", disabled=known is not None)
     if known is None and not asked:
         return
     bar = st.empty()
     table = operated.of_set(
-        who, surgery, control, count,
+        who, plan, control, count,
         lambda done: bar.progress(done / count, f"{done} of {count} problems") and None,
     )  # fmt: skip
     bar.empty()
@@ -61,20 +61,20 @@ def draw(who: Patient, surgery: Surgery, control: Control | None, words: str) ->
     tables.show(table, f"surgery-{who.set.stem if who.set else 'set'}-{count}", "set-table", {}, height=260)
 
 
-def _reason(who: Patient, surgery: Surgery) -> str:
+def _reason(who: Patient, plan: Plan) -> str:
     """Return why a whole set cannot be asked, nothing if it can."""
-    if not surgery.interventions:
+    if not plan.interventions:
         return "Nothing is operated on yet."
     if who.set is None:
         return "This problem is of no bundled set: open one, and the same surgery can be done on many problems."
-    named = {name for one in surgery.interventions for field in ("nodes", "to") for name in getattr(one, field, ())}
-    if surgery.inside:
-        named -= {name for one in surgery.inside for name in getattr(one, "to", ())}
+    named = {name for one in plan.interventions for field in ("nodes", "to") for name in getattr(one, field, ())}
+    if plan.inside:
+        named -= {name for one in plan.inside for name in getattr(one, "to", ())}
     if alone := sorted(named - set(SETS)):
         return (
             f"This surgery names nodes of this problem ({plain(', '.join(alone))}), and a name stands for another node "
             "in every problem. Choose sets of nodes (`set: on_path`, for one) to ask many problems."
         )
-    if any(one.whole_set for one in surgery.interventions):
-        return "Means and exchanges need the whole set at once: `workbench.interventions.running` does them."
+    if any(one.whole_set for one in plan.interventions):
+        return "Means and exchanges need the whole set at once: `workbench.interventions.run` does them."
     return ""

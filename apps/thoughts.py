@@ -7,8 +7,8 @@ from apps.apology import in_words
 from apps.model_choice import choose_beside, choose_readout, choose_run, choose_thoughts, open_another
 from apps.problem_choice import choose_problem
 from apps.view import Reading, Run, View
-from workbench.problem import Problem
-from workbench.scores import Readout, node_scores
+from workbench.measure.scores import Readout, node_scores
+from workbench.problems.problem import Problem
 
 
 def draw() -> None:

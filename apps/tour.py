@@ -6,8 +6,8 @@ import streamlit as st
 from apps import navigation, stack
 from apps.tour_stops import STOPS, Stop
 from apps.words import plain, plural
-from workbench.interventions.dosing import BEFORE, CONTROL, OPERATED
-from workbench.problem import Problem
+from workbench.interventions.controls import BEFORE, CONTROL, OPERATED
+from workbench.problems.problem import Problem
 
 KEY = "tour"
 ARRIVED = "tour arrived"
@@ -45,7 +45,7 @@ def ask(stop: Stop, problem: Problem) -> str | None:
 
 
 def offer_the_way_back(stop: Stop) -> None:
-    """Say that the surgery or the problem is another one now, and draw the way back."""
+    """Say that the plan or the problem is another one now, and draw the way back."""
     st.caption(f"**{stop.title[2:]}**: this is no longer the surgery of that stop, so what is below is your own.")
     st.button("Back to this stop", key="back to stop", on_click=_set_out, args=(stop,), icon=":material/undo:")
 
@@ -102,7 +102,7 @@ def _changed() -> None:
 
 
 def _set_out(stop: Stop) -> None:
-    """Open the problem of a stop and lay its surgery out."""
+    """Open the problem of a stop and lay its plan out."""
     for name in ("hops", "outcome", "resistant", f"guess {stop.title}"):
         st.session_state.pop(name, None)
     past = st.session_state.setdefault(stack.PAST, [])
@@ -113,6 +113,6 @@ def _set_out(stop: Stop) -> None:
 
 def _laid(stop: Stop) -> dict[str, str | int]:
     return {
-        "set": stop.set, "problem": stop.problem, "after": stop.after, stack.ADDRESS: stop.surgery,
+        "set": stop.set, "problem": stop.problem, "after": stop.after, stack.ADDRESS: stop.plan,
         "against": stop.control,
     }  # fmt: skip

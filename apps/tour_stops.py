@@ -6,17 +6,17 @@ something; which of them are typical is for a whole set to say.
 
 from dataclasses import dataclass
 
-from workbench.interventions.matching import Control
+from workbench.interventions.controls import Control
 
 
 @dataclass(frozen=True)
 class Stop:
-    """A surgery with a question."""
+    """A plan with a question."""
 
     title: str
     problem: str
     """Id in the set `set`."""
-    surgery: str
+    plan: str
     """Its address."""
     after: int
     """Number of thoughts shown first."""

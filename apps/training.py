@@ -16,11 +16,10 @@ from apps.words import plural
 from workbench.errors import WorkbenchError
 from workbench.figures import problem_graph, thought_strip
 from workbench.figures.training import mass_over_checkpoints, training_curves
-from workbench.problem import Problem
-from workbench.score_statistics import statistics_frame
-from workbench.scores import NodeScores, node_scores
-from workbench.stage_checkpoints import StageCheckpoint, stage_checkpoints
-from workbench.training_metrics import read_metrics
+from workbench.measure.scores import NodeScores, node_scores, statistics_frame
+from workbench.problems.problem import Problem
+from workbench.train.loop import read_metrics
+from workbench.train.state import StageCheckpoint, stage_checkpoints
 
 MOST_OFFERED = 3
 """Runs with checkpoints that are offered where the one chosen has none."""

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from workbench.checkpoint import Checkpoint
-from workbench.problem import Problem
-from workbench.scores import NodeScores, Readout
-from workbench.trace import Answer, Trace
+from workbench.measure.scores import NodeScores, Readout
+from workbench.measure.trace import Answer, Trace
+from workbench.model.checkpoint import Checkpoint
+from workbench.problems.problem import Problem
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 from typing import Literal
 
-from workbench.behaviour import Behaviour, classify, parse_continuation
-from workbench.graph import structure
-from workbench.problem import Problem
-from workbench.prosqa import is_a
-from workbench.trace import Trace
+from workbench.measure.behaviour import Behaviour, classify, parse_continuation
+from workbench.measure.trace import Trace
+from workbench.problems.graph import structure
+from workbench.problems.problem import Problem
+from workbench.problems.prosqa import is_a
 
 Colour = Literal["green", "blue", "orange", "red", "gray"]
 COLOURS: dict[Behaviour, Colour] = {

@@ -16,11 +16,11 @@ import typer
 
 from benchmarks.timing import finish, say
 from workbench.figures.by_thought import estimates_by, runs
-from workbench.problem_files import load_problems
-from workbench.provenance import problems_digest, provenance
+from workbench.measure.provenance import problems_digest, provenance
+from workbench.measure.run_labels import title
+from workbench.problems.files import load_problems
 from workbench.readings.emergence import appearance, emergence
-from workbench.series import title
-from workbench.stage_checkpoints import stage_checkpoints
+from workbench.train.state import stage_checkpoints
 
 MASS = "mass_without_target"
 

@@ -19,14 +19,13 @@ import torch
 import typer
 
 from benchmarks.timing import Side, Timed, compare, finish, say, timed
-from workbench.checkpoint import Checkpoint, load_checkpoint
-from workbench.controls import record_controls
-from workbench.problem import Problem
-from workbench.problem_files import load_problems
+from workbench.measure.recording import Recording, record, record_controls
+from workbench.measure.run_labels import CONTROLS, MODEL
+from workbench.model.checkpoint import Checkpoint, load_checkpoint
+from workbench.problems.files import load_problems
+from workbench.problems.problem import Problem
 from workbench.readings.catalogue import READINGS, find_reading
-from workbench.recording import Recording, record
-from workbench.report.page import drawing
-from workbench.series import CONTROLS, MODEL
+from workbench.studies.pages import drawing
 
 
 def main(

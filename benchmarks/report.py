@@ -23,13 +23,13 @@ import typer
 from torch import Tensor
 
 from benchmarks.timing import Side, compare, finish, timed
-from workbench.checkpoint import Checkpoint, load_checkpoint
-from workbench.graph import structure
-from workbench.problem import Problem
-from workbench.problem_files import load_problems
-from workbench.report import Options, write_report
-from workbench.scores import READOUTS, node_scores, scores_frame
-from workbench.trace import run
+from workbench.measure.scores import READOUTS, node_scores, scores_frame
+from workbench.measure.trace import run
+from workbench.model.checkpoint import Checkpoint, load_checkpoint
+from workbench.problems.files import load_problems
+from workbench.problems.graph import structure
+from workbench.problems.problem import Problem
+from workbench.studies.report import Options, write_report
 
 
 @torch.inference_mode()

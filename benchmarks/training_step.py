@@ -23,11 +23,11 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from benchmarks.timing import Side, compare, finish, say, timed
-from workbench.batches import IGNORE, GraphBatch, question_batch
-from workbench.from_scratch import build_model
-from workbench.objective import ANSWER, Ask, packed_loss
-from workbench.packed import Weights
-from workbench.train_config import load_config
+from workbench.train.config import load_config
+from workbench.train.data import IGNORE, GraphBatch, question_batch
+from workbench.train.init import build_model
+from workbench.train.objective import ANSWER, Ask, packed_loss
+from workbench.train.packed import Weights
 
 
 def rows_of(batch: GraphBatch) -> Tensor:

@@ -25,10 +25,10 @@ import os
 from pathlib import Path
 
 from workbench.figures.emergence import accuracy_by_step, by_step, classes_by_step
-from workbench.problem_files import load_problems
+from workbench.problems.files import load_problems
 from workbench.readings.catalogue import READINGS
 from workbench.readings.emergence import appearance, emergence, scrub
-from workbench.stage_checkpoints import stage_checkpoints
+from workbench.train.state import stage_checkpoints
 
 HERE = Path.cwd() if (Path.cwd() / "fixtures").exists() else Path.cwd().parent
 RUN = os.environ.get("WORKBENCH_STAGED_RUN", str(HERE / "fixtures/runs/emergence"))

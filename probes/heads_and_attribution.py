@@ -23,16 +23,16 @@
 import os
 from pathlib import Path
 
-from workbench.checkpoint import load_checkpoint
 from workbench.figures.attention_by_class import attention_by_head
 from workbench.figures.attribution import answer_parts, thought_parts
 from workbench.figures.copy_map import copy_bars
 from workbench.figures.edge_knockout import by_thought
 from workbench.figures.edge_path import route_figure
-from workbench.problem_files import load_problems
+from workbench.measure.recording import record
+from workbench.model.checkpoint import load_checkpoint
+from workbench.problems.files import load_problems
 from workbench.readings.attribution import leading_head
 from workbench.readings.catalogue import READINGS
-from workbench.recording import record
 
 HERE = Path.cwd() if (Path.cwd() / "fixtures").exists() else Path.cwd().parent
 RUN = os.environ.get("WORKBENCH_RUN", str(HERE / "fixtures/runs/reference"))

@@ -28,13 +28,13 @@ from pathlib import Path
 
 import polars as pl
 
-from workbench.checkpoint import load_checkpoint
 from workbench.figures import problem_graph, thought_strip
-from workbench.graph import hops
-from workbench.lens import CoconutLens
-from workbench.problem_files import load_problems
-from workbench.scores import node_scores
-from workbench.trace import run
+from workbench.measure.scores import node_scores
+from workbench.measure.trace import run
+from workbench.model.checkpoint import load_checkpoint
+from workbench.model.lens import CoconutLens
+from workbench.problems.files import load_problems
+from workbench.problems.graph import hops
 
 HERE = Path.cwd() if (Path.cwd() / "fixtures").exists() else Path.cwd().parent
 RUN = os.environ.get("WORKBENCH_RUN", str(HERE / "fixtures/runs/reference"))

@@ -24,14 +24,14 @@
 import os
 from pathlib import Path
 
-from workbench.checkpoint import load_checkpoint
 from workbench.figures.lens_layers import divergence_by_layer, mass_by_layer, problem_lens
 from workbench.figures.probes import auc_by_layer, auc_by_thought, hops_by_thought
-from workbench.interventions.replacing import Noise
-from workbench.problem_files import load_problems
+from workbench.interventions.thoughts import Noise
+from workbench.measure.recording import record
+from workbench.model.checkpoint import load_checkpoint
+from workbench.problems.files import load_problems
 from workbench.readings.lens_layers import RAW, TUNED, lens_frame
 from workbench.readings.probes import probe_frame
-from workbench.recording import record
 
 HERE = Path.cwd() if (Path.cwd() / "fixtures").exists() else Path.cwd().parent
 RUN = os.environ.get("WORKBENCH_RUN", str(HERE / "fixtures/runs/reference"))

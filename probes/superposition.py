@@ -26,15 +26,14 @@ from pathlib import Path
 
 import polars as pl
 
-from workbench.checkpoint import load_checkpoint
-from workbench.controls import record_controls
 from workbench.figures.codes import explained_by_thought, shares
 from workbench.figures.inner_products import by_class
 from workbench.figures.superposition import closest, set_cosines
-from workbench.problem_files import load_problems
+from workbench.measure.recording import record, record_controls
+from workbench.model.checkpoint import load_checkpoint
+from workbench.problems.files import load_problems
 from workbench.readings.catalogue import READINGS
-from workbench.recording import record
-from workbench.replaced import kept_when_replaced
+from workbench.readings.replaced import kept_when_replaced
 
 HERE = Path.cwd() if (Path.cwd() / "fixtures").exists() else Path.cwd().parent
 RUN = os.environ.get("WORKBENCH_RUN", str(HERE / "fixtures/runs/reference"))

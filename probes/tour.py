@@ -24,16 +24,15 @@
 import os
 from pathlib import Path
 
-from workbench.checkpoint import load_checkpoint
-from workbench.controls import record_controls
 from workbench.figures import problem_graph, thought_strip
 from workbench.figures.breadth import statistic_by_run
-from workbench.interventions.replacing import Noise
-from workbench.problem_files import load_problems
+from workbench.interventions.thoughts import Noise
+from workbench.measure.recording import record, record_controls
+from workbench.measure.scores import node_scores
+from workbench.measure.trace import answers, run
+from workbench.model.checkpoint import load_checkpoint
+from workbench.problems.files import load_problems
 from workbench.readings.catalogue import READINGS
-from workbench.recording import record
-from workbench.scores import node_scores
-from workbench.trace import answers, run
 
 HERE = Path.cwd() if (Path.cwd() / "fixtures").exists() else Path.cwd().parent
 RUN = os.environ.get("WORKBENCH_RUN", str(HERE / "fixtures/runs/reference"))

@@ -24,17 +24,16 @@
 import os
 from pathlib import Path
 
-from workbench.checkpoint import load_checkpoint
-from workbench.controls import record_controls
 from workbench.figures.aggregate import behaviour_shares
 from workbench.figures.breadth import statistic_by_run
 from workbench.figures.height import correlations, value_by_height
 from workbench.figures.parallelism import parallelism
 from workbench.figures.search_tree import search_tree
-from workbench.problem_files import load_problems
+from workbench.measure.recording import record, record_controls
+from workbench.measure.search_tree import search_tree_frame, spell
+from workbench.model.checkpoint import load_checkpoint
+from workbench.problems.files import load_problems
 from workbench.readings.catalogue import READINGS
-from workbench.recording import record
-from workbench.spelling import search_tree_frame, spell
 
 HERE = Path.cwd() if (Path.cwd() / "fixtures").exists() else Path.cwd().parent
 RUN = os.environ.get("WORKBENCH_RUN", str(HERE / "fixtures/runs/reference"))

@@ -32,13 +32,13 @@ from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from workbench.checkpoint import load_checkpoint, prepare_pretrained, save_checkpoint
 from workbench.errors import WorkbenchError
 from workbench.figures.breadth import statistic_by_run
-from workbench.lens import CoconutLens
-from workbench.problem_sets import generate
+from workbench.measure.recording import record
+from workbench.model.checkpoint import load_checkpoint, prepare_pretrained, save_checkpoint
+from workbench.model.lens import CoconutLens
+from workbench.problems.sets import generate
 from workbench.readings.catalogue import READINGS
-from workbench.recording import record
 
 problems = generate("released", 12, seed=5)
 backend = Tokenizer(BPE())

@@ -14,10 +14,10 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from workbench.checkpoint import Checkpoint, make_checkpoint
-from workbench.problem import Problem
-from workbench.prosqa import make_problem
-from workbench.tokenizer import edges_tokenizer
+from workbench.model.checkpoint import Checkpoint, make_checkpoint
+from workbench.problems.problem import Problem
+from workbench.problems.prosqa import make_problem
+from workbench.problems.vocabulary import edges_tokenizer
 
 FAMILIES = ("gpt2", "llama", "qwen2")
 

@@ -8,11 +8,11 @@ import numpy as np
 from torch import Tensor, nn
 
 from tests.plain_loop import OTHERS, PROBLEMS, K, close, plain
-from workbench.checkpoint import Checkpoint
 from workbench.interventions.layers import LayerIntervention
-from workbench.interventions.running import run_intervened
-from workbench.interventions.surgery import Surgery
-from workbench.problem import Problem
+from workbench.interventions.plan import Plan
+from workbench.interventions.run import run_intervened
+from workbench.model.checkpoint import Checkpoint
+from workbench.problems.problem import Problem
 
 ASKED, DONORS = PROBLEMS[:3], OTHERS[:3]
 SAID = 40
@@ -83,24 +83,24 @@ def watched(held: Checkpoint, problem: Problem, layer: int, part: str) -> dict[i
 
 def check_inside(
     held: Checkpoint,
-    surgeries: Sequence[Surgery],
+    plans: Sequence[Plan],
     hooks: Callable[[LayerIntervention, int], Iterator[Any]],
     problems: Sequence[Problem] = ASKED,
 ) -> None:
     """Hold all surgeries at once, in batches, to the plain loop under hooks."""
     outcomes = run_intervened(
-        held, problems, [Surgery(), *surgeries], donors={"friend": DONORS}, batch_size=2, keep_thoughts=True
+        held, problems, [Plan(), *plans], donors={"friend": DONORS}, batch_size=2, keep_thoughts=True
     )
-    for surgery, outcome in zip(surgeries, outcomes[1:], strict=True):
+    for plan, outcome in zip(plans, outcomes[1:], strict=True):
         for row, problem in enumerate(problems):
-            clean = plain(held, problem).thoughts if surgery.frozen else None
-            made = [hook for one in surgery.inside for hook in hooks(one, row)]  # all before any is in place
+            clean = plain(held, problem).thoughts if plan.frozen else None
+            made = [hook for one in plan.inside for hook in hooks(one, row)]  # all before any is in place
             with ExitStack() as stack:
                 for hook in made:
                     stack.enter_context(hook)
                 ran = plain(held, problem, clean=clean)
             assert outcome.thoughts is not None
-            close(outcome.thoughts[row], ran.thoughts, f"{surgery} on {problem.id}")
-            close(outcome.target[row], ran.target, f"{surgery} on {problem.id}")
-            close(outcome.negative[row], ran.negative, f"{surgery} on {problem.id}")
-        assert np.abs(outcome.target - outcomes[0].target).max() > 1e-4, surgery
+            close(outcome.thoughts[row], ran.thoughts, f"{plan} on {problem.id}")
+            close(outcome.target[row], ran.target, f"{plan} on {problem.id}")
+            close(outcome.negative[row], ran.negative, f"{plan} on {problem.id}")
+        assert np.abs(outcome.target - outcomes[0].target).max() > 1e-4, plan

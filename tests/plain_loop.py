@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from tests.conftest import chain, tiny
-from tests.test_recording import pretrained
-from workbench.checkpoint import Checkpoint
-from workbench.interventions.running import run_intervened
-from workbench.interventions.scene import Intervention
-from workbench.interventions.surgery import Surgery
-from workbench.problem import Problem
-from workbench.prosqa import make_problem
+from tests.measure.test_recording import pretrained
+from workbench.interventions.base import Intervention
+from workbench.interventions.plan import Plan
+from workbench.interventions.run import run_intervened
+from workbench.model.checkpoint import Checkpoint
+from workbench.problems.problem import Problem
+from workbench.problems.prosqa import make_problem
 
 Change = Callable[[int, Tensor], Tensor]
 """Given the number of a thought and the vector [d] that would be fed, returns what is fed."""
@@ -113,7 +113,7 @@ def bank(held: Checkpoint, problems: list[Problem]) -> Tensor:
 class Case:
     """A surgery, and by the number of a problem what it should do."""
 
-    surgery: Surgery
+    plan: Plan
     change: Callable[[int], Change] | None = None
     at: tuple[int, ...] = ()
     """Thoughts that the change is made to; none means all."""
@@ -123,7 +123,7 @@ class Case:
 def ways(made: Callable[..., Intervention], change: Callable[[int], Change]) -> Iterator[Case]:
     """Yield an intervention at all thoughts, at one, at several, in the loop and frozen."""
     for at, frozen in [((), False), ((2,), False), ((1, 3), False), ((1, 2), True)]:
-        yield Case(Surgery((made(at=at),), frozen), change, at)
+        yield Case(Plan((made(at=at),), frozen), change, at)
 
 
 def check(held: Checkpoint, cases: Sequence[Case], batch_size: int = 2, **given: Any) -> None:
@@ -131,18 +131,18 @@ def check(held: Checkpoint, cases: Sequence[Case], batch_size: int = 2, **given:
     problems = asked(held)
     own = bank(held, problems)
     outcomes = run_intervened(
-        held, problems, [case.surgery for case in cases], K, batch_size=batch_size, keep_thoughts=True, **given
+        held, problems, [case.plan for case in cases], K, batch_size=batch_size, keep_thoughts=True, **given
     )
     for case, outcome in zip(cases, outcomes, strict=True):
-        assert outcome.surgery == case.surgery
+        assert outcome.plan == case.plan
         for row, problem in enumerate(problems):
 
             def confined(k: int, vector: Tensor, case: Case = case, row: int = row) -> Tensor:
                 return case.change(row)(k, vector) if case.change and (not case.at or k in case.at) else vector
 
-            clean = own[row] if case.surgery.frozen else None
+            clean = own[row] if case.plan.frozen else None
             ran = plain(held, problem, confined, clean=clean, without=case.without)
-            where = f"{case.surgery} on {problem.id}"
+            where = f"{case.plan} on {problem.id}"
             assert outcome.thoughts is not None
             close(outcome.thoughts[row], ran.thoughts, where)
             close(outcome.target[row], ran.target, where)

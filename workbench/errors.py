@@ -1,5 +1,8 @@
 """The one error a user meets: what happened, why, and what to do about it."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class WorkbenchError(Exception):
     """A mistake a user can mend.
@@ -21,3 +24,25 @@ class WorkbenchError(Exception):
     def __str__(self) -> str:
         """Return the three parts on lines of their own."""
         return f"{self.what}\n  why: {self.why}\n  do:  {self.do}"
+
+
+def unknown(kind: str, name: object, known: Iterable[str], do: str = "Use one of these names.") -> WorkbenchError:
+    """Return the error for a name that is not among those known; the caller raises it.
+
+    Args:
+        kind: What is named, one noun: "method".
+        name: The name that was given.
+        known: The names there are, in the order in which to list them.
+        do: The next thing to try, where no known name is near the given one.
+
+    Example:
+        >>> print(unknown("method", "cocnut", ["coconut", "cot"]))
+        There is no method "cocnut".
+          why: The methods are coconut, cot.
+          do:  Did you mean "coconut"?
+    """
+    names = [str(one) for one in known]
+    near = get_close_matches(str(name), names, n=1)
+    plural = kind[:-1] + "ies" if kind.endswith("y") else f"{kind}s"
+    why = f"The {plural} are {', '.join(names)}." if names else f"There are no {plural}."
+    return WorkbenchError(f'There is no {kind} "{name}".', why, f'Did you mean "{near[0]}"?' if near else do)

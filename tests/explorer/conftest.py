@@ -9,10 +9,10 @@ from streamlit.util import calc_hash
 from apps import shelf
 from tests.conftest import chain, tiny_model
 from tests.explorer.page import Open
-from workbench.checkpoint import make_checkpoint, save_checkpoint
-from workbench.problem_sets import generate
-from workbench.prosqa import save_problems
-from workbench.tokenizer import edges_tokenizer
+from workbench.model.checkpoint import make_checkpoint, save_checkpoint
+from workbench.problems.prosqa import save_problems
+from workbench.problems.sets import generate
+from workbench.problems.vocabulary import edges_tokenizer
 
 EXPLORER = Path(__file__).resolve().parents[2] / "apps" / "explorer.py"
 THOUGHTS = 3

@@ -6,7 +6,7 @@ import pytest
 
 from apps import lenses
 from tests.explorer.page import Open, charts, fine, link, text
-from workbench.series import title
+from workbench.measure.run_labels import title
 
 TREE, LENS = "Search tree", "Lens over layers"
 
@@ -71,7 +71,9 @@ def test_the_tuned_lens_is_fitted_once_and_on_other_graphs(opened: Open, monkeyp
 def test_a_lens_that_cannot_be_fitted_says_why_and_the_rest_stays(
     opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workbench.held_out.LARGEST", 0)  # a large model: parts of the set, and here is one problem
+    monkeypatch.setattr(
+        "workbench.measure.splits.LARGEST", 0
+    )  # a large model: parts of the set, and here is one problem
     app = opened(set="random", below=LENS, lens="tuned lens")
 
     assert not app.exception

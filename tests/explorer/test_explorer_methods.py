@@ -7,7 +7,7 @@ import pytest
 from apps import method
 from tests.explorer.conftest import KINDS
 from tests.explorer.page import Open, charts, fine, link, text
-from workbench.methods import METHODS
+from workbench.train.methods import METHODS
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -8,8 +8,8 @@ import pytest
 from apps import emergence
 from tests.conftest import tiny_model
 from tests.explorer.page import Open, charts, fine, link, text
-from workbench.checkpoint import make_checkpoint, save_checkpoint
-from workbench.tokenizer import edges_tokenizer
+from workbench.model.checkpoint import make_checkpoint, save_checkpoint
+from workbench.problems.vocabulary import edges_tokenizer
 
 STEPS = (60, 250, 500)
 

@@ -6,11 +6,11 @@ import pytest
 
 from apps import own_problem
 from tests.explorer.page import Open, charts, fine, text
-from workbench.checkpoint import make_checkpoint, save_checkpoint
 from workbench.errors import WorkbenchError
-from workbench.from_scratch import build_model
-from workbench.train_config import ModelConfig
-from workbench.words_format import words_tokenizer
+from workbench.model.checkpoint import make_checkpoint, save_checkpoint
+from workbench.model.formats import words_tokenizer
+from workbench.train.config import ModelConfig
+from workbench.train.init import build_model
 
 TASKS = Path(__file__).resolve().parents[2] / "fixtures" / "tasks"
 

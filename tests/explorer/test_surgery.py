@@ -8,8 +8,8 @@ from apps.operations import OPERATIONS, said
 from apps.parameters import PARAMETERS
 from apps.words import plain
 from tests.explorer.page import Open, charts, fine, link, text
-from workbench.interventions.surgery import Surgery
-from workbench.interventions.written import KINDS, from_address
+from workbench.interventions.plan import Plan
+from workbench.interventions.text import KINDS, from_address
 
 PAGE = "surgery"
 TWO = "project:at=2;nodes=brimpus"
@@ -214,4 +214,4 @@ def test_every_kind_has_words() -> None:
 
 def test_links_know_every_box_that_is_bound() -> None:
     assert {stack.ADDRESS, "tour", "against", "results"} <= set(PARAMETERS)
-    assert Surgery() == from_address("")
+    assert Plan() == from_address("")

@@ -9,11 +9,11 @@ from apps import shelf
 from apps.tour_stops import STOPS
 from apps.words import plain
 from tests.explorer.page import Open, charts, fine, link, text
-from workbench.blind import shortcut_resistant
-from workbench.interventions.matching import controls_of
-from workbench.interventions.written import from_address
-from workbench.prosqa import load_problems
-from workbench.variants import entity_swap
+from workbench.interventions.controls import controls_of
+from workbench.interventions.text import from_address
+from workbench.problems.prosqa import load_problems
+from workbench.problems.shortcuts import shortcut_resistant
+from workbench.problems.variants import entity_swap
 
 PAGE = "surgery"
 TWO = "project:at=2;nodes=brimpus"
@@ -50,7 +50,7 @@ def test_the_code_reproduces_the_surgery(opened: Open, asked: dict[str, str]) ->
     names: dict = {}
     exec(code.replace(".show()", "").replace("print(", "("), names)
 
-    assert names["surgery"] == from_address(asked["surgery"])
+    assert names["plan"] == from_address(asked["surgery"])
     assert f"surgery={asked['surgery']}" in address
     assert "interventions:" in written
     assert float(app.metric[1].value) == pytest.approx(names["table"]["target"][1], abs=6e-4)
@@ -123,8 +123,8 @@ def test_what_cannot_be_asked_of_many_problems_says_why(opened: Open, asked: dic
 def bundled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stops on the problems that the tests have."""
     for title, stop in STOPS.items():
-        surgery = stop.surgery.replace("at=6", "at=3")  # the tests' runs think three thoughts
-        moved = replace(stop, set="pairs", problem="balanced-0", surgery=surgery, after=min(stop.after, 3))
+        plan = stop.plan.replace("at=6", "at=3")  # the tests' runs think three thoughts
+        moved = replace(stop, set="pairs", problem="balanced-0", plan=plan, after=min(stop.after, 3))
         monkeypatch.setitem(STOPS, title, moved)
 
 
@@ -134,7 +134,7 @@ def test_a_stop_asks_first_and_tells_then(opened: Open, bundled: None, title: st
     app.pills(key="tour").set_value(title)
     app.run()
     assert fine(app)
-    assert link(app)["surgery"] == STOPS[title].surgery
+    assert link(app)["surgery"] == STOPS[title].plan
     assert "What happened" not in text(app)
     assert len(charts(app)) == 1  # what it did is not shown before the guess
 
@@ -153,7 +153,7 @@ def test_every_stop_is_a_surgery_on_a_bundled_problem_that_no_query_blind_rule_g
         problem = problems[stop.problem]
         assert stop.set == "released"
         assert shortcut_resistant(problem)
-        assert stop.control in controls_of(from_address(stop.surgery))
+        assert stop.control in controls_of(from_address(stop.plan))
         assert entity_swap(problem) is not None
 
 
@@ -162,7 +162,7 @@ def test_a_link_may_name_a_stop_alone(opened: Open, bundled: None) -> None:
     app = opened(PAGE, tour=title)
 
     assert fine(app)
-    assert link(app)["surgery"] == STOPS[title].surgery
+    assert link(app)["surgery"] == STOPS[title].plan
 
 
 def test_changing_the_surgery_leaves_the_stop(opened: Open, bundled: None) -> None:
@@ -175,5 +175,5 @@ def test_changing_the_surgery_leaves_the_stop(opened: Open, bundled: None) -> No
     assert len(charts(app)) > 3
     app.button(key="back to stop").click()
     app.run()
-    assert link(app)["surgery"] == next(iter(STOPS.values())).surgery
+    assert link(app)["surgery"] == next(iter(STOPS.values())).plan
     assert len(charts(app)) == 1

@@ -3,7 +3,6 @@
 import plotly.graph_objects as go
 import polars as pl
 
-from workbench.behaviour import Behaviour
 from workbench.errors import WorkbenchError
 from workbench.figures.by_thought import (
     colour_of,
@@ -30,9 +29,9 @@ from workbench.figures.palette import (
     figure,
     require_rows,
 )
-from workbench.score_statistics import TITLES
-from workbench.scores import READOUT_TITLES
-from workbench.series import title as run_title
+from workbench.measure.behaviour import Behaviour
+from workbench.measure.run_labels import title as run_title
+from workbench.measure.scores import READOUT_TITLES, TITLES
 
 BEHAVIOUR_COLOURS = dict(
     zip(Behaviour, (GREEN, SKY, VERMILION, PURPLE, BLUE, ORANGE, GREY), strict=True)

@@ -1,10 +1,10 @@
-"""The two options' probabilities as the answer: without a surgery, under it, and under its controls."""
+"""The two options' probabilities as the answer: without a plan, under it, and under its controls."""
 
 import plotly.graph_objects as go
 import polars as pl
 
 from workbench.figures.palette import BLUE, GREY, LEGEND, ORANGE, VERMILION, figure, require_rows
-from workbench.problem import Problem
+from workbench.problems.problem import Problem
 
 SERIES: dict[str, tuple[str, str]] = {
     "without": ("without the surgery", GREY),
@@ -15,7 +15,7 @@ SERIES: dict[str, tuple[str, str]] = {
 
 
 def answer_options(table: pl.DataFrame, problem: Problem, control: str = "") -> go.Figure:
-    """Draw what `workbench.interventions.dosing.answered` returns.
+    """Draw what `workbench.interventions.controls.answered` returns.
 
     Args:
         table: A row per series and draw.

@@ -5,8 +5,8 @@ import polars as pl
 from plotly.subplots import make_subplots
 
 from workbench.figures.palette import VALUE_SCALE, figure, require_rows
-from workbench.series import RUN, title
-from workbench.statistics import bootstrap_difference, bootstrap_mean
+from workbench.measure.run_labels import RUN, title
+from workbench.measure.statistics import bootstrap_difference, bootstrap_mean
 
 OTHER = "in thoughts of other items"
 

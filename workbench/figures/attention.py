@@ -9,7 +9,7 @@ from jaxtyping import Float
 from workbench.figures.edges import curve
 from workbench.figures.layout import Layout
 from workbench.figures.palette import BLUE, alpha
-from workbench.problem import Problem
+from workbench.problems.problem import Problem
 
 THINNEST, WIDEST = 0.8, 20.0
 """Width in pixels of an edge without attention, and of one that has all of it; linear in between."""

@@ -3,10 +3,10 @@
 import plotly.graph_objects as go
 import polars as pl
 
-from workbench.class_table import CLASS_TITLES, NESTED, class_means
 from workbench.figures.class_panels import class_panels
 from workbench.figures.palette import GREY, LEGEND, RUN_COLOURS, SERIES, figure, require_rows
-from workbench.series import MODEL, RUN, title
+from workbench.measure.run_labels import MODEL, RUN, title
+from workbench.measure.statistics import CLASS_TITLES, NESTED, class_means
 
 
 def attention_figures(table: pl.DataFrame) -> list[go.Figure]:

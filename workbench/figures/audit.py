@@ -5,7 +5,7 @@ import polars as pl
 
 from workbench.figures.by_thought import error_bars, hover_data
 from workbench.figures.palette import GREY, LEGEND, SERIES, figure, require_rows
-from workbench.statistics import Estimate
+from workbench.measure.statistics import Estimate
 
 _DASHES = ("solid", "dash", "dot")
 

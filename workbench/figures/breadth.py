@@ -8,9 +8,8 @@ import polars as pl
 from workbench.errors import WorkbenchError
 from workbench.figures.by_thought import colour_of, dash_of, estimates_by, line, panels, runs
 from workbench.figures.palette import GREY, require_rows
-from workbench.score_statistics import TITLES
-from workbench.scores import READOUT_TITLES, READOUTS
-from workbench.series import title as run_title
+from workbench.measure.run_labels import title as run_title
+from workbench.measure.scores import READOUT_TITLES, READOUTS, TITLES
 
 
 def statistic_by_run(table: pl.DataFrame, name: str, *, seed: int = 0) -> go.Figure:

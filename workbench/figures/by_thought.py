@@ -7,8 +7,8 @@ import plotly.graph_objects as go
 import polars as pl
 
 from workbench.figures.palette import GREY, LEGEND, RUN_COLOURS, SERIES, figure
-from workbench.series import MODEL, RUN
-from workbench.statistics import Estimate, bootstrap_mean
+from workbench.measure.run_labels import MODEL, RUN
+from workbench.measure.statistics import Estimate, bootstrap_mean
 
 
 def runs(table: pl.DataFrame) -> dict[str, pl.DataFrame]:

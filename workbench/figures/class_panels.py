@@ -8,7 +8,7 @@ import polars as pl
 from plotly.subplots import make_subplots
 
 from workbench.figures.palette import GREY, LEGEND, RUN_COLOURS, SERIES, figure, require_rows
-from workbench.series import MODEL, RUN, title
+from workbench.measure.run_labels import MODEL, RUN, title
 
 MOST = 5
 """Panels in one row; more are laid out in two."""

@@ -6,8 +6,8 @@ import polars as pl
 
 from workbench.figures.by_thought import colour_of, dash_of, line
 from workbench.figures.palette import GREEN, GREY, LEGEND, ORANGE, figure, require_rows
-from workbench.series import MODEL, RUN, title
-from workbench.statistics import CONFIDENCE, RESAMPLES, Estimate
+from workbench.measure.run_labels import MODEL, RUN, title
+from workbench.measure.statistics import CONFIDENCE, RESAMPLES, Estimate
 
 _OWN = {"codes": None, "embeddings": ORANGE, "codes, hop before too": GREEN, "codes, other graph": GREY}
 """Colours of the sums for the model's own run; None for the run's colour."""

@@ -4,7 +4,7 @@ import plotly.graph_objects as go
 import polars as pl
 
 from workbench.figures.palette import GREY, LEGEND, SERIES, figure, require_rows
-from workbench.methods import METHODS
+from workbench.train.methods import METHODS
 
 _DASHES = ("solid", "dash", "dot")
 _PLACES = {method.title: place for place, method in enumerate(METHODS.values())}

@@ -6,8 +6,8 @@ import polars as pl
 from plotly.subplots import make_subplots
 
 from workbench.figures.palette import GREY, LEGEND, RUN_COLOURS, SERIES, VALUE_SCALE, figure, require_rows
-from workbench.series import MODEL, RUN, title
-from workbench.statistics import Estimate, bootstrap_mean
+from workbench.measure.run_labels import MODEL, RUN, title
+from workbench.measure.statistics import Estimate, bootstrap_mean
 
 TOKENS = ("source", "target", "separator")
 """The tokens of an edge."""

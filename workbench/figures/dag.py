@@ -21,10 +21,9 @@ from workbench.figures.palette import (
     alpha,
     figure,
 )
-from workbench.graph import NODE_CLASSES
-from workbench.problem import Problem
-from workbench.score_statistics import NOISE_MASS
-from workbench.scores import READOUT_TITLES, NodeScores
+from workbench.measure.scores import NOISE_MASS, READOUT_TITLES, NodeScores
+from workbench.problems.graph import NODE_CLASSES
+from workbench.problems.problem import Problem
 
 ROW_PIXELS = 98
 SMALLEST, LARGEST = 11.0, 34.0

@@ -6,8 +6,8 @@ import polars as pl
 
 from workbench.figures.palette import CLASS_COLOURS, GREY, LEGEND, ORANGE, YELLOW, figure, require_rows
 from workbench.figures.strip import CLASS_TITLES
-from workbench.graph import NODE_CLASSES
-from workbench.scores import READOUT_TITLES
+from workbench.measure.scores import READOUT_TITLES
+from workbench.problems.graph import NODE_CLASSES
 
 RANKS = ("1", "2", "3", "4-5", "6-10", "beyond 10")
 _RANK_ENDS = (1, 2, 3, 5, 10)

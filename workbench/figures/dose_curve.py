@@ -4,13 +4,13 @@ import plotly.graph_objects as go
 import polars as pl
 
 from workbench.figures.palette import GREEN, GREY, LEGEND, PURPLE, alpha, figure, require_rows
-from workbench.problem import Problem
+from workbench.problems.problem import Problem
 
 
 def dose_curve_figure(
     table: pl.DataFrame, problem: Problem, *, unit: str, control: str = "", dose: float | None = None
 ) -> go.Figure:
-    """Draw what `workbench.interventions.dosing.dose_curve` returns.
+    """Draw what `workbench.interventions.controls.dose_curve` returns.
 
     Args:
         table: A row per series, dose and draw.
@@ -20,7 +20,7 @@ def dose_curve_figure(
         dose: The present dose, to mark.
 
     Returns:
-        Lines for both options, solid under the surgery and dotted under the control (mean, and the range of the draws
+        Lines for both options, solid under the plan and dotted under the control (mean, and the range of the draws
         as a band).
 
     Raises:

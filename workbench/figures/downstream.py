@@ -1,4 +1,4 @@
-"""What a surgery changed, thought by thought: the cone that can have changed, and how much of it did."""
+"""What a plan changed, thought by thought: the affected region that can have changed, and how much of it did."""
 
 import numpy as np
 import plotly.graph_objects as go
@@ -17,10 +17,10 @@ TICKS = (0.0, 0.05, 0.25, 0.5, 1.0)
 
 
 def downstream_map(table: pl.DataFrame, *, depth: int | None = None) -> go.Figure:
-    """Draw what `workbench.downstream.downstream` returns: a row for what is read, a column a number of thoughts.
+    """Draw what `workbench.measure.effects.downstream` returns: a row for what is read, a column a number of thoughts.
 
     Args:
-        table: Of one problem and one surgery.
+        table: Of one problem and one plan.
         depth: Number of thoughts to mark as the current one.
 
     Returns:
@@ -33,10 +33,10 @@ def downstream_map(table: pl.DataFrame, *, depth: int | None = None) -> go.Figur
     names, last = list(TITLES), int(table["k"].max())  # type: ignore[arg-type]
     shape = (len(names), last + 1)
     colour, said, hover = np.full(shape, np.nan), np.full(shape, "", object), np.full(shape, "", object)
-    cone = np.zeros(shape, bool)
+    affected_region = np.zeros(shape, bool)
     for row in table.iter_rows(named=True):
         at = names.index(row["what"]), row["k"]
-        cone[at] = row["can_change"]
+        affected_region[at] = row["can_change"]
         colour[at] = row["moved"] ** 0.5 if row["can_change"] else np.nan
         said[at] = "<b>=</b>" if row["same"] else f"{row['moved']:.2f}" if row["moved"] >= 0.005 else "<.01"
         hover[at] = _words(row)
@@ -64,7 +64,7 @@ def downstream_map(table: pl.DataFrame, *, depth: int | None = None) -> go.Figur
         },
     )  # fmt: skip
     # Outside the cone the ink of the page; on a coloured cell what reads on its colour.
-    kind = np.where(cone, 1 + (np.nan_to_num(colour) > 0.7), 0)
+    kind = np.where(affected_region, 1 + (np.nan_to_num(colour) > 0.7), 0)
     for number, font in enumerate(({"size": 12}, {"size": 12, "color": DARK}, {"size": 12, "color": LIGHT})):
         places = [(k, y) for y in range(3) for k in range(last + 1) if said[y, k] and kind[y, k] == number]
         made.add_scatter(
@@ -72,7 +72,7 @@ def downstream_map(table: pl.DataFrame, *, depth: int | None = None) -> go.Figur
             text=[said[y, k] for k, y in places], hovertext=[hover[y, k] for k, y in places], hoverinfo="text",
             customdata=[[k] for k, _ in places], textfont=font,
         )  # fmt: skip
-    for y, row in enumerate(cone):
+    for y, row in enumerate(affected_region):
         for start, end in _runs(row):
             made.add_shape(
                 type="rect", x0=start - 0.49, x1=end + 0.49, y0=y - 0.49, y1=y + 0.49,

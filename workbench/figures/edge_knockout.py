@@ -5,8 +5,8 @@ import polars as pl
 
 from workbench.figures.by_thought import error_bars, hover_data, line, panels, place, runs
 from workbench.figures.palette import CLASS_COLOURS, GREY, require_rows
-from workbench.series import MODEL, title
-from workbench.statistics import Estimate, bootstrap_mean
+from workbench.measure.run_labels import MODEL, title
+from workbench.measure.statistics import Estimate, bootstrap_mean
 
 ARM_COLOURS = {
     "optimal": CLASS_COLOURS["optimal"],

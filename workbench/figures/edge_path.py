@@ -5,7 +5,7 @@ import polars as pl
 
 from workbench.figures.by_thought import colour_of, dash_of, estimates_by, line, panels, place, runs
 from workbench.figures.palette import CLASS_COLOURS, GREY, LEGEND, figure, require_rows
-from workbench.series import MODEL, title
+from workbench.measure.run_labels import MODEL, title
 
 _CLASSES = {"optimal": "optimal", "off the path": "frontier, off the path", "elsewhere": "all other edges"}
 

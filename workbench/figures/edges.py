@@ -7,8 +7,8 @@ import plotly.graph_objects as go
 
 from workbench.figures.layout import Layout
 from workbench.figures.palette import GREEN, alpha
-from workbench.graph import structure
-from workbench.problem import Problem
+from workbench.problems.graph import structure
+from workbench.problems.problem import Problem
 
 SAMPLES = np.append(np.linspace(0, 0.84, 15), 1.0)
 """Places on a curve; the last piece is long, since the arrow head takes its direction."""

@@ -9,9 +9,9 @@ from workbench.errors import WorkbenchError
 from workbench.figures.by_thought import colour_of, dash_of, estimates_by, line, panels, runs
 from workbench.figures.palette import CLASS_COLOURS, FAINT, GREY, LEGEND, figure, require_rows
 from workbench.figures.strip import CLASS_TITLES
-from workbench.scores import MASS_CLASSES
-from workbench.series import title as run_title
-from workbench.statistics import Estimate
+from workbench.measure.run_labels import title as run_title
+from workbench.measure.scores import MASS_CLASSES
+from workbench.measure.statistics import Estimate
 
 _EVEN = "uniform over the concepts in the problem"
 SCRUBBED = {

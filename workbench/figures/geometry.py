@@ -7,8 +7,8 @@ import polars as pl
 
 from workbench.figures.by_thought import colour_of, dash_of, estimates_by, line, over_thoughts, panels, place, runs
 from workbench.figures.palette import GREEN, GREY, SERIES, VERMILION, alpha, require_rows
-from workbench.series import title
-from workbench.statistics import Estimate
+from workbench.measure.run_labels import title
+from workbench.measure.statistics import Estimate
 
 _MAP_SYMBOLS = ("circle", "x")
 

@@ -5,12 +5,11 @@ from collections.abc import Callable
 import plotly.graph_objects as go
 import polars as pl
 
-from workbench.cluster_statistics import cluster_mean, separation, spearman
 from workbench.figures.by_thought import colour_of, dash_of, line, panels, place, runs
 from workbench.figures.palette import GREY, require_rows
-from workbench.scores import READOUT_TITLES, READOUTS
-from workbench.series import title as run_title
-from workbench.statistics import Estimate
+from workbench.measure.run_labels import title as run_title
+from workbench.measure.scores import READOUT_TITLES, READOUTS
+from workbench.measure.statistics import Estimate, cluster_mean, separation, spearman
 
 HEIGHTS = {
     "height_longest": "longest distance to a leaf",

@@ -5,10 +5,10 @@ import plotly.graph_objects as go
 import polars as pl
 from plotly.subplots import make_subplots
 
-from workbench.class_table import CLASS_TITLES, NESTED, WALK, class_means
 from workbench.figures.class_panels import class_panels
 from workbench.figures.palette import CLASS_COLOURS, GREY, LEGEND, RUN_COLOURS, SERIES, figure, require_rows
-from workbench.series import RUN, title
+from workbench.measure.run_labels import RUN, title
+from workbench.measure.statistics import CLASS_TITLES, NESTED, WALK, class_means
 
 EDGES = 30
 """Edges of the histogram's bins, as published."""

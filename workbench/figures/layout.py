@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.optimize import isotonic_regression
 
-from workbench.graph import shortest_height, structure
-from workbench.problem import Problem
+from workbench.problems.graph import shortest_height, structure
+from workbench.problems.problem import Problem
 
 SWEEPS = 12
 GAP = 1.1

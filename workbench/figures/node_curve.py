@@ -4,7 +4,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from workbench.figures.palette import BLUE, GREEN, GREY, PURPLE, SKY, alpha, figure
-from workbench.scores import READOUT_TITLES, NodeScores
+from workbench.measure.scores import READOUT_TITLES, NodeScores
 
 
 def node_curve(scores: NodeScores, node: int, *, depth: int | None = None) -> go.Figure:

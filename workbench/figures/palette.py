@@ -11,9 +11,9 @@ import plotly.graph_objects as go
 import polars as pl
 
 from workbench.errors import WorkbenchError
-from workbench.graph import NODE_CLASSES
-from workbench.scores import OUTSIDE
-from workbench.series import CONTROLS, MODEL
+from workbench.measure.run_labels import CONTROLS, MODEL
+from workbench.measure.scores import OUTSIDE
+from workbench.problems.graph import NODE_CLASSES
 
 ORANGE, SKY, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"
 BLUE, VERMILION, PURPLE, GREY = "#1F84C4", "#D55E00", "#CC79A7", "#8A919E"

@@ -6,9 +6,9 @@ import polars as pl
 
 from workbench.figures.by_thought import colour_of, dash_of, panels, place, runs
 from workbench.figures.palette import BLUE, GREEN, VERMILION, require_rows
-from workbench.scores import READOUT_TITLES
-from workbench.series import title as run_title
-from workbench.statistics import Estimate, bootstrap_mean
+from workbench.measure.run_labels import title as run_title
+from workbench.measure.scores import READOUT_TITLES
+from workbench.measure.statistics import Estimate, bootstrap_mean
 
 TOP_COLOURS = {1: BLUE, 2: VERMILION, 3: GREEN}
 """Colour of the model's curves; controls have their own colours, the lowest of three curves being the top candidate."""

@@ -7,8 +7,8 @@ import polars as pl
 
 from workbench.figures.by_thought import colour_of, error_bars, hover_data, runs
 from workbench.figures.palette import GREY, LEGEND, figure
-from workbench.series import title
-from workbench.statistics import Estimate, bootstrap_mean
+from workbench.measure.run_labels import title
+from workbench.measure.statistics import Estimate, bootstrap_mean
 
 ANSWER = "answer"
 """Place of the slider for rows without a thought."""

@@ -5,8 +5,8 @@ import polars as pl
 from plotly.subplots import make_subplots
 
 from workbench.figures.palette import GREY, LEGEND, RUN_COLOURS, VALUE_SCALE, VERMILION, alpha, figure, require_rows
-from workbench.series import MODEL, RUN, title
-from workbench.statistics import Estimate, bootstrap_difference, bootstrap_mean
+from workbench.measure.run_labels import MODEL, RUN, title
+from workbench.measure.statistics import Estimate, bootstrap_difference, bootstrap_mean
 
 _OVER = "AUC within a problem over its concepts without the options"
 

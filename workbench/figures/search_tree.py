@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 import polars as pl
 
 from workbench.figures.palette import FAINT, GREEN, GREY, PURPLE, VALUE_SCALE, figure, require_rows
-from workbench.series import MODEL
-from workbench.series import title as run_title
+from workbench.measure.run_labels import MODEL
+from workbench.measure.run_labels import title as run_title
 
 _ROW = 104
 """Pixels from layer to layer."""

@@ -4,8 +4,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from workbench.figures.palette import CLASS_COLOURS, FAINT, SKY, VERMILION, alpha, figure
-from workbench.score_statistics import NOISE_MASS, statistics
-from workbench.scores import MASS_CLASSES, READOUT_TITLES, NodeScores
+from workbench.measure.scores import MASS_CLASSES, NOISE_MASS, READOUT_TITLES, NodeScores, statistics
 
 CLASS_TITLES: dict[str, str] = {
     "optimal": "frontier, on a shortest path",

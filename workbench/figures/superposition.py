@@ -10,8 +10,8 @@ from plotly.subplots import make_subplots
 
 from workbench.figures.class_panels import class_panels
 from workbench.figures.palette import VALUE_SCALE, figure, require_rows
-from workbench.series import MODEL, RUN, title
-from workbench.statistics import bootstrap_mean
+from workbench.measure.run_labels import MODEL, RUN, title
+from workbench.measure.statistics import bootstrap_mean
 
 SETS = {
     "reached": "reached within k hops",

@@ -5,9 +5,9 @@ import polars as pl
 
 from workbench.figures.palette import CLASS_COLOURS, SKY, alpha, figure
 from workbench.figures.strip import CLASS_TITLES
-from workbench.graph import NODE_CLASSES, node_classes, structure
-from workbench.scores import OUTSIDE
-from workbench.trace_arrays import Trace
+from workbench.measure.arrays import Trace
+from workbench.measure.scores import OUTSIDE
+from workbench.problems.graph import NODE_CLASSES, node_classes, structure
 
 
 def token_frame(trace: Trace) -> pl.DataFrame:

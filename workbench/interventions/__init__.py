@@ -1,1 +1,1 @@
-"""Interventions as values: what is changed in a thought or an activation while the model runs."""
+"""Interventions: what may be done to a thought or inside a layer, plans of several, and the runner."""

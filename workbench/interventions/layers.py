@@ -1,16 +1,103 @@
-"""Interventions inside the layers: attention knocked out, heads and sublayers ablated or patched."""
+"""What stands before a thought, by name: the columns that attention can be cut from.
 
-from collections.abc import Callable, Mapping
+Interventions inside the layers: attention knocked out, heads and sublayers ablated or patched.
+"""
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from workbench.interventions.prompt_parts import columns_of
-from workbench.interventions.scene import Intervention, Scene
-from workbench.session import Session
+from workbench.errors import WorkbenchError
+from workbench.interventions.base import Context, Intervention
+from workbench.model.formats import Span, TokenSpans, places
+from workbench.model.prompts import Format, Prompt
+from workbench.model.session import Session
+from workbench.problems.graph import structure
+from workbench.problems.problem import Problem
+
+PARTS: dict[str, str] = {
+    "prompt": "All tokens of the prompt.",
+    "thoughts": "The thoughts fed so far, the column itself not counted.",
+    "edges": "The sentences of all edges.",
+    "path_edges": "Those on a shortest path from root to target.",
+    "other_edges": "Those on none.",
+    "frontier_edges": "Those that leave a node at hop k, which thought k is to follow; none at what is said.",
+    "options": "The two options in the question.",
+    "root": "The root in the question.",
+}
+"""What each name stands for, at thought k that stands for hop k, or at what is said after the thoughts."""
+
+
+def columns_of(context: Context, session: Session, names: Sequence[str], width: int) -> Bool[Tensor, "batch width"]:
+    """Return which columns are meant at the pass under way, of as many as it can see.
+
+    Args:
+        context: The batch.
+        session: What runs it.
+        names: Of `PARTS`, or "edge-NUMBER".
+        width: Number of columns, those of the pass itself included.
+
+    Raises:
+        WorkbenchError: There is no such part or edge.
+    """
+    meant = torch.zeros(len(context.prompts), width, dtype=torch.bool)
+    fed = width - 1 if session.feeding else session.end
+    for row, prompt in enumerate(context.prompts):
+        pad = session.begin - len(prompt.ids)
+        for name in names:
+            if name == "prompt":
+                meant[row, pad : session.begin] = True
+            elif name == "thoughts":
+                meant[row, session.begin : fed] = True
+            else:
+                for start, end in _spans(context, prompt, session.feeding, name):
+                    meant[row, pad + start : pad + end] = True
+    return meant.to(session.mask.device)
+
+
+def _spans(context: Context, prompt: Prompt, k: int, name: str) -> list[Span]:
+    stands, problem = _places(context.checkpoint.format, prompt), prompt.graph
+    if name == "options":
+        return list(stands.options)
+    if name == "root":
+        return [stands.root]
+    return [stands.edges[edge] for edge in _edges(problem, context.hop(k), name)]
+
+
+def _edges(problem: Problem, hop: int, name: str) -> list[int]:
+    """Return the numbers of the edges that a name stands for."""
+    about, count = structure(problem), range(len(problem.edges))
+    on_path = [
+        bool(about.optimal[source] and about.optimal[target] and about.hops[target] == about.hops[source] + 1)
+        for source, target in problem.edges
+    ]
+    kind, _, number = name.partition("-")
+    if kind == "edge" and number.isdecimal() and int(number) in count:
+        return [int(number)]
+    if name == "edges":
+        return list(count)
+    if name in ("path_edges", "other_edges"):
+        return [edge for edge in count if on_path[edge] == (name == "path_edges")]
+    if name == "frontier_edges":
+        return [edge for edge in count if hop > 0 and about.hops[problem.edges[edge][0]] == hop]
+    near = difflib.get_close_matches(name, PARTS, n=1)
+    raise WorkbenchError(
+        f'Problem {problem.id} has no part "{name}".',
+        f"Parts are {', '.join(PARTS)}, and edge-0 to edge-{len(problem.edges) - 1}.",
+        f'Did you mean "{near[0]}"?' if near else "Choose one of these.",
+    )
+
+
+@lru_cache(maxsize=4096)
+def _places(form: Format, prompt: Prompt) -> TokenSpans:
+    return places(form, prompt)
+
 
 LayerHook = tuple[str, Callable[..., Tensor | None]]
 """Name of a hook point of TransformerLens, and the function that is given its activation and `hook=`."""
@@ -38,11 +125,11 @@ class LayerIntervention(Intervention):
     """Whether it acts on the columns of the thoughts of `at`, on all that is said after the thoughts, or on both. From
     thought k on: `at=(k, ..., K), where="both"`."""
 
-    def hooks(self, scene: Scene, session: Session, observed: Observed) -> list[LayerHook]:
+    def hooks(self, context: Context, session: Session, observed: Observed) -> list[LayerHook]:
         """Return what to hook where.
 
         Args:
-            scene: The batch.
+            context: The batch.
             session: What runs it; says what it feeds.
             observed: Activations of donors, as far as `wants` asked for them.
 
@@ -83,15 +170,15 @@ class Knockout(LayerIntervention):
     dose: float = 1.0
     """Share of the attention cut: 0 changes nothing."""
 
-    def hooks(self, scene: Scene, session: Session, observed: Observed) -> list[LayerHook]:
+    def hooks(self, context: Context, session: Session, observed: Observed) -> list[LayerHook]:
         """Hook the patterns."""
-        config = scene.checkpoint.model.config
+        config = context.checkpoint.model.config
         heads = self.chosen("heads", self.heads, config.num_attention_heads)
 
         def cut(pattern: Float[Tensor, "batch heads new columns"], hook: Any) -> Tensor | None:
             if self.dose == 0 or not self.active(session):
                 return None
-            hidden = columns_of(scene, session, self.to, pattern.shape[-1])
+            hidden = columns_of(context, session, self.to, pattern.shape[-1])
             left = pattern * (1 - self.dose * hidden[:, None, None].to(pattern))
             total = left.sum(-1, keepdim=True)
             changed = pattern.clone()
@@ -133,9 +220,9 @@ class _Replacing(LayerIntervention):
         """Ask for the activations that it puts in."""
         return None if self.whose is None else (self.whose, self.points(layers))
 
-    def hooks(self, scene: Scene, session: Session, observed: Observed) -> list[LayerHook]:
+    def hooks(self, context: Context, session: Session, observed: Observed) -> list[LayerHook]:
         """Hook the activations."""
-        config = scene.checkpoint.model.config
+        config = context.checkpoint.model.config
         heads = self.chosen("heads", self.heads, config.num_attention_heads)
 
         def at(name: str) -> LayerHook:

@@ -1,1 +1,1 @@
-"""Readings: what the literature reads from thoughts, each a function from recordings to a table, with its controls."""
+"""Readings: tables computed from the recordings of a model and of its controls."""

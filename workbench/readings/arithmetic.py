@@ -13,15 +13,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.checkpoint import Checkpoint
-from workbench.coconut import lm_head
-from workbench.controls import control
 from workbench.errors import WorkbenchError
-from workbench.interventions.replacing import exchanged
-from workbench.interventions.scene import Scene, composed
-from workbench.series import MODEL, RUN
-from workbench.session import Session
-from workbench.tasks.item import Item
+from workbench.interventions.base import Context, composed
+from workbench.interventions.thoughts import exchanged
+from workbench.measure.recording import control
+from workbench.measure.run_labels import MODEL, RUN
+from workbench.model.checkpoint import Checkpoint
+from workbench.model.coconut import lm_head
+from workbench.model.session import Session
+from workbench.problems.problem import Item
 
 SCHEMA = 1
 
@@ -88,8 +88,8 @@ def _thoughts(
     for start in range(0, len(items), batch_size):
         batch = prompts[start : start + batch_size]
         session = Session(checkpoint.model, [prompt.ids for prompt in batch], pad=form.pad, more=count)
-        scene = Scene(checkpoint, tuple(batch), tuple(range(start, start + len(batch))), bank)
-        found.append(session.think(count, composed(interventions, scene), checkpoint.pause))
+        context = Context(checkpoint, tuple(batch), tuple(range(start, start + len(batch))), bank)
+        found.append(session.think(count, composed(interventions, context), checkpoint.pause))
         told(len(batch))
     return torch.cat(found)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from workbench.errors import WorkbenchError
 from workbench.figures.attention import EdgeAttention
-from workbench.recording import Recording
+from workbench.measure.recording import Recording
 
 
 def attention_arrows(

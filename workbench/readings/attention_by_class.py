@@ -20,12 +20,12 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float, Int
 
-from workbench.class_table import EXCLUSIVE, NESTED, WALK, class_codes, class_means
 from workbench.figures.attention_by_class import attention_figures
-from workbench.graph import structure, walk_frontier
-from workbench.readings.reading import Reading
-from workbench.recording import Recording
-from workbench.series import RUN
+from workbench.measure.recording import Recording
+from workbench.measure.run_labels import RUN
+from workbench.measure.statistics import EXCLUSIVE, NESTED, WALK, class_codes, class_means
+from workbench.problems.graph import structure, walk_frontier
+from workbench.readings.base import Reading
 
 
 def edge_codes(recording: Recording, hop: int) -> Int[np.ndarray, "n edges"]:

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from workbench.direct_attribution import Attribution, attribute
 from workbench.figures.attribution import attribution_figures
-from workbench.graph import structure
-from workbench.readings.reading import Reading
-from workbench.recording import Recording
-from workbench.series import RUN
+from workbench.measure.recording import Recording
+from workbench.measure.run_labels import RUN
+from workbench.problems.graph import structure
+from workbench.readings.base import Reading
+from workbench.readings.direct_attribution import Attribution, attribute
 
 
 def frame(recordings: Sequence[Recording], seed: int = 0) -> pl.DataFrame:

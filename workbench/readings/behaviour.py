@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 import polars as pl
 
-from workbench.behaviour import Behaviour, classify
 from workbench.figures.aggregate import accuracy_by_thoughts, behaviour_shares
-from workbench.graph import structure
-from workbench.readings.reading import Reading
-from workbench.recording import Recording
-from workbench.series import RUN
+from workbench.measure.behaviour import Behaviour, classify
+from workbench.measure.recording import Recording
+from workbench.measure.run_labels import RUN
+from workbench.problems.graph import structure
+from workbench.readings.base import Reading
 
 
 def behaviour_frame(recordings: Sequence[Recording]) -> pl.DataFrame:

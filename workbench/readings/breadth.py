@@ -6,11 +6,10 @@ import plotly.graph_objects as go
 import polars as pl
 
 from workbench.figures.breadth import statistic_by_run
-from workbench.readings.reading import Reading
-from workbench.recording import Recording
-from workbench.score_statistics import statistics_frame
-from workbench.scores import READOUTS, node_scores
-from workbench.series import RUN
+from workbench.measure.recording import Recording
+from workbench.measure.run_labels import RUN
+from workbench.measure.scores import READOUTS, node_scores, statistics_frame
+from workbench.readings.base import Reading
 
 SHOWN = ("candidate_mass", "breadth_share", "top1_correct")
 """Statistics that are drawn; the table has all of `score_statistics.TITLES`."""

@@ -18,7 +18,7 @@ from workbench.readings import (
     probes,
     superposition,
 )
-from workbench.readings.reading import Reading
+from workbench.readings.base import Reading
 
 READINGS: dict[str, Reading] = {
     module.READING.name: module.READING

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from workbench.codes import cross_fitted, explained, of_embeddings
 from workbench.figures.codes import explained_by_thought
-from workbench.held_out import folds
-from workbench.readings.reading import Reading
-from workbench.recording import Recording
-from workbench.series import RUN
+from workbench.measure.recording import Recording
+from workbench.measure.run_labels import RUN
+from workbench.measure.splits import folds
+from workbench.readings.base import Reading
+from workbench.readings.node_vectors import cross_fitted, explained, of_embeddings
 
 SCHEMA = 1
 

@@ -19,15 +19,15 @@ import polars as pl
 import torch
 from jaxtyping import Float, Int
 
-from workbench.checkpoint import Checkpoint
 from workbench.errors import WorkbenchError
 from workbench.figures.copy_map import PLACES, TOKENS, copy_map_figures
-from workbench.lens import CoconutLens
-from workbench.problem import Problem
-from workbench.prompts import Prompt
-from workbench.readings.reading import Reading
-from workbench.recording import Recording
-from workbench.series import MODEL, RUN
+from workbench.measure.recording import Recording
+from workbench.measure.run_labels import MODEL, RUN
+from workbench.model.checkpoint import Checkpoint
+from workbench.model.lens import CoconutLens
+from workbench.model.prompts import Prompt
+from workbench.problems.problem import Problem
+from workbench.readings.base import Reading
 
 
 def place_codes(prompt: Prompt) -> Int[np.ndarray, "edges 3 columns"]:

@@ -17,15 +17,14 @@ import numpy as np
 import polars as pl
 from jaxtyping import Int
 
-from workbench.edge_knockout import Effect, Heads, Knockout, knock_out
 from workbench.figures.edge_knockout import knockout_figures
-from workbench.graph import structure
-from workbench.once import once
-from workbench.problem import Problem
+from workbench.measure.recording import Recording, memoize
+from workbench.measure.run_labels import RUN
+from workbench.problems.graph import structure
+from workbench.problems.problem import Problem
 from workbench.readings.attribution import leading_head
-from workbench.readings.reading import Reading
-from workbench.recording import Recording
-from workbench.series import RUN
+from workbench.readings.base import Reading
+from workbench.readings.knockout import Effect, Heads, Knockout, knock_out
 
 ARMS = ("optimal", "other frontier", "elsewhere")
 """Which edges are knocked out."""
@@ -73,7 +72,7 @@ def _conditions(count: int, leads: Heads) -> Iterator[tuple[int, str, str, Heads
                 yield thought, scope, arm, heads
 
 
-@once
+@memoize
 def _of(recording: Recording, head: tuple[int, int], seed: int) -> pl.DataFrame:
     config, problems = recording.checkpoint.model.config, recording.problems
     leads = np.zeros((config.num_hidden_layers, config.num_attention_heads), bool)

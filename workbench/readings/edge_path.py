@@ -13,13 +13,13 @@ import numpy as np
 import polars as pl
 from jaxtyping import Int
 
-from workbench.class_table import EXCLUSIVE
-from workbench.direct_attribution import attribute
 from workbench.figures.edge_path import edge_path_figures
+from workbench.measure.recording import Recording
+from workbench.measure.run_labels import RUN
+from workbench.measure.statistics import EXCLUSIVE
 from workbench.readings.attention_by_class import edge_codes
-from workbench.readings.reading import Reading
-from workbench.recording import Recording
-from workbench.series import RUN
+from workbench.readings.base import Reading
+from workbench.readings.direct_attribution import attribute
 
 AT_ANSWER = ("into the target", "into the negative", "into others")
 """Classes of edges where the answer is named."""

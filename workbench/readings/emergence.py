@@ -13,17 +13,15 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from workbench.checkpoint import load_checkpoint
-from workbench.controls import record_controls
 from workbench.figures.palette import require_rows
-from workbench.problem import Problem
-from workbench.recording import Recording, record
-from workbench.results import mass_without_target
-from workbench.score_statistics import statistics
-from workbench.scores import MASS_CLASSES, node_scores
-from workbench.series import MODEL, RUN
-from workbench.stage_checkpoints import StageCheckpoint, stage_checkpoints
-from workbench.statistics import bootstrap_difference, bootstrap_mean
+from workbench.measure.evaluate import mass_without_target
+from workbench.measure.recording import Recording, record, record_controls
+from workbench.measure.run_labels import MODEL, RUN
+from workbench.measure.scores import MASS_CLASSES, node_scores, statistics
+from workbench.measure.statistics import bootstrap_difference, bootstrap_mean
+from workbench.model.checkpoint import load_checkpoint
+from workbench.problems.problem import Problem
+from workbench.train.state import StageCheckpoint, stage_checkpoints
 
 EMERGENCE_SCHEMA = 1
 """Version of the columns of `emergence_frame`."""

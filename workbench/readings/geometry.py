@@ -11,13 +11,20 @@ import polars as pl
 from jaxtyping import Float
 
 from workbench.figures.geometry import geometry_figures
-from workbench.graph import structure
-from workbench.interventions.replacing import exchanged
-from workbench.readings.reading import Reading
-from workbench.recording import Recording
-from workbench.series import RUN
-from workbench.spread import effective_rank, jackknife, noise_like, participation_ratio, principal_map, variances
-from workbench.statistics import bootstrap_mean
+from workbench.interventions.thoughts import exchanged
+from workbench.measure.recording import Recording
+from workbench.measure.run_labels import RUN
+from workbench.measure.statistics import (
+    bootstrap_mean,
+    effective_rank,
+    jackknife,
+    noise_like,
+    participation_ratio,
+    principal_map,
+    variances,
+)
+from workbench.problems.graph import structure
+from workbench.readings.base import Reading
 
 MEASURES = {"effective_rank": effective_rank, "participation_ratio": participation_ratio}
 """Measures of spread by name."""

@@ -6,10 +6,10 @@ import plotly.graph_objects as go
 import polars as pl
 
 from workbench.figures.height import HEIGHTS, correlation_by_thought, separation_by_height, value_by_height
-from workbench.readings.reading import Reading
-from workbench.recording import Recording
-from workbench.scores import READOUTS, node_scores, scores_frame
-from workbench.series import RUN
+from workbench.measure.recording import Recording
+from workbench.measure.run_labels import RUN
+from workbench.measure.scores import READOUTS, node_scores, scores_frame
+from workbench.readings.base import Reading
 
 
 def height_frame(recordings: Sequence[Recording]) -> pl.DataFrame:

@@ -13,12 +13,12 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool
 
-from workbench.class_table import EXCLUSIVE, NESTED, class_codes, class_means
 from workbench.figures.inner_products import by_class, inner_product_figures
-from workbench.graph import structure, walk_frontier
-from workbench.readings.reading import Reading
-from workbench.recording import Recording
-from workbench.series import RUN
+from workbench.measure.recording import Recording
+from workbench.measure.run_labels import RUN
+from workbench.measure.statistics import EXCLUSIVE, NESTED, class_codes, class_means
+from workbench.problems.graph import structure, walk_frontier
+from workbench.readings.base import Reading
 
 Which = Literal["input", "unembedding", "input_cosine", "unembedding_cosine"]
 """Columns of the frame that `table_5` can be of."""

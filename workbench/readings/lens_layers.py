@@ -13,13 +13,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from workbench.figures.lens_layers import divergence_by_layer, mass_by_layer
-from workbench.held_out import source_key, sources, splits
-from workbench.logit_lens import logit_lens
-from workbench.once import once
-from workbench.readings.reading import Reading
-from workbench.recording import Recording
-from workbench.series import RUN
-from workbench.tuned_lens import STEPS, TunedLens, fit_lens
+from workbench.measure.recording import Recording, memoize
+from workbench.measure.run_labels import RUN
+from workbench.measure.splits import source_key, sources, splits
+from workbench.model.lens import logit_lens
+from workbench.readings.base import Reading
+from workbench.readings.tuned_lens import STEPS, TunedLens, fit_lens
 
 RAW, TUNED = "raw logit lens (unadjusted)", "tuned lens"
 
@@ -56,7 +55,7 @@ def lens_frame(
     return pl.concat([read_lenses(recording, fitted[source_key(recording.checkpoint)]) for recording in recordings])
 
 
-@once
+@memoize
 def _fit(recording: Recording, count: int | None, steps: int, seed: int) -> Fitted:
     checkpoint = recording.checkpoint
     return [(split.rows, fit_lens(checkpoint, split.residual, steps, seed)) for split in splits(recording, count, seed)]

@@ -7,10 +7,10 @@ import plotly.graph_objects as go
 import polars as pl
 
 from workbench.figures.parallelism import parallelism
-from workbench.readings.reading import Reading
-from workbench.recording import Recording
-from workbench.scores import READOUTS, NodeScores, node_scores
-from workbench.series import RUN
+from workbench.measure.recording import Recording
+from workbench.measure.run_labels import RUN
+from workbench.measure.scores import READOUTS, NodeScores, node_scores
+from workbench.readings.base import Reading
 
 TOP = (1, 2, 3)
 """How many of the likeliest candidates are summed."""

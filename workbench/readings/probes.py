@@ -8,13 +8,12 @@ import polars as pl
 from jaxtyping import Bool, Float, Int
 
 from workbench.figures.probes import auc_by_layer, auc_by_thought, hops_by_thought
-from workbench.held_out import Split, source_key, sources, splits
-from workbench.logit_lens import logit_lens
-from workbench.once import once
-from workbench.probe import STEPS, Asked, Probe, asked, auc, centred, control, first_tokens, fit_probe
-from workbench.readings.reading import Reading
-from workbench.recording import Recording
-from workbench.series import MODEL, RUN
+from workbench.measure.recording import Recording, memoize
+from workbench.measure.run_labels import MODEL, RUN
+from workbench.measure.splits import Split, source_key, sources, splits
+from workbench.model.lens import logit_lens
+from workbench.readings.base import Reading
+from workbench.readings.probe import STEPS, Asked, Probe, asked, auc, centred, control, first_tokens, fit_probe
 
 
 def probe_frame(
@@ -57,7 +56,7 @@ class _Fitted:
     """Their labels in the control task."""
 
 
-@once
+@memoize
 def _fit(recording: Recording, count: int | None, steps: int, seed: int) -> list[_Fitted]:
     form, found = recording.checkpoint.format, []
     for split in splits(recording, count, seed):
@@ -82,8 +81,8 @@ def _fit(recording: Recording, count: int | None, steps: int, seed: int) -> list
 
 
 def _of_run(recording: Recording, fitted: list[_Fitted]) -> pl.DataFrame:
-    n, columns, streams = len(recording.problems), recording.count + 1, recording.residual.shape[2]
-    real = np.full((columns, streams, n, 2 + recording.count), np.nan)
+    n, columns, residual_streams = len(recording.problems), recording.count + 1, recording.residual.shape[2]
+    real = np.full((columns, residual_streams, n, 2 + recording.count), np.nan)
     memorised, head, source = real.copy(), real.copy(), np.empty(n, dtype=object)
     for part in fitted:
         rows, own = part.split.rows, part.own

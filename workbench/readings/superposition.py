@@ -20,12 +20,12 @@ import polars as pl
 from jaxtyping import Bool, Float
 
 from workbench.figures.superposition import SETS, superposition_figures
-from workbench.graph import structure
-from workbench.interventions.replacing import exchanged
+from workbench.interventions.thoughts import exchanged
+from workbench.measure.recording import Recording
+from workbench.measure.run_labels import RUN
+from workbench.problems.graph import structure
+from workbench.readings.base import Reading
 from workbench.readings.inner_products import on_walk_frontier
-from workbench.readings.reading import Reading
-from workbench.recording import Recording
-from workbench.series import RUN
 
 DRAWS = 4
 """Random sets of as many concepts that a chance level is the mean over."""

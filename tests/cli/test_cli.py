@@ -1,0 +1,233 @@
+"""The command line: what a user sees when all is well, and what for every mistake."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tests.conftest import tiny
+from workbench.cli import app
+from workbench.cli.problems import hop_weights
+from workbench.errors import WorkbenchError
+from workbench.model.checkpoint import save_checkpoint
+from workbench.problems.files import load_problems, save_problems
+from workbench.problems.sets import generate
+
+COMMANDS = ("train", "compare", "evaluate", "report", "stop", "trace", "explore", "problems")
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("runs") / "small"
+    save_checkpoint(tiny(max_position_embeddings=256), directory / "model")
+    return directory
+
+
+@pytest.fixture(scope="module")
+def problems(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("problems") / "few.json"
+    save_problems(generate("released", 4, seed=1), file)
+    return file
+
+
+def refused(result: Result, *parts: str) -> None:
+    """A mistake exits with 2, says what, why and what to do on standard error, and shows no traceback."""
+    assert result.exit_code == 2, result.output
+    assert "Traceback" not in result.output
+    assert not result.stdout
+    for part in parts:
+        assert part in result.stderr
+
+
+def test_help_names_every_command_and_comes_without_torch() -> None:
+    code = "import sys, workbench.cli; sys.exit(any(m in sys.modules for m in ('torch', 'polars', 'transformers')))"
+    result = call("--help")
+
+    assert result.exit_code == 0
+    assert all(command in result.stdout for command in COMMANDS)
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "problems generate", "problems check", "problems sets"])
+def test_every_command_explains_itself_with_an_example(command: str) -> None:
+    result = call(*command.split(), "--help")
+
+    assert result.exit_code == 0
+    assert command == "problems" or "Example:" in result.stdout
+
+
+def test_version() -> None:
+    assert call("--version").stdout.startswith("coconut-workbench ")
+
+
+def test_evaluate_prints_a_table_and_writes_json(run: Path, problems: Path, tmp_path: Path) -> None:
+    result = call("evaluate", run, problems, "--json", tmp_path / "figures.json")
+
+    assert result.exit_code == 0, result.output
+    assert "accuracy" in result.stdout
+    assert "chance" in result.stdout
+    read = json.loads((tmp_path / "figures.json").read_text())
+    assert read["n"] == 4
+    assert len(read["candidate_mass"]) == 3
+
+
+def test_report_writes_a_page(run: Path, problems: Path, tmp_path: Path) -> None:
+    result = call("report", run, problems, "--out", tmp_path / "out", "--readings", "none")
+
+    assert result.exit_code == 0, result.output
+    assert "index.html" in result.stdout.replace("\n", "")
+    assert (tmp_path / "out" / "scores.parquet").exists()
+    assert not (tmp_path / "out" / "readings.html").exists()
+    assert "readings.html" not in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_report_reads_what_is_asked_beside_what_is_asked(run: Path, problems: Path, tmp_path: Path) -> None:
+    asked = ("--readings", "behaviour, breadth", "--controls", "pause", "--most", "3")
+    result = call("report", run, problems, "--out", tmp_path / "out", *asked)
+
+    assert result.exit_code == 0, result.output
+    assert "Reading: Breadth and chance" in result.stderr
+    assert {path.stem for path in (tmp_path / "out" / "readings").iterdir()} == {"behaviour", "breadth"}
+    page = (tmp_path / "out" / "readings.html").read_text()
+    assert "3 of 4 problems" in page
+    assert "pause as thought" in page
+    assert "untrained model" not in page
+    assert 'href="readings.html"' in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_a_report_of_a_run_without_thoughts_has_no_readings(run: Path, problems: Path, tmp_path: Path) -> None:
+    result = call("report", run, problems, "--out", tmp_path / "out", "--thoughts", "0")
+
+    assert result.exit_code == 0, result.output
+    assert "there are none to read" in result.stderr
+    assert not (tmp_path / "out" / "readings.html").exists()
+
+
+def test_trace_shows_every_thought(run: Path, problems: Path) -> None:
+    result = call("trace", run, problems, "--problem", "released-2")
+
+    assert result.exit_code == 0, result.output
+    assert "released-2" in result.stdout
+    assert "after 3:" in result.stdout
+
+
+def test_trace_reads_a_question_in_words(run: Path) -> None:
+    question = "Tom is a lempus. Every lempus is a zumpus. Sally is a gorpus. Is Tom a zumpus or gorpus?"
+
+    assert call("trace", run, "--question", question).exit_code == 0
+
+
+def test_problems_are_generated_and_checked(tmp_path: Path) -> None:
+    file = tmp_path / "mine.json"
+    made = call("problems", "generate", "balanced", "--count", "6", "--hops", "4-5", "--seed", "3", "--out", file)
+
+    assert made.exit_code == 0, made.output
+    assert {len(problem.steps) for problem in load_problems(file)} <= {4, 5}
+    checked = call("problems", "check", file)
+    assert "6 problems, all sound" in checked.stdout
+
+
+# Mistakes
+
+
+def test_a_missing_file_is_named(run: Path, tmp_path: Path) -> None:
+    refused(call("evaluate", run, tmp_path / "none.json"), "Cannot read problems", "none.json", "No such file", "do:")
+
+
+@pytest.mark.parametrize(("option", "what"), [("--readings", "reading"), ("--controls", "control")])
+def test_a_reading_or_control_that_is_not_there_is_said_before_the_work(
+    run: Path, problems: Path, tmp_path: Path, option: str, what: str
+) -> None:
+    result = call(
+        "report", run, problems, "--out", tmp_path / "out", option, "breadth,mood" if what == "reading" else "mood"
+    )
+
+    refused(result, f'There is no {what} "mood"', f"The {what}s are", "do:", "all, or none")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_run_is_named(problems: Path, tmp_path: Path) -> None:
+    refused(call("evaluate", tmp_path / "no" / "run" / "here", problems), "There is no checkpoint", "why:", "do:")
+
+
+def test_a_cut_off_problem_file_is_refused(run: Path, problems: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.json"
+    cut.write_bytes(problems.read_bytes()[:-200])
+
+    refused(call("report", run, cut, "--out", tmp_path / "out"), "cut.json", "The file seems to be cut off")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_cut_off_checkpoint_is_refused(problems: Path, tmp_path: Path) -> None:
+    directory = save_checkpoint(tiny(), tmp_path / "cut" / "model")
+    weights = directory / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+
+    refused(call("evaluate", tmp_path / "cut", problems), "model.safetensors", "cut off or damaged", "do:")
+
+
+def test_a_bad_item_is_named_with_its_field(run: Path, problems: Path, tmp_path: Path) -> None:
+    items = json.loads(problems.read_text())
+    items[2]["target"] = 99
+    bad = tmp_path / "bad.json"
+    bad.write_text(json.dumps(items))
+
+    refused(call("evaluate", run, bad), "item 2", "target")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["evaluat"], "evaluat"),
+        (["evaluate"], "RUN"),
+        (["evaluate", "run", "file", "--thoughts", "-1"], "--thoughts"),
+        (["evaluate", "run", "file", "--nonsense"], "--nonsense"),
+        (["explore", "--port", "99999"], "--port"),
+    ],
+)
+def test_wrong_arguments_exit_with_two(arguments: list[str], part: str) -> None:
+    refused(call(*arguments), part)
+
+
+def test_an_output_without_a_place_is_said_before_the_work(run: Path, problems: Path, tmp_path: Path) -> None:
+    missing = tmp_path / "missing" / "figures.json"
+
+    refused(call("evaluate", run, problems, "--json", missing), "Its directory does not exist")
+    refused(call("evaluate", run, problems, "--json", tmp_path), "It is a directory")
+
+
+def test_an_unknown_problem_is_said_with_those_there_are(run: Path, problems: Path) -> None:
+    refused(call("trace", run, problems, "--problem", "released-99"), "no problem released-99", "released-0")
+
+
+def test_nothing_to_trace_is_said(run: Path) -> None:
+    refused(call("trace", run), "There is nothing to trace")
+
+
+def test_an_unknown_family_is_said(tmp_path: Path) -> None:
+    refused(call("problems", "generate", "nonsense", "--out", tmp_path / "x.json"), 'no family "nonsense"')
+
+
+def test_a_configuration_that_is_not_there_is_said(tmp_path: Path) -> None:
+    refused(call("train", tmp_path / "none.yaml"), "none.yaml", "why:", "do:")
+
+
+@pytest.mark.parametrize(
+    ("text", "weights"),
+    [(None, None), ("4", {4: 1.0}), ("3-5", {3: 1.0, 4: 1.0, 5: 1.0}), ("3,6", {3: 1.0, 6: 1.0})],
+)
+def test_hops_are_read_as_numbers_and_ranges(text: str | None, weights: dict[int, float] | None) -> None:
+    assert hop_weights(text) == weights
+
+
+@pytest.mark.parametrize("text", ["", "three", "5-3", "1-2-3", "-4"])
+def test_hops_that_cannot_be_read_are_refused(text: str) -> None:
+    with pytest.raises(WorkbenchError, match="no range of hops"):
+        hop_weights(text)

@@ -1,0 +1,147 @@
+"""Problems as token ids, and back."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+from tokenizers import Tokenizer
+from tokenizers.decoders import ByteLevel as ByteLevelDecoder
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.trainers import BpeTrainer
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from tests.conftest import chain
+from workbench.errors import WorkbenchError
+from workbench.model.formats import make_format
+from workbench.model.prompts import Format, path
+from workbench.problems.problem import Problem
+from workbench.problems.vocabulary import NAMES, VOCABULARY, edges_tokenizer
+
+
+def bpe_tokenizer(markers: bool = True) -> PreTrainedTokenizerFast:
+    """Train a small byte-level BPE tokenizer on words that end in -pus."""
+    backend = Tokenizer(BPE())
+    backend.pre_tokenizer, backend.decoder = ByteLevel(add_prefix_space=False), ByteLevelDecoder()
+    trainer = BpeTrainer(vocab_size=280, initial_alphabet=ByteLevel.alphabet(), special_tokens=["<|end|>"])
+    text = [chain(0, 3).question, "Every thing is a thing. << ### Sally is a dumpus."] * 4
+    backend.train_from_iterator(text, trainer)
+    more = ["<bot>", "<eot>", "<thought>"] if markers else []
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, eos_token="<|end|>", additional_special_tokens=more, padding_side="left"
+    )
+
+
+def speak(form: Format) -> Callable[[Sequence[int]], str]:
+    """Return the tokenizer's own decoding, markers included."""
+    return lambda ids: str(form.tokenizer.decode(list(ids)))
+
+
+def test_token_ids_are_fixed(tmp_path: object) -> None:
+    tokenizer = edges_tokenizer()
+    assert len(VOCABULARY) == len(tokenizer) == 64
+    assert VOCABULARY[:9] == ("<pad>", "<eos>", "|", "[Q]", "[R]", "[A]", "<bot>", "<eot>", "<thought>")
+    assert NAMES[0] == "Alex"
+    assert NAMES[17] == "bompus"
+    assert tokenizer.convert_tokens_to_ids(list(VOCABULARY)) == list(range(64))
+    tokenizer.save_pretrained(f"{tmp_path}")
+    again = AutoTokenizer.from_pretrained(f"{tmp_path}")
+    assert again(" ".join(VOCABULARY)).input_ids == list(range(64))
+    assert (again.pad_token_id, again.eos_token_id, again.padding_side) == (0, 1, "left")
+
+
+@pytest.mark.parametrize(
+    ("markers", "asked", "after_one", "after_nine", "opened"),
+    [
+        (False, "[Q] {} [R] Sally", "| lempus brimpus [A] brimpus <eos>", "| [A] brimpus <eos>", "| Sally"),
+        (
+            True,
+            "[Q] {} [R] Sally <bot>",
+            "<eot> | lempus brimpus [A] brimpus <eos>",
+            "<eot> | [A] brimpus <eos>",
+            "<eot> | Sally",
+        ),
+    ],
+)
+def test_edges(markers: bool, asked: str, after_one: str, after_nine: str, opened: str) -> None:
+    form, problem = make_format("edges", edges_tokenizer(), markers), chain(0, 2)
+    (prompt,) = form.prompts([problem])
+    say = speak(form)
+    options = " ".join(problem.names[option] for option in problem.options)
+    edges = "<eos> Sally lempus | lempus brimpus | Tom scrompus | Tom lempus | "
+    assert say(prompt.ids) == edges + asked.format(options)
+    assert say(form.continuation(prompt, 1)) == after_one
+    assert say(form.continuation(prompt, 9)) == after_nine
+    assert say(form.step_opening(prompt, 0)) == opened
+    assert say(form.step_opening(prompt, 1)) == opened.removesuffix(" Sally")
+    assert form.answer_opening(prompt)[-1] == VOCABULARY.index("[A]")
+    assert form.decode(prompt, form.continuation(prompt, 1)) == "| lempus brimpus [A] brimpus"
+    assert path(problem) == (0, 2, 3)
+
+
+def test_names_that_are_not_in_the_vocabulary_borrow_free_ones() -> None:
+    form, problem = make_format("edges", edges_tokenizer(), False), chain(0, 2)
+    odd = {"Sally": "Zoë", "lempus": "sklumpus", "brimpus": "impus"}
+    renamed = replace(
+        problem,
+        names=tuple(odd.get(name, name) for name in problem.names),
+        steps=("Zoë is a sklumpus.", "Every sklumpus is a impus."),
+    )
+    (prompt,) = form.prompts([renamed])
+    spoken = form.tokenizer.convert_ids_to_tokens([spelling[0] for spelling in prompt.nodes])
+    assert spoken == ["Alex", "Tom", "bompus", "impus", "scrompus"]
+    assert form.decode(prompt, form.continuation(prompt, 0)) == "| Zoë sklumpus | sklumpus impus [A] impus"
+    assert form.prompts([renamed]) == [prompt]
+
+
+def test_too_many_nodes_are_refused() -> None:
+    form, problem = make_format("edges", edges_tokenizer(), False), chain(0, 2)
+    large = replace(problem, names=tuple(f"n{number}" for number in range(56)))
+    with pytest.raises(WorkbenchError, match="56 nodes; the vocabulary has 55 names"):
+        form.prompts([large])
+
+
+def test_text_is_written_as_in_the_official_repository() -> None:
+    form, problem = make_format("text", bpe_tokenizer()), chain(0, 2)
+    (prompt,) = form.prompts([problem])
+    say = speak(form)
+    assert say(prompt.ids) == problem.question + "\n<bot>"
+    assert say(form.continuation(prompt, 1)) == f"<eot>{problem.steps[1]}\n### {problem.answer}<|end|>"
+    assert say(form.step_opening(prompt, 0)) == "<eot>Sally is a"
+    assert say(form.step_opening(prompt, 2)) == "<eot>Every"
+    assert say(form.value_opening(prompt)) == "<eot>### Sally is a"
+    assert say(prompt.nodes[2]) == " lempus"
+    assert form.decode(prompt, form.continuation(prompt, 1)) == f"{problem.steps[1]}\n### {problem.answer}"
+    # An opening and a name are the tokens that the sentence has.
+    for node, step in [(2, problem.steps[0]), (3, problem.answer)]:
+        whole = tuple(form.tokenizer(step)["input_ids"])
+        assert whole[: -len(prompt.nodes[node]) - 1] + prompt.nodes[node] == whole[:-1]
+
+
+def answer_cases() -> list[tuple[str, str, bool, bool]]:
+    return [
+        ("edges", "brimpus", True, True),
+        ("edges", "scrompus", True, False),
+        ("edges", "lempus", False, False),
+        ("edges", "|", False, False),
+        ("text", "Sally is a brimpus.", True, True),
+        ("text", "Sally is a scrompus.", True, False),
+        ("text", "Tom is a brimpus.", False, False),
+        ("text", "brimpus", False, False),
+    ]
+
+
+@pytest.mark.parametrize(("name", "text", "valid", "right"), answer_cases())
+def test_what_counts_as_an_answer(name: str, text: str, valid: bool, right: bool) -> None:
+    problem: Problem = chain(0, 2)
+    form = make_format(name, edges_tokenizer() if name == "edges" else bpe_tokenizer())
+    assert (form.valid(problem, text), form.right(problem, text)) == (valid, right)
+
+
+def test_what_a_tokenizer_lacks_is_named() -> None:
+    with pytest.raises(WorkbenchError, match="no special token <bot>, <eot>, <thought>"):
+        make_format("text", bpe_tokenizer(markers=False))
+    with pytest.raises(WorkbenchError, match="does not speak the edges format"):
+        make_format("edges", bpe_tokenizer())
+    with pytest.raises(WorkbenchError, match='no prompt format "prose"'):
+        make_format("prose", edges_tokenizer())

@@ -1,0 +1,157 @@
+"""Rows of an audit, the sentences that they decide, and what is drawn and written of them."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from workbench.figures.audit import in_a_column, over_places
+from workbench.studies.audit.card_tables import tables_of
+from workbench.studies.audit.rows import MEASURES, SCHEMA, UNITS, Rows, where
+from workbench.studies.audit.sentences import SENTENCES
+from workbench.studies.audit.summary import Sentence, rule, said
+
+SENTENCE = Sentence(
+    "needed",
+    "all thoughts",
+    "noise",
+    "right",
+    "at most",
+    0.5,
+    dose=1.0,
+    short="noise",
+    holds="Needed.",
+    fails="Not needed.",
+)
+
+
+def table(right: int, of: int = 10) -> pl.DataFrame:
+    """A battery with one figure: so many right with noise for thoughts, all right with the model's own."""
+    rows = Rows("needed")
+    values = np.arange(of) < right
+    rows.add("all thoughts", "noise", "right", values, dose=1.0, chance=0.5, control="own", control_values=np.ones(of))
+    return rows.frame()
+
+
+def test_a_row_holds_its_control_on_the_same_problems_and_the_exact_test() -> None:
+    rows = Rows("needed")
+    rows.add("q", "c", "right", [1, 0, 0, np.nan], control="own", control_values=[1, 1, 1, 0])
+    row = rows.frame().row(0, named=True)
+
+    assert (row["value"], row["n"]) == (pytest.approx(1 / 3), 3)
+    assert row["control_value"] == 1  # the last problem is left out of both
+    assert row["p"] == pytest.approx(0.5)  # two problems lost, none won: 2 * (1/2)^2
+
+
+def test_p_values_are_corrected_for_the_tests_of_the_battery() -> None:
+    rows = Rows("needed")
+    for lost in (10, 1):
+        rows.add("q", str(lost), "right", np.arange(10) >= lost, control="own", control_values=np.ones(10))
+    rows.add("q", "untested", "right", np.ones(10))
+    found = rows.frame()
+
+    assert found["p"].to_list() == [pytest.approx(2 / 2**10), pytest.approx(1), None]
+    assert found["p_corrected"].to_list() == [pytest.approx(4 / 2**10), pytest.approx(1), None]
+
+
+def test_a_figure_that_no_problem_defines_says_so_and_a_row_can_be_words_alone() -> None:
+    rows = Rows("search")
+    rows.add("q", "c", "right", where([1, 1], [False, False]))
+    rows.say("q", "d", "not applicable: no thoughts")
+    found = rows.frame()
+
+    assert found.schema == pl.Schema(SCHEMA)
+    assert found["value"].to_list() == [None, None]
+    assert found["note"].to_list() == ["no problem defines it", "not applicable: no thoughts"]
+
+
+def test_a_sentence_turns_round_when_its_figure_crosses_the_threshold() -> None:
+    (below,), (at,), (above,) = (said(table(right), [SENTENCE]) for right in (4, 5, 6))
+
+    assert (below.text, at.text, above.text) == ("Needed.", "Needed.", "Not needed.")
+    assert (below.holds, above.holds) == (True, False)
+    assert below.figure.startswith("0.400 [")
+    assert below.figure.endswith("own 1.000, chance 0.500, n = 10")
+
+
+@pytest.mark.parametrize(
+    ("over", "threshold", "right", "holds"),
+    [
+        ("at least", 0.5, 5, True),
+        ("at least", 0.5, 4, False),
+        ("below control by", 0.3, 7, True),
+        ("below control by", 0.3, 8, False),
+        ("at most, below control", 0.5, 4, True),
+        ("at most, below control", 0.5, 5, False),  # at a coin, but not shown to be below its control
+        ("control at most", 1.0, 0, True),
+        ("control at most", 0.9, 0, False),
+        ("above control", 0.05, 4, False),  # it differs, but is lower
+        ("differs from control", 0.05, 4, True),
+        ("differs from control", 0.05, 5, False),  # five of five lost: p = 2 / 2^5 > .05
+    ],
+)
+def test_every_comparison_decides_at_its_threshold(over: Any, threshold: float, right: int, holds: bool) -> None:
+    sentence = replace(SENTENCE, over=over, threshold=threshold)
+
+    assert said(table(right), [sentence])[0].holds is holds
+    assert f"{threshold:g}" in rule(sentence)
+
+
+def test_what_does_not_apply_is_not_said_and_what_was_not_measured_is_said_to_be_so() -> None:
+    rows = Rows("needed")
+    rows.say("all thoughts", "noise", "not applicable: no thoughts")
+    gone = rows.frame().with_columns(measure=pl.lit("right"), dose=pl.lit(1.0))
+    missing = gone.with_columns(note=pl.lit("no problem defines it"))
+
+    assert said(gone, [SENTENCE]) == []
+    (one,) = said(missing, [SENTENCE])
+    assert one.holds is None
+    assert one.text.startswith("Not measured")
+
+
+def test_every_sentence_has_two_readings_and_a_known_measure() -> None:
+    for sentence in SENTENCES:
+        assert sentence.holds != sentence.fails
+        assert sentence.measure in MEASURES
+        assert sentence.short
+    assert UNITS.keys() == MEASURES.keys()
+
+
+def test_tables_show_all_rows_once() -> None:
+    rows = Rows("needed")
+    rows.add("all", "noise", "right", [1, 0], dose=1.0, chance=0.5)
+    for k in (1, 2):
+        rows.add("each", "zero", "right", [1, k == 2], thought=k, control="own", control_values=[1, 1])
+    whole, single = tables_of(rows.frame())
+
+    assert whole.rows[0][1] == "noise, dose 1"
+    assert single.rows == (("zero", "0.500", "1.000", "2"), ("– control: own", "1.000", "1.000", "2"))
+
+
+def test_figures_draw_values_controls_and_chance() -> None:
+    rows = Rows("needed")
+    for k in (1, 2):
+        rows.add("each", "zero", "right", [1, 0], thought=k, chance=0.5, control="own", control_values=[1, 1])
+    frame = rows.frame()
+    over: Any = over_places(frame, "t", "s", "u")
+    beside: Any = in_a_column(frame[:1], "t", "s", "u")
+    lines = {trace.name: list(trace.y) for trace in over.data}
+    column = {trace.name: list(trace.x) for trace in beside.data}
+
+    assert lines == {"zero": [0.5, 0.5], "control: own": [1, 1], "chance": [0.5, 0.5]}
+    assert column == {"value": [0.5], "control": [1.0], "chance": [0.5]}
+
+
+def test_lines_with_controls_of_their_own_have_them_in_their_colour() -> None:
+    rows = Rows("search")
+    for dose, beside in ((1.0, [1, 1]), (2.0, [0, 0])):
+        for k in (1, 2):
+            rows.add("put in", "added", "turned", [1, 0], thought=k, dose=dose, control="others", control_values=beside)
+    made: Any = over_places(rows.frame(), "t", "s", "u")
+    drawn = {trace.name: (list(trace.y), trace.line.color) for trace in made.data}
+
+    assert drawn["control of added, dose 1.0"] == ([1, 1], drawn["added, dose 1.0"][1])
+    assert drawn["control of added, dose 2.0"] == ([0, 0], drawn["added, dose 2.0"][1])
+    assert drawn["added, dose 1.0"][1] != drawn["added, dose 2.0"][1]

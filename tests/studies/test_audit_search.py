@@ -1,0 +1,117 @@
+"""Battery 3 of an audit: sets of nodes by hand, sums over them, and a search that is taken apart."""
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from tests.conftest import chain, tiny
+from tests.studies.test_audit_batteries import OPTIONS, ROOT, figure
+from workbench.interventions.thoughts import Instead, Offset, Zero
+from workbench.model.checkpoint import load_checkpoint
+from workbench.problems.files import load_problems
+from workbench.problems.problem import Problem
+from workbench.problems.prosqa import make_problem
+from workbench.studies.audit.node_masks import NodeMasks
+from workbench.studies.audit.search import search
+from workbench.studies.audit.subject import Subject
+from workbench.studies.audit.sums import Sums
+
+
+def graph_masks(problems: list[Problem], values: np.ndarray | None = None) -> NodeMasks:
+    """Sets of problems by even values."""
+    widest = max(len(problem.names) for problem in problems)
+    return NodeMasks(problems, np.full((len(problems), 6, widest), 0.5) if values is None else values)
+
+
+def test_sets_of_nodes_by_hand() -> None:
+    # Sally -> lempus -> brimpus (target); Sally -> scrompus, a dead end; Tom -> rempus -> sterpus (negative).
+    names = "Sally Tom lempus scrompus brimpus rempus sterpus hilpus".split()
+    edges = [(0, 2), (0, 3), (2, 4), (1, 5), (5, 6), (1, 7)]
+    problem = make_problem("hand", names, edges, 0, 4, 6, True)
+    masks = graph_masks([problem])
+    named = {
+        name: [names[node] for node in np.flatnonzero(getattr(masks, name)(0, 1))]
+        for name in ("frontier", "shortest", "leading", "off_path", "other_side")
+    }
+
+    assert named == {
+        "frontier": ["lempus", "scrompus"],
+        "shortest": ["lempus"],
+        "leading": ["lempus"],
+        "off_path": ["scrompus"],
+        "other_side": ["rempus"],
+    }
+    assert [names[node] for node in np.flatnonzero(masks.strangers(0, 1))] == ["hilpus"]
+    beside = masks.beside(masks.leading, masks.leading_and_target)
+    assert [names[node] for node in np.flatnonzero(beside(0, 1))] == ["scrompus"]
+    assert masks.matched(masks.leading, beside, [1]).tolist() == [True]
+    assert not masks.shortest(0, 2).any()  # the target itself is never among them
+    assert masks.leading_and_target(0, 2).sum() == 1
+
+
+def test_a_longer_path_leads_to_the_target_but_is_not_shortest() -> None:
+    names = "Sally Tom lempus scrompus brimpus rempus sterpus".split()
+    edges = [(0, 2), (0, 3), (2, 4), (3, 5), (5, 4), (1, 6)]
+    masks = graph_masks([make_problem("hand", names, edges, 0, 4, 6, True)])
+
+    assert np.flatnonzero(masks.shortest(0, 1)).tolist() == [2]
+    assert np.flatnonzero(masks.leading(0, 1)).tolist() == [2, 3]
+
+
+def test_nodes_taken_out_are_what_the_sum_without_them_lacks() -> None:
+    rng = np.random.default_rng(0)
+    sums = Sums(rng.standard_normal((2, 4)), rng.standard_normal((2, 9, 4)), rng.standard_normal((2, 9, 4)))
+    tokens = [np.array([3, 4, 5])]
+    both, first = (lambda row, k: np.array([True, True, False])), (lambda row, k: np.array([True, False, False]))
+    added = sums.given(tokens, first, both, 1, 1.0)
+
+    assert added[0, 0].tolist() == pytest.approx((sums.now[0, 3] / np.sqrt(2)).tolist())
+    assert added[0, 1].tolist() == pytest.approx(((sums.now[1, 3] + sums.before[1, 3]) / np.sqrt(2)).tolist())
+    np.testing.assert_allclose(sums.given(tokens, first, both, 1, -1.0), -added)
+    whole = sums.of(tokens, both)[0, 0].numpy()
+    np.testing.assert_allclose(whole, sums.constant[0] + (sums.now[0, 3] + sums.now[0, 4]) / np.sqrt(2), rtol=1e-5)
+
+
+def test_vectors_of_ones_own_are_added_by_dose_and_fed_by_length() -> None:
+    asked = [chain(0, 3), chain(1, 4)]
+    subject = Subject(tiny(), asked, OPTIONS)
+    own = subject.answered(asked)
+    assert own.thoughts is not None
+    gone, half = torch.full_like(own.thoughts, float("nan")), own.thoughts.clone()
+    half[1] = float("nan")
+    donors = {"own": own.thoughts, "gone": gone, "half": 7 * half, "minus": -own.thoughts}
+    donors["thoughts"] = donors.pop("own")
+    plans = [
+        [Offset(donor="thoughts", dose=0.0)], [Instead(donor="gone")], [Instead(donor="half", at=(1,))],
+        [Offset(donor="minus", at=(1,))], [Zero(at=(1,))],
+    ]  # fmt: skip
+    nothing, kept, scaled, minus, zero = (one.preference for one in subject.operated(plans, donors=donors))
+
+    (first,) = subject.operated([[]])
+    assert nothing.tolist() == first.preference.tolist()
+    assert kept.tolist() == first.preference.tolist()
+    np.testing.assert_allclose(scaled, first.preference, atol=1e-3)  # seven times as long, brought back to length
+    np.testing.assert_allclose(minus, zero, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_search_on_the_reference_takes_out_what_the_answer_rests_on() -> None:
+    reference = load_checkpoint(ROOT / "fixtures" / "runs" / "reference")
+    asked = load_problems(ROOT / "fixtures" / "problems" / "released.json")[:24]
+    found = search(reference, asked, replace(OPTIONS, fit=300))
+    out = figure(found, "taken out", "on any path to the target", "lost")
+
+    assert out["value"] > out["control_value"]
+    assert found.filter(pl.col("note").str.contains("names the answer"))["question"].to_list() == [
+        "replaced, the target named"
+    ]
+    assert figure(found, "replaced", "frontier, codes", "kept", 1)["value"] > 0.8
+
+
+def test_pauses_hold_no_nodes() -> None:
+    found = search(replace(tiny(), fed="pause"), [chain(0, 2), chain(1, 3)], OPTIONS)
+
+    assert found["note"].to_list() == ["not applicable: a pause holds no nodes"]

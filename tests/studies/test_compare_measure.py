@@ -1,0 +1,208 @@
+"""What runs are asked, and what is made of their answers."""
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from tests.conftest import tiny
+from workbench.measure.evaluate import results_frame
+from workbench.measure.statistics import Estimate
+from workbench.measure.trace import Answer, answers, run, sweep
+from workbench.model.checkpoint import Checkpoint
+from workbench.problems.problem import Problem
+from workbench.problems.sets import generate
+from workbench.studies.compare.claims import CLAIMS, Claim, Side, judge, verdict
+from workbench.studies.compare.measure import answers_frame, drawn_rewrite, questions
+from workbench.studies.compare.outcome import MEANINGS, MEASURES, RunOutcome, run_outcome, spread
+from workbench.studies.compare.paired import against, holm
+from workbench.studies.compare.passes import compare_passes
+from workbench.studies.compare.published import TITLES, load_published, shown
+from workbench.studies.compare.timing import time_methods
+from workbench.train.methods import METHODS
+
+
+@pytest.fixture(scope="module")
+def problems() -> list[Problem]:
+    return generate("released", 5, seed=3)
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> Checkpoint:
+    return tiny(thoughts=2, max_position_embeddings=512)
+
+
+@pytest.fixture(scope="module")
+def rows(checkpoint: Checkpoint, problems: list[Problem]) -> pl.DataFrame:
+    return answers_frame(checkpoint, problems)
+
+
+@pytest.mark.parametrize("markers", [False, True])
+@pytest.mark.parametrize("fed", ["hidden", "pause"])
+def test_a_sweep_answers_as_one_number_of_thoughts_after_the_other(
+    problems: list[Problem], fed: str, markers: bool
+) -> None:
+    checkpoint = replace(tiny(thoughts=2, markers=markers, max_position_embeddings=512), fed=fed)
+    asked = [(0, "answer"), (3, "answer"), (1, "chain")]
+
+    found: dict[tuple[int, str], list[Answer]] = {one: [] for one in asked}
+    for one, answer in sweep(checkpoint, problems, asked, batch_size=2):
+        found[one].append(answer)
+
+    for k, says in asked:
+        assert found[k, says] == list(answers(checkpoint, problems, k, says=says))
+
+
+def test_what_is_asked_depends_on_what_the_method_has_seen(checkpoint: Checkpoint) -> None:
+    swept = [(k, "answer") for k in range(5)]
+
+    def meta(**changes: object) -> dict[str, object]:
+        return {**checkpoint.meta, **changes}
+
+    assert questions(checkpoint) == [*swept, (0, "chain"), (1, "chain"), (2, "chain")]
+    assert questions(replace(checkpoint, meta=meta(method="pause_token"))) == swept
+    assert questions(replace(checkpoint, meta=meta(thoughts_per_step=2)))[5:] == [(0, "chain"), (2, "chain")]
+    assert questions(replace(checkpoint, thoughts=0, says="chain")) == [(0, "chain")]
+
+
+def test_a_row_for_every_problem_and_question(rows: pl.DataFrame, problems: list[Problem]) -> None:
+    plain = rows.filter((pl.col("variant") == "itself") & (pl.col("edit") == "none"))
+
+    assert len(plain) == len(problems) * 8
+    assert len(rows.filter("own", variant="itself")) == len(problems)
+    assert plain.n_unique(["problem", "thoughts", "says"]) == len(plain)
+    assert rows["problem"].unique(maintain_order=True).to_list() == [problem.id for problem in problems]
+    assert len(rows.filter(edit="noise")) == len(problems)
+    assert plain.filter(says="chain")["behaviour"].is_not_null().all()
+    assert plain.filter("own")["behaviour"].is_not_null().all()
+    assert plain.filter("own")["tokens"].min() == 3  # two thoughts and a name; the opening is forced
+
+
+def test_twins_and_rewrites_are_those_of_evaluate(
+    rows: pl.DataFrame, checkpoint: Checkpoint, problems: list[Problem]
+) -> None:
+    results = results_frame(checkpoint, list(run(checkpoint, problems, continuations=False)))
+    pairs = rows.filter(variant="itself", own=True)["pair"].to_list()
+    drawn = [twin.id if (twin := drawn_rewrite(problem, 0)) else None for problem in problems]
+
+    assert pairs == results["pair"].to_list()
+    assert drawn == results["rewrite"].to_list()
+    assert rows.filter(variant="rewrite")["right"].to_list() == results["rewrite_followed"].drop_nulls().to_list()
+
+
+def test_pauses_read_at_once_or_one_by_one_give_the_same_answer(problems: list[Problem]) -> None:
+    checkpoint = replace(tiny(thoughts=3, max_position_embeddings=512), fed="pause")
+    passes = compare_passes(checkpoint, problems, batch_size=2)
+
+    assert (passes.problems, passes.same) == (5, 5)
+    assert passes.max_difference < 1e-3
+
+
+def test_times_are_ratios_to_cot(checkpoint: Checkpoint, problems: list[Problem]) -> None:
+    timings = time_methods({"no_cot": replace(checkpoint, thoughts=0), "cot": checkpoint}, problems[:1], rounds=1)
+
+    assert [timing.method for timing in timings] == ["no_cot", "cot"]
+    assert timings[1].alone_ratio == timings[1].batched_ratio == 1
+    assert time_methods({"no_cot": checkpoint}, problems[:1], rounds=1)[0].alone_ratio is None
+
+
+def test_figures_of_hand_made_rows() -> None:
+    def row(problem: str, right: bool, variant: str = "itself", k: int = 1, edit: str = "none") -> dict[str, object]:
+        own = k == 1 and edit == "none"
+        return {
+            "problem": problem, "variant": variant, "pair": f"pair {problem}" if problem != "c" else None,
+            "thoughts": k, "says": "answer", "edit": edit, "own": own, "right": right, "valid": True, "tokens": k + 1,
+            "behaviour": "Correct Label" if own and variant == "itself" else None,
+            "nearest_source": 0.5 if problem == "a" else 1.0,
+        }  # fmt: skip
+
+    rows = [row(problem, problem != "b") for problem in "abc"]
+    rows += [row(problem, False, k=0) for problem in "abc"] + [row(problem, True, k=2) for problem in "abc"]
+    rows += [row("a", True, "swap"), row("b", True, "swap"), row("a", False, "rewrite"), row("b", True, "rewrite")]
+    rows += [row(problem, problem == "a", edit="noise") for problem in "abc"]
+    outcome = run_outcome("coconut", 0, pl.DataFrame(rows), {"step": 7})
+
+    means = {name: float(np.nanmean(values)) for name, values in outcome.values.items()}
+    assert means == {
+        "accuracy": 2 / 3, "valid": 1, "tokens": 2, "pair": 0.5, "rewrite": 0, "resistant": 1, "removed": 0,
+        "noise": 1 / 3,
+    }  # fmt: skip
+    assert {k: float(right.mean()) for k, right in outcome.by_thoughts.items()} == {0: 0, 1: 2 / 3, 2: 1}
+    assert outcome.behaviours.rows() == [(1, "Correct Label")] * 3
+
+
+def test_one_seed_has_an_interval_and_several_a_range() -> None:
+    half = np.array([0.0, 1.0] * 50)
+
+    assert spread([half]).method == "bootstrap"
+    assert spread([half, np.ones(100), half]) == Estimate(2 / 3, 0.5, 1.0, 3, "range")
+    assert spread([np.ones(9)], share=False) == Estimate(1.0, 1.0, 1.0, 9)  # tokens: no doubt about a constant
+
+
+def test_holm_by_hand() -> None:
+    assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx({"a": 0.03, "c": 0.06, "b": 0.06})
+    assert holm({"a": 0.5, "b": 0.9}) == {"a": 1.0, "b": 1.0}
+    assert holm({}) == {}
+
+
+def made(method: str, right: list[int], seed: int = 0, **more: list[int]) -> RunOutcome:
+    values = {"accuracy": np.array(right, dtype=float), **{k: np.array(v, dtype=float) for k, v in more.items()}}
+    ids = tuple(f"p{number}" for number in range(len(right)))
+    return RunOutcome(method, seed, 1, True, ids, values, {}, pl.DataFrame())
+
+
+def test_methods_are_tested_against_coconut_on_the_same_problems() -> None:
+    outcomes = [made("coconut", [1] * 10), made("cot", [0] * 10), made("icot", [1] * 10), made("no_cot", [1] * 9)]
+    tested = against(outcomes)
+
+    assert set(tested) == {"cot", "icot"}  # no_cot was asked other problems
+    comparison, corrected = tested["cot"]
+    assert (comparison.only_first, comparison.only_second) == (0, 10)
+    assert comparison.p_value == pytest.approx(2 / 2**10)
+    assert corrected == pytest.approx(2 * comparison.p_value)
+
+
+@pytest.mark.parametrize(
+    ("interval", "kind", "expected"),
+    [
+        ((0.01, 0.05), "more", "agrees"),
+        ((-0.01, 0.05), "more", "undecided"),
+        ((-0.03, 0.01), "more", "disagrees"),
+        ((-0.01, 0.05), "not less", "agrees"),
+        ((-0.05, -0.03), "not less", "disagrees"),
+        ((-0.05, 0.05), "not less", "undecided"),
+        ((-0.05, 0.01), "not more", "agrees"),
+        ((0.03, 0.05), "not more", "disagrees"),
+        ((-0.01, 0.01), "equal", "agrees"),
+        ((0.03, 0.05), "equal", "disagrees"),
+        ((0.01, 0.05), "equal", "undecided"),
+    ],
+)
+def test_a_verdict_follows_from_the_interval(interval: tuple[float, float], kind: str, expected: str) -> None:
+    low, high = interval
+    assert verdict(Estimate((low + high) / 2, low, high, 100), kind, 0.02) == expected
+
+
+def test_seeds_that_disagree_leave_a_claim_undecided() -> None:
+    claim = Claim("x", "prosqa", Side("coconut"), "more", Side("cot"), "", "")
+    good, bad = [1] * 40, [0] * 40
+
+    assert judge(claim, [made("coconut", good), made("cot", bad)]).verdict == "agrees"
+    both = [made("coconut", good), made("cot", bad), made("coconut", bad, 1), made("cot", good, 1)]
+    assert judge(claim, both).verdict == "undecided"
+    assert judge(claim, [made("coconut", good)]).ours == "no run of cot"
+
+
+def test_claims_and_published_numbers_name_what_there_is() -> None:
+    measures = {measure.name for measure in MEASURES}
+    published = load_published()
+
+    assert set(MEANINGS) == measures
+    assert {claim.task for claim in CLAIMS} <= set(TITLES)
+    assert {side.method for claim in CLAIMS for side in (claim.first, claim.second)} <= set(METHODS)
+    assert {side.measure for claim in CLAIMS for side in (claim.first, claim.second)} <= measures
+    assert published.number(published.columns[0], "prosqa", "coconut") == (0.97, 0.003)
+    assert shown((0.97, 0.003), "accuracy") == "97.0 ± 0.3"
+    assert shown((14.2,), "tokens") == "14.2"
+    assert {column.source for column in published.columns} == set(published.sources)

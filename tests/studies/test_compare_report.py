@@ -1,0 +1,240 @@
+"""A suite from end to end: trained, measured, reported; skipped when done, resumed when killed."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from tests.studies.test_compare_suite import SUITE
+from tests.train.test_training import TINY
+from workbench.cli import app
+from workbench.errors import WorkbenchError
+from workbench.figures import accuracy_after_thoughts, accuracy_in_training
+from workbench.problems.files import save_problems
+from workbench.problems.sets import generate
+from workbench.studies.compare.build import plan, report
+from workbench.studies.compare.jobs import Job, Jobs, last_error, read_costs
+from workbench.studies.compare.measure import is_measured, measure
+from workbench.studies.compare.plan import plan_runs, standing, write_config
+from workbench.studies.compare.published import load_published
+from workbench.studies.compare.suite import Suite, load_suite
+from workbench.train.config import TrainConfig, save_config
+from workbench.train.launch import claim
+from workbench.train.loop import train
+from workbench.train.methods import METHODS
+
+
+def tiny_suite(folder: Path, **changes: object) -> Path:
+    """Write a suite of two methods that train for six steps, and its files."""
+    small = {"steps": 6, "decay_from": 3, "watched": 1, **changes}
+    save_config(TrainConfig(**{**vars(TINY), **small}), folder / "base.yaml")
+    save_problems(generate("released", 3, seed=5), folder / "few.json")
+    path = folder / "suite.yaml"
+    path.write_text(SUITE.replace("name: tiny", "name: tiny\ntimed: 1"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Suite, Path]:
+    """Train and measure what the commands would, in this process: starting one takes seconds."""
+    folder = tmp_path_factory.mktemp("suite")
+    suite, out = load_suite(tiny_suite(folder)), folder / "out"
+    threads = torch.get_num_threads()
+    for run in plan_runs(suite, out):
+        write_config(run, out)
+        claim(run.config, run.directory)
+        train(run.config, run.directory)
+        measure(run.directory, {"few": folder / "few.json"})
+    torch.set_num_threads(threads)
+    return suite, out
+
+
+@pytest.fixture(scope="module")
+def pages(done: tuple[Suite, Path]) -> Path:
+    suite, out = done
+    return report(suite, out, [], {"prosqa/no_cot-0": "it broke"}, "workbench compare suite.yaml --out out").parent
+
+
+def test_what_is_done_is_not_done_again(done: tuple[Suite, Path]) -> None:
+    suite, out = done
+    todo = plan(suite, out)
+
+    assert [(one.train, one.measure, one.core_minutes) for one in todo] == [(False, (), 0.0)] * 2
+    assert all(standing(one.run).finished for one in todo)
+
+
+def test_another_model_or_another_problem_is_measured_anew(done: tuple[Suite, Path], tmp_path: Path) -> None:
+    run = plan_runs(*done)[0]
+    file = Path(run.task.problems["few"])
+    other = tmp_path / "few.json"
+    other.write_bytes(file.read_bytes() + b"\n")
+
+    assert is_measured(run.directory, "few", file)
+    assert not is_measured(run.directory, "few", other)
+
+
+def test_more_steps_in_the_base_configuration_extend_a_run(done: tuple[Suite, Path], tmp_path: Path) -> None:
+    _, out = done
+    longer = load_suite(tiny_suite(tmp_path, steps=9))
+
+    assert [one.train for one in plan(longer, out)] == [True, True]
+    with pytest.raises(WorkbenchError, match="No task of the suite has the method icot"):
+        plan(longer, out, ["icot"])
+
+
+def test_the_report_has_both_pages_and_the_numbers(pages: Path) -> None:
+    assert {"index.html", "comparison.md", "comparison.json", "plotly.min.js"} <= {p.name for p in pages.iterdir()}
+    for name in ("index.html", "comparison.md"):
+        text = (pages / name).read_text()
+        for part in (
+            "a coin between the options", "query-blind rule: nearest source", "Settings and budget", "McNemar",
+            "behaviour for every forced k", "The problem set official is not there", "no_cot-0) failed: it broke",
+            "workbench compare suite.yaml --out out", "Coconut is better than No-CoT", "no run of icot", "97.0 ± 0.3",
+            "The same number of settings was tried for each method", "accuracy after k thoughts", "torch 2.",
+        ):  # fmt: skip
+            assert part in text, (name, part)
+    assert (pages / "index.html").read_text().count("Plotly.newPlot") == 4  # training, thoughts, two behaviours
+
+
+def test_published_numbers_stand_in_their_own_columns_only(pages: Path) -> None:
+    html = (pages / "index.html").read_text()
+    ours = re.findall(r'<td class="(?:num)?">([^<]*)</td>', html)
+    published = re.findall(r'<td class="published">([^<]*)</td>', html)
+
+    assert {"97.0 ± 0.3", "76.7 ± 1.0", "14.2"} <= set(published)
+    assert not set(published) & set(ours) - {"–"}
+    for line in (pages / "comparison.md").read_text().splitlines():
+        if line.startswith("| Coconut |") and "±" in line:
+            cells = [cell.strip() for cell in line.strip("| ").split("|")]
+            assert all(not cell.startswith("*") for cell in cells[:8])
+            assert all(cell == "–" or re.fullmatch(r"\*.*\*", cell) for cell in cells[8:])
+            break
+    else:
+        raise AssertionError("no line of Coconut with published numbers")
+
+
+def test_the_numbers_for_programs_keep_them_apart_too(pages: Path) -> None:
+    data = json.loads((pages / "comparison.json").read_text())
+    runs = data["tasks"]["prosqa"]["sets"]["few"]["runs"]
+
+    assert {run["method"] for run in runs} == {"coconut", "no_cot"}
+    assert all(run["finished"] and run["step"] == 6 for run in runs)
+    assert all(run["tokens"]["value"] <= 3 for run in runs)
+    assert data["published"] == json.loads(json.dumps(load_published().numbers))
+    assert len(data["tasks"]["prosqa"]["timings"]) == 2
+    assert data["commit"] or data["versions"]
+
+
+def test_a_partly_trained_run_is_measured_with_its_step(done: tuple[Suite, Path], tmp_path: Path) -> None:
+    _, out = done
+    longer = load_suite(tiny_suite(tmp_path, steps=9))
+    text = (report(longer, out, [], {}, "x").parent / "comparison.md").read_text()
+
+    assert "Coconut (step 6 of 9)" in text
+    assert "Not finished: prosqa/coconut-0, prosqa/no_cot-0" in text
+
+
+def test_a_method_has_the_same_line_in_every_figure() -> None:
+    title = METHODS["coconut_two"].title
+    metrics = pl.DataFrame({"method": ["CoT", title], "seed": 0, "step": 1, "accuracy": 0.5, "stage": ""})
+    swept = {"method": [title], "thoughts": 1, "accuracy": 0.5, "low": 0.4, "high": 0.6, "trained": True}
+    drawn: list[Any] = [accuracy_in_training(metrics), accuracy_after_thoughts(pl.DataFrame(swept))]
+    first, second = (next(line for line in figure.data if line.name == title).line for figure in drawn)
+    assert (first.color, first.dash) == (second.color, second.dash)
+
+
+def test_accuracy_in_training_has_a_line_per_run() -> None:
+    metrics = pl.DataFrame(
+        {"method": ["Coconut"] * 4, "seed": [0, 0, 1, 1], "step": [1, 2] * 2, "accuracy": [0.1, 0.9, 0.2, 0.8],
+         "stage": ["stage 1"] * 4}
+    )  # fmt: skip
+    made = accuracy_in_training(metrics).to_dict()
+
+    assert [line["name"] for line in made["data"]] == ["Coconut", "Coconut", "a coin"]
+    assert [line["showlegend"] for line in made["data"][:2]] == [True, False]
+    assert "Coconut ends at 0.90" in made["layout"]["meta"]["alt"]
+
+
+def test_the_plan_is_shown_before_anything_is_done(tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        app, ["compare", str(tiny_suite(tmp_path)), "--out", str(tmp_path / "out"), "--dry-run"], env={"COLUMNS": "120"}
+    )
+
+    assert result.exit_code == 0, result.output
+    for part in ("prosqa/coconut-0", "0 of 6", "24", "few", "unknown"):
+        assert part in result.stdout
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [("few.json", "not of the form NAME=FILE"), ("a=absent.json", "There is no problem file absent.json")],
+)
+def test_a_wrong_problem_set_is_said_at_once(tmp_path: Path, given: str, message: str) -> None:
+    command = ["compare", str(tiny_suite(tmp_path)), "--out", str(tmp_path / "out"), "--problems", given]
+    result = CliRunner().invoke(app, command)
+
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_a_job_that_fails_leaves_its_last_words_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "python"
+    script.write_text('#!/bin/sh\nshift 2\nif [ "$1" = bad ]; then echo "What.\n  why: Why.\n  do:  Do."; exit 2; fi\n')
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+    jobs = Jobs(tmp_path / "out", 2)
+    with jobs.locked():
+        jobs.run([Job("t/a", (("bad",), ("never",))), Job("t/b", (("good",), ("better",)))], seconds=0.05)
+
+    assert jobs.failed == {"t/a": "What. Why."}
+    assert sorted(cost.command for cost in read_costs(tmp_path / "out")) == ["bad", "better", "good"]
+    assert not jobs.running
+
+
+def test_the_last_line_of_any_other_failure_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("step 1\nTraceback\n  File x\nRuntimeError: out of memory\n\n")
+
+    assert last_error(tmp_path / "log") == "RuntimeError: out of memory"
+
+
+def test_two_comparisons_do_not_share_a_directory(tmp_path: Path) -> None:
+    refused = pytest.raises(WorkbenchError, match="Another comparison is at work")
+    with Jobs(tmp_path, 1).locked(), refused, Jobs(tmp_path, 1).locked():
+        pass
+
+
+@pytest.mark.slow
+def test_a_suite_killed_midway_resumes_and_is_skipped_when_done(tmp_path: Path) -> None:
+    suite = tiny_suite(tmp_path, steps=60, decay_from=30, checkpoint_seconds=0.2)
+    command = [sys.executable, "-m", "workbench", "compare", str(suite), "--out", str(tmp_path / "out"), "--jobs", "1"]
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    killed = subprocess.Popen(command, start_new_session=True, **quiet)
+    metrics = tmp_path / "out" / "prosqa" / "coconut-0" / "metrics.jsonl"
+    end = time.monotonic() + 300
+    while time.monotonic() < end and not (metrics.exists() and '"step": 6' in metrics.read_text()):
+        time.sleep(0.05)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert not (tmp_path / "out" / "report").exists()
+
+    subprocess.run(command, check=True, timeout=500, **quiet)
+    steps = [json.loads(line)["step"] for line in metrics.read_text().splitlines()]
+    assert steps == sorted(set(steps)), "no record is repeated"
+    assert steps[-1] == 60
+    spent = len(read_costs(tmp_path / "out"))
+    again = subprocess.run(command, check=True, timeout=300, capture_output=True, text=True)
+    assert "index.html" in again.stdout
+    assert len(read_costs(tmp_path / "out")) == spent, "nothing is done twice"

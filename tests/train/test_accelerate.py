@@ -1,0 +1,228 @@
+"""Two processes through accelerate: the same gradients as one with the joined batch, replicated and sharded.
+
+And whole runs, cut off and resumed, whose saved files are the same either way.
+"""
+
+import json
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import torch
+import torch.distributed as dist
+from accelerate import Accelerator, DistributedType, FullyShardedDataParallelPlugin
+from accelerate.state import PartialState
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+from torch.distributed.tensor import DTensor
+
+from tests.conftest import chain, tiny
+from workbench.errors import WorkbenchError
+from workbench.model.checkpoint import load_checkpoint, save_checkpoint
+from workbench.problems.files import save_problems
+from workbench.train.config import Curriculum, RowsConfig, Stage, TrainConfig
+from workbench.train.data import IGNORE
+from workbench.train.distributed import check_sharding
+from workbench.train.init import build_optimizer
+from workbench.train.loop import read_metrics, train
+from workbench.train.objective import RowBatch, RowStep
+
+CONFIG = TrainConfig(
+    task="prosqa",
+    mixing="packed",  # rows of every stage: the two processes learn different numbers of tokens
+    rows=RowsConfig(batch=4, steps_per_stage=10),
+    curriculum=Curriculum(thoughts=3),
+    precision="fp32",
+)
+STEP = 99
+FAMILIES = {"ddp": "qwen2", "fsdp": "llama"}
+RUN = replace(
+    CONFIG,
+    mixing="none",
+    rows=RowsConfig(batch=4, steps_per_stage=2),
+    curriculum=Curriculum(thoughts=2),  # chains of three steps: the last stage is the third
+    learning_rate=1e-3,
+    warmup_steps=1,
+    steps=8,
+    decay_from=6,
+    evaluate_every=4,
+    watched=2,
+)
+
+
+@dataclass
+class Learned:
+    """What one step found."""
+
+    loss: float
+    gradients: dict[str, Tensor]
+    wrapper: str = ""
+    shards: Sequence[str] = ()
+    """Weights of which each process holds a part."""
+
+
+def make(family: str) -> RowStep:
+    return RowStep(tiny(family, markers=True), CONFIG, [chain(number, 1 + number % 3) for number in range(8)])
+
+
+def joined(step: RowStep) -> RowBatch:
+    """Lay the rows of both processes side by side in one batch."""
+    halves = [step.draw(Stage(), STEP, rank) for rank in (0, 1)]
+    before = [int(half.rows.is_thought.any(0).nonzero()[0]) for half in halves]
+    after = [half.labels.shape[1] - begin for half, begin in zip(halves, before, strict=True)]
+
+    def pad(tensors: list[Tensor], value: int) -> Tensor:
+        sides = [(max(before) - b, max(after) - a) for b, a in zip(before, after, strict=True)]
+        return torch.cat([torch.nn.functional.pad(t, s, value=value) for t, s in zip(tensors, sides, strict=True)])
+
+    rows = type(halves[0].rows)(
+        pad([half.rows.ids for half in halves], step.format.pad),
+        pad([half.rows.is_thought for half in halves], 0),
+        pad([half.rows.mask for half in halves], 0),
+    )
+    return RowBatch(rows, pad([half.labels for half in halves], IGNORE))
+
+
+def alone(family: str) -> Learned:
+    step = make(family)
+    loss = step(joined(step), Stage(), torch.Generator()).loss
+    loss.backward()
+    return Learned(
+        float(loss.detach()), {key: p.grad for key, p in step.model.named_parameters() if p.grad is not None}
+    )
+
+
+def work(directory: Path) -> None:
+    """Take one step and a run replicated, then both sharded, in one of two processes; process 0 writes."""
+    torch.set_num_threads(1)
+    accelerator = Accelerator(cpu=True)
+    items = str(directory / "items")
+    config = replace(RUN, start=str(directory / "start"), rows=replace(RUN.rows, problems=items, validation=items))
+    for name, family in FAMILIES.items():
+        if name == "fsdp":
+            # Accelerate reads no FSDP plugin where the processes have no GPU; what it does with one works there too.
+            plugin = FullyShardedDataParallelPlugin(fsdp_version=2, auto_wrap_policy="transformer_based_wrap")
+            accelerator.state.distributed_type, accelerator.state.fsdp_plugin = DistributedType.FSDP, plugin
+            PartialState._shared_state["distributed_type"] = DistributedType.FSDP
+        module = make(family)
+        wrapped, *_ = accelerator.prepare(module, *build_optimizer(module.model, CONFIG))  # as the training loop does
+        step = accelerator.unwrap_model(wrapped)
+        loss = wrapped(step.draw(Stage(), STEP, accelerator.process_index), Stage(), torch.Generator()).loss
+        accelerator.backward(loss)
+        mean = accelerator.reduce(loss.detach(), "mean")
+        gradients = {key: p.grad for key, p in step.model.named_parameters()}
+        halves = [key for key, g in gradients.items() if isinstance(g, DTensor) and g.to_local().shape != g.shape]
+        whole = {key: g.full_tensor() if isinstance(g, DTensor) else g for key, g in gradients.items()}
+        if accelerator.is_main_process:
+            torch.save(Learned(float(cast(Tensor, mean)), whole, type(wrapped).__name__, halves), directory / name)
+        train(config, directory / f"{name}-run", interrupt if name == "fsdp" else None)
+    train(config, directory / "fsdp-run")
+    dist.destroy_process_group()
+
+
+def interrupt(record: dict) -> None:
+    """Ask for a stop during the report of step 4: the run saves and ends after step 5."""
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run two processes once, for all tests: starting them takes most of the time."""
+    directory = tmp_path_factory.mktemp("together")
+    save_checkpoint(tiny("llama", markers=True), directory / "start")
+    save_problems([chain(number, 1 + number % 3) for number in range(8)], directory / "items")
+    launch = LaunchConfig(1, 1, 2, run_id="test", rdzv_backend="c10d", rdzv_endpoint="localhost:0", max_restarts=0)
+    elastic_launch(launch, work)(directory)
+    return directory
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "family"), FAMILIES.items())
+def test_two_processes_learn_what_one_does_from_the_joined_batch(name: str, family: str, together: Path) -> None:
+    one: Learned = alone(family)
+    got: Learned = torch.load(together / name, weights_only=False)
+    assert got.loss == pytest.approx(one.loss, rel=1e-5)
+    assert got.gradients.keys() == one.gradients.keys()
+    for key, gradient in one.gradients.items():
+        torch.testing.assert_close(got.gradients[key], gradient, atol=2e-5, rtol=1e-3, msg=key)
+
+
+@pytest.mark.slow
+def test_every_weight_of_a_sharded_model_is_sharded(together: Path) -> None:
+    replicated, sharded = (torch.load(together / name, weights_only=False) for name in ("ddp", "fsdp"))
+    assert replicated.wrapper == "DistributedDataParallel"
+    assert replicated.shards == []
+    assert sharded.wrapper == "FSDPRowStep"
+    assert sharded.shards == list(sharded.gradients)
+
+
+@pytest.mark.slow
+def test_a_sharded_run_that_was_cut_off_saves_what_a_replicated_one_does(together: Path) -> None:
+    for name in ("model.safetensors", "optimizer.safetensors"):
+        whole, ours = (load_file(together / run / "latest" / name) for run in ("ddp-run", "fsdp-run"))
+        assert ours.keys() == whole.keys()
+        for key, tensor in whole.items():
+            torch.testing.assert_close(ours[key], tensor, atol=2e-5, rtol=1e-3, msg=key)
+
+
+@pytest.mark.slow
+def test_a_sharded_run_exports_its_whole_model_at_every_stage(together: Path) -> None:
+    stages = ["step000002-thoughts0-edges08", "step000004-thoughts1-edges08", "step000006-thoughts2-edges08"]
+    for name in ("ddp-run", "fsdp-run"):
+        found = sorted(path.name for path in (together / name / "checkpoints").iterdir())
+        assert found == [*stages, "step000008-thoughts3-edges08"]
+    for place in ("model", f"checkpoints/{stages[0]}"):
+        whole, ours = (load_checkpoint(together / run / place) for run in ("ddp-run", "fsdp-run"))
+        assert ours.meta == whole.meta
+        for (key, tensor), (_, other) in zip(
+            ours.model.named_parameters(), whole.model.named_parameters(), strict=True
+        ):
+            torch.testing.assert_close(tensor, other, atol=2e-4, rtol=1e-2, msg=key)  # both were rounded to bf16
+    trained = load_file(together / "fsdp-run" / "latest" / "model.safetensors")
+    for key, tensor in load_checkpoint(together / "fsdp-run").model.named_parameters():
+        assert torch.equal(tensor, trained[key].bfloat16().float()), key
+
+
+@pytest.mark.slow
+def test_a_sharded_run_records_its_loss_and_says_that_it_measured_nothing_else(together: Path) -> None:
+    whole, ours = (read_metrics(together / run) for run in ("ddp-run", "fsdp-run"))
+    assert [record["step"] for record in ours] == [4, 8]
+    assert [record["thoughts"] for record in ours] == [record["thoughts"] for record in whole] == [2, 3]
+    assert [record["loss"] for record in ours] == pytest.approx([record["loss"] for record in whole], rel=1e-4)
+    assert all("sharded" in record["unmeasured"] and "accuracy" not in record for record in ours)
+    assert all("accuracy" in record for record in whole)
+    assert json.loads((together / "fsdp-run" / "latest" / "state.json").read_text())["step"] == RUN.steps
+
+
+@pytest.mark.parametrize(
+    ("changes", "plugin", "why"),
+    [
+        ({"task": "edges"}, {}, "edges"),
+        ({"optimizer": "muon"}, {}, "Muon"),
+        ({}, {"activation_checkpointing": True}, "forget the question"),
+        ({}, {"fsdp_version": 1}, "FSDP 2 alone"),
+    ],
+)
+def test_what_cannot_be_sharded_is_said_before_it_trains(
+    monkeypatch: pytest.MonkeyPatch, changes: dict, plugin: dict, why: str
+) -> None:
+    accelerator = Accelerator(cpu=True)
+    settings: dict[str, Any] = {"fsdp_version": 2} | plugin
+    made = FullyShardedDataParallelPlugin(**settings)
+    monkeypatch.setitem(accelerator.state._shared_state, "distributed_type", DistributedType.FSDP)
+    monkeypatch.setitem(accelerator.state._shared_state, "fsdp_plugin", made)
+    with pytest.raises(WorkbenchError, match=why):
+        check_sharding(replace(CONFIG, **changes), accelerator)
+
+
+def test_sharding_that_accelerate_would_leave_out_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    accelerator = Accelerator(cpu=True)
+    check_sharding(CONFIG, accelerator)
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(WorkbenchError, match="over GPUs only"):
+        check_sharding(CONFIG, accelerator)

@@ -1,0 +1,221 @@
+"""Training: the configuration, the curriculum, and a run that is cut off and goes on as if nothing had happened."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from workbench.errors import WorkbenchError
+from workbench.model.checkpoint import load_checkpoint
+from workbench.train.config import (
+    Curriculum,
+    ModelConfig,
+    Stage,
+    TrainConfig,
+    advance,
+    draw_edges,
+    load_config,
+    save_config,
+)
+from workbench.train.init import build_model, build_optimizer
+from workbench.train.launch import claim
+from workbench.train.loop import learning_rate, train
+from workbench.train.state import load_state
+
+TINY = TrainConfig(
+    name="tiny",
+    model=ModelConfig(width=16, heads=2, mlp_width=16),
+    curriculum=Curriculum(thoughts=2, stage_steps=1, stage_max_steps=2, widen_max_steps=1, walks=2, chain_graphs=1),
+    graphs=2,
+    questions=2,
+    processes=1,
+    steps=10,
+    decay_from=5,
+    warmup_steps=2,
+    evaluate_every=3,
+    watched=2,
+    keep_every=1000,
+)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_a_run_cut_off_and_resumed_has_the_same_metrics_to_the_last_digit(tmp_path):
+    whole = train(TINY, tmp_path / "whole")
+
+    class Cut(Exception):
+        pass
+
+    def cut(record):
+        if record["step"] == 6:
+            raise Cut
+
+    # Saved at step 4 at the latest (every step is due), then killed during step 6's report, after its record.
+    eager = replace(TINY, checkpoint_seconds=0.0)
+    with pytest.raises(Cut):
+        train(eager, tmp_path / "cut", cut)
+    saved = load_state(TINY, tmp_path / "cut").step
+    assert 0 < saved < 6
+    assert '"step": 6' in (tmp_path / "cut" / "metrics.jsonl").read_text()
+    resumed = train(TINY, tmp_path / "cut")
+    assert (tmp_path / "cut" / "metrics.jsonl").read_text() == (tmp_path / "whole" / "metrics.jsonl").read_text()
+    for ours, theirs in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_a_finished_run_opens_as_a_checkpoint_with_its_stages(tmp_path):
+    train(TINY, tmp_path)
+    checkpoint = load_checkpoint(tmp_path)
+    assert checkpoint.thoughts == 2
+    stages = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert any("thoughts1" in name for name in stages)
+    assert load_checkpoint(tmp_path / "checkpoints" / stages[0]).meta["stage"]
+
+
+def test_a_damaged_state_is_said_not_trained_over(tmp_path):
+    train(replace(TINY, steps=5), tmp_path)
+    (tmp_path / "latest" / "model.safetensors").write_bytes(b"cut off")
+    with pytest.raises(WorkbenchError, match="Cannot resume"):
+        load_state(TINY, tmp_path)
+
+
+def test_interrupting_saves_and_stops(tmp_path):
+    def interrupt(record):
+        os.kill(os.getpid(), signal.SIGINT)
+
+    state = train(TINY, tmp_path, interrupt)
+    assert state.step == 4  # asked for during the report of step 3
+    assert load_state(TINY, tmp_path).step == 4
+
+
+@pytest.mark.slow
+def test_two_processes_are_killed_and_resumed_with_the_same_metrics(tmp_path):
+    """Kill -9 of the whole group; the command goes on from the newest state and ends with the same metrics."""
+    config = replace(TINY, processes=2, steps=60, decay_from=30, evaluate_every=10, checkpoint_seconds=0.2)
+    save_config(config, tmp_path / "config.yaml")
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from pathlib import Path; from workbench.train.launch import "
+        "train_command; train_command(Path(sys.argv[1]), Path(sys.argv[2]))",
+        str(tmp_path / "config.yaml"),
+    ]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": {**os.environ, "OMP_NUM_THREADS": "1"}}
+    subprocess.run([*command, str(tmp_path / "whole")], check=True, timeout=240, **quiet)
+    run = subprocess.Popen([*command, str(tmp_path / "cut")], start_new_session=True, **quiet)
+    metrics = tmp_path / "cut" / "metrics.jsonl"
+    end = time.monotonic() + 120
+    while time.monotonic() < end and not (metrics.exists() and '"step": 20' in metrics.read_text()):
+        time.sleep(0.05)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    assert load_state(config, tmp_path / "cut").step < config.steps
+    subprocess.run([*command, str(tmp_path / "cut")], check=True, timeout=240, **quiet)
+    assert metrics.read_text() == (tmp_path / "whole" / "metrics.jsonl").read_text()
+
+
+def test_the_learning_rate_warms_up_stays_and_ends_at_zero():
+    assert learning_rate(TINY, 0) == 0.5
+    assert learning_rate(TINY, 4) == 1.0
+    assert learning_rate(TINY, 9) == pytest.approx(0.2)
+    assert learning_rate(TINY, 10) == 0.0
+
+
+def test_thoughts_open_before_graphs_grow():
+    plan = Curriculum(stage_steps=1)
+    stage, seen = Stage(edges=plan.small_edges), []
+    for step in range(2, 400):
+        stage = advance(stage, plan, step, 1.0)
+        seen.append((stage.thoughts, stage.edges))
+    assert seen[-1] == (plan.thoughts, plan.largest_edges)
+    assert all(edges == plan.small_edges for thoughts, edges in seen if thoughts < plan.thoughts)
+
+
+def test_a_stage_waits_for_its_mass_but_not_for_ever():
+    plan = Curriculum(stage_steps=1, stage_max_steps=50)
+    stage = Stage(edges=8)
+    steps = 0
+    while stage.thoughts == 1:
+        steps += 1
+        stage = advance(stage, plan, steps, 0.1)
+    assert steps == 50
+
+
+def test_every_size_stays_in_the_mix():
+    plan = Curriculum()
+    rng = np.random.default_rng(0)
+    drawn = [draw_edges(Stage(thoughts=6, edges=plan.largest_edges), plan, rng) for _ in range(2000)]
+    assert min(drawn) == plan.small_edges
+    assert max(drawn) == plan.largest_edges
+
+
+def test_muon_takes_the_matrices_and_adamw_the_rest():
+    config = replace(TINY, optimizer="muon")
+    model = build_model(config.model, 0)
+    adamw, muon = build_optimizer(model, config)
+    assert all(p.dim() == 2 for group in muon.param_groups for p in group["params"])
+    counted = sum(len(group["params"]) for o in (adamw, muon) for group in o.param_groups)
+    assert counted == len(list(model.parameters()))
+
+
+def test_muon_runs_and_resumes(tmp_path):
+    config = replace(TINY, optimizer="muon", steps=4, decay_from=2)
+    train(config, tmp_path)
+    assert load_state(config, tmp_path).step == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("stepz: 3", "unknown key stepz"),
+        ("stepz: 3", "did you mean steps"),
+        ("model: {widht: 3}", "did you mean model.width"),
+        ("steps: many", "steps is 'many', expected int"),
+        ("precision: fp8", "expected 'bf16' or 'fp32'"),
+        ("- a list", "not a mapping"),
+        ("steps: [", "Cannot read"),
+        ("steps: 10\ndecay_from: 20", "decay_from"),
+        ("graphs: 0", "graphs is 0"),
+        ("model: {width: 30, heads: 4}", "width"),
+    ],
+)
+def test_a_wrong_configuration_is_one_clear_error(tmp_path, text, message):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(WorkbenchError, match="(?s)" + message.replace("(", r"\(")):
+        load_config(path)
+
+
+def test_a_configuration_survives_the_round_trip(tmp_path):
+    save_config(TINY, tmp_path / "config.yaml")
+    assert load_config(tmp_path / "config.yaml") == TINY
+
+
+def test_a_run_directory_is_not_trained_over_with_another_configuration(tmp_path):
+    claim(TINY, tmp_path / "run")
+    claim(replace(TINY, steps=20), tmp_path / "run")
+    with pytest.raises(WorkbenchError, match="seed differ"):
+        claim(replace(TINY, seed=1), tmp_path / "run")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.txt").write_text("do not touch")
+    with pytest.raises(WorkbenchError, match="not empty"):
+        claim(TINY, tmp_path / "other")
+
+
+def test_the_shipped_configuration_is_valid():
+    config = load_config(Path(__file__).parents[2] / "configs" / "reference.yaml")
+    assert json.dumps(config.curriculum.hop_weights)

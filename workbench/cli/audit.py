@@ -1,0 +1,197 @@
+"""The command `workbench audit`: does a model think? Six batteries of interventions, and a card."""
+
+import shlex
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workbench.errors import WorkbenchError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from workbench.model.checkpoint import Checkpoint
+    from workbench.problems.problem import Problem
+    from workbench.studies.audit.subject import Options
+
+
+RELEASED = Path(__file__).resolve().parents[2] / "fixtures" / "problems" / "released.json"
+"""The problems of an audit that names none."""
+
+Run = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run directory, a directory written by save_pretrained, or a hub name.")
+]
+ProblemsFile = Annotated[
+    Path | None, typer.Argument(metavar="PROBLEMS", help="A file of problems; by default the 500 that ship.")
+]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory of the audit; made if it is not there.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+Fit = Annotated[int, typer.Option(min=2, help="Problems generated to learn codes and a query-blind classifier from.")]
+Further = Annotated[int, typer.Option(min=2, help="Problems generated for each kind of larger graphs.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Problems run at a time.")]
+First = Annotated[int | None, typer.Option(metavar="N", min=2, help="Only the first problems of the file.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `workbench`."""
+    app.command(epilog="Example:  workbench audit fixtures/runs/reference --out runs/audit")(audit)
+    app.command(epilog="Example:  workbench audits docs/audits")(audits)
+    app.command("audit-battery", hidden=True)(audit_battery)
+
+
+def audit(
+    run: Run,
+    problems: ProblemsFile = None,
+    out: Out = Path("runs/audit"),
+    first: First = None,
+    seed: Seed = 0,
+    fit: Fit = 600,
+    further: Further = 200,
+    batch_size: BatchSize = 64,
+    jobs: Annotated[int, typer.Option(min=1, help="Batteries side by side, a process of one thread each.")] = 2,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="BATTERY", help="Only this battery; may be repeated.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another audit in DIR.")] = False,
+) -> None:
+    """Ask whether a model thinks: interventions, controls, tests, and a card that says in plain words what they show.
+
+    Batteries that are done are not run again: interrupted, the same command goes on.
+    """
+    file, loaded, checkpoint, options = _subject(run, problems, first, seed, fit, further, batch_size)
+    from workbench.studies.audit.build import BATTERIES, inputs_of, is_done, join, open_audit
+    from workbench.studies.audit.card import write_card
+    from workbench.studies.audit.subject import require_problems
+
+    for name in only or ():
+        if name not in BATTERIES:
+            raise WorkbenchError(
+                f'There is no battery "{name}".', f"They are {', '.join(BATTERIES)}.", "Choose among them."
+            )
+    require_problems(loaded)
+    inputs = inputs_of(checkpoint, loaded, options)
+    open_audit(out, inputs, overwrite=overwrite)
+    todo = [name for name in BATTERIES if name in (only or BATTERIES) and not is_done(out, name, inputs)]
+    try:
+        if jobs > 1 and len(todo) > 1:
+            given = (run, str(file), "--out", str(out), "--seed", str(seed), "--fit", str(fit))
+            given += () if first is None else ("--first", str(first))
+            _side_by_side(todo, (*given, "--further", str(further), "--batch-size", str(batch_size)), out, jobs)
+        else:
+            _one_by_one(todo, checkpoint, loaded, out, options)
+    except KeyboardInterrupt:
+        typer.echo("Interrupted. The same command goes on where it stopped.", err=True)
+        raise typer.Exit(130) from None
+    page = write_card(out, join(out), shlex.join(["workbench", *sys.argv[1:]]))
+    typer.echo(f"Open {page}")
+
+
+def audits(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A directory whose folders are audits.")],
+) -> None:
+    """Put the audits of several models side by side on one page, README.md in DIR."""
+    from workbench.studies.audit.side_by_side import write_beside
+
+    typer.echo(f"Wrote {write_beside(directory, shlex.join(['workbench', *sys.argv[1:]]))}")
+
+
+def audit_battery(
+    run: Run,
+    problems: ProblemsFile = None,
+    out: Out = Path("runs/audit"),
+    first: First = None,
+    battery: Annotated[str, typer.Option(metavar="BATTERY", help="Which one.")] = "",
+    seed: Seed = 0,
+    fit: Fit = 600,
+    further: Further = 200,
+    batch_size: BatchSize = 64,
+) -> None:
+    """Run one battery of an audit whose directory is open."""
+    import torch
+
+    from workbench.studies.audit.build import run_battery
+
+    torch.set_num_threads(1)
+    _, loaded, checkpoint, options = _subject(run, problems, first, seed, fit, further, batch_size)
+    count, log = 0, out / "logs" / f"{battery}.count"
+
+    def advance(more: int) -> None:
+        nonlocal count
+        count += more
+        with suppress(OSError):
+            log.write_text(str(count))
+
+    run_battery(checkpoint, loaded, out, battery, options, advance)
+
+
+def _subject(
+    run: str, problems: Path | None, first: int | None, seed: int, fit: int, further: int, batch_size: int
+) -> "tuple[Path, list[Problem], Checkpoint, Options]":
+    from workbench.problems.files import load_problems
+
+    if problems is None and not RELEASED.exists():
+        raise WorkbenchError(
+            "No PROBLEMS were given.",
+            "The 500 that ship lie in a checkout, beside the library, and are not part of the installed package.",
+            "Name a file of problems.",
+        )
+    file = RELEASED if problems is None else problems
+    loaded = load_problems(file)[:first]
+    from transformers.utils import logging
+
+    from workbench.model.checkpoint import load_checkpoint
+    from workbench.studies.audit.subject import Options
+
+    logging.disable_progress_bar()
+    return file, loaded, load_checkpoint(run), Options(seed, batch_size, fit, further)
+
+
+def _one_by_one(
+    todo: "Sequence[str]", checkpoint: "Checkpoint", problems: "Sequence[Problem]", out: Path, options: "Options"
+) -> None:
+    from workbench.cli.terminal import counting
+    from workbench.studies.audit.build import run_battery
+
+    with counting(todo) as count:
+        for name in todo:
+            run_battery(checkpoint, problems, out, name, options, lambda more, name=name: count(name, more))
+            count(name, None)
+
+
+def _side_by_side(todo: "Sequence[str]", given: tuple[str, ...], out: Path, jobs: int) -> None:
+    """Run batteries in processes of their own, and pass Ctrl-C on to them."""
+    from workbench.cli.terminal import counting
+    from workbench.studies.compare.jobs import Job, Jobs
+
+    work, shown = Jobs(out, jobs), dict.fromkeys(todo, 0)
+
+    def stop(*_: object) -> None:
+        work.stop()
+
+    handlers = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with counting(todo) as count:
+
+            def tick() -> None:
+                for name in todo:
+                    with suppress(OSError, ValueError):
+                        at = int((out / "logs" / f"{name}.count").read_text())
+                        count(name, at - shown[name])
+                        shown[name] = at
+                    if shown[name] and name not in work.running:
+                        count(name, None)
+
+            for name in todo:
+                (out / "logs" / f"{name}.count").unlink(missing_ok=True)
+            work.run([Job(name, (("audit-battery", *given, "--battery", name),)) for name in todo], tick)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if work.stopped:
+        raise KeyboardInterrupt
+    for name, error in work.failed.items():
+        raise WorkbenchError(f"The battery {name} failed.", error, f"See {out / 'logs' / name}.log, and try again.")

@@ -1,0 +1,167 @@
+"""The command `workbench compare`: a suite of methods trained side by side, measured and reported."""
+
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from workbench.errors import WorkbenchError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from workbench.studies.compare.build import Todo
+    from workbench.studies.compare.jobs import Jobs
+    from workbench.studies.compare.suite import Suite
+
+
+More = Annotated[
+    list[str] | None,
+    typer.Option("--problems", metavar="NAME=FILE", help="Judge on this set as well; may be repeated."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `workbench`."""
+    example = "Example:  workbench compare configs/suites/smoke.yaml --out runs/smoke"
+    app.command(epilog=example)(compare)
+    app.command(hidden=True)(measure)
+
+
+def compare(
+    suite: Annotated[Path, typer.Argument(metavar="SUITE", help="A YAML file; see configs/suites/methods.yaml.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Directory of the runs and the report.")],
+    only: Annotated[list[str] | None, typer.Option(metavar="METHOD", help="Only this method; may be repeated.")] = None,
+    problems: More = None,
+    train: Annotated[
+        bool, typer.Option("--train/--no-train", help="Train, or measure and report what is there.")
+    ] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and what it costs.")] = False,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Runs side by side; by default as the suite says.")] = None,
+) -> None:
+    """Train a suite of methods, measure them on the same problems, and write one report.
+
+    What is done is skipped, what was cut off goes on: the same command again resumes.
+    """
+    from workbench.studies.compare.suite import load_suite, with_problems
+
+    loaded = with_problems(load_suite(suite), _named(problems or []))
+    from workbench.studies.compare.build import plan, report
+
+    todo = plan(loaded, out, only or [])
+    if dry_run:
+        _show_plan(loaded, todo, jobs or loaded.jobs)
+        return
+    work = _work(loaded, out, todo, only or [], jobs or loaded.jobs, train)
+    if work.stopped:
+        typer.echo("Stopped. The same command goes on from here.", err=True)
+        raise typer.Exit(130)
+    for key, error in work.failed.items():
+        typer.echo(f"{key} failed: {error} (logs/{key}.log)", err=True)
+    command = shlex.join(["workbench", *sys.argv[1:]])
+    typer.echo(f"Open {report(loaded, out, only or [], work.failed, command)}")
+    if work.failed:
+        raise typer.Exit(1)
+
+
+def measure(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
+    problems: More = None,
+) -> None:
+    """Ask a run all that a comparison needs to know, and keep the answers beside it."""
+    from workbench.studies.compare.measure import measure as ask
+
+    ask(run, _named(problems or []))
+
+
+def _named(given: "Sequence[str]") -> dict[str, Path]:
+    """Read NAME=FILE."""
+    named: dict[str, Path] = {}
+    for one in given:
+        name, sign, file = one.partition("=")
+        if not sign or not name.replace("-", "").replace("_", "").isalnum() or not file:
+            raise WorkbenchError(
+                f'"{one}" names no problem set.', "It is not of the form NAME=FILE.", "Write released=released.json."
+            )
+        if not Path(file).is_file():
+            raise WorkbenchError(f"There is no problem file {file}.", f'It was given as "{one}".', "Check the path.")
+        named[name] = Path(file)
+    return named
+
+
+def _work(
+    suite: "Suite", out: Path, todo: "Sequence[Todo]", only: "Sequence[str]", side_by_side: int, train: bool
+) -> "Jobs":
+    """Train and measure with a line of progress per run; Ctrl-C and SIGTERM are passed on."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from workbench.studies.compare.build import carry_out
+    from workbench.studies.compare.gather import newest_step
+    from workbench.studies.compare.jobs import Jobs
+
+    work = Jobs(out, side_by_side)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    handlers = {number: signal.signal(number, lambda *_: work.stop()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with Progress(*columns, TextColumn("{task.fields[state]}"), console=Console(stderr=True)) as bar:
+            lines = {
+                one.run.key: bar.add_task(
+                    one.run.key, total=one.run.config.steps, completed=one.step, start=False, state=_state(one, train)
+                )
+                for one in todo
+            }
+            at_work: set[str] = set()
+
+            def tick() -> None:
+                for one in todo:
+                    key = one.run.key
+                    if key not in at_work | work.running:
+                        continue
+                    if key not in at_work:
+                        bar.start_task(lines[key])
+                    running = key in work.running
+                    state = "at work" if running else "failed" if key in work.failed else "done"
+                    bar.update(lines[key], completed=newest_step(one.run), state="stopped" if work.stopped else state)
+                    if not running:
+                        bar.stop_task(lines[key])
+                at_work.clear()
+                at_work.update(work.running)
+
+            carry_out(suite, out, work, only, train=train, tick=tick)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    return work
+
+
+def _state(todo: "Todo", train: bool) -> Literal["waiting", "done", "not finished"]:
+    if todo.train:
+        return "waiting" if train else "not finished"
+    return "waiting" if todo.measure else "done"
+
+
+def _show_plan(suite: "Suite", todo: "Sequence[Todo]", side_by_side: int) -> None:
+    """Show what would be done, and what it costs where a rate was recorded."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{suite.name}: {len(todo)} runs, {side_by_side} side by side", title_justify="left")
+    for heading in ("run", "step", "questions", "to measure", "core-minutes left"):
+        table.add_column(
+            heading, justify="left" if heading in ("run", "to measure") else "right", no_wrap=heading == "run"
+        )
+    for one in todo:
+        cost = "unknown" if one.core_minutes is None else f"{one.core_minutes:.1f}"
+        step = f"{one.step:,} of {one.run.config.steps:,}" if one.train else "done"
+        table.add_row(one.run.key, step, f"{one.questions:,}", ", ".join(one.measure) or "–", cost)
+    known = [one.core_minutes for one in todo if one.core_minutes is not None]
+    unknown = len(todo) - len(known)
+    # One process a run: side by side they share the cores evenly.
+    table.caption = f"Training left: {sum(known):.0f} core-minutes, about {sum(known) / side_by_side:.0f} minutes"
+    if unknown:
+        table.caption += f", and {unknown} runs whose rate is known once one of their task has trained"
+    Console().print(table)

@@ -1,0 +1,352 @@
+"""Controls of a plan on one problem: the same dose given to other nodes, or a step as long in a random direction.
+
+One problem under a plan, beside none and beside its controls; and the answer against the dose.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from itertools import groupby
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float
+from torch import Tensor
+
+from workbench.errors import WorkbenchError
+from workbench.interventions.base import Bank, Context, Intervention
+from workbench.interventions.nodes import members, node_name
+from workbench.interventions.plan import Plan
+from workbench.interventions.run import Donors, InterventionRunner, Outcome, run_intervened
+from workbench.interventions.thoughts import Interpolate, Perturb, Transplant
+from workbench.model.checkpoint import Checkpoint
+from workbench.model.coconut import Edit
+from workbench.problems.graph import structure
+from workbench.problems.problem import Problem
+
+Control = Literal["other nodes", "random direction"]
+
+_NODES = ("nodes", "to")
+"""Fields that name nodes."""
+
+
+def controls_of(plan: Plan) -> tuple[Control, ...]:
+    """Return which controls there are for a plan, the closer one first."""
+    named = [one for one in plan.fed if hasattr(one, "nodes")]
+    return (*(("other nodes",) if named else ()), *(("random direction",) if plan.fed else ()))
+
+
+def controls(
+    checkpoint: Checkpoint,
+    problem: Problem,
+    plans: Sequence[Plan],
+    thoughts: int,
+    control: Control,
+    draws: int = 8,
+    *,
+    donors: Donors | None = None,
+    bank: Bank | None = None,
+    seed: int = 0,
+) -> list[list[Plan]]:
+    """Return the controls of each of several plans on one problem, each control with another draw.
+
+    "other nodes": in place of each node that is named another one at the same hop, drawn at random: never root, target
+    or negative, nor a node that the intervention names itself. Where a hop has no other left, any other concept.
+    "random direction": in place of all changes to a thought one step as long as they together made it in the plan,
+    in a random direction, in every thought that it changed.
+    Thoughts that are removed, and what is done inside the layers, stay.
+
+    Args:
+        checkpoint: What is operated on.
+        problem: The problem.
+        plans: The plans; the same draws serve all of them.
+        thoughts: Number of thoughts, K.
+        control: Which kind.
+        draws: How many at most for each; other nodes may be fewer than that.
+        donors: As for `run_intervened`.
+        bank: As for `run_intervened`.
+        seed: Of the draws: with another one all of them are others.
+
+    Returns:
+        For each plan its controls, which all differ; none where it has no such control, or where it moves nothing.
+
+    Raises:
+        WorkbenchError: The plan cannot be done on this problem.
+    """
+    if control == "random direction":
+        found = step_lengths(checkpoint, problem, plans, thoughts, donors=donors, bank=bank)
+        return [
+            [stepping(plan, lengths, seed * draws + draw) for draw in range(draws)] if lengths else []
+            for plan, lengths in zip(plans, found, strict=True)
+        ]
+    context = _context(checkpoint, problem, plans, thoughts)
+    return [_all_with_other_nodes(plan, context, thoughts, draws, seed) for plan in plans]
+
+
+def step_lengths(
+    checkpoint: Checkpoint,
+    problem: Problem,
+    plans: Sequence[Plan],
+    thoughts: int,
+    *,
+    donors: Donors | None = None,
+    bank: Bank | None = None,
+) -> list[dict[int, float]]:
+    """Return for each plan how far it moves each thought at the moment it acts, in lengths of that thought.
+
+    Only thoughts that it moves are in the result.
+
+    Raises:
+        WorkbenchError: A plan cannot be done on this problem.
+    """
+    watched = [(_Watch(), one, _Watch()) for one in plans]
+    run_intervened(
+        checkpoint, [problem],
+        [Plan((first, *one.interventions, last), one.frozen) for first, one, last in watched],
+        thoughts, donors=donors, bank=bank,
+    )  # fmt: skip
+    found = []
+    for first, _, last in watched:
+        pairs = enumerate(zip(first.kept, last.kept, strict=True), 1)
+        lengths = {k: float((new - old).norm() / old.norm()) for k, (old, new) in pairs}
+        found.append({k: length for k, length in lengths.items() if length > 0})
+    return found
+
+
+def stepping(plan: Plan, lengths: dict[int, float], seed: int) -> Plan:
+    """Return a plan with steps of these lengths in random directions in place of what changes what is fed."""
+    # Lengths are given to six digits, so that thoughts moved alike share an intervention.
+    by_length = groupby(sorted(lengths, key=lambda k: (round(lengths[k], 6), k)), lambda k: round(lengths[k], 6))
+    steps = tuple(Perturb(length, seed, at=tuple(places)) for length, places in by_length)
+    kept = tuple(one for one in plan.interventions if one not in plan.fed)
+    return Plan((*steps, *kept), plan.frozen)
+
+
+def _context(checkpoint: Checkpoint, problem: Problem, plans: Sequence[Plan], thoughts: int) -> Context:
+    fed = [Plan(tuple(plan.fed)) for plan in plans]
+    runner, prompts = InterventionRunner(checkpoint, fed, thoughts), checkpoint.format.prompts([problem])
+    return runner.context(runner.session(prompts, thoughts), prompts, [0])
+
+
+def _all_with_other_nodes(plan: Plan, context: Context, thoughts: int, draws: int, seed: int) -> list[Plan]:
+    found: list[Plan] = []
+    if "other nodes" not in controls_of(plan):
+        return found
+    for draw in range(4 * draws):
+        drawn = _with_other_nodes(plan, context, thoughts, np.random.default_rng([seed, draw]))
+        if drawn not in [*found, plan] and len(found) < draws:
+            found.append(drawn)
+    return found
+
+
+def _with_other_nodes(plan: Plan, context: Context, thoughts: int, random: np.random.Generator) -> Plan:
+    made: list[Intervention] = []
+    for one in plan.interventions:
+        if one not in plan.fed or not hasattr(one, "nodes"):
+            made.append(one)
+            continue
+        drawn: dict[int, int] = {}
+        acted = [(k, _others(one, context, k, drawn, random)) for k in range(1, thoughts + 1) if one.acts_on(k)]
+        for named, places in groupby(acted, lambda pair: pair[1]):
+            if named:  # none where the intervention does nothing at that thought
+                made.append(replace(one, at=tuple(k for k, _ in places), **named))
+    return Plan(tuple(made), plan.frozen)
+
+
+def _others(
+    one: Intervention, context: Context, k: int, drawn: dict[int, int], random: np.random.Generator
+) -> dict[str, Any]:
+    """Return the fields of an intervention at thought k with other nodes; `drawn` keeps who stands for whom."""
+    problem = context.prompts[0].graph
+    about, names = structure(problem), [one_field.name for one_field in fields(one) if one_field.name in _NODES]
+    meant = {name: members(context, 0, k, getattr(one, name)).tolist() for name in names}
+    if not all(meant.values()):
+        return {}
+    taken = {problem.root, *problem.options, *(node for nodes in meant.values() for node in nodes)}
+    found: dict[str, Any] = {}
+    for name, nodes in meant.items():
+        chosen = []
+        for node in nodes:
+            if drawn.get(node, node) in taken:
+                free = [other for other in np.flatnonzero(about.concepts).tolist() if other not in taken]
+                near = [other for other in free if about.hops[other] == about.hops[node]]
+                if not free:
+                    continue
+                drawn[node] = int(random.choice(near or free))
+            taken.add(drawn[node])
+            chosen.append(drawn[node])
+        found[name] = tuple(node_name(problem, other) for other in sorted(chosen))
+    return found
+
+
+@dataclass(frozen=True)
+class _Watch(Intervention):
+    """Keeps what passes by and changes nothing."""
+
+    kind: ClassVar[str] = "watch"
+    kept: list[Float[Tensor, " d"]] = field(default_factory=list, compare=False)
+
+    def __post_init__(self) -> None:
+        """Hold what no file could: nothing to check."""
+
+    def change(self, context: Context) -> Edit:
+        def edit(k: int, vectors: Float[Tensor, "batch d"]) -> Float[Tensor, "batch d"]:
+            self.kept.append(vectors[0].double().clone())
+            return vectors
+
+        return edit
+
+
+BEFORE, OPERATED, CONTROL = "without", "surgery", "control"
+"""Series of the tables."""
+
+
+def unoperated(plan: Plan) -> Plan:
+    """Return a plan that changes nothing and runs on the same model as another.
+
+    What acts inside the layers runs under TransformerLens, whose last bits differ from those of the live model.
+    """
+    idle: list[Any] = [replace(one, dose=0.0) for one in plan.inside]  # type: ignore[call-arg]
+    return Plan(tuple(idle))
+
+
+def answered(
+    checkpoint: Checkpoint,
+    problem: Problem,
+    plan: Plan,
+    thoughts: int,
+    control: Control | None = None,
+    draws: int = 8,
+    *,
+    donors: Donors | None = None,
+    bank: Bank | None = None,
+    seed: int = 0,
+) -> pl.DataFrame:
+    """Answer one problem without a plan, under it, and under its controls.
+
+    Args:
+        checkpoint: What is operated on.
+        problem: The problem.
+        plan: The plan.
+        thoughts: Number of thoughts, K.
+        control: Which kind of control; none for none.
+        draws: Of the control, at most.
+        donors: As for `run_intervened`.
+        bank: As for `run_intervened`.
+        seed: Of the control's draws.
+
+    Returns:
+        A row per series ("without", "plan", "control") and draw: answer, right, valid, target, negative (the raw
+        probabilities of the two options as the answer).
+
+    Raises:
+        WorkbenchError: The plan cannot be done on this problem.
+    """
+    given: dict[str, Any] = {"donors": donors, "bank": bank}
+    beside: list[Plan] = []
+    if control is not None:
+        (beside,) = controls(checkpoint, problem, [plan], thoughts, control, draws, **given, seed=seed)
+    asked = [unoperated(plan), plan, *beside]
+    outcomes = run_intervened(checkpoint, [problem], asked, thoughts, **given)
+    series = [BEFORE, OPERATED, *[CONTROL] * len(beside)]
+    return _frame(
+        [
+            {"series": name, "draw": max(number - 2, 0)} | _row(outcome)
+            for number, (name, outcome) in enumerate(zip(series, outcomes, strict=True))
+        ]
+    )
+
+
+def dosed(plan: Plan) -> list[int]:
+    """Return the places of the interventions that have a dose, or can be given one."""
+    return [
+        place
+        for place, one in enumerate(plan.interventions)
+        if hasattr(one, "dose") or (isinstance(one, Transplant) and one.thought == 0)
+    ]
+
+
+def at_dose(plan: Plan, place: int, dose: float) -> Plan:
+    """Return a plan with another dose of one intervention; a transplant in part is a step along the line.
+
+    Raises:
+        WorkbenchError: That intervention has no dose.
+    """
+    if place not in dosed(plan):
+        raise WorkbenchError(
+            "This intervention has no dose.",
+            f"Of the {len(plan.interventions)} in this surgery, these have one (from 0): {dosed(plan)}.",
+            "Choose one of them.",
+        )
+    one: Intervention = plan.interventions[place]
+    if isinstance(one, Transplant):
+        other: Intervention = one if dose == 1 else Interpolate(one.donor, dose, "line", at=one.at)
+    else:
+        other = replace(one, dose=dose)  # type: ignore[call-arg]
+    return Plan((*plan.interventions[:place], other, *plan.interventions[place + 1 :]), plan.frozen)
+
+
+def dose_curve(
+    checkpoint: Checkpoint,
+    problem: Problem,
+    plan: Plan,
+    place: int,
+    doses: Sequence[float],
+    thoughts: int,
+    control: Control | None = None,
+    draws: int = 4,
+    *,
+    donors: Donors | None = None,
+    bank: Bank | None = None,
+) -> pl.DataFrame:
+    """Answer one problem under a plan at several doses of one of its interventions, and under controls at each.
+
+    Args:
+        checkpoint: What is operated on.
+        problem: The problem.
+        plan: The plan.
+        place: Which intervention, from 0.
+        doses: The doses.
+        thoughts: Number of thoughts, K.
+        control: Which kind of control; none for none. Each draw is the same at every dose.
+        draws: Of the control, at most.
+        donors: As for `run_intervened`.
+        bank: As for `run_intervened`.
+
+    Returns:
+        A row per series ("plan", "control"), dose and draw, with the columns of `answered`.
+
+    Raises:
+        WorkbenchError: The plan cannot be done on this problem, or the intervention has no dose.
+    """
+    given: dict[str, Any] = {"donors": donors, "bank": bank}
+    each = [at_dose(plan, place, dose) for dose in doses]
+    beside = [[]] * len(each)
+    if control is not None:
+        beside = controls(checkpoint, problem, each, thoughts, control, draws, **given)
+    asked = [
+        (dose, number, one)
+        for dose, here, others in zip(doses, each, beside, strict=True)
+        for number, one in enumerate([here, *others])
+    ]
+    outcomes = run_intervened(checkpoint, [problem], [one for *_, one in asked], thoughts, **given)
+    return _frame(
+        [
+            {"series": CONTROL if number else OPERATED, "dose": float(dose), "draw": max(number - 1, 0)} | _row(outcome)
+            for (dose, number, _), outcome in zip(asked, outcomes, strict=True)
+        ]
+    )
+
+
+def _row(outcome: Outcome) -> dict[str, object]:
+    return {
+        "answer": outcome.texts[0],
+        "right": bool(outcome.right[0]),
+        "valid": bool(outcome.valid[0]),
+        "target": float(np.exp(outcome.target[0])),
+        "negative": float(np.exp(outcome.negative[0])),
+    }
+
+
+def _frame(rows: Sequence[dict[str, object]]) -> pl.DataFrame:
+    return pl.DataFrame(rows, infer_schema_length=None)

@@ -1,0 +1,198 @@
+"""Plans written down: as YAML, as a piece of an address, and as the Python code that makes them.
+
+An address reads `project:nodes=on_path,negative;at=1,2~noise:dose=0.5`, with `frozen~` in front where later thoughts
+are frozen: kinds and fields are words, everything is in reach of a reader who edits it by hand. It is data: nothing in
+it is ever run.
+"""
+
+import difflib
+import re
+from collections.abc import Iterator
+from dataclasses import MISSING, fields
+from typing import Any, get_args, get_origin
+from urllib.parse import quote, unquote
+
+import yaml
+
+from workbench.errors import WorkbenchError
+from workbench.interventions.base import Intervention
+from workbench.interventions.layers import Ablate, Knockout, Patch
+from workbench.interventions.plan import Plan
+from workbench.interventions.thoughts import (
+    Add,
+    Interpolate,
+    Mean,
+    Move,
+    Noise,
+    Permute,
+    Perturb,
+    Project,
+    Remove,
+    Shuffle,
+    Superpose,
+    Transplant,
+    Zero,
+)
+from workbench.settings import build
+
+KINDS: dict[str, type[Intervention]] = {
+    kind.kind: kind
+    for kind in (
+        Remove, Zero, Mean, Noise, Perturb, Permute, Shuffle, Transplant, Interpolate, Superpose, Project, Move, Add,
+        Knockout, Ablate, Patch,
+    )
+}  # fmt: skip
+"""Every intervention by the name it is written with."""
+
+ADDRESS_SAFE = ":;,=~%"
+"""Beside letters, digits and `-_.`, all that an address holds. A link keeps it readable with
+`urllib.parse.quote(address, safe=":;,=~")`; undone, it is the same text again."""
+
+MOST_ADDRESS = 4000
+"""Characters of the longest address read."""
+MOST_YAML = 64_000
+"""Characters of the longest YAML read."""
+
+_FROZEN = "frozen"
+_NUMBER = re.compile(r"-?\d{1,20}(\.\d{1,20})?(e-?\d{1,3})?", re.ASCII)
+
+
+class _WithoutAliases(yaml.SafeLoader):
+    """A few aliases of aliases are billions of values once they are printed or built."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise _no_plan("it has an alias (*name); write the value out")
+        return super().compose_node(parent, index)
+
+
+def to_yaml(plan: Plan) -> str:
+    """Return a plan as YAML; fields that have their default are left out."""
+    steps = [{"kind": one.kind} | {name: _plain(value) for name, value in _said(one)} for one in plan.interventions]
+    return yaml.safe_dump({"frozen": plan.frozen, "interventions": steps}, sort_keys=False, allow_unicode=True)
+
+
+def from_yaml(text: str) -> Plan:
+    """Read a plan, or a plain list of interventions, from YAML.
+
+    Raises:
+        WorkbenchError: It is none; the nearest right word is named.
+    """
+    if len(text) > MOST_YAML:
+        raise _no_plan(f"it has {len(text)} characters, at most {MOST_YAML} are read")
+    try:
+        raw = yaml.load(text, _WithoutAliases)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise _no_plan(str(error)) from error
+    raw = {"interventions": raw} if isinstance(raw, list) else raw
+    if not isinstance(raw, dict) or not isinstance(raw.get("interventions", []), list):
+        raise _no_plan(f"it is {raw!r:.80}, not a list of interventions")
+    unknown = [key for key in raw if key not in (_FROZEN, "interventions")]
+    if unknown or not isinstance(raw.get(_FROZEN, False), bool):
+        raise _no_plan(f"{unknown[0]!r:.80} is no key of it" if unknown else "frozen must be true or false")
+    steps = raw.get("interventions", [])
+    return Plan(tuple(_made(number, step) for number, step in enumerate(steps, 1)), bool(raw.get(_FROZEN, False)))
+
+
+def to_address(plan: Plan) -> str:
+    """Return a plan as text for a link; empty for one that does nothing."""
+    parts = [_FROZEN] if plan.frozen else []
+    for one in plan.interventions:
+        said = ";".join(f"{name}={_spelt(value)}" for name, value in _said(one))
+        parts.append(f"{one.kind}:{said}" if said else one.kind)
+    return "~".join(parts)
+
+
+def from_address(text: str) -> Plan:
+    """Read what `to_address` wrote.
+
+    Raises:
+        WorkbenchError: It is not that; the nearest right word is named.
+    """
+    if len(text) > MOST_ADDRESS:
+        raise _no_plan(f"it has {len(text)} characters, at most {MOST_ADDRESS} are read")
+    parts = text.split("~") if text else []
+    frozen = parts[:1] == [_FROZEN]
+    steps = []
+    for number, part in enumerate(parts[frozen:], 1):
+        kind, _, said = part.partition(":")
+        step: dict[str, Any] = {"kind": kind}
+        for pair in said.split(";") if said else []:
+            name, equals, value = pair.partition("=")
+            if not equals or name in step:
+                raise _no_plan(f"intervention {number} has {pair!r:.80}, which is no new field=value")
+            step[name] = _read(KINDS.get(kind), name, value)
+        steps.append(_made(number, step))
+    return Plan(tuple(steps), frozen)
+
+
+def to_code(plan: Plan) -> str:
+    """Return the lines of Python that make a plan, imports first; the last one is `plan = ...`."""
+    names: dict[str, set[str]] = {"workbench.interventions.plan": {"Plan"}}
+    for one in plan.interventions:
+        names.setdefault(type(one).__module__, set()).add(type(one).__name__)
+    imports = [f"from {module} import {', '.join(sorted(classes))}" for module, classes in sorted(names.items())]
+    steps = "".join(
+        f"        {type(one).__name__}({', '.join(f'{name}={value!r}' for name, value in _said(one))}),\n"
+        for one in plan.interventions
+    )
+    frozen = "    frozen=True,\n" if plan.frozen else ""
+    listed = f"    (\n{steps}    ),\n" if steps else ""
+    return "\n".join([*imports, "", f"plan = Plan(\n{listed}{frozen})" if listed or frozen else "plan = Plan()"])
+
+
+def _said(one: Intervention) -> Iterator[tuple[str, Any]]:
+    """Yield the fields that do not have their default."""
+    for field in fields(one):
+        value = getattr(one, field.name)
+        if field.default is MISSING or value != field.default:
+            yield field.name, value
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _spelt(value: Any) -> str:
+    """Write a value with the characters of an address."""
+    if isinstance(value, tuple):
+        return ",".join(map(_spelt, value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    # `quote` leaves "~" as it is, which separates interventions here.
+    return quote(value, safe="").replace("~", "%7E") if isinstance(value, str) else repr(value)
+
+
+def _read(kind: type[Intervention] | None, name: str, value: str) -> Any:
+    """Read a value as its field has it; what fits no field is left for `settings.build` to refuse."""
+    wanted = next((field.type for field in fields(kind) if field.name == name), str) if kind else str
+    inside = get_args(wanted)[0] if get_origin(wanted) is tuple else wanted
+
+    def one(text: str) -> Any:
+        if inside is bool and text in ("true", "false"):
+            return text == "true"
+        if inside in (int, float) and _NUMBER.fullmatch(text):
+            return float(text) if inside is float else int(text) if text.lstrip("-").isdecimal() else text
+        return unquote(text)
+
+    if get_origin(wanted) is tuple:
+        return [one(text) for text in value.split(",")] if value else []
+    return one(value)
+
+
+def _made(number: int, raw: Any) -> Intervention:
+    """Build an intervention from its kind and fields."""
+    if not isinstance(raw, dict) or not isinstance(raw.get("kind"), str):
+        raise _no_plan(f"intervention {number} is {raw!r:.80}, without a kind")
+    kind = raw["kind"]
+    if kind not in KINDS:
+        near = difflib.get_close_matches(kind, KINDS, n=1)
+        hint = f'Did you mean "{near[0]}"?' if near else f"Kinds are {', '.join(KINDS)}."
+        raise _no_plan(f'intervention {number} has the unknown kind "{kind:.40}"', hint)
+    return build(KINDS[kind], {key: value for key, value in raw.items() if key != "kind"}, f'intervention "{kind}"')
+
+
+def _no_plan(
+    why: str, do: str = "See the interventions in docs, or copy the link or code of a surgery."
+) -> WorkbenchError:
+    return WorkbenchError("This is no surgery.", f"{why[:300]}.", do)

@@ -1,0 +1,1 @@
+"""Measurements: traces, scores of nodes, statistics, evaluation."""

@@ -1,0 +1,160 @@
+"""A plan on many problems: how often the right answer stays, beside a control of the same dose on each of them.
+
+What a plan changed downstream: two traces of one problem, thought by thought.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float
+
+from workbench.errors import WorkbenchError
+from workbench.interventions.controls import BEFORE, CONTROL, OPERATED, Control, answered
+from workbench.interventions.plan import AffectedRegion, Plan
+from workbench.interventions.run import Donors
+from workbench.measure.arrays import Trace
+from workbench.measure.statistics import Estimate, PairedComparison, bootstrap_mean, mcnemar
+from workbench.model.checkpoint import Checkpoint
+from workbench.problems.problem import Problem
+
+
+def on_each(
+    checkpoint: Checkpoint,
+    problems: Sequence[Problem],
+    plan: Plan,
+    thoughts: int,
+    control: Control | None = None,
+    *,
+    donors_of: Callable[[Problem], Donors | None] = lambda problem: None,
+    on_progress: Callable[[int], None] | None = None,
+) -> pl.DataFrame:
+    """Answer each problem without a plan, under it, and under one draw of its control.
+
+    Args:
+        checkpoint: What is operated on.
+        problems: The problems, one after the other: each has its own control.
+        plan: The plan; its nodes are named by sets, since a name stands for another node in each problem.
+        thoughts: Number of thoughts, K.
+        control: Which kind of control; none for none.
+        donors_of: The donors of a problem.
+        on_progress: Told how many problems are done.
+
+    Returns:
+        A row per problem: problem, done (whether it could be operated on), right (without the plan), kept (right
+        under it), other (the other option under it), control_kept (right under the control, null where there is none).
+
+    Raises:
+        WorkbenchError: The plan can be done on none of the problems; that of the last one.
+    """
+    rows, last = [], None
+    for number, problem in enumerate(problems):
+        row: dict[str, object] = {"problem": problem.id, "done": False}
+        try:
+            table = answered(
+                checkpoint, problem, plan, thoughts, control, 1, donors=donors_of(problem), seed=number
+            )  # fmt: skip
+        except WorkbenchError as error:
+            last = error
+        else:
+            before, after = (table.filter(series=name).row(0, named=True) for name in (BEFORE, OPERATED))
+            beside = table.filter(series=CONTROL)["right"].to_list()
+            row |= {
+                "done": True, "right": before["right"], "kept": after["right"],
+                "other": after["valid"] and not after["right"], "control_kept": beside[0] if beside else None,
+            }  # fmt: skip
+        rows.append(row)
+        if on_progress:
+            on_progress(number + 1)
+    if last and not any(row["done"] for row in rows):
+        raise last
+    flags = ("done", "right", "kept", "other", "control_kept")
+    return pl.DataFrame(rows, schema={"problem": pl.String} | dict.fromkeys(flags, pl.Boolean))
+
+
+def shares(table: pl.DataFrame, seed: int = 0) -> tuple[dict[str, Estimate], PairedComparison | None]:
+    """Return what became of the answers that were right without the plan.
+
+    Args:
+        table: What `on_each` returns.
+        seed: Of the bootstrap over problems.
+
+    Returns:
+        "kept", "other" and, where there was one, "control_kept", each with its interval and n; and the paired test of
+        kept against control_kept on the problems that have both.
+    """
+    counted = table.filter(pl.col("right"))
+    beside = counted.drop_nulls("control_kept")
+    found = {name: bootstrap_mean(counted[name].cast(float).to_list(), seed=seed) for name in ("kept", "other")}
+    if beside.is_empty():
+        return found, None
+    found["control_kept"] = bootstrap_mean(beside["control_kept"].cast(float).to_list(), seed=seed)
+    return found, mcnemar(beside["kept"].to_list(), beside["control_kept"].to_list(), seed=seed)
+
+
+THOUGHT, STEP, ANSWER = "thought", "next step", "answer"
+WHAT: dict[str, str] = {
+    THOUGHT: "thought k, read by the LM head",
+    STEP: "the next step said after k thoughts",
+    ANSWER: "the answer said after k thoughts",
+}
+"""What is compared, by name."""
+
+
+def downstream(before: Trace, after: Trace, around: AffectedRegion) -> pl.DataFrame:
+    """Return what can have changed, what did, and how much.
+
+    Args:
+        before: The run without the plan.
+        after: The run under it, with as many thoughts.
+        around: The affected region of the plan.
+
+    Returns:
+        One row per (what, k), k from 1 for thoughts and from 0 for the others: operated (an intervention acts at
+        thought k), can_change, same (every number, of thoughts the whole vector, has the same bits), moved (total
+        variation distance of the two distributions over the problem's nodes and all else: the share of the probability
+        that went elsewhere, 0 to 1), step (of thoughts: length of the difference, in lengths of the thought before).
+
+    Raises:
+        WorkbenchError: The traces are of other problems, or of other numbers of thoughts.
+    """
+    if before.problem != after.problem or before.thoughts.shape != after.thoughts.shape:
+        raise WorkbenchError(
+            "These two runs cannot be compared thought by thought.",
+            f"One is of problem {before.problem.id} with {len(before.thoughts)} thoughts, the other of "
+            f"{after.problem.id} with {len(after.thoughts)}.",
+            "Compare runs of one problem with the same number of thoughts.",
+        )
+    operated = np.append(False, around.operated)
+    rows = []
+    for what, one, two, can, first in (
+        (THOUGHT, before.lm_head, after.lm_head, around.thoughts, 1),
+        (STEP, before.forced_language, after.forced_language, around.said, 0),
+        (ANSWER, before.answers, after.answers, around.said, 0),
+    ):
+        moved = total_variation(one, two)
+        for row, k in enumerate(range(first, first + len(one))):
+            pair = (before.thoughts[row], after.thoughts[row]) if what == THOUGHT else (one[row], two[row])
+            rows.append(
+                {
+                    "what": what,
+                    "k": k,
+                    "operated": bool(operated[k]),
+                    "can_change": bool(can[row]),
+                    "same": bool(np.array_equal(*pair)),
+                    "moved": float(moved[row]),
+                    "step": float(np.linalg.norm(pair[1] - pair[0]) / np.linalg.norm(pair[0]))
+                    if what == THOUGHT
+                    else None,
+                }
+            )
+    return pl.DataFrame(rows, schema_overrides={"step": pl.Float64})
+
+
+def total_variation(
+    one: Float[np.ndarray, "rows nodes"], two: Float[np.ndarray, "rows nodes"]
+) -> Float[np.ndarray, " rows"]:
+    """Return the total variation distance of raw values, what no node has counted as one more."""
+    first, second = one.astype(np.float64), two.astype(np.float64)
+    rest = second.sum(1) - first.sum(1)
+    return (np.abs(second - first).sum(1) + np.abs(rest)) / 2

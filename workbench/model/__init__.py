@@ -1,0 +1,1 @@
+"""Models: prompts, checkpoints, the Coconut recurrence, cached sessions, TransformerLens."""

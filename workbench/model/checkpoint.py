@@ -1,0 +1,493 @@
+"""What must lie in a checkpoint's directory before anything in it is opened.
+
+Checkpoints: plain Hugging Face directories whose `config.coconut` says how the model thinks.
+"""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.errors import HfHubHTTPError
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+from transformers.utils import logging as hf_logging
+
+from workbench.errors import WorkbenchError
+from workbench.model.coconut import embedding_rows, forward
+from workbench.model.formats import make_format
+from workbench.model.prompts import Format
+
+_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+_EXAMPLE = '"coconut": {"version": 1, "format": "text", "markers": true, "thoughts": 6}'
+
+
+@dataclass(frozen=True)
+class CoconutConfig:
+    """The fields of `config.coconut` that decide how a model is run."""
+
+    version: int = 1
+    format: str = "edges"
+    markers: bool = True
+    thoughts: int = 6
+    thoughts_per_step: int = 1
+    fed: str = "hidden"
+    """What is fed as a thought: "hidden", the hidden state itself, or "pause", always the pause token."""
+    says: str = "answer"
+    """What follows the thoughts: "answer" at once, or the "chain" of steps with the answer at its end."""
+
+    @classmethod
+    def read(cls, meta: object, name: str) -> "CoconutConfig":
+        """Read and check the fields; others (task, method, ...) are free.
+
+        Raises:
+            WorkbenchError: A field has the wrong type or value.
+        """
+        if not isinstance(meta, dict):
+            raise _wrong_field(name, f"config.coconut is {meta!r}, not a table of fields")
+        given = {field.name: meta[field.name] for field in fields(cls) if field.name in meta}
+        for field in fields(cls):
+            key, kind = field.name, type(field.default)
+            if key in given and type(given[key]) is not kind:
+                raise _wrong_field(name, f"config.coconut.{key} is {given[key]!r}, not of type {kind.__name__}")
+        for key, known in {"fed": ("hidden", "pause"), "says": ("answer", "chain")}.items():
+            if key in given and given[key] not in known:
+                raise _wrong_field(name, f"config.coconut.{key} is {given[key]!r}, expected {' or '.join(known)}")
+        read = cls(**given)
+        if read.version != 1:
+            raise WorkbenchError(
+                f"{name} was saved by another version of the workbench.",
+                f"config.coconut.version is {read.version}; this one reads version 1.",
+                "Update coconut-workbench.",
+            )
+        if read.thoughts < 0:
+            raise _wrong_field(name, f"config.coconut.thoughts is {read.thoughts}; it counts thoughts")
+        if read.thoughts_per_step < 1:
+            raise _wrong_field(
+                name, f"config.coconut.thoughts_per_step is {read.thoughts_per_step}, expected 1 or more"
+            )
+        return read
+
+
+def find(source: str | Path) -> tuple[Path, str]:
+    """Return the directory that holds a checkpoint, fetched from the hub where need be, and its name.
+
+    Raises:
+        WorkbenchError: There is no such directory or model.
+    """
+    path = Path(source)
+    if path.is_dir():
+        inner = path if (path / "config.json").exists() else path / "model"
+        if not (inner / "config.json").exists():
+            raise WorkbenchError(
+                f"There is no checkpoint in {path}.",
+                "Neither config.json nor model/config.json is there.",
+                "Name a run directory, or a directory written by save_pretrained().",
+            )
+        return inner, _name(path.resolve())
+    if path.exists():
+        raise WorkbenchError(
+            f"{path} is a file.", "A checkpoint is a directory.", "Name the directory that holds config.json."
+        )
+    if not isinstance(source, str) or not _HUB_NAME.fullmatch(source):
+        raise WorkbenchError(
+            f"There is no checkpoint {source}.",
+            "There is no such directory, and it is not the name of a model on the hub.",
+            "Check the path; a run directory has a folder model/.",
+        )
+    return _fetch(source), source
+
+
+def read_config(directory: Path, name: str) -> dict[str, Any]:
+    """Return config.json.
+
+    Raises:
+        WorkbenchError: It cannot be read.
+    """
+    try:
+        config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WorkbenchError(
+            f"config.json of {name} cannot be read.", reason(error), "Copy or save the checkpoint again."
+        ) from error
+    return config if isinstance(config, dict) else {}
+
+
+def require_config(directory: Path, name: str) -> None:
+    """Check that config.json can be read and has `coconut`."""
+    config = read_config(directory, name)
+    if "coconut" not in config:
+        raise WorkbenchError(
+            f"{name} does not say how it thinks.",
+            "Its config.json has no field `coconut`, so it is not a Coconut checkpoint.",
+            f"If it was trained on thoughts elsewhere, add {_EXAMPLE} to its config.json.",
+        )
+    CoconutConfig.read(config["coconut"], name)
+
+
+def require_weights(directory: Path, name: str) -> None:
+    """Check that the weights are whole safetensors files."""
+    index = directory / "model.safetensors.index.json"
+    files = [directory / "model.safetensors"]
+    if index.exists():
+        try:
+            files = [directory / Path(part).name for part in set(json.loads(index.read_text())["weight_map"].values())]
+        except (ValueError, KeyError, AttributeError) as error:
+            raise _damaged(index.name, name, reason(error)) from error
+    elif not files[0].exists():
+        pickles = sorted(file.name for file in directory.iterdir() if file.suffix in _PICKLES)
+        if pickles:
+            raise _only_pickles(name, pickles)
+        raise WorkbenchError(
+            f"{name} has no weights.",
+            "There is no model.safetensors in it.",
+            "Copy or save the checkpoint again; fetch large files if it came by git (git lfs pull).",
+        )
+    for file in sorted(files):
+        try:
+            with safe_open(file, framework="pt"):
+                pass
+        except (SafetensorError, OSError) as error:
+            raise _damaged(file.name, name, reason(error)) from error
+
+
+def require_tokenizer(directory: Path, name: str) -> None:
+    """Check that there is a tokenizer."""
+    if not any((directory / file).exists() for file in _TOKENIZERS):
+        raise WorkbenchError(
+            f"{name} has no tokenizer.",
+            f"None of {', '.join(_TOKENIZERS)} is in it.",
+            "Save it beside the model with tokenizer.save_pretrained().",
+        )
+
+
+def reason(error: Exception) -> str:
+    """Return the first line of an error's text, or its kind where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _name(path: Path) -> str:
+    """Name a checkpoint by its run: "reference", "reference/stage-3"."""
+    if path.parent.name == "checkpoints":
+        return f"{path.parent.parent.name}/{path.name}"
+    return path.parent.name if path.name == "model" else path.name
+
+
+def _fetch(name: str) -> Path:
+    patterns = ["*.safetensors", "*.json", "*.txt", "*.model"]
+    try:
+        directory = Path(snapshot_download(name, allow_patterns=patterns, ignore_patterns=["*/*"]))
+        if not list(directory.glob("*.safetensors*")):
+            pickles = sorted(f for f in HfApi().list_repo_files(name) if f.endswith(_PICKLES) and "/" not in f)
+            if pickles:
+                raise _only_pickles(name, pickles)
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        raise WorkbenchError(
+            f"There is no checkpoint {name}.",
+            f"There is no such directory, and the hub did not give a model of that name: {reason(error)}",
+            "Check the path or the name; for a model on the hub, check the network and your access.",
+        ) from error
+    if not (directory / "config.json").exists():
+        raise WorkbenchError(f"{name} on the hub is no model.", "It has no config.json.", "Check the name.")
+    return directory
+
+
+def _only_pickles(name: str, files: list[str]) -> WorkbenchError:
+    return WorkbenchError(
+        f"The weights of {name} are refused.",
+        f"They come as a pickle only ({', '.join(files[:3])}), and reading a pickle can run any code that is in it.",
+        "Load it where you trust it and save it again with save_pretrained(), which writes model.safetensors.",
+    )
+
+
+def _damaged(file: str, name: str, why: str) -> WorkbenchError:
+    return WorkbenchError(
+        f"{file} of {name} is cut off or damaged.", why, "Copy, download or save the checkpoint again."
+    )
+
+
+def _wrong_field(name: str, why: str) -> WorkbenchError:
+    return WorkbenchError(f"{name} does not say clearly how it thinks.", f"{why}.", "Correct config.json.")
+
+
+_NEW_TOKENS = ["<bot>", "<eot>", "<thought>"]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model that reasons in continuous thoughts, with all that is needed to ask it something."""
+
+    model: PreTrainedModel
+    """In evaluation mode, fp32."""
+    tokenizer: PreTrainedTokenizerBase
+    """Has the thought markers."""
+    format: Format
+    """How a problem becomes token ids."""
+    thoughts: int
+    """Number of thoughts it was trained with."""
+    name: str
+    """Shown on the screen and in tables."""
+    meta: dict[str, object]
+    """`config.coconut` as it was read."""
+    fed: str = "hidden"
+    """What is fed as a thought: "hidden", the hidden state itself, or "pause", always the pause token's embedding."""
+    says: str = "answer"
+    """What it was trained to say after the thoughts: the "answer" at once, or the "chain" that ends with it."""
+    thoughts_per_step: int = 1
+    """Thoughts that stand for one step: thought j is about hop ceil(j / thoughts_per_step)."""
+
+    @property
+    def pause(self) -> int | None:
+        """Token id fed in place of every thought, None where thoughts are fed."""
+        return self.format.marker.thought if self.fed == "pause" else None
+
+
+def make_checkpoint(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, meta: dict[str, object], name: str
+) -> Checkpoint:
+    """Put a model in memory and its tokenizer together.
+
+    Args:
+        model: A causal language model; `config.coconut` is set on it.
+        tokenizer: Its tokenizer.
+        meta: The fields of `config.coconut`; those left out take their default.
+        name: What the screen and the tables call it.
+
+    Raises:
+        WorkbenchError: A field is wrong, or the tokenizer does not fit the model or the format.
+    """
+    config = CoconutConfig.read(meta, name)
+    rows = embedding_rows(model)
+    if len(tokenizer) > rows:
+        raise WorkbenchError(
+            f"Vocabulary and model of {name} do not belong together.",
+            f"The tokenizer has {len(tokenizer)} tokens, the model embeds {rows}.",
+            "Save tokenizer and model together, after the last token was added.",
+        )
+    model.config.coconut = meta
+    return Checkpoint(
+        model,
+        tokenizer,
+        make_format(config.format, tokenizer, config.markers),
+        config.thoughts,
+        name,
+        dict(meta),
+        config.fed,
+        config.says,
+        config.thoughts_per_step,
+    )
+
+
+def load_checkpoint(source: str | Path) -> Checkpoint:
+    """Load a checkpoint and check that it computes what it should.
+
+    Weights stored in another precision are read as fp32. No code that comes with a checkpoint is ever run: weights are
+    read from safetensors only, and the architecture must be one that transformers knows.
+
+    Args:
+        source: A run directory (its model is in `model/`), a `save_pretrained` directory, or, where no such path
+            exists, the name of a model on the Hugging Face hub.
+
+    Raises:
+        WorkbenchError: There is nothing there, a file is missing, cut off, of the wrong kind or does not fit the
+            others, or the loaded model fails a self-check.
+    """
+    directory, name = find(source)
+    require_config(directory, name)
+    require_weights(directory, name)
+    require_tokenizer(directory, name)
+    try:
+        # AutoTokenizer overrides the generic class by that of the architecture (Qwen2's adds a 65th token).
+        settings = directory / "tokenizer_config.json"
+        generic = settings.is_file() and "TokenizersBackend" in settings.read_text(encoding="utf-8")
+        reader = PreTrainedTokenizerFast if generic else AutoTokenizer
+        tokenizer = reader.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # the tokenizers library raises plain Exception for a damaged file
+        raise WorkbenchError(
+            f"The tokenizer of {name} cannot be read.",
+            reason(error),
+            "Save it again with tokenizer.save_pretrained().",
+        ) from error
+    tokenizer.padding_side = "left"
+    try:
+        with _no_progress_bar():
+            loaded = AutoModelForCausalLM.from_pretrained(
+                directory,
+                dtype=torch.float32,
+                use_safetensors=True,
+                local_files_only=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
+        model, info = cast(tuple[PreTrainedModel, dict], loaded)
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        raise WorkbenchError(
+            f"The model of {name} cannot be built from its files.",
+            reason(error),
+            "Use GPT-2, Llama or Qwen2, with weights and config.json saved together by save_pretrained().",
+        ) from error
+    if info["missing_keys"]:
+        missing = sorted(info["missing_keys"])
+        raise WorkbenchError(
+            f"The weights of {name} are incomplete.",
+            f"{len(missing)} tensors are missing, among them {missing[0]}.",
+            "Copy or save the checkpoint again.",
+        )
+    checkpoint = make_checkpoint(model.eval(), tokenizer, dict(model.config.coconut), name)
+    self_check(checkpoint)
+    return checkpoint
+
+
+def save_checkpoint(
+    checkpoint: Checkpoint,
+    directory: str | Path,
+    dtype: torch.dtype | None = None,
+    weights: Mapping[str, Tensor] | None = None,
+) -> Path:
+    """Write a checkpoint as a plain `save_pretrained` directory; what was there before is replaced at the end.
+
+    Args:
+        checkpoint: What to save.
+        directory: Where to; parents are made.
+        dtype: Precision on disk, by default that of the model. bf16 halves the size.
+        weights: The model's whole `state_dict`, for a model that holds only a part of it; by default its own.
+    """
+    target = Path(directory)
+    part = target.with_name(target.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    model = checkpoint.model
+    model.config.coconut = dict(checkpoint.meta)
+    # The config names the precision on disk, so it is changed for the time of writing.
+    before = model.config.dtype
+    model.config.dtype = dtype or model.dtype
+    held = model.state_dict() if weights is None else weights
+    try:
+        state = {name: weight.to(dtype or weight.dtype) for name, weight in held.items()}
+        if model.config.tie_word_embeddings:
+            state.pop("lm_head.weight", None)
+        with _no_progress_bar():
+            model.save_pretrained(part, state_dict=state)
+    finally:
+        model.config.dtype = before
+    checkpoint.tokenizer.save_pretrained(part)
+    shutil.rmtree(target, ignore_errors=True)
+    part.rename(target)
+    return target
+
+
+def prepare_pretrained(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    thoughts: int = 6,
+    markers: bool = True,
+    name: str = "pretrained",
+) -> Checkpoint:
+    """Give a pre-trained model the markers it needs, ready to be trained in the text format.
+
+    The new embeddings start as that of "<<", which stabilises training (facebookresearch/coconut, run.py). An embedding
+    matrix that has rows to spare is left as it is. Model and tokenizer are changed.
+
+    Args:
+        model: A causal language model.
+        tokenizer: Its tokenizer.
+        thoughts: How many thoughts it will be trained with.
+        markers: Whether `<bot>` and `<eot>` surround the thoughts.
+        name: What the screen and the tables call it.
+    """
+    tokenizer.padding_side = "left"
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    model.config.pad_token_id = tokenizer.pad_token_id
+    known = tokenizer.get_vocab()
+    tokenizer.add_tokens([token for token in _NEW_TOKENS if token not in known], special_tokens=True)
+    if len(tokenizer) > embedding_rows(model):
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    like = tokenizer("<<", add_special_tokens=False)["input_ids"][0]  # type: ignore[index]
+    new = [tokenizer.convert_tokens_to_ids(token) for token in _NEW_TOKENS if token not in known]
+    with torch.no_grad():
+        for layer in (model.get_input_embeddings(), model.get_output_embeddings()):  # twice the same where tied
+            weight = cast(nn.Embedding, layer).weight
+            weight[new] = weight[like].clone()
+    meta: dict[str, object] = {
+        "version": 1,
+        "task": "prosqa",
+        "format": "text",
+        "markers": markers,
+        "thoughts": thoughts,
+        "thoughts_per_step": 1,
+        "method": "coconut",
+    }
+    return make_checkpoint(model, tokenizer, meta, name)
+
+
+@torch.inference_mode()
+def self_check(checkpoint: Checkpoint) -> None:
+    """Check on a few made-up tokens that the loop does what every reading relies on; takes some milliseconds.
+
+    The LM head of a thought gives the logits of that pass; no column sees a later one; an intervention that changes
+    nothing changes nothing, to the last bit; a zeroed thought changes something.
+
+    Raises:
+        WorkbenchError: One of these does not hold.
+    """
+    model, marker = checkpoint.model, checkpoint.format.marker
+    room = getattr(model.config, "max_position_embeddings", None) or 16
+    width, rows = min(10, room), embedding_rows(model)
+    ids = (torch.arange(2 * width).view(2, width) * 7919 + 11) % rows
+    ids[1, :-1] = ids[0, :-1]
+    ids[1, -1] = (ids[0, -1] + 1) % rows
+    ids[:, width - 4 : width - 2] = marker.thought
+    is_thought = torch.zeros_like(ids, dtype=torch.bool)
+    is_thought[:, width - 4 : width - 2] = True
+    ids, is_thought = ids.to(model.device), is_thought.to(model.device)
+    mask = torch.ones_like(ids)
+
+    ran = forward(model, ids, is_thought, mask)
+    same = forward(model, ids, is_thought, mask, edit=lambda k, thought: thought)
+    zeroed = forward(model, ids, is_thought, mask, edit=lambda k, thought: torch.zeros_like(thought))
+    plain = model(inputs_embeds=ran.inputs, attention_mask=mask, use_cache=False).logits
+    near = 1e-3 * max(1.0, float(plain.abs().max()))
+    faults = {
+        "the LM head of a thought does not give that pass's logits": bool((plain - ran.logits).abs().max() > near),
+        "attention is not causal": bool((ran.hidden[0, :-1] - ran.hidden[1, :-1]).abs().max() > 1e-3),
+        "an intervention that changes nothing changes the result": not torch.equal(ran.logits, same.logits),
+        "a thought set to zero changes nothing": torch.equal(ran.logits[:, -1], zeroed.logits[:, -1]),
+        "it computes numbers that are not finite": not bool(ran.logits.isfinite().all()),
+    }
+    found = [fault for fault, holds in faults.items() if holds]
+    if found:
+        raise WorkbenchError(
+            f"{checkpoint.name} does not run as a Coconut model should.",
+            f"In the self-check {found[-1]}.",
+            "Check that the weights belong to this config.json, and that the architecture is GPT-2, Llama or Qwen2.",
+        )
+
+
+@contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    """Keep transformers from drawing progress bars over what the workbench shows."""
+    shown = hf_logging.is_progress_bar_enabled()
+    hf_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            hf_logging.enable_progress_bar()

@@ -1,0 +1,361 @@
+"""Keys and values of one layer, written on the spot and wound back: the cache that sessions run on.
+
+A batch of prompts under way: think, and let many branches speak from one cache without running anything twice.
+
+Problems read as they are needed, and put together in batches that waste little on padding.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import cast
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from transformers import Cache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer
+
+from workbench.errors import WorkbenchError
+from workbench.model.checkpoint import Checkpoint
+from workbench.model.coconut import Edit, guard, lm_head, positions
+from workbench.model.prompts import Prompt
+from workbench.problems.problem import Item, Problem
+
+
+class RewindableCache(DynamicLayer):
+    """Keys and values of one layer in a buffer that is written on the spot and can be wound back.
+
+    The library's own layer copies everything it holds for every new token. Not for training: what is overwritten is
+    lost to the gradient.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.length = 0
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: object, **__: object) -> tuple[Tensor, Tensor]:
+        """Append keys and values [batch, heads, tokens, d_head] and return all of them."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            self.keys, self.values = key_states[:, :, :0], value_states[:, :, :0]
+        end = self.length + key_states.shape[2]
+        keys, values = (self._with_room(cast(Tensor, buffer), end) for buffer in (self.keys, self.values))
+        keys[:, :, self.length : end] = key_states
+        values[:, :, self.length : end] = value_states
+        self.keys, self.values, self.length = keys, values, end
+        return keys[:, :, :end], values[:, :, :end]
+
+    def _with_room(self, buffer: Tensor, end: int) -> Tensor:
+        """Return the buffer if it has enough columns, else a half larger copy."""
+        if end <= buffer.shape[2]:
+            return buffer
+        larger = buffer.new_empty(*buffer.shape[:2], end + end // 2, buffer.shape[3])
+        larger[:, :, : self.length] = buffer[:, :, : self.length]
+        return larger
+
+    def get_seq_length(self) -> int:
+        """Return the number of columns written."""
+        return self.length
+
+
+class Session:
+    """Prompts that have been read, and the thoughts after them.
+
+    Args:
+        model: A causal language model of Hugging Face.
+        prompts: Token ids of the prompts; they are padded on the left.
+        pad: Token id of padding.
+        more: Positions that thoughts and the longest branch will take.
+
+    Raises:
+        WorkbenchError: The rows need more positions than the model has, or the model cannot run thoughts.
+    """
+
+    @torch.inference_mode()
+    def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], *, pad: int, more: int) -> None:
+        ids, mask = left_padded(prompts, pad, model.device)
+        self.model, self.pad = model, pad
+        self.mask: Bool[Tensor, "batch columns"] = guard(model, ids, mask, more)
+        """False on padding, over the columns of prompts and thoughts."""
+        self.begin = ids.shape[1]
+        """Columns of the prompts."""
+        self._tapes = [RewindableCache() for _ in range(model.config.num_hidden_layers)]
+        self._cache = Cache(layers=[*self._tapes])
+        self.feeding = 0
+        """Number of the thought that the pass under way feeds; 0 where it feeds tokens."""
+        self.fed = [0]
+        """Columns that 0, 1, ... thoughts take; one that is left out takes none."""
+        self.last: Float[Tensor, "batch d"] = self.feed(self.embed(ids), self.mask, positions(self.mask))[:, -1]
+        """Hidden state after the final norm at the newest column."""
+        self._read = self.last
+
+    @torch.inference_mode()
+    def think(
+        self, count: int, edit: Edit | None = None, pause: int | None = None, without: Collection[int] = ()
+    ) -> Float[Tensor, "batch count d"]:
+        """Feed thoughts back, each the last hidden state, and return them (as edited).
+
+        Args:
+            count: How many.
+            edit: An intervention on what is fed.
+            pause: Feed this token's embedding in place of every thought. The hidden states that would have been
+                fed are returned then, so that all readings of thoughts apply to pauses as well.
+            without: Numbers of thoughts that are not fed at all: they take no column and no position, and the next one
+                is made of the same hidden state.
+        """
+        thoughts, token = [], None
+        if pause is not None:
+            token = self.embed(torch.full((len(self.mask),), pause, device=self.mask.device))
+        for k in range(1, count + 1):
+            fed = self.last if token is None else token
+            fed = fed if edit is None else edit(k, fed)
+            thoughts.append(fed if token is None else self.last)
+            self.fed.append(self.fed[-1] + (k not in without))
+            if k in without:
+                continue
+            self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.mask), 1)], 1)
+            self.feeding = k
+            self.last = self.feed(fed[:, None], self.mask, positions(self.mask)[:, -1:])[:, -1]
+            self.feeding = 0
+        return torch.stack(thoughts, 1) if thoughts else self.last[:, None][:, :0]
+
+    def embed(self, ids: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch d"]:
+        """Return the input embeddings of tokens."""
+        return self.model.get_input_embeddings()(ids)
+
+    @property
+    def columns(self) -> int:
+        """Columns in the cache: prompts, thoughts, and what branches have said."""
+        return self._tapes[0].length
+
+    @property
+    def end(self) -> int:
+        """Columns of the prompts and the thoughts."""
+        return self.begin + self.fed[-1]
+
+    def restart(self) -> None:
+        """Forget the thoughts and all that was said; the prompts stay read."""
+        self.rewind(self.begin)
+        self.mask, self.fed, self.last = self.mask[:, : self.begin], [0], self._read
+
+    def rewind(self, columns: int) -> None:
+        """Forget all columns of the cache but the first ones."""
+        for tape in self._tapes:
+            tape.length = columns
+
+    @torch.inference_mode()
+    def feed(
+        self,
+        inputs: Float[Tensor, "batch new d"],
+        mask: Bool[Tensor, "batch columns"] | Bool[Tensor, "batch new columns"],
+        position: Int[Tensor, "batch new"],
+    ) -> Float[Tensor, "batch new d"]:
+        """Append columns to the cache and return their hidden states after the final norm.
+
+        Args:
+            inputs: Input embeddings.
+            mask: What is no padding (attention is then causal), or for each new column what it sees.
+            position: Position of each new column.
+        """
+        given: Tensor = mask
+        if mask.dim() == 3:
+            # A mask of four dimensions reaches the attention as it is, which adds it to the scores.
+            hidden_from = torch.finfo(inputs.dtype).min
+            given = torch.zeros(mask.shape, dtype=inputs.dtype, device=mask.device).masked_fill_(~mask, hidden_from)
+            given = given[:, None]
+        return self.model.base_model(
+            inputs_embeds=inputs,
+            past_key_values=self._cache,
+            use_cache=True,
+            attention_mask=given,
+            position_ids=position,
+        ).last_hidden_state
+
+
+class Branches:
+    """What could be said after so many thoughts: branches side by side on one cache, each blind to the others.
+
+    All of them are read in the same passes, so that the prompt's keys are fetched once for all.
+
+    Args:
+        session: Prompts and thoughts; nothing may be thought after this.
+        after: For each branch, the number of thoughts it sees.
+    """
+
+    def __init__(self, session: Session, after: Sequence[int]) -> None:
+        self.session = session
+        base, device = session.mask, session.mask.device
+        ends = session.begin + torch.tensor([session.fed[k] for k in after], device=device)
+        allowed = torch.arange(base.shape[1], device=device) < ends[:, None]
+        self.sees: Bool[Tensor, "batch branches columns"] = base[:, None] & allowed
+        self._pad_columns()
+        self.position: Int[Tensor, "batch branches"] = self.sees.sum(2)
+        """Position of the next token of each branch."""
+
+    def _pad_columns(self) -> None:
+        """Columns that came into the cache since then belong to others."""
+        missing = self.session.columns - self.sees.shape[2]
+        self.sees = torch.nn.functional.pad(self.sees, (0, missing))
+
+    @torch.inference_mode()
+    def say(self, said: Sequence[Sequence[Sequence[int]]]) -> Float[Tensor, "batch branches vocab"]:
+        """Feed tokens and return the logits of what comes next.
+
+        Args:
+            said: For each row and branch, its token ids: any number, but not none.
+        """
+        count, device = len(said[0]), self.sees.device
+        ids, real = left_padded([tokens for row in said for tokens in row], self.session.pad, device)
+        width = ids.shape[1]
+        real = real.view(len(said), count, width)
+        hidden = self._feed(ids.view(len(said), -1), real)
+        return lm_head(self.session.model, hidden.view(len(said), count, width, -1)[:, :, -1])
+
+    def _feed(
+        self, ids: Int[Tensor, "batch new"], real: Bool[Tensor, "batch branches width"]
+    ) -> Float[Tensor, "batch new d"]:
+        rows, count, width = real.shape
+        self._pad_columns()
+        inside = torch.ones(width, width, dtype=torch.bool, device=real.device).tril()
+        own = (inside & real[:, :, None]).new_zeros(rows, count, width, count, width)
+        branch = torch.arange(count, device=real.device)
+        own[:, branch, :, branch] = (inside & real[:, :, None]).transpose(0, 1)
+        mask = torch.cat([self.sees[:, :, None].expand(-1, -1, width, -1), own.flatten(3)], 3)
+        place = (self.position[:, :, None] + real.long().cumsum(2) - 1).clamp(min=0)
+        hidden = self.session.feed(self.session.embed(ids), mask.flatten(1, 2), place.flatten(1))
+        self.sees = torch.cat([self.sees, own[:, :, -1].flatten(2)], 2)
+        self.position = self.position + real.sum(2)
+        return hidden
+
+    @torch.inference_mode()
+    def go_on(self, logits: Float[Tensor, "batch branches vocab"], limit: int, end: int) -> list[list[list[int]]]:
+        """Continue greedily until every branch has said the end token, or for `limit` tokens; then close the branches.
+
+        Args:
+            logits: What `say` returned.
+            limit: The most tokens to say.
+            end: Token id that ends a branch.
+
+        Returns:
+            For each row and branch, the tokens; after the end token it goes on with end tokens.
+        """
+        token = logits.argmax(-1)
+        tokens, active = [token], torch.arange(token.shape[1], device=token.device)
+        done = token == end
+        while len(tokens) < limit and not done.all():
+            keep = ~done.all(0)[active]  # a branch that has ended in every row is fed no more
+            active, self.sees, self.position = active[keep], self.sees[:, keep], self.position[:, keep]
+            fed = token[:, active]
+            hidden = self._feed(fed, torch.ones_like(fed, dtype=torch.bool)[:, :, None])
+            token = token.clone()
+            token[:, active] = lm_head(self.session.model, hidden).argmax(-1)
+            token = token.masked_fill(done, end)
+            tokens.append(token)
+            done = done | (token == end)
+        return torch.stack(tokens, 2).tolist()
+
+    @torch.inference_mode()
+    def spell(
+        self, logits: Float[Tensor, "batch branches vocab"], spellings: Sequence[Sequence[Sequence[int]]]
+    ) -> list[Float[Tensor, "branches words"]]:
+        """Return for each row the probability of its words in every branch: the product of its tokens'."""
+        return [row.exp() for row in self.spell_log(logits, spellings)]
+
+    @torch.inference_mode()
+    def spell_log(
+        self, logits: Float[Tensor, "batch branches vocab"], spellings: Sequence[Sequence[Sequence[int]]]
+    ) -> list[Float[Tensor, "branches words"]]:
+        """Return the logarithms of what `spell` returns, which do not vanish.
+
+        All words are read in one pass, side by side, and forgotten again.
+
+        Args:
+            logits: What `say` returned; the words would come next.
+            spellings: For each row, the token ids of each word.
+        """
+        first = logits.log_softmax(-1)
+        total = [row[:, [word[0] for word in words]] for row, words in zip(first, spellings, strict=True)]
+        width = max(sum(len(word) - 1 for word in words) for words in spellings)
+        if width == 0:
+            return total
+        self._pad_columns()
+        (rows, count, columns), device = self.sees.shape, self.sees.device
+        ids = torch.full((rows, width), self.session.pad, device=device)
+        inside = torch.eye(width, dtype=torch.bool, device=device).repeat(rows, 1, 1)
+        depth = torch.zeros(rows, width, dtype=torch.long, device=device)
+        for row, words in enumerate(spellings):
+            start = 0
+            for length, word in ((len(word) - 1, word) for word in words):
+                span = slice(start, start + length)
+                ids[row, span] = torch.tensor(word[:-1], dtype=torch.long)
+                inside[row, span, span] = torch.ones(length, length, dtype=torch.bool).tril()
+                depth[row, span] = torch.arange(length)
+                start += length
+        for branch in range(count):  # one at a time: a branch's words may be as many tokens as the prompt
+            seen = self.sees[:, branch, None].expand(-1, width, -1)
+            place = self.position[:, branch, None] + depth
+            hidden = self.session.feed(self.session.embed(ids), torch.cat([seen, inside], 2), place)
+            self.session.rewind(columns)
+            later = lm_head(self.session.model, hidden).log_softmax(-1)
+            for row, words in enumerate(spellings):
+                start = 0
+                for number, word in enumerate(words):
+                    end = start + len(word) - 1
+                    total[row][branch, number] += later[row, range(start, end), word[1:]].sum()
+                    start = end
+        return total
+
+
+def left_padded(
+    rows: Sequence[Sequence[int]], pad: int, device: torch.device
+) -> tuple[Int[Tensor, "batch columns"], Bool[Tensor, "batch columns"]]:
+    """Return token rows of unequal length as one tensor, and its mask."""
+    width = max(map(len, rows))
+    ids = torch.tensor([[pad] * (width - len(row)) + list(row) for row in rows], device=device)
+    lengths = torch.tensor([len(row) for row in rows], device=device)
+    return ids, torch.arange(width, device=device) >= width - lengths[:, None]
+
+
+_WINDOW = 4
+"""Batches read ahead, so that prompts of like length share a batch and little is spent on padding."""
+
+
+def prompt_batches(
+    checkpoint: Checkpoint, problems: Iterable[Problem | Item], batch_size: int
+) -> Iterator[tuple[int, list[Prompt], list[int]]]:
+    """Yield a few batches at a time: the number of their first prompt, the prompts, and their order by length.
+
+    Raises:
+        WorkbenchError: The batch size is below one, or a problem cannot be written in the checkpoint's format.
+    """
+    if batch_size < 1:
+        raise WorkbenchError(
+            f"A batch cannot hold {batch_size} problems.", "The batch size is below one.", "Give 1 or more."
+        )
+    stream, first = iter(problems), 0
+    while chunk := list(islice(stream, batch_size * _WINDOW)):
+        prompts = checkpoint.format.prompts(chunk)
+        yield first, prompts, sorted(range(len(prompts)), key=lambda i: len(prompts[i].ids))
+        first += len(chunk)
+
+
+def thought_count(checkpoint: Checkpoint, thoughts: int | None) -> int:
+    """Return how many thoughts are asked for, by default as many as the model was trained with.
+
+    Raises:
+        WorkbenchError: The number is negative.
+    """
+    count = checkpoint.thoughts if thoughts is None else thoughts
+    if count < 0:
+        raise WorkbenchError(
+            f"A model cannot think {count} thoughts.",
+            "The number of thoughts is negative.",
+            "Give 0 for none, or leave it out for as many as it was trained with.",
+        )
+    return count
+
+
+def positions_left(model: PreTrainedModel, batch: Sequence[Prompt], used: int) -> int:
+    """Return how many positions are left after the longest prompt and so many more."""
+    positions = getattr(model.config, "max_position_embeddings", None) or 1 << 30
+    return positions - max(len(prompt.ids) for prompt in batch) - used

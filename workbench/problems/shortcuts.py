@@ -1,0 +1,221 @@
+"""Rules that choose between the two options without reading which entity is asked about, and what they score.
+
+Accuracy on ProsQA proves no search: the option farther from its nearest source is right in 91 % of the
+released test set, because a minimum path length was imposed on the target only. A model is to be compared
+with these rules.
+
+What rules score that do not reason: an accuracy near theirs is no sign of reasoning.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from workbench.problems import graph
+from workbench.problems.graph import Adjacency, NodeCounts
+from workbench.problems.problem import Item, Problem
+from workbench.problems.prontoqa import Claim, read_question
+
+Options = tuple[int, int]
+Scores = tuple[float | int, ...]
+Rule = Callable[[Adjacency, Options], Scores]
+"""From a graph and the two options, in the order listed, to a score of each; the higher one is chosen. A rule
+sees neither root nor target, so it cannot but be query-blind."""
+
+
+def source_depths(adjacency: Adjacency) -> NodeCounts:
+    """Return each node's shortest distance in edges from any node without parents, 0 for those themselves."""
+    return graph.shortest_height(adjacency.T)
+
+
+def nearest_source(adjacency: Adjacency, options: Options) -> Scores:
+    """Score an option by the distance from its nearest source: the strongest of the simple rules."""
+    return tuple(source_depths(adjacency)[list(options)].tolist())
+
+
+def nearest_source_then_ancestors(adjacency: Adjacency, options: Options) -> Scores:
+    """Score by the distance from the nearest source, ties by the number of ancestors."""
+    ancestors = more_ancestors(adjacency, options)
+    near = nearest_source(adjacency, options)
+    return tuple(depth + count / (len(adjacency) + 1) for depth, count in zip(near, ancestors, strict=True))
+
+
+def farthest_source(adjacency: Adjacency, options: Options) -> Scores:
+    """Score an option by the longest path from a source."""
+    return tuple(graph.longest_height(adjacency.T)[list(options)].tolist())
+
+
+def more_ancestors(adjacency: Adjacency, options: Options) -> Scores:
+    """Score an option by how many nodes reach it."""
+    return tuple(int(graph.reachable(adjacency.T, option).sum()) - 1 for option in options)
+
+
+def lower_in_degree(adjacency: Adjacency, options: Options) -> Scores:
+    """Score an option by how few parents it has, that is by how seldom the question mentions it."""
+    return tuple(-int(adjacency[:, option].sum()) for option in options)
+
+
+def larger_index(adjacency: Adjacency, options: Options) -> Scores:
+    """Score an option by its node number: nodes built later have higher ones."""
+    return tuple(float(option) for option in options)
+
+
+def first_listed(adjacency: Adjacency, options: Options) -> Scores:
+    """Choose the option that the question lists first."""
+    return (1.0, 0.0)
+
+
+RULES: dict[str, Rule] = {
+    "nearest source": nearest_source,
+    "nearest source, then ancestors": nearest_source_then_ancestors,
+    "farthest source": farthest_source,
+    "more ancestors": more_ancestors,
+    "lower in-degree": lower_in_degree,
+    "larger index": larger_index,
+    "first listed": first_listed,
+}
+"""The query-blind rules of a report, by the name shown."""
+
+
+def blind_score(problem: Problem, rule: Rule) -> float:
+    """Return 1 if the rule chooses the target, 0 if the negative, 0.5 if it cannot tell them apart."""
+    return _score(problem, rule(problem.adjacency, problem.options))
+
+
+def blind_accuracy(problems: Iterable[Problem], rule: Rule) -> float:
+    """Return the mean score of a rule over problems, in 0..1 (ties count a half); nan without problems."""
+    return _mean(blind_score(problem, rule) for problem in problems)
+
+
+def blind_accuracies(problems: Sequence[Problem]) -> dict[str, float]:
+    """Return the accuracy of every query-blind rule by its name."""
+    return {name: blind_accuracy(problems, rule) for name, rule in RULES.items()}
+
+
+def shortcut_resistant(problem: Problem) -> bool:
+    """Return whether the nearest-source rule fails here: wrong or tied (one problem in seven)."""
+    return blind_score(problem, nearest_source) < 1
+
+
+def forward_score(problem: Problem, hops: int) -> float:
+    """Return the score of a search from the root that goes `hops` edges deep and guesses beyond."""
+    depth = graph.hops(problem.adjacency, problem.root)
+    return _score(problem, tuple(float(0 <= depth[option] <= hops) for option in problem.options))
+
+
+def backward_score(problem: Problem, hops: int) -> float:
+    """Return the score of a search back from the options, `hops` edges deep, for other entities.
+
+    It reads the root, but needs no path to it: the option with fewer other entities above it is chosen.
+    """
+    sources = ~np.logical_or.reduce(problem.adjacency, axis=0)
+    sources[problem.root] = False
+    depths = (graph.hops(problem.adjacency.T, option) for option in problem.options)
+    return _score(problem, tuple(-int((sources & (up >= 0) & (up <= hops)).sum()) for up in depths))
+
+
+def _score(problem: Problem, scores: Scores) -> float:
+    by_option = dict(zip(problem.options, scores, strict=True))
+    target, negative = by_option[problem.target], by_option[problem.negative]
+    return 0.5 if target == negative else float(target > negative)
+
+
+def _mean(values: Iterable[float]) -> float:
+    listed = list(values)
+    return float(np.mean(listed)) if listed else float("nan")
+
+
+ItemRule = Callable[[Item], str]
+
+
+def shortcut_accuracies(items: Sequence[Item], known: Sequence[Item] = ()) -> dict[str, float]:
+    """Return the accuracy of every rule that applies to the items' task, 0 to 1.
+
+    Args:
+        items: Items of one task, at least one.
+        known: Items that the commonest answer is taken from; by default the items themselves.
+    """
+    (commonest, _), *_ = Counter(item.answer for item in known or items).most_common(1)
+    rules: dict[str, ItemRule] = {"the commonest answer": lambda item: commonest}
+    rules |= _PRONTOQA if items[0].task == "prontoqa" else _NUMBERS
+    return {name: sum(rule(item) == item.answer for item in items) / len(items) for name, rule in rules.items()}
+
+
+def _read(item: Item) -> tuple[list[Claim], Claim]:
+    premises, query, _ = read_question(item.question)
+    if query is None:
+        raise ValueError(f"{item.id} asks nothing")
+    return premises, query
+
+
+def _agrees(claim: Claim, query: Claim) -> str:
+    return str(claim.negated == query.negated)
+
+
+def _first_said(item: Item) -> str:
+    premises, query = _read(item)
+    return next(_agrees(claim, query) for claim in premises if claim.predicate == query.predicate)
+
+
+def _last_said(item: Item) -> str:
+    premises, query = _read(item)
+    return next(_agrees(claim, query) for claim in reversed(premises) if claim.predicate == query.predicate)
+
+
+def _more_negations(item: Item) -> str:
+    premises, query = _read(item)
+    negated = sum(claim.negated for claim in premises)
+    properties = sum(not claim.kind for claim in premises)
+    return str((2 * negated > properties) == query.negated)
+
+
+def _nearest_said(item: Item) -> str:
+    """Believe the sentence about the property that stands nearest to the one about the entity."""
+    premises, query = _read(item)
+    place = next(number for number, claim in enumerate(premises) if claim.subject == query.subject)
+    said = [(abs(number - place), number) for number, c in enumerate(premises) if c.predicate == query.predicate]
+    return _agrees(premises[min(said)[1]], query)
+
+
+def _longer_chain(item: Item) -> str:
+    """Believe what is said of the concept that more kinds lie beyond, without asking who reaches it."""
+    premises, query = _read(item)
+    above = {claim.subject: claim.predicate for claim in premises if claim.every and claim.kind}
+
+    def beyond(claim: Claim) -> int:
+        concept, count = claim.subject, 0
+        while concept in above and count < len(above):
+            concept, count = above[concept], count + 1
+        return count
+
+    return _agrees(max((c for c in premises if c.predicate == query.predicate), key=beyond), query)
+
+
+_PRONTOQA: dict[str, ItemRule] = {
+    'True unless it asks with "not"': lambda item: str(not _read(item)[1].negated),
+    "what is said first of the property": _first_said,
+    "what is said last of the property": _last_said,
+    "what is said nearest to the entity": _nearest_said,
+    "the sign that most properties have": _more_negations,
+    "the property's longer chain": _longer_chain,
+}
+
+
+def _asked(item: Item) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", item.question)] or [0]
+
+
+def _clipped(number: int) -> str:
+    return str(max(0, number))
+
+
+_NUMBERS: dict[str, ItemRule] = {
+    "the first number": lambda item: str(_asked(item)[0]),
+    "the last number": lambda item: str(_asked(item)[-1]),
+    "the largest number": lambda item: str(max(_asked(item))),
+    "the sum of all numbers": lambda item: str(sum(_asked(item))),
+    "the first number less the others": lambda item: _clipped(2 * _asked(item)[0] - sum(_asked(item))),
+    "the product of the last two numbers": lambda item: str(_asked(item)[-1] * (_asked(item)[-2:-1] or [1])[0]),
+}

@@ -1,1 +1,0 @@
-"""What the literature says of continuous thoughts, checked on bundled runs: claim, published value, ours, verdict."""

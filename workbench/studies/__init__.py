@@ -1,0 +1,1 @@
+"""Studies: report, audit, comparison, reproduction, stopping."""

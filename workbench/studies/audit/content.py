@@ -1,0 +1,170 @@
+"""Battery 2. Is what the thoughts hold what the answer follows? Thoughts of other problems, prompts of other problems.
+
+The question is changed by one word (the entity-swapped twin) or by one edge (a rewrite), and the change is made in the
+thoughts alone, in the prompt alone, or in both.
+"""
+
+import numpy as np
+import polars as pl
+
+from workbench.interventions.thoughts import Transplant
+from workbench.model.checkpoint import Checkpoint
+from workbench.problems.graph import structure
+from workbench.problems.problem import Problem
+from workbench.problems.variants import entity_swap
+from workbench.studies.audit.donors import drawn_rewrite, harmless_rewrite, other_root, renamed, reordered
+from workbench.studies.audit.rows import NOT_APPLICABLE, Rows, where
+from workbench.studies.audit.subject import Advance, Answered, Options, Subject, quiet
+from workbench.studies.audit.text_steps import after_steps, said_steps, speaks_steps
+
+BATTERY = "content"
+COIN, TWO_COINS = 0.5, 0.25
+
+SAME_ANSWER: dict[str, str] = {
+    "reordered": "same question, sentences in another order",
+    "renamed": "another graph in the names of this one",
+    "other root": "another entity of the same answer",
+}
+"""Donors whose answer is the problem's own: controls of those whose answer is the other option."""
+
+
+def content(
+    checkpoint: Checkpoint, problems: list[Problem], options: Options, advance: Advance = quiet
+) -> pl.DataFrame:
+    """Return how often the answer follows the donor of its thoughts, or an edit in thoughts or prompt.
+
+    "follows": the answer is exactly the donor's, over the pairs that the model answers both right without plan. Its
+    chance is a coin between the options. Controls are donors with the same answer (`SAME_ANSWER`), and rewrites of one
+    edge that leave the answer.
+
+    Args:
+        checkpoint: What is audited.
+        problems: What it is asked.
+        options: See there.
+        advance: Called with the number of answers given.
+    """
+    subject, rows = Subject(checkpoint, problems, options, advance), Rows(BATTERY, options.seed)
+    own = subject.answered(problems)
+    _twins(subject, rows, own)
+    _rewrites(subject, rows, own)
+    if not subject.thinks:
+        note = "the model has no thoughts" if not subject.thoughts else "a pause is the same for every problem"
+        for question in ("interchange", "rewrite in the thoughts alone", "rewrite in the prompt alone"):
+            rows.say(question, "none", f"{NOT_APPLICABLE}: {note}")
+    return rows.frame()
+
+
+def _twins(subject: Subject, rows: Rows, own: Answered) -> None:
+    pairs = [(row, twin) for row, problem in enumerate(subject.problems) if (twin := entity_swap(problem))]
+    if len(pairs) < 2:
+        rows.say("twin", "none", f"{NOT_APPLICABLE}: hardly any problem has an entity-swapped twin")
+        return
+    kept, twins = [row for row, _ in pairs], [twin for _, twin in pairs]
+    theirs = subject.answered(twins)
+    both, problems = own.right[kept] & theirs.right, [subject.problems[row] for row in kept]
+    rows.add("twin", "both of a pair", "right", both, chance=TWO_COINS, note="two coins; query-blind rules: 0")
+    if subject.thinks:
+        _interchange(subject, rows, problems, own, kept, theirs, both)
+    elif subject.checkpoint.says == "chain" and not subject.thoughts and speaks_steps(subject.checkpoint.format):
+        _interchange_of_steps(subject, rows, problems, twins, both)
+
+
+def _interchange(
+    subject: Subject,
+    rows: Rows,
+    problems: list[Problem],
+    own: Answered,
+    kept: list[int],
+    theirs: Answered,
+    both: np.ndarray,
+) -> None:
+    assert own.thoughts is not None
+    assert theirs.thoughts is not None
+    seed, places = subject.options.seed, [None, *range(1, subject.thoughts + 1)]
+    others = [other_root(problem) for problem in problems]
+    # Where there is none, the problem itself stands in, and does not count.
+    stand_in = [problem if other is None else other for problem, other in zip(problems, others, strict=True)]
+    same = {
+        "reordered": subject.answered([reordered(problem, seed) for problem in problems]),
+        "renamed": subject.answered(renamed(problems, seed)),
+        "other root": subject.answered(stand_in),
+    }
+    donors = {"twin": theirs.thoughts} | {name: one.thoughts for name, one in same.items() if one.thoughts is not None}
+    asked = [(donor, k) for donor in ("twin", "reordered") for k in places]
+    asked += [(donor, None) for donor in SAME_ANSWER if donor != "reordered"]
+    plans = [[Transplant(donor=donor, at=() if k is None else (k,))] for donor, k in asked]
+    found = subject.operated(plans, problems, donors=donors)
+    follows = {one: outcome.wrong_option for one, outcome in zip(asked, found, strict=True)}
+    for k in places:
+        rows.add(
+            "interchange", "twin", "follows", where(follows["twin", k], both),
+            thought=k, chance=COIN, control=SAME_ANSWER["reordered"],
+            control_values=where(follows["reordered", k], same["reordered"].right),
+        )  # fmt: skip
+    has = np.array([other is not None for other in others])
+    for donor, what in SAME_ANSWER.items():
+        counts = own.right[kept] & same[donor].right & (has | (donor != "other root"))
+        note = f"{what}; the answer becomes the other option"
+        rows.add(
+            "interchange", f"same answer: {donor}", "follows", where(follows[donor, None], counts),
+            chance=COIN, note=note,
+        )  # fmt: skip
+
+
+def _interchange_of_steps(
+    subject: Subject, rows: Rows, problems: list[Problem], twins: list[Problem], both: np.ndarray
+) -> None:
+    own, theirs = said_steps(subject, problems), said_steps(subject, twins)
+    kept, found = after_steps(subject, problems, own), after_steps(subject, problems, theirs)
+    rows.add(
+        "interchange of steps in words", "twin", "follows", where(found.wrong_option, both),
+        chance=COIN, control="own steps", control_values=kept.wrong_option,
+    )  # fmt: skip
+    for k in range(1, max(structure(problem).length for problem in problems) + 1):
+        has = np.array([min(len(a), len(b)) >= k for a, b in zip(own, theirs, strict=True)])
+        mixed = [[*a[: k - 1], *b[k - 1 : k], *a[k:]] for a, b in zip(own, theirs, strict=True)]
+        one = after_steps(subject, problems, mixed)
+        rows.add(
+            "interchange of steps in words", "twin", "follows", where(one.wrong_option, both & has),
+            thought=k, chance=COIN, control="own steps", control_values=kept.wrong_option,
+        )  # fmt: skip
+
+
+def _rewrites(subject: Subject, rows: Rows, own: Answered) -> None:
+    seed = subject.options.seed
+    pairs = [(row, one) for row, problem in enumerate(subject.problems) if (one := drawn_rewrite(problem, seed))]
+    if not pairs:
+        rows.say("rewrite", "none", f"{NOT_APPLICABLE}: no single edge turns an answer round")
+        return
+    kept, rewrites = [row for row, _ in pairs], [one for _, one in pairs]
+    problems = [subject.problems[row] for row in kept]
+    found = [harmless_rewrite(problem, seed) for problem in problems]
+    has = np.array([one is not None for one in found])
+    # Where there is none, the problem itself stands in, and does not count.
+    calm = [problem if one is None else one for problem, one in zip(problems, found, strict=True)]
+    edited, control = (subject.answered(rewrites), subject.answered(calm)), "a rewrite that leaves the answer"
+    right = own.right[kept]
+    rows.add(
+        "rewrite in both", "single edge", "follows", where(edited[0].right, right),
+        chance=COIN, control=control, control_values=where(edited[1].wrong_option, has),
+    )  # fmt: skip
+    if not subject.thinks or own.thoughts is None or edited[0].thoughts is None or edited[1].thoughts is None:
+        return
+    both, calm_both = right & edited[0].right, has & right & edited[1].right
+    donors = {"rewrite": edited[0].thoughts, "harmless": edited[1].thoughts}
+    moved, calm_moved = subject.operated([[Transplant(donor=donor)] for donor in donors], problems, donors=donors)
+    original = {"original": own.thoughts[kept]}
+    (stayed,) = subject.operated([[Transplant(donor="original")]], rewrites, donors=original)
+    (calm_stayed,) = subject.operated([[Transplant(donor="original")]], calm, donors=original)
+    rows.add(
+        "rewrite in the thoughts alone", "single edge", "follows", where(moved.wrong_option, both),
+        chance=COIN, control=control, control_values=where(calm_moved.wrong_option, calm_both),
+    )  # fmt: skip
+    rows.add(
+        "rewrite in the prompt alone", "single edge", "follows", where(stayed.right, both),
+        chance=COIN, control=control, control_values=where(calm_stayed.wrong_option, calm_both),
+    )  # fmt: skip
+    rows.add(
+        "thoughts against prompt", "the answer follows the thoughts", "follows", where(moved.wrong_option, both),
+        chance=COIN, control="the answer follows the prompt", control_values=where(stayed.right, both),
+    )  # fmt: skip

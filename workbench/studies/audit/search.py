@@ -1,0 +1,266 @@
+"""Battery 3. Is it a search that the thoughts hold? Plan on their frontier, the target's own name left alone.
+
+Nodes are taken out of thoughts and put into them as the codes of the model say that it holds them (`sums`), and whole
+thoughts are replaced by what they should be. A model that no longer knows still picks an option: a coin loses half of
+the right answers, and no plan that only takes away can be expected to lose more.
+
+An intervention that erases the target or names it says nothing about a search. The target is never taken out and
+thoughts are replaced only before the hop of the target, but in two rows that stand apart.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+from torch import Tensor
+
+from workbench.errors import WorkbenchError
+from workbench.interventions.base import Intervention
+from workbench.interventions.thoughts import Instead, Noise, Offset, Project, exchanged
+from workbench.model.checkpoint import Checkpoint
+from workbench.problems.problem import Problem
+from workbench.studies.audit.node_masks import NodeMasks
+from workbench.studies.audit.rows import NOT_APPLICABLE, NOT_MEASURED, Rows, where
+from workbench.studies.audit.subject import Advance, Options, Subject, quiet
+from workbench.studies.audit.sums import SPACES, NodeSets, Sums, first_tokens, learn
+
+BATTERY = "search"
+COIN = 0.5
+SINGLE = 3
+"""Thoughts that are operated on one at a time: beyond hop 3 the target of most problems has been reached."""
+DOSES = (0.25, 0.5, 0.75, 1.5, 2.0)
+ADDED = (0.5, 1.0, 2.0)
+BESIDE = "as many others at the same hop, of nearest value"
+
+
+@dataclass
+class _Plan:
+    """What is to be done, and what is to be asked of the answers."""
+
+    donors: dict[str, Tensor] = field(default_factory=dict)
+    plans: dict[str, list[Intervention]] = field(default_factory=dict)
+
+
+def search(checkpoint: Checkpoint, problems: list[Problem], options: Options, advance: Advance = quiet) -> pl.DataFrame:
+    """Return what becomes of right answers when nodes are taken out of thoughts, put in, or all that thoughts hold.
+
+    Args:
+        checkpoint: What is audited.
+        problems: What it is asked.
+        options: See there.
+        advance: Called with the number of answers given.
+    """
+    subject, rows = Subject(checkpoint, problems, options, advance), Rows(BATTERY, options.seed)
+    if not subject.thinks:
+        note = "the model has no thoughts" if not subject.thoughts else "a pause holds no nodes"
+        rows.say("taken out", "none", f"{NOT_APPLICABLE}: {note}")
+        return rows.frame()
+    try:
+        sums = learn(subject)
+    except WorkbenchError as error:
+        rows.say("taken out", "none", f"{NOT_MEASURED}: {error.why}")
+        return rows.frame()
+    _Search(subject, rows, sums).run()
+    return rows.frame()
+
+
+class _Search:
+    """Plans all plans, does them in one go, and reads the rows."""
+
+    def __init__(self, subject: Subject, rows: Rows, sums: dict) -> None:
+        self.subject, self.rows, self.sums = subject, rows, sums
+        (own,) = subject.operated([[]], keep_thoughts=True)
+        assert own.lm_head is not None
+        self.right = own.right
+        self.masks = NodeMasks(subject.problems, own.lm_head, subject.checkpoint.thoughts_per_step)
+        self.tokens = first_tokens(subject, subject.problems)
+        self.single = [k for k in range(1, subject.thoughts + 1) if self.masks.hop(k) <= SINGLE]
+        self.every = range(1, subject.thoughts + 1)
+        self.places: list[int | None] = [None, *self.single]
+        m = self.masks
+        self.taken: dict[str, tuple[NodeSets, NodeSets]] = {
+            "on a shortest path": (m.shortest, m.beside(m.shortest, m.leading_and_target)),
+            "on any path to the target": (m.leading, m.beside(m.leading, m.leading_and_target)),
+        }
+        self.replacements: dict[str, NodeSets] = {
+            "frontier": m.frontier,
+            "all within k hops": m.within,
+            "on a shortest path alone": m.shortest,
+            "top node alone": m.top,
+            "off the path alone": m.off_path,
+        }
+        self.other = exchanged(len(subject.problems), subject.options.seed)
+        self.plan = _Plan()
+
+    def run(self) -> None:
+        """Do everything."""
+        self._plan_taking()
+        self._plan_adding()
+        self._plan_replacing()
+        noise = {None: "noise", **{k: f"noise {k}" for k in self.single}}
+        for k, name in noise.items():
+            self.plan.plans[name] = [Noise(at=_at(k), seed=self.subject.options.seed)]
+        done = self.subject.operated(list(self.plan.plans.values()), donors=self.plan.donors)
+        outcomes = dict(zip(self.plan.plans, done, strict=True))
+        self.answered = {name: one.right for name, one in outcomes.items()}
+        self.turned = {name: one.wrong_option for name, one in outcomes.items()}
+        self._read_taking()
+        self._read_adding()
+        self._read_replacing()
+
+    # Nodes taken out
+
+    def _plan_taking(self) -> None:
+        for what, pair in self.taken.items():
+            for arm, sets in zip(("out", "beside"), pair, strict=True):
+                self._donor(f"{what}, {arm}", self._difference(sets))
+                for k in self.places:
+                    self._offset(f"{what}, {arm}", k, 1.0)
+        for arm in ("out", "beside"):
+            for dose in DOSES:
+                self._offset(f"on any path to the target, {arm}", None, dose)
+        self._donor("target too, out", self._difference(self.masks.leading_and_target, to_the_end=True))
+        self._offset("target too, out", None, 1.0)
+        for nodes in ("on_path", "off_path"):
+            self.plan.plans[f"projected {nodes}"] = [Project(nodes=(f"all_{nodes}",))]
+
+    def _read_taking(self) -> None:
+        for what, (chosen, beside) in self.taken.items():
+            for k in self.places:
+                counts = self.masks.matched(chosen, beside, self.every if k is None else [k])
+                for dose in (1.0, *DOSES) if k is None and what.startswith("on any") else (1.0,):
+                    self._lost(what, f"{what}, out {k} {dose}", f"{what}, beside {k} {dose}", counts, k, dose)
+        shortest, beside = self.taken["on a shortest path"]
+        counts = self.masks.matched(shortest, beside, self.every)
+        self._lost("projected out of embeddings", "projected on_path", "projected off_path", counts, None, None)
+        self._keep("taken out", "noise in place of the thoughts", "lost", 1.0 - self.answered["noise"], counts)
+        self._keep(
+            "taken out, the target too", "on any path, and the target", "lost",
+            1.0 - self.answered["target too, out None 1.0"], counts, note="erases the answer: no evidence of a search",
+        )  # fmt: skip
+
+    def _lost(self, what: str, name: str, control: str, counts: np.ndarray, k: int | None, dose: float | None) -> None:
+        self.rows.add(
+            "taken out", what, "lost", where(~self.answered[name], self.right & counts),
+            thought=k, dose=dose, chance=COIN, control=BESIDE, control_values=~self.answered[control],
+        )  # fmt: skip
+
+    # Nodes of the other side put in
+
+    def _plan_adding(self) -> None:
+        for arm, sets in (("other side", self.masks.other_side), ("strangers", self.masks.strangers)):
+            added = self._difference(sets, sign=1.0)
+            self._donor(f"{arm}, added", added)
+            self._donor(f"{arm}, moved", added + self.plan.donors["on any path to the target, out"])
+            for k in self.places:
+                for dose in ADDED:
+                    self._offset(f"{arm}, added", k, dose)
+                self._offset(f"{arm}, moved", k, 1.0)
+
+    def _read_adding(self) -> None:
+        control = "as many nodes that lead to neither option"
+        for k in self.places:
+            counts = self.masks.matched(self.masks.other_side, self.masks.strangers, self.every if k is None else [k])
+            for kind, condition in (("added", "added"), ("moved", "in place of those that lead to the target")):
+                for dose in ADDED if kind == "added" else (1.0,):
+                    turned = self.turned[f"other side, {kind} {k} {dose}"]
+                    self.rows.add(
+                        "other side put in", condition, "turned", where(turned, self.right & counts),
+                        thought=k, dose=dose, chance=COIN, control=control,
+                        control_values=self.turned[f"strangers, {kind} {k} {dose}"],
+                    )  # fmt: skip
+
+    # Thoughts replaced
+
+    def _plan_replacing(self) -> None:
+        for space in SPACES:
+            for name, sets in self.replacements.items():
+                self._donor(f"{name}, {space}", self._sums(self.sums[space], sets))
+            whole = self._sums(self.sums[space], self.masks.frontier)
+            elsewhere = self.sums[space].of([self.tokens[row] for row in self.other], self._other, self._other_before)
+            self._donor(f"another problem, {space}", elsewhere.where(~whole.isnan(), whole))
+            for name in (*self.replacements, "another problem"):
+                for k in self.places:
+                    self.plan.plans[f"{name}, {space} {k}"] = [Instead(donor=f"{name}, {space}", at=_at(k))]
+        self._donor("named", self._sums(self.sums["codes"], self.masks.frontier, to_the_end=True))
+        self.plan.plans["named"] = [Instead(donor="named")]
+
+    def _read_replacing(self) -> None:
+        own = {k: self.masks.beyond(k) for k in self.places}
+        off = {k: self._top_off_path(k) for k in self.places}
+        for question, open_ in (("replaced", own), ("replaced, top node off the path", off)):
+            for space in SPACES:
+                for name in self.replacements:
+                    for k in self.places:
+                        self.rows.add(
+                            question, f"{name}, {space}", "kept",
+                            where(self.answered[f"{name}, {space} {k}"], self.right & open_[k]),
+                            thought=k, chance=COIN, control=f"another problem's frontier, {space}",
+                            control_values=self.answered[f"another problem, {space} {k}"],
+                        )  # fmt: skip
+            for k in self.places:
+                noise = self.answered["noise" if k is None else f"noise {k}"]
+                self.rows.add(question, "noise", "kept", where(noise, self.right & open_[k]), thought=k, chance=COIN)
+        self._keep(
+            "replaced, the target named", "frontier at every hop, codes", "kept", self.answered["named"],
+            own[None], note="names the answer: no evidence of a search",
+        )  # fmt: skip
+
+    def _top_off_path(self, k: int | None) -> np.ndarray:
+        """Say where the top node of thought k (of all before the target's hop) is on no path to the target."""
+        found = []
+        for row, length in enumerate(self.masks.lengths):
+            thoughts = [j for j in (self.every if k is None else [k]) if self.masks.hop(j) < length]
+            leads = [bool((self.masks.top(row, j) & self.masks.leading_and_target(row, j)).any()) for j in thoughts]
+            found.append(bool(leads) and not any(leads))
+        return np.array(found, dtype=bool)
+
+    # What all share
+
+    def _donor(self, name: str, vectors: Tensor) -> None:
+        self.plan.donors[name] = vectors
+
+    def _offset(self, donor: str, k: int | None, dose: float) -> None:
+        self.plan.plans[f"{donor} {k} {dose}"] = [Offset(donor=donor, dose=dose, at=_at(k))]
+
+    def _keep(
+        self, question: str, condition: str, measure: str, values: np.ndarray, counts: np.ndarray, note: str = ""
+    ) -> None:
+        self.rows.add(question, condition, measure, where(values, self.right & counts), chance=COIN, note=note)
+
+    def _difference(self, sets: NodeSets, sign: float = -1.0, to_the_end: bool = False) -> Tensor:
+        """Return what nodes before the target's hop give to each thought by the model's codes, with a sign."""
+        return self.sums["codes"].given(
+            self.tokens, self._before_target(sets, to_the_end), self.masks.frontier, self.masks.per_step, sign
+        )
+
+    def _sums(self, sums: Sums, sets: NodeSets, to_the_end: bool = False) -> Tensor:
+        """Return thoughts that are sums over sets, nan from the target's hop on and where a set is empty."""
+
+        def before(row: int, k: int) -> np.ndarray:
+            at = k - self.masks.per_step
+            return sets(row, at) if at > 0 else self.masks.frontier(row, 0)
+
+        made = sums.of(self.tokens, sets, before)
+        for row, length in enumerate(self.masks.lengths):
+            for k in self.every:
+                if (self.masks.hop(k) >= length and not to_the_end) or not sets(row, k).any():
+                    made[row, k - 1] = float("nan")
+        return made
+
+    def _other(self, row: int, k: int) -> np.ndarray:
+        return self.masks.frontier(int(self.other[row]), k)
+
+    def _other_before(self, row: int, k: int) -> np.ndarray:
+        return self.masks.frontier(int(self.other[row]), k - self.masks.per_step)
+
+    def _before_target(self, sets: NodeSets, to_the_end: bool) -> NodeSets:
+        def mask(row: int, k: int) -> np.ndarray:
+            chosen = sets(row, k)
+            return chosen if to_the_end or self.masks.hop(k) < self.masks.lengths[row] else np.zeros_like(chosen)
+
+        return mask
+
+
+def _at(k: int | None) -> tuple[int, ...]:
+    return () if k is None else (k,)

@@ -1,0 +1,159 @@
+"""The steps that a model says in words, edited as thoughts are: the comparison for battery 1 and 2.
+
+The model says its chain once. The chain is then given back to it, edited, and the answer is forced after it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool
+
+from workbench.interventions.thoughts import exchanged
+from workbench.model.prompts import Format, Ids, Prompt
+from workbench.model.session import Branches, Session
+from workbench.problems.graph import structure
+from workbench.problems.problem import Problem
+from workbench.studies.audit.rows import NOT_APPLICABLE, NOT_MEASURED, Rows, where
+from workbench.studies.audit.subject import Subject
+
+COIN = 0.5
+"""A coin between the options."""
+
+Steps = list[Ids]
+"""The tokens of each step, its opening not counted."""
+
+
+@dataclass(frozen=True)
+class Forced:
+    """Answers forced after given steps."""
+
+    right: Bool[np.ndarray, " n"]
+    wrong_option: Bool[np.ndarray, " n"]
+    texts: tuple[str, ...]
+
+
+def speaks_steps(form: Format) -> bool:
+    """Say whether steps of a chain can be told apart by one token, as in the edges format."""
+    return form.value_is_answer
+
+
+def steps_in_words(subject: Subject, rows: Rows) -> None:
+    """Add what the answer is without the steps that the model says, and with others in their place."""
+    if not speaks_steps(subject.checkpoint.format):
+        rows.say("all steps in words", "none", f"{NOT_MEASURED}: steps of this format are not told apart")
+        return
+    problems, seed = subject.problems, subject.options.seed
+    own = said_steps(subject, problems)
+    other = exchanged(len(problems), seed)
+    rng = np.random.default_rng(seed)
+    noise = [_drawn_like(steps, prompt, rng) for steps, prompt in zip(own, _prompts(subject, problems), strict=True)]
+    edits = {
+        "remove": [[] for _ in own],
+        "noise": noise,
+        "swap": [own[donor] for donor in other],
+        "permute": [steps[1:] + steps[:1] for steps in own],
+    }
+    kept = after_steps(subject, problems, own)
+    rows.add("all steps in words", "own", "right", kept.right, chance=COIN)
+    most = max(structure(problem).length for problem in problems)
+    for name, edited in edits.items():
+        _add(rows, "all steps in words", name, None, after_steps(subject, problems, edited), kept, None)
+        for k in range(1, most + 1) if name != "permute" else ():
+            has = np.array([len(steps) >= k for steps in own])
+            one = [_with(steps, k, edited[row]) for row, steps in enumerate(own)]
+            _add(rows, "each step in words", name, k, after_steps(subject, problems, one), kept, has)
+    for name in ("zero", "mean"):
+        rows.say("all steps in words", name, f"{NOT_APPLICABLE}: words have no {name}")
+
+
+def said_steps(subject: Subject, problems: Sequence[Problem]) -> list[Steps]:
+    """Let the model say its chain, and return the steps before its answer."""
+    form, found = subject.checkpoint.format, []
+    prompts = _prompts(subject, problems)
+    for batch in _batches(prompts, subject.options.batch_size):
+        openings = [form.chain_opening(prompt) for prompt in batch]
+        session = _session(subject, batch, len(openings[0]) + form.continuation_limit)
+        ends = Branches(session, [0])
+        told = ends.go_on(ends.say([[opening] for opening in openings]), form.continuation_limit, form.end)
+        found += [_split(form, prompt, ids) for prompt, (ids,) in zip(batch, told, strict=True)]
+        subject.advance(len(batch))
+    return found
+
+
+@torch.inference_mode()
+def after_steps(subject: Subject, problems: Sequence[Problem], steps: Sequence[Steps]) -> Forced:
+    """Force the answer after given steps."""
+    form, texts = subject.checkpoint.format, []
+    prompts = _prompts(subject, problems)
+    for start in range(0, len(prompts), subject.options.batch_size):
+        batch = prompts[start : start + subject.options.batch_size]
+        said = [_joined(form, prompt, steps[start + row]) for row, prompt in enumerate(batch)]
+        session = _session(subject, batch, max(map(len, said)) + form.answer_limit)
+        ends = Branches(session, [0])
+        told = ends.go_on(ends.say([[one] for one in said]), form.answer_limit, form.end)
+        texts += [form.decode(prompt, ids) for prompt, (ids,) in zip(batch, told, strict=True)]
+        subject.advance(len(batch))
+    right = np.array([form.right(problem, text) for problem, text in zip(problems, texts, strict=True)], dtype=bool)
+    valid = np.array([form.valid(problem, text) for problem, text in zip(problems, texts, strict=True)], dtype=bool)
+    return Forced(right, valid & ~right, tuple(texts))
+
+
+def _add(
+    rows: Rows, question: str, name: str, k: int | None, found: Forced, kept: Forced, has: np.ndarray | None
+) -> None:
+    counts = np.ones(len(found.right), bool) if has is None else has
+    changed = np.array(found.texts, dtype=object) != np.array(kept.texts, dtype=object)
+    rows.add(
+        question, name, "right", where(found.right, counts),
+        thought=k, chance=COIN, control="own steps", control_values=kept.right,
+    )  # fmt: skip
+    rows.add(
+        question, name, "changed", where(changed, counts),
+        thought=k, control="own steps", control_values=np.zeros(len(counts)),
+    )  # fmt: skip
+
+
+def _with(steps: Steps, k: int, edited: Steps) -> Steps:
+    """Return the steps with step k as in the edited ones; without it where those have no such step."""
+    return [*steps[: k - 1], *(edited[k - 1 : k] if len(steps) >= k else []), *steps[k:]]
+
+
+def _drawn_like(steps: Steps, prompt: Prompt, rng: np.random.Generator) -> Steps:
+    """Return as many steps of names drawn from the problem."""
+    names = [node[0] for node in prompt.nodes]
+    return [tuple(rng.choice(names, len(step)).tolist()) for step in steps]
+
+
+def _split(form: Format, prompt: Prompt, ids: Sequence[int]) -> Steps:
+    """Return the tokens between the openings of steps, up to the answer's opening or the end."""
+    bar, mark, steps = form.chain_opening(prompt)[-1], form.answer_opening(prompt)[-1], [[]]
+    for token in ids:
+        if token in (mark, form.end):
+            break
+        if token == bar:
+            steps.append([])
+        else:
+            steps[-1].append(token)
+    return [tuple(step) for step in steps if step]
+
+
+def _joined(form: Format, prompt: Prompt, steps: Steps) -> Ids:
+    opening, mark = form.chain_opening(prompt), form.answer_opening(prompt)[-1]
+    *before, bar = opening
+    return (*before, *(token for step in steps for token in (bar, *step)), mark)
+
+
+def _prompts(subject: Subject, problems: Sequence[Problem]) -> list[Prompt]:
+    return subject.checkpoint.format.prompts(problems)
+
+
+def _batches(prompts: Sequence[Prompt], size: int) -> list[Sequence[Prompt]]:
+    return [prompts[start : start + size] for start in range(0, len(prompts), size)]
+
+
+def _session(subject: Subject, batch: Sequence[Prompt], more: int) -> Session:
+    return Session(
+        subject.checkpoint.model, [prompt.ids for prompt in batch], pad=subject.checkpoint.format.pad, more=more
+    )

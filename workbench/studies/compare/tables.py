@@ -1,0 +1,267 @@
+"""The tables of a comparison as plain text cells: the page and the Markdown show the same ones."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from workbench.measure.behaviour import Behaviour
+from workbench.measure.statistics import Estimate
+from workbench.problems.problem import Item, Problem
+from workbench.problems.shortcuts import blind_score, nearest_source, shortcut_accuracies
+from workbench.studies.compare.claims import Judgement
+from workbench.studies.compare.gather import SetReport, TaskReport
+from workbench.studies.compare.outcome import MEASURES, Measure, RunOutcome, spread
+from workbench.studies.compare.paired import REFERENCE, against
+from workbench.studies.compare.published import load_published, published_task, shown
+from workbench.train.config import TrainConfig
+from workbench.train.methods import METHODS
+
+NONE = "–"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table."""
+
+    title: str
+    kind: str = "ours"
+    """ours, published (set apart on the page), or text."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of text."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+    baselines: int = 0
+    """How many of the first rows are chance levels and rules, not methods."""
+
+
+def main_table(task: TaskReport, judged: SetReport) -> Table:
+    """Lay out accuracy, format, tokens, time and the test against Coconut; published numbers apart, at the right."""
+    measures = [m for m in MEASURES if m.name in ("accuracy", "valid", "tokens")]
+    tested = against(judged.outcomes)
+    ours = published_task(task.config.task)
+    columns = load_published().columns_for(ours) if judged.with_published else []
+    sources = load_published().sources
+    rows = []
+    for label, cells in baselines(judged.problems, measures):
+        rows.append((label, NONE, *cells, *[NONE] * 3, *[NONE] * len(columns)))
+    for method, runs in _by_method(judged.outcomes):
+        timing = next((one for one in task.timings if one.method == method), None)
+        alone = _time(timing.alone, timing.alone_ratio) if timing else NONE
+        batched = _time(timing.batched, timing.batched_ratio) if timing else NONE
+        test = NONE
+        if method in tested:
+            comparison, corrected = tested[method]
+            test = f"{_signed(comparison.difference)}, p {_p(comparison.p_value)}, Holm {_p(corrected)}"
+        printed = [shown(load_published().number(column, ours, method), column.measure) for column in columns]
+        cells = [_cell([run.values[m.name] for run in runs], m) for m in measures]
+        rows.append((_label(task, method, runs), str(len(runs)), *cells, alone, batched, test, *printed))
+    heads = [
+        Column("method", "text"), Column("seeds"), *[Column(m.title) for m in measures],
+        Column("seconds, batch 1 (× CoT)"), Column("seconds, batch 64 (× CoT)"),
+        Column(f"accuracy less {METHODS[REFERENCE].title}'s, McNemar"),
+    ]  # fmt: skip
+    heads += [Column(f"{c.measure}, {sources[c.source].short}, {c.section}", "published") for c in columns]
+    notes = [
+        "Ours: [low, high] is a 95 % bootstrap interval over problems of one run; (low to high) the range of several "
+        "seeds. Tokens: thoughts and pauses count.",
+        "Seconds: medians in one process, every method in turn; wall time on a shared machine, so read the ratio.",
+        f"McNemar's exact test on the same problems, first shared seed; Holm over {len(tested)} methods.",
+    ]
+    if columns:
+        about = dict.fromkeys(f"{sources[c.source].title}: {sources[c.source].about}" for c in columns)
+        notes.append(
+            "Published numbers are other models on other data and are no part of our columns. "
+            + "; ".join(about)
+            + ". The paper counts thoughts among tokens, and pause tokens not; ours counts both."
+        )
+    base = len(rows) - len(_by_method(judged.outcomes))
+    return Table(f"{judged.name}: {len(judged.problems)} problems", tuple(heads), tuple(rows), tuple(notes), base)
+
+
+def control_table(task: TaskReport, judged: SetReport) -> Table:
+    """Lay out what accuracy alone does not say: pairs, rewrites, the hard subset, thoughts removed or random."""
+    measures = [m for m in MEASURES if m.name not in ("valid", "tokens")]
+    defined = [m for m in measures if any(not np.isnan(o.values[m.name]).all() for o in judged.outcomes)]
+    rows = [(label, *cells) for label, cells in baselines(judged.problems, defined)]
+    base = len(rows)
+    for method, runs in _by_method(judged.outcomes):
+        cells = [_cell([run.values[m.name] for run in runs], m) for m in defined]
+        rows.append((_label(task, method, runs), *cells))
+    heads = (Column("method", "text"), *[Column(m.title) for m in defined])
+    note = (
+        "All are exact answers. With its thoughts removed a model may name neither option and fall below the coin, "
+        "which says that it was never asked so early; noise of matched norm keeps the form of the answer and is the "
+        "fairer control."
+    )
+    return Table(f"{judged.name}: controls", heads, tuple(rows), (note,), base)
+
+
+def thoughts_table(task: TaskReport, judged: SetReport) -> Table | None:
+    """Lay out accuracy after every number of thoughts; None where no method has slots."""
+    found = [(method, runs) for method, runs in _by_method(judged.outcomes) if len(runs[0].by_thoughts) > 1]
+    if not found:
+        return None
+    depths = sorted({k for _, runs in found for k in runs[0].by_thoughts})
+    rows = []
+    for method, runs in found:
+        known = [k for k in depths if all(k in run.by_thoughts for run in runs)]
+        cells = {k: f"{np.mean([run.by_thoughts[k].mean() for run in runs]):.3f}" for k in known}
+        rows.append((_label(task, method, runs), *[cells.get(k, NONE) for k in depths]))
+    heads = (Column("method", "text"), *[Column(f"k = {k}") for k in depths])
+    return Table(f"{judged.name}: accuracy after k thoughts", heads, tuple(rows), ("Mean over seeds.",))
+
+
+def behaviour_table(task: TaskReport, judged: SetReport) -> Table | None:
+    """Lay out the categories of what is said after every forced k, first seed; None where the task has no graph."""
+    rows = []
+    for method, runs in _by_method(judged.outcomes):
+        frame = runs[0].behaviours
+        for k in sorted(frame["thoughts"].unique().to_list()):
+            said = frame.filter(frame["thoughts"] == k)["behaviour"].to_list()
+            shares = [f"{said.count(behaviour.value) / len(said):.3f}" for behaviour in Behaviour]
+            rows.append((_label(task, method, runs), str(k), *shares))
+    if not rows:
+        return None
+    heads = (Column("method", "text"), Column("k"), *[Column(behaviour.value) for behaviour in Behaviour])
+    note = (
+        "A chain is begun after k thoughts; methods that never saw a chain give their own answer. First seed. "
+        "k slots stand for k steps, with two thoughts a step for k / 2."
+    )
+    return Table(f"{judged.name}: behaviour for every forced k", heads, tuple(rows), (note,))
+
+
+def settings_table(task: TaskReport) -> Table:
+    """Lay out what each method was given: settings tried, budget, and every setting in which methods differ."""
+    found = {run.method.name: run.config for run, _ in task.runs}
+    configs = {name: found[name] for name in METHODS if name in found}
+    flat = {method: _flat(asdict(config)) for method, config in configs.items()}
+    keys = [
+        key
+        for key in next(iter(flat.values()))
+        if key not in ("name", "seed", "method") and len({repr(values[key]) for values in flat.values()}) > 1
+    ]
+    rows = []
+    for method, config in configs.items():
+        runs = [run for run, _ in task.runs if run.method.name == method]
+        minutes = [task.core_minutes[run.key] for run in runs if run.key in task.core_minutes]
+        rows.append(
+            (
+                METHODS[method].title, str(task.task.tried_for(method)), str(len(runs)), f"{config.steps:,}",
+                f"{asked_in_training(config):,}", ", ".join(f"{m:.1f}" for m in minutes) or NONE,
+                *[str(flat[method][key]) for key in keys],
+            )
+        )  # fmt: skip
+    heads = ("settings tried", "seeds planned", "steps", "questions", "core-minutes", *keys)
+    tried = {task.task.tried_for(method) for method in configs}
+    notes = [
+        "The same number of settings was tried for each method."
+        if len(tried) == 1
+        else "Not the same number of settings was tried for each method: read the table with that in mind.",
+        f"No setting but the method differs from {task.base}."
+        if not keys
+        else f"Settings beside the method that differ: {', '.join(keys)}; all others are those of {task.base}.",
+        "Questions: those drawn in training; at packed stage mixing each is asked at every open stage. Core-minutes: "
+        "of the training commands of each run, as far as recorded.",
+    ]
+    return Table("Settings and budget", (Column("method", "text"), *map(Column, heads)), tuple(rows), tuple(notes))
+
+
+def claims_table(judgements: Sequence[Judgement]) -> Table:
+    """Lay out what agrees with the papers and what does not."""
+    rows = [
+        (
+            one.verdict, one.claim.text, one.claim.published, one.claim.source, one.ours,
+            _signed(one.difference) if one.difference else NONE,
+        )
+        for one in judgements
+    ]  # fmt: skip
+    heads = (
+        Column("verdict", "text"), Column("claim", "text"), Column("printed", "published"),
+        Column("where", "published"), Column("ours"), Column("difference, first seed"),
+    )  # fmt: skip
+    note = (
+        "Verdicts come from 95 % intervals of the paired difference over the same problems and a margin of two points; "
+        "every seed that both methods have must say so, else it is undecided. A model without its thoughts may name "
+        "neither option: the controls show noise in their place as well."
+    )
+    return Table("Agreement with the papers", heads, tuple(rows), (note,))
+
+
+def baselines(problems: Sequence[Problem | Item], measures: Iterable[Measure]) -> list[tuple[str, list[str]]]:
+    """Return the rows of a coin and of the best query-blind rule, measured on the same problems."""
+    graphs = [problem for problem in problems if isinstance(problem, Problem)]
+    if not graphs:
+        return [
+            (label, [f"{score:.3f}" if m.name == "accuracy" else NONE for m in measures])
+            for label, score in _item_baselines([problem for problem in problems if isinstance(problem, Item)])
+        ]
+    scores = np.array([blind_score(problem, nearest_source) for problem in graphs])
+    rule = {"accuracy": scores.mean(), "pair": 0.0}
+    if (scores < 1).any():
+        rule["resistant"] = scores[scores < 1].mean()
+    coin = [f"{m.coin:.3f}" if m.coin is not None and m.name not in ("removed", "noise") else NONE for m in measures]
+    blind = [f"{rule[m.name]:.3f}" if m.name in rule else NONE for m in measures]
+    return [("a coin between the options", coin), ("query-blind rule: nearest source", blind)]
+
+
+def _item_baselines(items: Sequence[Item]) -> list[tuple[str, float]]:
+    """Return a coin, where there are two options, and the best rule that does not reason."""
+    rules = shortcut_accuracies(items)
+    best = max(rules, key=lambda name: rules[name])
+    coin = [("a coin between the options", 0.5)] if {len(item.options) for item in items} == {2} else []
+    return [*coin, (f"best rule that does not reason: {best}", rules[best])]
+
+
+def asked_in_training(config: TrainConfig) -> int:
+    """Return how many questions a training draws."""
+    per_step = config.graphs * config.questions if config.task == "edges" else config.rows.batch
+    return per_step * config.processes * config.steps
+
+
+def _by_method(outcomes: Sequence[RunOutcome]) -> list[tuple[str, list[RunOutcome]]]:
+    names = [name for name in METHODS if any(outcome.method == name for outcome in outcomes)]
+    return [(name, sorted((o for o in outcomes if o.method == name), key=lambda o: o.seed)) for name in names]
+
+
+def _label(task: TaskReport, method: str, runs: Sequence[RunOutcome]) -> str:
+    steps = sorted({run.step for run in runs if not run.finished})
+    total = next(run.config.steps for run, _ in task.runs if run.method.name == method)
+    partly = f" (step {', '.join(f'{step:,}' for step in steps)} of {total:,})" if steps else ""
+    return METHODS[method].title + partly
+
+
+def _cell(arrays: Sequence[np.ndarray], measure: Measure) -> str:
+    estimate = spread(arrays, share=measure.share)
+    if np.isnan(estimate.value):
+        return NONE
+    digits = 3 if measure.share else 1
+    value, low, high = (f"{number:.{digits}f}" for number in (estimate.value, estimate.low, estimate.high))
+    return f"{value} ({low} to {high})" if estimate.method == "range" else f"{value} [{low}, {high}]"
+
+
+def _signed(estimate: Estimate) -> str:
+    return f"{estimate.value:+.3f} [{estimate.low:+.3f}, {estimate.high:+.3f}]"
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _time(seconds: float, ratio: float | None) -> str:
+    return f"{seconds:.4f}" + (f" (× {ratio:.2f})" if ratio is not None else "")
+
+
+def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        part = isinstance(value, dict) and all(isinstance(inner, str) for inner in value)  # hop_weights is one value
+        flat |= _flat(value, f"{prefix}{key}.") if part else {f"{prefix}{key}": value}
+    return flat

@@ -1,0 +1,234 @@
+"""The readings of a report: a Parquet table for each, and a page with their figures, controls in the same axes."""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from urllib.parse import urlencode
+
+import numpy as np
+import plotly.graph_objects as go
+import polars as pl
+import pyarrow.parquet as pq
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from plotly.offline import get_plotlyjs
+
+from workbench.errors import WorkbenchError
+from workbench.figures.palette import INK
+from workbench.measure.provenance import checkpoint_digest, problems_digest, provenance
+from workbench.measure.recording import Recording, record, record_controls
+from workbench.measure.run_labels import CONTROLS, MODEL, RUN, title
+from workbench.model.checkpoint import Checkpoint
+from workbench.problems.problem import Problem
+from workbench.readings.base import Reading
+from workbench.readings.catalogue import find_reading
+from workbench.studies.pages import drawing, write_whole
+from workbench.studies.shards import READINGS_FOLDER as FOLDER
+from workbench.studies.shards import READINGS_PAGE as PAGE
+from workbench.studies.tables import TableWriter, to_arrow
+
+MOST_IN_LEGEND = 240
+"""Characters of a legend that fit under a figure of half a page's width."""
+_KEY = b"workbench"
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """Which readings are made, and how."""
+
+    names: tuple[str, ...]
+    """Of the readings, see `readings.catalogue`."""
+    controls: tuple[str, ...] = tuple(CONTROLS)
+    """Of `series.CONTROLS`, drawn in every figure."""
+    thoughts: int | None = None
+    """Number of thoughts; None for as many as the model was trained with."""
+    most: int = 500
+    """Problems read: of a larger set as many are drawn by the seed, since all their activations are held at once."""
+    seed: int = 0
+    batch_size: int = 64
+    run: str = ""
+    """The checkpoint as the user named it, and `problems` the file: the page says by what command it is made again."""
+    problems: str = "problems.json"
+
+
+def write_readings(
+    checkpoint: Checkpoint,
+    problems: Sequence[Problem],
+    directory: Path,
+    options: ReadingOptions,
+    *,
+    explorer: str = "http://localhost:8501",
+    on_problems: Callable[[int], None] | None = None,
+    on_reading: Callable[[str], None] | None = None,
+) -> Path:
+    """Write the readings of a checkpoint into a report's directory, or go on with those of an interrupted run.
+
+    A table that is there already, from the same inputs, is not made again. A reading that these problems do not allow
+    (say, a probe where one graph leaves nothing to fit on) says so in its place on the page. Thoughts cannot be
+    exchanged within a set of one problem: that control is left out there.
+
+    Args:
+        checkpoint: What to read.
+        problems: What to ask it.
+        directory: Of the report.
+        options: See there.
+        explorer: Address of the explorer, which points of a figure open.
+        on_problems: Called with the number of problems recorded since the last call, of the model and each control.
+        on_reading: Called with the title of each reading before it is made.
+
+    Returns:
+        The page to open.
+
+    Raises:
+        WorkbenchError: There is no such reading or control, no problem, or no thought to read.
+    """
+    readings = [find_reading(name) for name in options.names]
+    kept = drawn(problems, options.most, options.seed)
+    count = checkpoint.thoughts if options.thoughts is None else options.thoughts
+    if count == 0:
+        raise WorkbenchError(
+            "There are no thoughts to read.",
+            f"{checkpoint.name} is run with 0 thoughts.",
+            "Give --readings none, or --thoughts with a number.",
+        )
+    controls = possible(options.controls, len(kept))
+    origin = provenance(options.seed)
+    shared = {
+        "weights": checkpoint_digest(checkpoint),
+        "problems": problems_digest(kept),
+        "controls": list(controls),
+        "thoughts": count,
+        **asdict(origin),
+    }
+    (directory / FOLDER).mkdir(parents=True, exist_ok=True)
+    recordings: list[Recording] = []
+    sections = []
+    for reading in readings:
+        path = directory / FOLDER / f"{reading.name}.parquet"
+        inputs: dict[str, object] = {**shared, "schema": reading.schema}
+        if on_reading:
+            on_reading(reading.title)
+        if not _made(path, inputs) and not recordings:
+            recordings = _recordings(checkpoint, kept, count, controls, options, on_problems)
+        sections.append(_section(reading, path, inputs, recordings))
+    if on_problems and not recordings:
+        on_problems(len(kept) * (1 + len(controls)))
+    environment = Environment(
+        loader=PackageLoader("workbench.studies"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    query = urlencode({"run": checkpoint.name, "set": Path(options.problems).stem})
+    html = environment.get_template("readings.html.jinja").render(
+        title=f"Readings of {checkpoint.name} on {Path(options.problems).name}",
+        sections=sections,
+        controls=[CONTROLS[name] for name in controls],
+        left_out=[title(name) for name in options.controls if name not in controls],
+        count=len(kept),
+        total=len(problems),
+        thoughts=count,
+        command=_command(options, directory),
+        link=f"{explorer.rstrip('/')}/?{query}",
+        origin=asdict(origin),
+        grey=INK["both"],
+        report=(directory / "index.html").exists(),
+    )
+    if not (directory / "plotly.min.js").exists():
+        write_whole(directory / "plotly.min.js", get_plotlyjs())
+    write_whole(directory / PAGE, html)
+    return directory / PAGE
+
+
+def possible(controls: Sequence[str], problems: int) -> tuple[str, ...]:
+    """Return the controls that so many problems allow: thoughts of others need two problems."""
+    return tuple(name for name in controls if problems > 1 or name != "shuffled")
+
+
+def drawn(problems: Sequence[Problem], most: int, seed: int) -> list[Problem]:
+    """Return the problems, of a larger set as many as asked for, drawn by the seed, in their order."""
+    if len(problems) <= most:
+        return list(problems)
+    chosen = np.random.default_rng(seed).choice(len(problems), most, replace=False)
+    return [problems[i] for i in np.sort(chosen)]
+
+
+def _recordings(
+    checkpoint: Checkpoint,
+    problems: Sequence[Problem],
+    count: int,
+    controls: Sequence[str],
+    options: ReadingOptions,
+    on_progress: Callable[[int], None] | None,
+) -> list[Recording]:
+    own = record(
+        checkpoint, problems, count, batch_size=options.batch_size, continuations=True, on_progress=on_progress
+    )
+    others = record_controls(own, controls, options.seed, batch_size=options.batch_size, on_progress=on_progress)
+    return [own, *others]
+
+
+def _made(path: Path, inputs: dict[str, object]) -> bool:
+    """Return whether a table is there that was made from the same inputs."""
+    if not path.exists():
+        return False
+    try:
+        held = (pq.read_schema(path).metadata or {}).get(_KEY, b"{}")
+        return json.loads(held) == json.loads(json.dumps(inputs))
+    except (OSError, ValueError):  # cut off, or no Parquet file at all
+        return False
+
+
+def _section(
+    reading: Reading, path: Path, inputs: dict[str, object], recordings: Sequence[Recording]
+) -> dict[str, object]:
+    """Return what the page says of a reading; its table is made unless it is there."""
+    about: dict[str, object] = {
+        "name": reading.name,
+        "title": reading.title,
+        "question": reading.question,
+        "source": reading.source.rstrip("."),
+        "chance": reading.chance.rstrip("."),
+        "code": _code(reading.name),
+    }
+    try:
+        if not _made(path, inputs):
+            with TableWriter(path, reading.schema, inputs) as writer:
+                writer.write(to_arrow(reading.frame(recordings)))
+        frame = pl.read_parquet(path)
+        figures = [_figure(made) for made in reading.figures(frame)]
+    except WorkbenchError as error:
+        return {**about, "problem": error, "figures": [], "rows": 0, "n": 0}
+    n = frame.filter(pl.col(RUN) == MODEL)["problem"].n_unique()
+    return {**about, "problem": None, "figures": figures, "rows": len(frame), "n": n}
+
+
+def _figure(made: go.Figure) -> dict[str, object]:
+    """Return a figure for the page, which draws it when it comes into view: its script waits as plain text."""
+    shown = drawing(made)
+    html = re.sub(r"<script[^>]*>", '<script type="text/plain">', shown["html"])
+    return {**shown, "html": html, "wide": _wide(made)}
+
+
+def _wide(made: go.Figure) -> bool:
+    """Return whether a figure has more panels, or a longer legend, than half a page's width can hold."""
+    traces, layout = made.to_dict()["data"], made.to_dict()["layout"]
+    legend = sum(len(trace.get("name") or "") for trace in traces if trace.get("showlegend") is not False)
+    return sum(key.startswith("xaxis") for key in layout) > 2 or legend > MOST_IN_LEGEND or bool(layout.get("sliders"))
+
+
+def _command(options: ReadingOptions, directory: Path) -> str:
+    names, controls = (",".join(part) or "none" for part in (options.names, options.controls))
+    words = ["workbench report", options.run or "RUN", options.problems, f"--out {directory}"]
+    words += [f"--readings {names}", f"--controls {controls}", f"--most {options.most}", f"--seed {options.seed}"]
+    if options.thoughts is not None:
+        words.append(f"--thoughts {options.thoughts}")
+    return " ".join(words)
+
+
+def _code(name: str) -> str:
+    return (
+        "import polars as pl\n"
+        "from workbench.readings.catalogue import find_reading\n\n"
+        f'table = pl.read_parquet("{FOLDER}/{name}.parquet")\n'
+        f'for figure in find_reading("{name}").figures(table):\n'
+        "    figure.show()"
+    )

@@ -1,1 +1,0 @@
-"""The tasks beside ProsQA, where a problem is words alone: ProntoQA and arithmetic word problems."""

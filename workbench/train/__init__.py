@@ -1,0 +1,1 @@
+"""Training: methods, configuration, data, objective, loop."""
