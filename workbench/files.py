@@ -1,22 +1,24 @@
 """Files written whole: a reader, or a run that goes on after a kill, finds all of a file or none of it."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, folder: bool = False) -> Iterator[Path]:
     """Give a path to write to, and put what was written there in the place of `path` when the block ends.
 
-    The file before stays until then, and stays where the block raises an error.
+    What was at `path` before stays until then. If the block raises an error, it stays for good.
 
     Args:
-        path: The file to be written. Its folder is made where it is missing.
+        path: The file or folder to be written. Its parent is made if it is missing.
+        folder: Whether to write a folder, which is there and empty when the block begins.
 
     Yields:
-        A path in the same folder, `NAME.part`.
+        A path beside it, `NAME.part`.
 
     Example:
         >>> import tempfile
@@ -26,13 +28,23 @@ def replacing(path: Path) -> Iterator[Path]:
         >>> file.read_text()
         'done'
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
+    _remove(part)  # left by a process that was killed
+    (part if folder else path.parent).mkdir(parents=True, exist_ok=True)
     try:
         yield part
+        if folder:
+            _remove(path)
         os.replace(part, path)
     finally:
-        part.unlink(missing_ok=True)
+        _remove(part)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

@@ -8,7 +8,6 @@ The figures that a model is judged by, each with its interval, its chance level 
 import hashlib
 import json
 import math
-import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import numpy as np
 import polars as pl
 
 from workbench.errors import WorkbenchError
+from workbench.files import write_whole
 from workbench.measure.provenance import Provenance, provenance
 from workbench.measure.scores import node_scores
 from workbench.measure.statistics import Estimate, bootstrap_mean
@@ -376,9 +376,7 @@ def summarise(checkpoint: str, results: pl.DataFrame, seed: int = 0) -> Evaluati
 
 def save_evaluation(evaluation: Evaluation, path: Path) -> None:
     """Write an evaluation as JSON; the file is written whole or not."""
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(json.dumps(evaluation.as_dict(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(unfinished, path)
+    write_whole(path, json.dumps(evaluation.as_dict(), indent=2, allow_nan=False) + "\n")
 
 
 def _finite(value: float | None) -> float | None:

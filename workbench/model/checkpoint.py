@@ -5,7 +5,6 @@ Checkpoints: plain Hugging Face directories whose `config.coconut` says how the 
 
 import json
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -27,6 +26,7 @@ from transformers import (
 from transformers.utils import logging as hf_logging
 
 from workbench.errors import WorkbenchError
+from workbench.files import replacing
 from workbench.model.coconut import embedding_rows, forward
 from workbench.model.formats import make_format
 from workbench.model.prompts import Format
@@ -369,9 +369,6 @@ def save_checkpoint(
         weights: The model's whole `state_dict`, for a model that holds only a part of it; by default its own.
     """
     target = Path(directory)
-    part = target.with_name(target.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
     model = checkpoint.model
     model.config.coconut = dict(checkpoint.meta)
     # The config names the precision on disk, so it is changed for the time of writing.
@@ -382,13 +379,11 @@ def save_checkpoint(
         state = {name: weight.to(dtype or weight.dtype) for name, weight in held.items()}
         if model.config.tie_word_embeddings:
             state.pop("lm_head.weight", None)
-        with _no_progress_bar():
+        with replacing(target, folder=True) as part, _no_progress_bar():
             model.save_pretrained(part, state_dict=state)
+            checkpoint.tokenizer.save_pretrained(part)
     finally:
         model.config.dtype = before
-    checkpoint.tokenizer.save_pretrained(part)
-    shutil.rmtree(target, ignore_errors=True)
-    part.rename(target)
     return target
 
 

@@ -12,7 +12,6 @@ text files of iCoT, a problem a line. docs/tasks.md has the fields.
 Files of problems of any task: ProsQA's, which have graphs, and those that are words alone.
 """
 
-import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
@@ -23,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from pydantic_core import from_json, to_json
 
 from workbench.errors import WorkbenchError
+from workbench.files import write_whole
 from workbench.problems import arithmetic as arithmetic_oracle
 from workbench.problems import prontoqa as prontoqa_oracle
 from workbench.problems.english import MOST_CHARACTERS, clip, listed, read_question
@@ -122,13 +122,6 @@ def refuse(path: Path, total: int, bad: list[str]) -> None:
         )
 
 
-def write_whole(data: bytes, path: Path) -> None:
-    """Write a file so that it is there whole or not at all."""
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_bytes(data)
-    os.replace(unfinished, path)
-
-
 def _shape_fault(error: dict[str, Any]) -> Fault:
     """Put one of pydantic's findings into a fault: the field, the place in it, the value found."""
     field, *place = error["loc"] or ("the problem",)
@@ -219,7 +212,7 @@ def save_problems(problems: Iterable[Problem], path: Path) -> None:
         )
         for problem in problems
     ]
-    write_whole(b"[\n" + b",\n".join(lines) + b"\n]\n", path)
+    write_whole(path, b"[\n" + b",\n".join(lines) + b"\n]\n")
 
 
 def _read_item(data: Any, default_id: str) -> tuple[Problem | None, list[Fault]]:
@@ -495,7 +488,7 @@ def load_items(path: Path) -> list[Item]:
 
 def save_items(items: Iterable[Item], path: Path) -> None:
     """Write items as a JSON list, one a line, as `load_items` reads it; the file is written whole or not."""
-    write_whole(b"[\n" + b",\n".join(to_json(asdict(item)) for item in items) + b"\n]\n", Path(path))
+    write_whole(Path(path), b"[\n" + b",\n".join(to_json(asdict(item)) for item in items) + b"\n]\n")
 
 
 def _parts(text: str, path: Path) -> Iterable[tuple[Any, Any]]:

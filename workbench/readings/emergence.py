@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from workbench.figures.palette import require_rows
+from workbench.files import replacing
 from workbench.measure.evaluate import mass_without_target
 from workbench.measure.recording import Recording, record, record_controls
 from workbench.measure.run_labels import MODEL, RUN
@@ -102,10 +103,8 @@ def scrub(
             pl.lit(checkpoint.step, pl.Int32).alias("step"), pl.lit(checkpoint.stage).alias("stage"), pl.all()
         )
         if kept is not None:
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            part = kept.with_suffix(".part")
-            table.write_parquet(part)
-            part.rename(kept)
+            with replacing(kept) as part:
+                table.write_parquet(part)
         tables.append(table)
     return pl.concat(tables)
 

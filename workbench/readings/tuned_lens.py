@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from workbench.errors import WorkbenchError
+from workbench.files import replacing
 from workbench.measure.provenance import checkpoint_digest
 from workbench.model.checkpoint import Checkpoint
 from workbench.model.lens import decode
@@ -88,9 +89,8 @@ def fit_lens(
 def save_lens(lens: TunedLens, file: Path) -> None:
     """Write a lens as safetensors."""
     tensors = {"weight": lens.weight.cpu().contiguous(), "bias": lens.bias.cpu().contiguous()}
-    part = file.with_name(file.name + ".part")
-    save_file(tensors, part, {"schema": SCHEMA, "checkpoint": lens.checkpoint})
-    part.replace(file)
+    with replacing(file) as part:
+        save_file(tensors, part, {"schema": SCHEMA, "checkpoint": lens.checkpoint})
 
 
 def load_lens(file: Path, checkpoint: Checkpoint) -> TunedLens:

@@ -1,6 +1,5 @@
 """The page of a report: read from its tables alone, so that it can be made again without running anything."""
 
-import os
 import re
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
 from workbench import figures
+from workbench.files import write_whole
 from workbench.measure.evaluate import Evaluation, save_evaluation, summarise
 from workbench.measure.provenance import Provenance
 from workbench.measure.scores import READOUTS
@@ -180,10 +180,3 @@ def drawing(made: go.Figure) -> dict[str, str]:
 def _plain(text: str) -> str:
     """Return text without tags; what a line break parts, a semicolon does."""
     return re.sub(r"<[^>]+>", " ", re.sub(r"\s*;?\s*<br>\s*", "; ", text))
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file, all of it or nothing."""
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(text, encoding="utf-8")
-    os.replace(unfinished, path)

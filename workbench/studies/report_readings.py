@@ -16,6 +16,7 @@ from plotly.offline import get_plotlyjs
 
 from workbench.errors import WorkbenchError
 from workbench.figures.palette import INK
+from workbench.files import write_whole
 from workbench.measure.provenance import checkpoint_digest, problems_digest, provenance
 from workbench.measure.recording import Recording, record, record_controls
 from workbench.measure.run_labels import CONTROLS, MODEL, RUN, title
@@ -23,7 +24,7 @@ from workbench.model.checkpoint import Checkpoint
 from workbench.problems.problem import Problem
 from workbench.readings.base import Reading
 from workbench.readings.catalogue import find_reading
-from workbench.studies.pages import drawing, write_whole
+from workbench.studies.pages import drawing
 from workbench.studies.shards import READINGS_FOLDER as FOLDER
 from workbench.studies.shards import READINGS_PAGE as PAGE
 from workbench.studies.tables import TableWriter, to_arrow

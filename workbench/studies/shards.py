@@ -1,7 +1,6 @@
 """The directory of a report under way: what went into it, and which parts of the problems are done."""
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +9,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from workbench.errors import WorkbenchError
+from workbench.files import replacing, write_whole
 from workbench.studies.tables import SCHEMAS, TableWriter, to_arrow
 
 MANIFEST = "report.json"
@@ -61,12 +61,9 @@ class Shards:
         part = self.part(number)
         if part.exists():
             return False
-        unfinished = part.with_suffix(".part")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        for name, frame in tables().items():
-            pq.write_table(to_arrow(frame), unfinished / f"{name}.parquet", compression="zstd")
-        unfinished.rename(part)
+        with replacing(part, folder=True) as unfinished:
+            for name, frame in tables().items():
+                pq.write_table(to_arrow(frame), unfinished / f"{name}.parquet", compression="zstd")
         return True
 
     def join(self, count: int) -> None:
@@ -80,10 +77,8 @@ class Shards:
         shutil.rmtree(self._parts, ignore_errors=True)
 
     def _mark(self, complete: bool) -> None:
-        unfinished = self.directory / (MANIFEST + ".part")
         text = json.dumps({"complete": complete, "inputs": self.inputs}, indent=2, sort_keys=True)
-        unfinished.write_text(text + "\n", encoding="utf-8")
-        os.replace(unfinished, self.directory / MANIFEST)
+        write_whole(self.directory / MANIFEST, text + "\n")
 
     def _clear(self) -> None:
         shutil.rmtree(self._parts, ignore_errors=True)

@@ -16,6 +16,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from workbench.errors import WorkbenchError
+from workbench.files import replacing
 from workbench.measure.provenance import checkpoint_digest
 from workbench.model.checkpoint import Checkpoint
 from workbench.studies.stopping import Thinking, first_true
@@ -119,9 +120,8 @@ def save_classifier(classifier: Classifier, file: Path) -> None:
         "scale": classifier.scale,
     }  # fmt: skip
     about = {"schema": SCHEMA, "label": classifier.label, "checkpoint": classifier.checkpoint}
-    part = file.with_name(file.name + ".part")
-    save_file(tensors, part, about)
-    part.replace(file)
+    with replacing(file) as part:
+        save_file(tensors, part, about)
 
 
 def load_classifier(file: Path, checkpoint: Checkpoint) -> Classifier:

@@ -1,8 +1,8 @@
 """The tables of a report, a part of the problems at a time."""
 
 import json
-import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from workbench.files import replacing
 from workbench.measure.behaviour import Behaviour, classify
 from workbench.measure.evaluate import RESULTS_SCHEMA
 from workbench.measure.scores import SCORES_SCHEMA, STATISTICS_SCHEMA
@@ -90,12 +91,13 @@ class TableWriter:
     """
 
     def __init__(self, path: Path, schema: int, origin: dict[str, object]) -> None:
-        self.path, self._unfinished = path, path.with_name(path.name + ".part")
+        self.path, self._whole = path, ExitStack()
         self._metadata = {"schema_version": str(schema), "workbench": json.dumps(origin, sort_keys=True)}
         self._writer: pq.ParquetWriter | None = None
 
     def __enter__(self) -> "TableWriter":
         """Begin."""
+        self._unfinished = self._whole.enter_context(replacing(self.path))
         return self
 
     def write(self, part: pa.Table) -> None:
@@ -111,8 +113,7 @@ class TableWriter:
         """Close the file, and give it its name if nothing went wrong."""
         if self._writer is not None:
             self._writer.close()
-            if kind is None:
-                os.replace(self._unfinished, self.path)
+        self._whole.__exit__(kind, error, trace)
 
 
 def to_arrow(frame: pl.DataFrame) -> pa.Table:

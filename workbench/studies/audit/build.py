@@ -9,6 +9,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from workbench.errors import WorkbenchError
+from workbench.files import write_whole
 from workbench.measure.provenance import checkpoint_digest, problems_digest, provenance
 from workbench.model.checkpoint import Checkpoint
 from workbench.problems.problem import Problem
@@ -20,7 +21,6 @@ from workbench.studies.audit.rows import AUDIT_SCHEMA, SCHEMA
 from workbench.studies.audit.search import search
 from workbench.studies.audit.shortcuts import shortcuts
 from workbench.studies.audit.subject import Advance, Options, quiet, require_problems
-from workbench.studies.pages import write_whole
 from workbench.studies.tables import TableWriter, to_arrow
 
 MANIFEST = "audit.json"

@@ -10,13 +10,14 @@ from jinja2 import Environment, PackageLoader, PrefixLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
 from workbench.figures.audit import in_a_column, over_places
+from workbench.files import write_whole
 from workbench.studies.audit.build import MANIFEST, TABLE, read_inputs
 from workbench.studies.audit.card_tables import tables_of
 from workbench.studies.audit.rows import MEASURES, UNITS
 from workbench.studies.audit.sentences import SENTENCES
 from workbench.studies.audit.summary import Said, rule, said
 from workbench.studies.compare.tables import Table
-from workbench.studies.pages import drawing, write_whole
+from workbench.studies.pages import drawing
 
 PAGE, MARKDOWN = "index.html", "card.md"
 

@@ -7,12 +7,12 @@ import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from workbench.errors import WorkbenchError
+from workbench.files import write_whole
 from workbench.studies.audit.build import MANIFEST, TABLE, Inputs, read_inputs
 from workbench.studies.audit.card import MARKDOWN, TITLES
 from workbench.studies.audit.sentences import SENTENCES
 from workbench.studies.audit.summary import Said, Sentence, rule, said
 from workbench.studies.compare.tables import NONE, Column, Table
-from workbench.studies.pages import write_whole
 from workbench.train.methods import METHODS
 
 PAGE = "README.md"

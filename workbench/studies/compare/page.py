@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, PrefixLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
 from workbench import figures
+from workbench.files import write_whole
 from workbench.measure.provenance import provenance
 from workbench.studies.compare.claims import CLAIMS, Judgement, judge
 from workbench.studies.compare.gather import SetReport, TaskReport
@@ -27,7 +28,7 @@ from workbench.studies.compare.tables import (
     settings_table,
     thoughts_table,
 )
-from workbench.studies.pages import drawing, write_whole
+from workbench.studies.pages import drawing
 from workbench.train.methods import METHODS
 
 COMPARISON_SCHEMA = 1

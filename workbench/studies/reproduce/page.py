@@ -6,9 +6,9 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from workbench.files import write_whole
 from workbench.measure.provenance import provenance
 from workbench.studies.claims import Claim, Finding
-from workbench.studies.pages import write_whole
 from workbench.studies.reproduce.material import Material
 
 Judged = Mapping[str, Sequence[tuple[Claim, Finding]]]
