@@ -133,7 +133,7 @@ def test_a_donor_may_stand_for_an_edit_of_the_thoughts_alone_or_of_the_prompt_al
 
 
 @pytest.mark.parametrize(
-    ("surgery", "donors", "named"),
+    ("plan", "donors", "named"),
     [
         ([Transplant("friend")], {}, 'donor "friend" has no thoughts'),
         ([Transplant()], {"friend": OTHERS}, "donors given are: friend"),

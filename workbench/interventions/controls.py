@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -122,6 +123,7 @@ def stepping(plan: Plan, lengths: dict[int, float], seed: int) -> Plan:
     return Plan((*steps, *kept), plan.frozen)
 
 
+@torch.inference_mode()
 def _context(checkpoint: Checkpoint, problem: Problem, plans: Sequence[Plan], thoughts: int) -> Context:
     fed = [Plan(tuple(plan.fed)) for plan in plans]
     runner, prompts = InterventionRunner(checkpoint, fed, thoughts), checkpoint.format.prompts([problem])

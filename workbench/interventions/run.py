@@ -1,6 +1,7 @@
-"""Where plans are done: a batch thinks under one, with all that its interventions need at hand.
+"""Runs of a model under plans of interventions: each prompt is read once, and thought about once for every plan.
 
-Many plans on many problems: each prompt is read once, and thought about once for every plan.
+`run_intervened` answers a problem set under several plans. `InterventionRunner` is what it, traces and all other
+experiments run under a plan with.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ from workbench.model.checkpoint import Checkpoint
 from workbench.model.coconut import Edit, embedding_rows, lm_head
 from workbench.model.lens import CoconutLens
 from workbench.model.prompts import Prompt, first_token_shares, with_graph
-from workbench.model.session import Branches, Session, prompt_batches, thought_count
+from workbench.model.session import Batch, Branches, Session, as_numpy, in_batches, thought_count
 from workbench.problems.problem import Problem
 
 Donors = Mapping[str, Sequence[Problem] | Bank]
@@ -30,7 +31,23 @@ Donors = Mapping[str, Sequence[Problem] | Bank]
 
 
 class InterventionRunner:
-    """Prepares what plans need of donors and of the whole set, and does them.
+    """Prepares what plans need of donors and of the whole set, and runs batches under them.
+
+    An experiment under a plan is a function of a batch, given to `session.in_batches`:
+
+        runner = InterventionRunner(checkpoint, [plan], count)
+
+        def lengths(batch):
+            ((context, session, thoughts),) = runner.thinking(batch, count, [plan])
+            return thoughts.norm(dim=-1).cpu().numpy()  # [batch, K]: an entry for each problem
+
+        found = np.stack(list(in_batches(checkpoint, problems, lengths)))  # [n, K]
+
+    What the model says after the thoughts is said within the loop over `thinking`, while the plan still acts:
+
+        for context, session, thoughts in runner.thinking(batch, more, plans):
+            ends = Branches(session, [count])
+            ...
 
     Args:
         checkpoint: What is operated on.
@@ -78,10 +95,8 @@ class InterventionRunner:
                 "Give it another name.",
             )
         self.donors: dict[str, Bank] = {name: one for name, one in given.items() if isinstance(one, Tensor)}
-        self._donors = {
-            name: checkpoint.format.prompts(one) for name, one in given.items() if not isinstance(one, Tensor)
-        }
-        self.donors |= {name: self._bank(prompts, batch_size) for name, prompts in self._donors.items()}
+        self._donors = {name: one for name, one in given.items() if not isinstance(one, Tensor)}
+        self.donors |= {name: self._bank(one, batch_size) for name, one in self._donors.items()}
         width = checkpoint.model.config.hidden_size
         for name, thoughts in self.donors.items():
             require_shape(f'donor "{name}"', thoughts, "problems", count, width)
@@ -92,11 +107,33 @@ class InterventionRunner:
         self.bank: Bank | None = bank
         self._mean: dict[str, Tensor] | None = None
         self._seen: tuple[Context | None, dict[str, Mapping[str, Tensor]]] = (None, {})
-        prompts = None if problems is None else checkpoint.format.prompts(problems)
-        if prompts and bank is None and any(one.whole_set for plan in plans for one in plan.interventions):
-            self.bank = self._bank(prompts, batch_size)
-        if prompts and "mean" in self._asked:
-            self._mean = self._means(prompts, batch_size)
+        if problems and bank is None and any(one.whole_set for plan in plans for one in plan.interventions):
+            self.bank = self._bank(problems, batch_size)
+        if problems and "mean" in self._asked:
+            self._mean = self._means(problems, batch_size)
+
+    def thinking(
+        self, batch: Batch, more: int, plans: Sequence[Plan]
+    ) -> Iterator[tuple[Context, Session, Float[Tensor, "batch K d"]]]:
+        """Read a batch once and let it think under each of several plans.
+
+        Args:
+            batch: What `in_batches` gives.
+            more: Positions that thoughts and the longest continuation will take.
+            plans: Of those that the runner was made for.
+
+        Yields:
+            For each plan: what is known of the batch; the session, in which the plan goes on acting on what is said
+            until the next step of the loop; and the thoughts; of one that is removed, what would have been fed.
+
+        Raises:
+            WorkbenchError: An intervention lacks what it needs, or asks for what the model does not have.
+        """
+        session = batch.session(more, self.model)
+        context = self.context(session, batch.prompts, batch.rows)
+        for plan in plans:
+            with self.under(plan, session, context) as thoughts:
+                yield context, session, thoughts
 
     def session(self, prompts: Sequence[Prompt], more: int) -> Session:
         """Read prompts, for so many positions more."""
@@ -160,7 +197,8 @@ class InterventionRunner:
                 "Its thoughts were given as they are, and no problem to think about.",
                 "Give problems as the donor, or transplant its thoughts.",
             )
-        return self._watch(self.session([self._donors[who][row] for row in context.rows], self.count), self._asked[who])
+        prompts = self.checkpoint.format.prompts([self._donors[who][row] for row in context.rows])
+        return self._watch(self.session(prompts, self.count), self._asked[who])
 
     def _watch(self, session: Session, names: set[str]) -> dict[str, Tensor]:
         """Return activations [batch, K, ...] at the thoughts of a batch that thinks without interventions.
@@ -176,22 +214,28 @@ class InterventionRunner:
             session.think(self.count, pause=self.checkpoint.pause)
         return {name: torch.cat(parts, 1) for name, parts in kept.items() if parts}
 
-    def _means(self, prompts: Sequence[Prompt], batch_size: int) -> dict[str, Tensor]:
+    def _means(self, problems: Sequence[Problem], batch_size: int) -> dict[str, Tensor]:
+        """Return the mean of each activation over a set, [1, K, ...]."""
         total: dict[str, Tensor] = {}
-        for batch, _ in _by_length(prompts, batch_size):
-            for name, activation in self._watch(self.session(batch, self.count), self._asked["mean"]).items():
-                summed = activation.double().sum(0, keepdim=True)
-                total[name] = total[name] + summed if name in total else summed
-        return {name: summed / len(prompts) for name, summed in total.items()}
 
-    def _bank(self, prompts: Sequence[Prompt], batch_size: int) -> Bank:
-        """Return what is fed to each of the prompts without interventions."""
-        found, order = [torch.zeros(0, self.count, self.checkpoint.model.config.hidden_size)], []
-        for batch, rows in _by_length(prompts, batch_size):
-            fed, _ = self._clean(self.session(batch, self.count))
-            found.append(fed.cpu())
-            order += rows
-        return torch.cat(found)[torch.tensor(order).argsort()]
+        def add(batch: Batch) -> Sequence[None]:
+            session = batch.session(self.count, self.model)
+            for name, activation in self._watch(session, self._asked["mean"]).items():
+                total[name] = total.get(name, torch.zeros(())) + activation.double().sum(0, keepdim=True)
+            return [None] * len(batch.rows)
+
+        for _ in in_batches(self.checkpoint, problems, add, batch_size):
+            pass
+        return {name: summed / len(problems) for name, summed in total.items()}
+
+    def _bank(self, problems: Sequence[Problem], batch_size: int) -> Bank:
+        """Return what is fed for each of the problems without interventions."""
+
+        def fed(batch: Batch) -> Tensor:
+            return self._clean(batch.session(self.count, self.model))[0].cpu()
+
+        found = list(in_batches(self.checkpoint, problems, fed, batch_size))
+        return torch.stack(found) if found else torch.zeros(0, self.count, self.checkpoint.model.config.hidden_size)
 
     def _clean(self, session: Session) -> tuple[Float[Tensor, "batch K d"], Float[Tensor, "batch K d"]]:
         """Return what is fed without interventions, and the thoughts; the same but where pauses are fed."""
@@ -213,14 +257,6 @@ def _frozen(change: Edit | None, clean: Float[Tensor, "batch K d"]) -> Edit:
         return kept if change is None else change(k, kept)
 
     return edit
-
-
-def _by_length(prompts: Sequence[Prompt], batch_size: int) -> Iterator[tuple[list[Prompt], list[int]]]:
-    """Yield batches of prompts of like length, and their places."""
-    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i].ids))
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        yield [prompts[row] for row in rows], rows
 
 
 def think_about(checkpoint: Checkpoint, problems: Sequence[Problem], thoughts: int | None = None) -> Bank:
@@ -300,45 +336,40 @@ def run_intervened(
         raise WorkbenchError("There is nothing to run.", "The list of problems is empty.", "Give some problems.")
     count, asked = thought_count(checkpoint, thoughts), [as_plan(one) for one in plans]
     runner = InterventionRunner(checkpoint, asked, count, donors, bank, problems, spaces, batch_size)
-    nodes = max(len(with_graph(problem).names) for problem in problems)
-    found: list[list[_Part]] = [[] for _ in asked]
-    numbers: list[int] = []
-    for first, prompts, order in prompt_batches(checkpoint, problems, batch_size):
-        for start in range(0, len(prompts), batch_size):
-            places = order[start : start + batch_size]
-            batch, rows = [prompts[i] for i in places], [first + i for i in places]
-            form = checkpoint.format
-            opening = max(len(form.value_opening(prompt)) for prompt in batch)
-            names = max(len(prompt.nodes[node]) for prompt in batch for node in prompt.graph.options)
-            session = runner.session(batch, count + opening + max(form.answer_limit, names))
-            context = runner.context(session, batch, rows)
-            for plan, parts in zip(asked, found, strict=True):
-                with runner.under(plan, session, context) as thought:
-                    parts.append(_read(context, session, thought if keep_thoughts else None, nodes))
-            numbers += rows
-            if on_progress:
-                on_progress(len(rows))
-    back = np.argsort(numbers)
-    return [_outcome(plan, parts, back) for plan, parts in zip(asked, found, strict=True)]
+    form, nodes = checkpoint.format, max(len(with_graph(problem).names) for problem in problems)
+
+    def outcomes(batch: Batch) -> Iterator[tuple[_Row, ...]]:
+        opening = max(len(form.value_opening(prompt)) for prompt in batch.prompts)
+        names = max(len(prompt.nodes[node]) for prompt in batch.prompts for node in prompt.graph.options)
+        more = count + opening + max(form.answer_limit, names)
+        return zip(
+            *(
+                _read(context, session, thought if keep_thoughts else None, nodes)
+                for context, session, thought in runner.thinking(batch, more, asked)
+            ),
+            strict=True,
+        )
+
+    rows = list(in_batches(checkpoint, problems, outcomes, batch_size, on_progress))
+    return [_outcome(plan, column) for plan, column in zip(asked, zip(*rows, strict=True), strict=True)]
 
 
 @dataclass(frozen=True)
-class _Part:
-    """What came of one plan on a batch."""
+class _Row:
+    """What came of one plan on one problem; fields as in `Outcome`."""
 
-    texts: list[str]
-    right: list[bool]
-    valid: list[bool]
-    candidates: Float[np.ndarray, "batch 2"]
+    text: str
+    right: bool
+    valid: bool
+    candidates: Float[np.ndarray, "2"]
     """Log probabilities of target and negative."""
-    thoughts: Float[np.ndarray, "batch K d"] | None
-    lm_head: Float[np.ndarray, "batch K nodes"] | None
+    thoughts: Float[np.ndarray, "K d"] | None
+    lm_head: Float[np.ndarray, "K nodes"] | None
 
 
-@torch.inference_mode()
-def _read(context: Context, session: Session, thoughts: Float[Tensor, "batch K d"] | None, nodes: int) -> _Part:
+def _read(context: Context, session: Session, thoughts: Float[Tensor, "batch K d"] | None, nodes: int) -> list[_Row]:
     """Read the answer after all thoughts, greedily and as the candidates' probabilities."""
-    form, model, prompts = context.checkpoint.format, session.model, context.prompts
+    form, prompts = context.checkpoint.format, context.prompts
     graphs = [prompt.graph for prompt in prompts]
     spellings = [
         [prompt.nodes[graph.target], prompt.nodes[graph.negative]]
@@ -349,39 +380,36 @@ def _read(context: Context, session: Session, thoughts: Float[Tensor, "batch K d
     logits = ends.say([[form.answer_opening(prompt)] for prompt in prompts])
     spelt = ends.spell_log(logits, spellings) if form.value_is_answer else []
     told = ends.go_on(logits, form.answer_limit, form.end)
-    texts = [form.decode(prompt, ids) for prompt, (ids,) in zip(prompts, told, strict=True)]
     if not form.value_is_answer:
         session.rewind(session.end)
         ends = Branches(session, [count])
         spelt = ends.spell_log(ends.say([[form.value_opening(prompt)] for prompt in prompts]), spellings)
-    heads = None
-    if thoughts is not None:
-        shares = lm_head(model, thoughts).softmax(-1).float().cpu().numpy()
-        heads = np.full((len(prompts), thoughts.shape[1], nodes), np.nan, dtype=np.float32)
-        for row, prompt in enumerate(prompts):
-            heads[row, :, : len(prompt.nodes)] = first_token_shares(shares[row], prompt)
-    return _Part(
-        texts,
-        [form.right(graph, text) for graph, text in zip(graphs, texts, strict=True)],
-        [form.valid(graph, text) for graph, text in zip(graphs, texts, strict=True)],
-        torch.cat(spelt).float().cpu().numpy(),
-        None if thoughts is None else thoughts.float().cpu().numpy(),
-        heads,
-    )
+    shares = None if thoughts is None else as_numpy(lm_head(session.model, thoughts).softmax(-1))
+    rows = []
+    for row, (prompt, graph, (ids,)) in enumerate(zip(prompts, graphs, told, strict=True)):
+        text = form.decode(prompt, ids)
+        heads = None
+        if shares is not None:
+            heads = np.full((shares.shape[1], nodes), np.nan, dtype=np.float32)
+            heads[:, : len(prompt.nodes)] = first_token_shares(shares[row], prompt)
+        kept = None if thoughts is None else as_numpy(thoughts[row])
+        right, valid = form.right(graph, text), form.valid(graph, text)
+        rows.append(_Row(text, right, valid, as_numpy(spelt[row][0]), kept, heads))
+    return rows
 
 
-def _outcome(plan: Plan, parts: list[_Part], back: np.ndarray) -> Outcome:
-    """Put the parts of a plan together, in the order of the problems."""
-    texts = [text for part in parts for text in part.texts]
-    candidates = np.concatenate([part.candidates for part in parts])[back]
-    kept = [(part.thoughts, part.lm_head) for part in parts if part.thoughts is not None and part.lm_head is not None]
+def _outcome(plan: Plan, rows: Sequence[_Row]) -> Outcome:
+    """Put the rows of a plan together."""
+    candidates = np.stack([row.candidates for row in rows])
+    thoughts = [row.thoughts for row in rows if row.thoughts is not None]
+    heads = [row.lm_head for row in rows if row.lm_head is not None]
     return Outcome(
         plan,
-        tuple(texts[i] for i in back),
-        np.array([one for part in parts for one in part.right])[back],
-        np.array([one for part in parts for one in part.valid])[back],
+        tuple(row.text for row in rows),
+        np.array([row.right for row in rows]),
+        np.array([row.valid for row in rows]),
         candidates[:, 0],
         candidates[:, 1],
-        np.concatenate([thoughts for thoughts, _ in kept])[back] if kept else None,
-        np.concatenate([heads for _, heads in kept])[back] if kept else None,
+        np.stack(thoughts) if thoughts else None,
+        np.stack(heads) if heads else None,
     )

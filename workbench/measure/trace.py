@@ -39,6 +39,7 @@ class Answer:
     """Thoughts and tokens said by the model itself, the end token not counted."""
 
 
+@torch.inference_mode()
 def run(
     checkpoint: Checkpoint,
     problems: Iterable[Problem],
@@ -82,6 +83,7 @@ def run(
         yield from (trace for _, trace in sorted(zip(order, traces, strict=True), key=lambda pair: pair[0]))
 
 
+@torch.inference_mode()
 def answers(
     checkpoint: Checkpoint,
     problems: Iterable[Problem | Item],
@@ -237,6 +239,7 @@ Asked = tuple[int, str]
 """A number of thoughts, and what follows them: "answer" or "chain"."""
 
 
+@torch.inference_mode()
 def sweep(
     checkpoint: Checkpoint, problems: Sequence[Problem | Item], asked: Sequence[Asked], batch_size: int = 64
 ) -> Iterator[tuple[Asked, Answer]]:

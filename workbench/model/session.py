@@ -1,14 +1,15 @@
-"""Keys and values of one layer, written on the spot and wound back: the cache that sessions run on.
+"""The cached run of a batch: `Session` reads prompts and thinks, `Branches` are what is said after the thoughts.
 
-A batch of prompts under way: think, and let many branches speak from one cache without running anything twice.
-
-Problems read as they are needed, and put together in batches that waste little on padding.
+`in_batches` is the one loop over a problem set: every experiment runs through it. `coconut.forward` computes the same
+without a cache that can be rewound, and is the reference.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
-from typing import cast
+from typing import TypeVar, cast
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -23,10 +24,10 @@ from workbench.problems.problem import Item, Problem
 
 
 class RewindableCache(DynamicLayer):
-    """Keys and values of one layer in a buffer that is written on the spot and can be wound back.
+    """Keys and values of one layer, in a buffer that is written in place and can be rewound.
 
-    The library's own layer copies everything it holds for every new token. Not for training: what is overwritten is
-    lost to the gradient.
+    `DynamicLayer` copies everything it holds for every new token. So does this one where gradients are recorded:
+    writing in place would destroy what the backward pass needs.
     """
 
     def __init__(self) -> None:
@@ -39,6 +40,13 @@ class RewindableCache(DynamicLayer):
             self.lazy_initialization(key_states, value_states)
             self.keys, self.values = key_states[:, :, :0], value_states[:, :, :0]
         end = self.length + key_states.shape[2]
+        if torch.is_grad_enabled() or cast(Tensor, self.keys).requires_grad:
+            held = (cast(Tensor, buffer)[:, :, : self.length] for buffer in (self.keys, self.values))
+            self.keys, self.values = (
+                torch.cat([old, new], 2) for old, new in zip(held, (key_states, value_states), strict=True)
+            )
+            self.length = end
+            return self.keys, self.values
         keys, values = (self._with_room(cast(Tensor, buffer), end) for buffer in (self.keys, self.values))
         keys[:, :, self.length : end] = key_states
         values[:, :, self.length : end] = value_states
@@ -61,6 +69,8 @@ class RewindableCache(DynamicLayer):
 class Session:
     """Prompts that have been read, and the thoughts after them.
 
+    Gradients flow through everything, thoughts and branches, where they are recorded; `in_batches` switches that off.
+
     Args:
         model: A causal language model of Hugging Face.
         prompts: Token ids of the prompts; they are padded on the left.
@@ -71,7 +81,6 @@ class Session:
         WorkbenchError: The rows need more positions than the model has, or the model cannot run thoughts.
     """
 
-    @torch.inference_mode()
     def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], *, pad: int, more: int) -> None:
         ids, mask = left_padded(prompts, pad, model.device)
         self.model, self.pad = model, pad
@@ -89,7 +98,6 @@ class Session:
         """Hidden state after the final norm at the newest column."""
         self._read = self.last
 
-    @torch.inference_mode()
     def think(
         self, count: int, edit: Edit | None = None, pause: int | None = None, without: Collection[int] = ()
     ) -> Float[Tensor, "batch count d"]:
@@ -143,7 +151,6 @@ class Session:
         for tape in self._tapes:
             tape.length = columns
 
-    @torch.inference_mode()
     def feed(
         self,
         inputs: Float[Tensor, "batch new d"],
@@ -197,7 +204,6 @@ class Branches:
         missing = self.session.columns - self.sees.shape[2]
         self.sees = torch.nn.functional.pad(self.sees, (0, missing))
 
-    @torch.inference_mode()
     def say(self, said: Sequence[Sequence[Sequence[int]]]) -> Float[Tensor, "batch branches vocab"]:
         """Feed tokens and return the logits of what comes next.
 
@@ -227,7 +233,6 @@ class Branches:
         self.position = self.position + real.sum(2)
         return hidden
 
-    @torch.inference_mode()
     def go_on(self, logits: Float[Tensor, "batch branches vocab"], limit: int, end: int) -> list[list[list[int]]]:
         """Continue greedily until every branch has said the end token, or for `limit` tokens; then close the branches.
 
@@ -254,14 +259,12 @@ class Branches:
             done = done | (token == end)
         return torch.stack(tokens, 2).tolist()
 
-    @torch.inference_mode()
     def spell(
         self, logits: Float[Tensor, "batch branches vocab"], spellings: Sequence[Sequence[Sequence[int]]]
     ) -> list[Float[Tensor, "branches words"]]:
         """Return for each row the probability of its words in every branch: the product of its tokens'."""
         return [row.exp() for row in self.spell_log(logits, spellings)]
 
-    @torch.inference_mode()
     def spell_log(
         self, logits: Float[Tensor, "batch branches vocab"], spellings: Sequence[Sequence[Sequence[int]]]
     ) -> list[Float[Tensor, "branches words"]]:
@@ -317,7 +320,111 @@ def left_padded(
 
 
 _WINDOW = 4
-"""Batches read ahead, so that prompts of like length share a batch and little is spent on padding."""
+"""Batches read ahead, so that prompts of similar length share a batch and little is spent on padding."""
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Problems of similar length that run together; `in_batches` makes them."""
+
+    checkpoint: Checkpoint
+    """What runs them."""
+    prompts: tuple[Prompt, ...]
+    """The problems as token ids."""
+    rows: tuple[int, ...]
+    """Number of each problem in the whole set. Seeds and sources go by it, so the batch size changes no result."""
+
+    def session(self, more: int, model: PreTrainedModel | None = None) -> Session:
+        """Read the prompts.
+
+        Args:
+            more: Positions that thoughts and the longest continuation will take.
+            model: What runs them, by default the checkpoint's model.
+        """
+        form = self.checkpoint.format
+        return Session(model or self.checkpoint.model, [one.ids for one in self.prompts], pad=form.pad, more=more)
+
+
+def in_batches(
+    checkpoint: Checkpoint,
+    problems: Iterable[Problem | Item],
+    run: Callable[[Batch], Iterable[Result]],
+    batch_size: int = 64,
+    on_progress: Callable[[int], None] | None = None,
+) -> Iterator[Result]:
+    """Run problems in batches of similar length, and yield a result for each problem in their order.
+
+    The one loop over a problem set. What an experiment does with a batch is a function of the batch:
+
+        def entropies(batch):
+            session = batch.session(more=count)
+            thoughts = session.think(count, pause=checkpoint.pause)
+            return entropy(lm_head(session.model, thoughts)).cpu().numpy()  # [batch, K]: an entry for each problem
+
+        found = np.stack(list(in_batches(checkpoint, problems, entropies)))  # [n, K]
+
+    For several arrays at once see `arrays_in_batches`; to run under interventions see
+    `interventions.run.InterventionRunner.under`.
+
+    Args:
+        checkpoint: Whose format writes the prompts.
+        problems: May be a generator without end: only a few batches are held at a time.
+        run: Returns one result for each problem of a batch, in the order of `Batch.prompts`. No gradients are recorded
+            in it.
+        batch_size: Problems run at a time.
+        on_progress: Called with the number of problems done since the last call.
+
+    Raises:
+        WorkbenchError: The batch size is below one, or a problem cannot be written in the checkpoint's format.
+    """
+    if batch_size < 1:
+        raise WorkbenchError(
+            f"A batch cannot hold {batch_size} problems.", "The batch size is below one.", "Give 1 or more."
+        )
+    stream, first = iter(problems), 0
+    while chunk := list(islice(stream, batch_size * _WINDOW)):
+        prompts, found = checkpoint.format.prompts(chunk), dict[int, Result]()
+        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i].ids))
+        for start in range(0, len(order), batch_size):
+            places = order[start : start + batch_size]
+            batch = Batch(checkpoint, tuple(prompts[i] for i in places), tuple(first + i for i in places))
+            with torch.inference_mode():
+                found.update(zip(places, run(batch), strict=True))
+            if on_progress:
+                on_progress(len(places))
+        yield from (found[i] for i in range(len(chunk)))
+        first += len(chunk)
+
+
+def arrays_in_batches(
+    checkpoint: Checkpoint,
+    problems: Iterable[Problem | Item],
+    run: Callable[[Batch], Mapping[str, np.ndarray | Tensor]],
+    batch_size: int = 64,
+    on_progress: Callable[[int], None] | None = None,
+) -> dict[str, np.ndarray]:
+    """Run problems as `in_batches` does, where a batch gives several arrays [batch, ...] by name.
+
+    Returns:
+        The arrays [n, ...], in the order of the problems; none where there is no problem. Tensors become arrays, bf16
+        becomes fp32.
+    """
+
+    def rows(batch: Batch) -> Iterator[dict[str, np.ndarray]]:
+        arrays = {name: as_numpy(array) for name, array in run(batch).items()}
+        return ({name: array[row] for name, array in arrays.items()} for row in range(len(batch.rows)))
+
+    found = list(in_batches(checkpoint, problems, rows, batch_size, on_progress))
+    return {name: np.stack([one[name] for one in found]) for name in (found[0] if found else ())}
+
+
+def as_numpy(array: np.ndarray | Tensor) -> np.ndarray:
+    """Return a tensor as an array of its own: of fp32 where NumPy has no such type (bf16)."""
+    if isinstance(array, np.ndarray):
+        return array
+    return (array.float() if array.is_floating_point() else array).detach().cpu().numpy().copy()
 
 
 def prompt_batches(

@@ -68,6 +68,7 @@ def steps_in_words(subject: Subject, rows: Rows) -> None:
         rows.say("all steps in words", name, f"{NOT_APPLICABLE}: words have no {name}")
 
 
+@torch.inference_mode()
 def said_steps(subject: Subject, problems: Sequence[Problem]) -> list[Steps]:
     """Let the model say its chain, and return the steps before its answer."""
     form, found = subject.checkpoint.format, []
