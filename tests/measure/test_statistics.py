@@ -1,42 +1,102 @@
-"""Intervals hold what they promise, and say how they were made."""
+"""Intervals, tests and fits against scipy and cases worked out by hand."""
 
 import math
 
 import numpy as np
+import polars as pl
 import pytest
+from scipy import stats
+from scipy.special import expit
 
-from workbench.measure.statistics import Estimate, bootstrap_mean, mcnemar, seed_spread, wilson
+from workbench.measure.statistics import (
+    Estimate,
+    auroc,
+    difference,
+    holm,
+    logistic,
+    mcnemar,
+    ratio,
+    resample,
+    seed_spread,
+    summarise,
+    wilson,
+)
 
 
-def test_bootstrap_interval_is_that_of_the_normal_approximation_and_depends_on_the_seed_alone():
-    values = np.random.default_rng(0).normal(2, 1, 400)
-    made = bootstrap_mean(values, seed=3)
-    half = 1.96 * values.std() / 20
+@pytest.mark.parametrize("n", [7, 400, 5000])
+def test_the_interval_of_a_mean_is_that_of_scipy(n):
+    values = np.random.default_rng(0).normal(2, 1, n)
+    made = resample(values, seed=3)
+    theirs = stats.bootstrap(
+        (values,), np.mean, n_resamples=2000, batch=100, method="percentile", rng=np.random.default_rng(3)
+    ).confidence_interval
     assert made.value == pytest.approx(values.mean())
-    assert made.low == pytest.approx(values.mean() - half, abs=0.15 * half)
-    assert made.high == pytest.approx(values.mean() + half, abs=0.15 * half)
-    assert (made.n, made.method) == (400, "bootstrap")
-    assert bootstrap_mean(values, seed=3) == made != bootstrap_mean(values, seed=4)
+    assert (made.low, made.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+    assert (made.n, made.method) == (n, "bootstrap")
+    assert resample(values, seed=3) == made != resample(values, seed=4)
 
 
 def test_intervals_cover_the_truth_as_often_as_they_say():
     rng = np.random.default_rng(1)
-    made = [bootstrap_mean(rng.random(80) < 0.7, seed=i, resamples=400) for i in range(200)]
+    made = [resample(rng.random(80) < 0.7, seed=i, resamples=400) for i in range(200)]
     assert 0.9 <= np.mean([e.low <= 0.7 <= e.high for e in made]) <= 0.99
 
 
 @pytest.mark.parametrize(("value", "low", "high"), [(1, 0.9286, 1), (0, 0, 0.0714)])
 def test_all_right_and_all_wrong_take_the_wilson_interval(value, low, high):
-    made = bootstrap_mean([value] * 50)
+    made = resample([value] * 50)
     assert made.method == "wilson"
     assert (made.value, made.low, made.high) == pytest.approx((value, low, high), abs=1e-4)
 
 
 def test_undefined_problems_are_left_out_and_nothing_at_all_is_nan():
-    assert bootstrap_mean([0.5, math.nan, 0.5]) == Estimate(0.5, 0.5, 0.5, 2)
-    empty = bootstrap_mean([math.nan])
+    assert resample([0.5, math.nan, 0.5]) == Estimate(0.5, 0.5, 0.5, 2)
+    empty = resample([math.nan])
     assert empty.n == 0
     assert math.isnan(empty.value)
+
+
+def test_a_difference_that_is_always_zero_is_not_certain():
+    made = resample([1, 0, math.nan], [1, 0, 1], statistic=difference)
+    assert made == Estimate(0.0, -wilson(0, 2).high, wilson(0, 2).high, 2, "wilson")
+    other = resample([3, 5, 9], [1, 4, 4], statistic=difference)
+    assert other == resample([2, 1, 5])
+
+
+def test_a_ratio_is_one_of_sums_and_resamples_whole_clusters():
+    above, below, problem = [1.0, 2, 6, 3], [2.0, 2, 3, 3], ["a", "a", "b", "b"]
+    made = resample(above, below, statistic=ratio, clusters=problem)
+    assert made.value == pytest.approx(12 / 10)
+    assert (made.low, made.high) == pytest.approx((3 / 4, 9 / 6))  # one of the two problems, drawn twice
+
+
+def test_auroc_is_mann_whitney_row_by_row_and_leaves_out_rows_of_no_weight():
+    rng = np.random.default_rng(0)
+    scores, positive = rng.integers(0, 5, (20, 12)).astype(float), rng.random((20, 12)) < 0.4
+    there = rng.random((20, 12)) < 0.8
+    for got, row, yes, kept in zip(auroc(scores, positive, weights=there), scores, positive, there, strict=True):
+        one, two = row[kept & yes], row[kept & ~yes]
+        expected = stats.mannwhitneyu(one, two).statistic / (len(one) * len(two)) if len(one) and len(two) else np.nan
+        assert got == pytest.approx(expected, nan_ok=True)
+    assert np.isnan(auroc(scores, np.ones_like(positive))).all()
+
+
+def test_a_table_is_summarised_group_by_group():
+    rng = np.random.default_rng(0)
+    table = pl.DataFrame({"run": ["model", "noise"] * 60, "thought": np.repeat([2, 1, 3], 40), "mass": rng.random(120)})
+    table = table.with_columns(mass_chance=pl.lit(0.1), mass=pl.when(pl.col("thought") < 3).then("mass"))
+    found = summarise(table, "mass", ["run", "thought"], seed=5)
+    assert found.columns == ["run", "thought", "value", "low", "high", "n", "chance"]
+    assert found.select("run", "thought").rows() == [("model", 2), ("noise", 2), ("model", 1), ("noise", 1)]
+    expected = resample(table.filter(run="noise", thought=1)["mass"], seed=5)
+    assert found.row(3)[2:] == (expected.value, expected.low, expected.high, 20, pytest.approx(0.1))
+    twice = summarise(table, 2 * pl.col("mass"), "thought", chance=0.5)
+    assert twice["value"].to_list() == pytest.approx([table.filter(thought=k)["mass"].mean() * 2 for k in (2, 1)])
+    assert twice["chance"].to_list() == [0.5, 0.5]
+    areas = summarise(table.with_columns(other=1), ["mass", "other"], "run", statistic=ratio, clusters="thought")
+    assert areas["value"].to_list() == pytest.approx([table.filter(run=r)["mass"].mean() for r in ("model", "noise")])
+    assert areas["chance"].to_list() == [None, None]
+    assert summarise(table, "mass", "run", clusters="thought").filter(pl.col("n") != 40).is_empty()
 
 
 def test_wilson_interval_of_a_known_case():
@@ -58,8 +118,29 @@ def test_mcnemar_is_the_binomial_test_on_the_disagreements():
     assert made.p_value == pytest.approx(2 * 11 / 1024)
     assert made.difference.value == pytest.approx(0.4)
     assert mcnemar(first, first).p_value == 1.0
-
-
-def test_mcnemar_refuses_unpaired_results():
     with pytest.raises(ValueError, match="same problems"):
         mcnemar([True], [True, False])
+
+
+def test_holm_by_hand():
+    assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx({"a": 0.03, "c": 0.06, "b": 0.06})
+    assert holm({"a": 0.5, "b": 0.9}) == {"a": 1.0, "b": 1.0}
+    assert holm({}) == {}
+
+
+@pytest.mark.parametrize("shape", [(), (3,)])
+def test_a_logistic_fit_is_where_the_slope_of_the_loss_is_zero(shape):
+    rng = np.random.default_rng(0)
+    features, counts = rng.normal(size=(200, 4)), rng.random((200, *shape)) < 0.8
+    labels, offset = rng.random((200, *shape)) < expit(features[:, :1] * 2 - 1).reshape(200, *([1] * len(shape))), None
+    for given in (None, rng.normal(size=(200, *shape))):
+        offset = given
+        made = logistic(features, labels, penalty=2.0, counts=counts, offset=offset)
+        logits = features @ made.weights + made.bias + (0 if offset is None else made.gain * offset)
+        wrong = (expit(logits) - labels) * counts
+        assert np.abs(features.T @ wrong + 2.0 * made.weights).max() < 1e-2
+        assert np.abs(wrong.sum(0)).max() < 1e-2
+        assert offset is None or abs((wrong * offset).sum()) < 1e-2
+    plain = logistic(features, labels, intercept=False)
+    assert not plain.bias.any()
+    assert plain.gain == 0

@@ -14,7 +14,7 @@ from tests.figures.test_figures import generated
 from workbench.figures.height import correlations, value_by_height
 from workbench.figures.parallelism import parallelism
 from workbench.measure.recording import Recording, record, record_controls
-from workbench.measure.statistics import _drawn, cluster_mean, separation, spearman
+from workbench.measure.statistics import _draws, auroc, resample, spearman
 from workbench.problems.graph import structure
 from workbench.readings import height
 from workbench.readings import parallelism as reading
@@ -47,11 +47,11 @@ def resamples(problems: np.ndarray, count: int) -> list[np.ndarray]:
     members = [np.flatnonzero(problems == label) for label in labels]
     return [
         np.concatenate([np.repeat(nodes, int(n)) for nodes, n in zip(members, row, strict=True)])
-        for row in _drawn(len(labels), 0, count)
+        for row in _draws(len(labels), 0, count, False)
     ]
 
 
-@pytest.mark.parametrize("name", ["mean", "spearman", "separation"])
+@pytest.mark.parametrize("name", ["mean", "spearman", "auroc"])
 def test_statistics_and_intervals_equal_those_of_resampled_nodes(name, nodes):
     values, heights, positive, problems = nodes
 
@@ -64,9 +64,9 @@ def test_statistics_and_intervals_equal_those_of_resampled_nodes(name, nodes):
         return float(stats.mannwhitneyu(one, two).statistic / (len(one) * len(two)))
 
     found = {
-        "mean": lambda: cluster_mean(values, problems, resamples=50),
-        "spearman": lambda: spearman(heights, values, problems, resamples=50),
-        "separation": lambda: separation(values, positive, problems, resamples=50),
+        "mean": lambda: resample(values, clusters=problems, resamples=50),
+        "spearman": lambda: resample(heights, values, statistic=spearman, clusters=problems, resamples=50),
+        "auroc": lambda: resample(values, positive, statistic=auroc, clusters=problems, resamples=50),
     }[name]()
     assert found.value == pytest.approx(plain(np.arange(60)))
     expected = np.quantile([plain(chosen) for chosen in resamples(problems, 50)], [0.025, 0.975])
@@ -76,16 +76,19 @@ def test_statistics_and_intervals_equal_those_of_resampled_nodes(name, nodes):
 
 def test_intervals_over_problems_are_wider_than_over_nodes_that_are_copies():
     values = np.repeat(np.random.default_rng(1).random(20), 10)
-    clustered, single = cluster_mean(values, np.repeat(np.arange(20), 10)), cluster_mean(values, np.arange(200))
+    clustered, single = (
+        resample(values, clusters=np.repeat(np.arange(20), 10)),
+        resample(values, clusters=np.arange(200)),
+    )
     assert clustered.value == pytest.approx(single.value)
     assert clustered.high - clustered.low > 2.5 * (single.high - single.low)
 
 
 def test_what_is_undefined_is_nan():
-    assert np.isnan(spearman([1, 1, 1], [1, 2, 3], [0, 1, 2]).value)
-    assert np.isnan(separation([1, 2], [True, True], [0, 1]).value)
-    assert np.isnan(cluster_mean([], []).value)
-    of_one_problem = separation([1, 2], [False, True], [0, 0])
+    assert np.isnan(resample([1, 1, 1], [1, 2, 3], statistic=spearman, clusters=[0, 1, 2]).value)
+    assert np.isnan(resample([1, 2], [True, True], statistic=auroc, clusters=[0, 1]).value)
+    assert np.isnan(resample([], clusters=[]).value)
+    of_one_problem = resample([1, 2], [False, True], statistic=auroc, clusters=[0, 0])
     assert of_one_problem.value == 1
     assert np.isnan(of_one_problem.low)
     assert np.isnan(of_one_problem.high)

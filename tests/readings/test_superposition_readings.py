@@ -9,8 +9,15 @@ from tests.conftest import chain, tiny
 from tests.measure.test_trace import pretrained
 from workbench.errors import WorkbenchError
 from workbench.figures.copy_map import PLACES, TOKENS, copy_means
+from workbench.measure.class_means import (
+    APART,
+    EXCLUSIVE,
+    NESTED,
+    class_codes,
+    class_means,
+    within_problems,
+)
 from workbench.measure.recording import Recording, record, record_controls
-from workbench.measure.statistics import APART, EXCLUSIVE, NESTED, class_codes, class_means, in_columns, within_problems
 from workbench.model.coconut import collate
 from workbench.model.formats import places
 from workbench.model.lens import CoconutLens
@@ -111,7 +118,6 @@ def test_table_1_pools_edges_and_reach(recordings) -> None:
     np.testing.assert_allclose(mean["value"] * 4, first["value"], rtol=1e-6)
     long = found.filter(run="model", thought=3)["n"].max()
     assert long == sum(structure(problem).length >= 3 for problem in own.problems)
-    assert in_columns(found).columns == ["run", "class", "1", "2", "3"]
 
 
 def test_class_means_resample_problems_and_weigh_their_edges() -> None:

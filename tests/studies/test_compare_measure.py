@@ -16,7 +16,7 @@ from workbench.problems.sets import generate
 from workbench.studies.compare.claims import CLAIMS, Claim, Side, judge, verdict
 from workbench.studies.compare.measure import answers_frame, drawn_rewrite, questions
 from workbench.studies.compare.outcome import MEANINGS, MEASURES, RunOutcome, run_outcome, spread
-from workbench.studies.compare.paired import against, holm
+from workbench.studies.compare.paired import against
 from workbench.studies.compare.passes import compare_passes
 from workbench.studies.compare.published import TITLES, load_published, shown
 from workbench.studies.compare.timing import time_methods
@@ -138,12 +138,6 @@ def test_one_seed_has_an_interval_and_several_a_range() -> None:
     assert spread([half]).method == "bootstrap"
     assert spread([half, np.ones(100), half]) == Estimate(2 / 3, 0.5, 1.0, 3, "range")
     assert spread([np.ones(9)], share=False) == Estimate(1.0, 1.0, 1.0, 9)  # tokens: no doubt about a constant
-
-
-def test_holm_by_hand() -> None:
-    assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx({"a": 0.03, "c": 0.06, "b": 0.06})
-    assert holm({"a": 0.5, "b": 0.9}) == {"a": 1.0, "b": 1.0}
-    assert holm({}) == {}
 
 
 def made(method: str, right: list[int], seed: int = 0, **more: list[int]) -> RunOutcome:

@@ -5,8 +5,8 @@ import polars as pl
 
 from workbench.figures.class_panels import class_panels
 from workbench.figures.palette import GREY, LEGEND, RUN_COLOURS, SERIES, figure, require_rows
+from workbench.measure.class_means import CLASS_TITLES, NESTED, class_means
 from workbench.measure.run_labels import MODEL, RUN, title
-from workbench.measure.statistics import CLASS_TITLES, NESTED, class_means
 
 
 def attention_figures(table: pl.DataFrame) -> list[go.Figure]:

@@ -9,7 +9,7 @@ from workbench.figures.by_thought import colour_of, dash_of, line, panels, place
 from workbench.figures.palette import GREY, require_rows
 from workbench.measure.run_labels import title as run_title
 from workbench.measure.scores import READOUT_TITLES, READOUTS
-from workbench.measure.statistics import Estimate, cluster_mean, separation, spearman
+from workbench.measure.statistics import Estimate, auroc, resample, spearman
 
 HEIGHTS = {
     "height_longest": "longest distance to a leaf",
@@ -35,7 +35,7 @@ def value_by_height(table: pl.DataFrame, readout: str, height: str, *, seed: int
     def add(made: go.Figure, rows: pl.DataFrame, run: str, index: int, where: dict[str, int], legend: bool) -> None:
         for reaches, what in ((True, "reaches the target"), (False, "does not")):
             part = rows.filter(pl.col("reaches_target") == reaches)
-            found = _by_height(part, height, lambda one: cluster_mean(one["raw"], one["problem"], seed=seed))
+            found = _by_height(part, height, lambda one: resample(one["raw"], clusters=one["problem"], seed=seed))
             line(
                 made, found, f"{run_title(run)}, {what}", colour_of(run, index), dash_of(run), legendgroup=run + what,
                 showlegend=legend, opacity=1.0 if reaches else 0.6, marker_size=7,
@@ -67,7 +67,11 @@ def separation_by_height(table: pl.DataFrame, readout: str, height: str, *, seed
     def of(one: pl.DataFrame) -> Estimate:
         few = min(one["reaches_target"].sum(), (~one["reaches_target"]).sum()) < _FEWEST
         nothing = Estimate(float("nan"), float("nan"), float("nan"), 0)
-        return nothing if few else separation(one["raw"], one["reaches_target"], one["problem"], seed=seed)
+        return (
+            nothing
+            if few
+            else resample(one["raw"], one["reaches_target"], statistic=auroc, clusters=one["problem"], seed=seed)
+        )
 
     def add(made: go.Figure, rows: pl.DataFrame, run: str, index: int, where: dict[str, int], legend: bool) -> None:
         found = _by_height(rows, height, of)
@@ -108,7 +112,7 @@ def correlations(table: pl.DataFrame, *, apart: bool = True, seed: int = 0) -> p
         for reaches in (None, True, False) if apart else (None,):
             one = part if reaches is None else part.filter(pl.col("reaches_target") == reaches)
             for height in HEIGHTS:
-                found = spearman(one[height], one["raw"], one["problem"], seed=seed)
+                found = resample(one[height], one["raw"], statistic=spearman, clusters=one["problem"], seed=seed)
                 numbers = (found.value, found.low, found.high, found.n, one["problem"].n_unique())
                 rows.append((run, readout, thought, height, reaches, *numbers))
     columns = ("run", "readout", "thought", "height", "reaches_target", "correlation", "low", "high", "n", "problems")

@@ -7,8 +7,8 @@ from plotly.subplots import make_subplots
 
 from workbench.figures.class_panels import class_panels
 from workbench.figures.palette import CLASS_COLOURS, GREY, LEGEND, RUN_COLOURS, SERIES, figure, require_rows
+from workbench.measure.class_means import CLASS_TITLES, NESTED, WALK, class_means
 from workbench.measure.run_labels import RUN, title
-from workbench.measure.statistics import CLASS_TITLES, NESTED, WALK, class_means
 
 EDGES = 30
 """Edges of the histogram's bins, as published."""

@@ -14,7 +14,7 @@ from workbench.interventions.controls import BEFORE, CONTROL, OPERATED, Control,
 from workbench.interventions.plan import AffectedRegion, Plan
 from workbench.interventions.run import Donors
 from workbench.measure.arrays import Trace
-from workbench.measure.statistics import Estimate, PairedComparison, bootstrap_mean, mcnemar
+from workbench.measure.statistics import Estimate, PairedComparison, mcnemar, resample
 from workbench.model.checkpoint import Checkpoint
 from workbench.problems.problem import Problem
 
@@ -85,10 +85,10 @@ def shares(table: pl.DataFrame, seed: int = 0) -> tuple[dict[str, Estimate], Pai
     """
     counted = table.filter(pl.col("right"))
     beside = counted.drop_nulls("control_kept")
-    found = {name: bootstrap_mean(counted[name].cast(float).to_list(), seed=seed) for name in ("kept", "other")}
+    found = {name: resample(counted[name].cast(float).to_list(), seed=seed) for name in ("kept", "other")}
     if beside.is_empty():
         return found, None
-    found["control_kept"] = bootstrap_mean(beside["control_kept"].cast(float).to_list(), seed=seed)
+    found["control_kept"] = resample(beside["control_kept"].cast(float).to_list(), seed=seed)
     return found, mcnemar(beside["kept"].to_list(), beside["control_kept"].to_list(), seed=seed)
 
 

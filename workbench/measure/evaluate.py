@@ -20,7 +20,7 @@ from workbench.errors import WorkbenchError
 from workbench.files import write_whole
 from workbench.measure.provenance import Provenance, provenance
 from workbench.measure.scores import node_scores
-from workbench.measure.statistics import Estimate, bootstrap_mean
+from workbench.measure.statistics import Estimate, resample
 from workbench.measure.trace import Answer, Trace, answers, run
 from workbench.model.checkpoint import Checkpoint
 from workbench.problems.graph import structure
@@ -336,7 +336,7 @@ def summarise(checkpoint: str, results: pl.DataFrame, seed: int = 0) -> Evaluati
     blind, steps = results["nearest_source"].to_numpy(), results["steps"].to_numpy()
 
     def made(name: str, title: str, values: np.ndarray, chance: float | None, baseline: str) -> Figure:
-        return Figure(name, title, bootstrap_mean(values, seed=seed), chance, baseline)
+        return Figure(name, title, resample(values, seed=seed), chance, baseline)
 
     def figures() -> Iterator[Figure]:
         yield made("accuracy", "accuracy, exact answer", last, 0.5, _COIN)

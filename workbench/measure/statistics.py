@@ -1,52 +1,47 @@
-"""Intervals and paired tests over problems: no figure of a report stands without one.
+"""Estimates with intervals, paired tests and a logistic fit: the statistics of every table and figure.
 
-Statistics over nodes whose intervals resample problems: the nodes of one problem are not independent.
-
-Each resample draws as many problems as there are, with replacement, and takes all of a drawn problem's nodes (the
-cluster bootstrap, Field & Welsh 2007). A node that is drawn twice counts as two nodes, so that every statistic is
-that of a weighted sample.
-
-How many dimensions a set of vectors spreads over, and a map of it in two of them.
-
-Means by class and thought, with intervals: the layout of tables 1 and 5 of arXiv 2505.12514.
-
-Every node belongs to exactly one **exclusive** class at a hop, by what a search that has gone so many hops knows of it.
-The paper's classes are **nested**, unions of these: frontier within reached, optimal within frontier. Its "reachable"
-means reached within so many hops, and its "not reachable" also holds what would be reached later.
+`resample` is the bootstrap of the project. It resamples whole problems, since the nodes, edges and thoughts of one
+problem are not independent (cluster bootstrap, Field & Welsh 2007). `summarise` applies it to the groups of a table.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int, UInt8
 from numpy.typing import ArrayLike
 from scipy import stats
-
-from workbench.measure.run_labels import RUN
+from scipy.optimize import minimize
+from scipy.special import expit
 
 CONFIDENCE = 0.95
 """Coverage of every interval, unless another is asked for."""
 RESAMPLES = 2000
 """Bootstrap resamples: the ends then move by a few hundredths of the interval's width from seed to seed."""
+CLUSTER_RESAMPLES = 1000
+"""Resamples where rows come in clusters: fewer, since a rank statistic has to be computed anew for each."""
+
+_CELLS = 4_000_000
+"""Weights of rows held at a time (32 MB)."""
+_BOOTSTRAP, _CLUSTERS = "bootstrap", "cluster bootstrap"
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over problems with its interval."""
+    """A statistic with its interval."""
 
     value: float
-    """The mean; nan where no problem defines it."""
+    """The statistic; nan where it is undefined."""
     low: float
     """Lower end of the interval."""
     high: float
     """Upper end of the interval."""
     n: int
-    """Problems behind it; those for which the statistic is undefined (nan) are left out."""
-    method: str = "bootstrap"
-    """How the interval was made: "bootstrap", "wilson" or, for seeds, "range"."""
+    """Rows behind it: problems, or nodes where problems are the clusters. Undefined rows (nan) are left out."""
+    method: str = _BOOTSTRAP
+    """How the interval was made: "bootstrap", "cluster bootstrap", "wilson", "jackknife" or, for seeds, "range"."""
 
     def as_dict(self) -> dict[str, float]:
         """Return value, low and high for JSON."""
@@ -57,67 +52,239 @@ class Estimate:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-def bootstrap_mean(
-    values: ArrayLike, *, seed: int = 0, confidence: float = CONFIDENCE, resamples: int = RESAMPLES
-) -> Estimate:
-    """Estimate a mean over problems with a percentile bootstrap interval (Efron & Tibshirani 1993).
+Rows = Float[np.ndarray, " rows"]
+Weights = Float[np.ndarray, "*resamples rows"]
+"""How often each row counts; the last axis is the rows."""
 
-    Resampling is over problems, so `values` holds one number per problem (or per pair of problems), never one
-    per node. Where every value is 0 or every value is 1 the bootstrap has no spread to resample and would
-    claim certainty: the Wilson interval takes its place, and `method` says so.
+
+Statistic = Callable[..., np.ndarray]
+"""A statistic of weighted rows: takes columns, [rows] each, and `weights`, [..., rows]; returns [...]."""
+
+
+def mean(values: Rows, *, weights: Weights) -> np.ndarray:
+    """Return the mean of each resample."""
+    return weights @ values / weights.sum(-1)
+
+
+def difference(first: Rows, second: Rows, *, weights: Weights) -> np.ndarray:
+    """Return the mean of first - second, row by row, of each resample."""
+    return mean(first - second, weights=weights)
+
+
+def ratio(above: Rows, below: Rows, *, weights: Weights) -> np.ndarray:
+    """Return the sum of one column over the sum of another of each resample; nan where that is 0."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (weights @ above) / (weights @ below)
+
+
+def spearman(first: Rows, second: Rows, *, weights: Weights) -> np.ndarray:
+    """Return Spearman's rank correlation, ties averaged; nan where one of the two is constant."""
+    total = weights.sum(-1, keepdims=True)
+    a, b = (_ranks(column, weights) - (total + 1) / 2 for column in (first, second))  # the mean rank is (n + 1) / 2
+    both, aa, bb = ((weights * x * y).sum(-1) for x, y in ((a, b), (a, a), (b, b)))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return both / np.sqrt(aa * bb)
+
+
+def auroc(
+    scores: Float[np.ndarray, "*shape rows"], positive: np.ndarray, *, weights: np.ndarray | None = None
+) -> np.ndarray:
+    """Return the area under the ROC curve; nan where one of the two classes is empty.
+
+    The probability that a positive row has a larger score than a negative one, ties counted half (Mann & Whitney 1947):
+    0 to 1, chance 0.5. All arguments are broadcast; the last axis is the rows.
 
     Args:
-        values: One number per problem; nan means "undefined here" and is left out.
+        scores: A score per row.
+        positive: Whether each row is a positive one.
+        weights: How often each row counts, 0 to leave it out; 1 by default.
+
+    Example:
+        >>> float(auroc(np.array([0.9, 0.5, 0.5, 0.1]), np.array([True, True, False, False])))
+        0.875
+    """
+    order = np.argsort(scores, axis=-1, kind="stable")
+    sorted_scores = np.take_along_axis(scores, order, -1)
+    places = np.arange(scores.shape[-1])
+    new = np.diff(sorted_scores, axis=-1, prepend=np.nan) != 0
+    first = np.maximum.accumulate(np.where(new, places, 0), axis=-1)  # of the rows with an equal score
+    ends = np.concatenate([new[..., 1:], np.ones_like(new[..., :1])], -1)
+    last = np.minimum.accumulate(np.where(ends, places, places[-1:])[..., ::-1], axis=-1)[..., ::-1] + 1
+    counted = np.ones(scores.shape) if weights is None else weights
+    up, down = (_take(counted * kind, order) for kind in (positive, ~np.asarray(positive, bool)))
+    below = np.concatenate([np.zeros_like(down[..., :1]), down.cumsum(-1)], -1)
+    won = (up * (_take(below, first) + _take(below, last))).sum(-1) / 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(won / (up.sum(-1) * below[..., -1]))
+
+
+def _take(array: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Return entries of the last axis; one index serves all rows where there is only one."""
+    return array[..., index] if index.ndim == 1 else np.take_along_axis(array, index, -1)
+
+
+def _ranks(values: Rows, weights: Weights) -> np.ndarray:
+    """Return the rank of each row, 1 for the smallest, ties averaged, where a row of weight w stands for w rows."""
+    _, group = np.unique(values, return_inverse=True)
+    order = np.argsort(group, kind="stable")
+    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    size = np.add.reduceat(weights[..., order], starts, axis=-1)
+    return (size.cumsum(-1) - (size - 1) / 2)[..., group]
+
+
+def resample(
+    *columns: ArrayLike,
+    statistic: Statistic = mean,
+    clusters: ArrayLike | None = None,
+    seed: int = 0,
+    confidence: float = CONFIDENCE,
+    resamples: int | None = None,
+) -> Estimate:
+    """Estimate a statistic of rows with a percentile bootstrap interval (Efron & Tibshirani 1993).
+
+    Where every value of a mean is 0, or every value is 1, a bootstrap would claim certainty: the Wilson interval takes
+    its place, and `method` says so. The same holds for a difference that is always 0, in both directions.
+
+    Args:
+        columns: One number per row each: per problem, or per node with `clusters`. Rows with a nan are left out.
+        statistic: `mean`, `difference`, `ratio`, `spearman`, `auroc`, or another function of columns and weights.
+        clusters: The problem of each row, any labels; whole problems are then drawn. Without it every row is one.
         seed: Seed of the resampling; the same seed gives the same interval.
         confidence: Coverage, in (0, 1).
-        resamples: Number of bootstrap resamples.
+        resamples: `RESAMPLES` by default, `CLUSTER_RESAMPLES` with clusters.
+
+    Returns:
+        The estimate; nan where no row defines it, and ends of nan where there is only one cluster, or no resample
+        defines the statistic.
+
+    Example:
+        >>> print(resample([0, 1, 1, 1, 0, 1, 1, 1]))
+        0.750 [0.500, 1.000]
+        >>> resample([0.2, 0.8], [False, True], statistic=auroc).value
+        1.0
     """
-    numbers = np.asarray(values, dtype=np.float64).ravel()
-    numbers = numbers[~np.isnan(numbers)]
-    if len(numbers) == 0:
-        return Estimate(float("nan"), float("nan"), float("nan"), 0)
-    if np.all(numbers == 0) or np.all(numbers == 1):
-        return wilson(int(numbers.sum()), len(numbers), confidence=confidence)
-    mean = float(numbers.mean())
-    if np.all(numbers == numbers[0]):
-        return Estimate(mean, mean, mean, len(numbers))
-    interval = stats.bootstrap(
-        (numbers,),
-        np.mean,
-        n_resamples=resamples,
-        batch=max(1, 2_000_000 // len(numbers)),  # at most 16 MB at a time
-        vectorized=True,
-        confidence_level=confidence,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return Estimate(mean, float(interval.low), float(interval.high), len(numbers))
+    arrays = [np.asarray(column, dtype=np.float64).ravel() for column in columns]
+    there = ~np.isnan(arrays).any(0)
+    arrays, method = [array[there] for array in arrays], _BOOTSTRAP if clusters is None else _CLUSTERS
+    n, nan = int(there.sum()), float("nan")
+    if n == 0:
+        return Estimate(nan, nan, nan, 0, method)
+    if statistic is difference:
+        arrays = [arrays[0] - arrays[1]]
+        if clusters is None and not arrays[0].any():
+            edge = wilson(0, n, confidence=confidence).high
+            return Estimate(0.0, -edge, edge, n, "wilson")
+        statistic = mean
+    if clusters is None:
+        if statistic is mean and np.all(arrays[0] == arrays[0][0]):
+            value = float(arrays[0][0])
+            return (
+                wilson(int(value) * n, n, confidence=confidence)
+                if value in (0, 1)
+                else Estimate(value, value, value, n)
+            )
+        member, count = None, n
+    else:
+        labels, member = np.unique(np.asarray(clusters)[there], return_inverse=True)
+        count = len(labels)
+        if statistic is mean:
+            arrays, statistic = [arrays[0], np.ones(n)], ratio
+        if statistic is ratio:  # sums of a cluster are all that counts
+            arrays, member = [np.bincount(member, array) for array in arrays], None
+    drawn = _draws(count, seed, resamples or (RESAMPLES if clusters is None else CLUSTER_RESAMPLES), clusters is None)
+    value = float(statistic(*arrays, weights=np.ones((1, len(arrays[0]))))[0])
+    found = np.concatenate([statistic(*arrays, weights=part) for part in _weights(drawn, member, len(arrays[0]))])
+    found = found[np.isfinite(found)]  # a resample may hold one class alone
+    if len(found) == 0 or (count == 1 and clusters is not None):  # one problem has no spread: that is not certainty
+        return Estimate(value, nan, nan, n, method)
+    low, high = np.quantile(found, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Estimate(value, float(low), float(high), n, method)
 
 
-def bootstrap_difference(
-    first: ArrayLike, second: ArrayLike, *, seed: int = 0, confidence: float = CONFIDENCE
-) -> Estimate:
-    """Estimate the mean difference of two methods on the same problems, resampling problems.
+@lru_cache(maxsize=32)  # a figure asks for the same draws again for every run, panel and line
+def _draws(n: int, seed: int, resamples: int, single: bool) -> UInt8[np.ndarray, "resamples n"]:
+    """Return how often each row (or cluster) is drawn in each resample.
 
-    Where the two never differ the bootstrap would claim certainty; the interval is then that of Wilson for 0 of n
-    problems, in both directions.
+    Rows are drawn as `scipy.stats.bootstrap` draws them, clusters as multinomial counts: the distribution is the same,
+    and each keeps the ends that were published with it. More than 255 times the same row does not happen.
+    """
+    rng = np.random.default_rng(seed)
+    if not single:
+        return rng.multinomial(n, np.full(n, 1 / n), resamples).astype(np.uint8)
+    step = max(1, _CELLS // n)
+    parts = []
+    for start in range(0, resamples, step):
+        rows = rng.integers(0, n, (min(step, resamples - start), n))
+        rows += n * np.arange(len(rows))[:, None]
+        parts.append(np.bincount(rows.ravel(), minlength=rows.size).astype(np.uint8).reshape(rows.shape))
+    return np.concatenate(parts)
+
+
+def _weights(drawn: np.ndarray, member: Int[np.ndarray, " rows"] | None, rows: int) -> Iterator[np.ndarray]:
+    """Yield the weights of the rows, a part of the resamples at a time."""
+    step = max(1, _CELLS // rows)
+    for start in range(0, len(drawn), step):
+        part = drawn[start : start + step].astype(np.float64)
+        yield part if member is None else part[:, member]
+
+
+def summarise(
+    frame: pl.DataFrame,
+    value: str | pl.Expr | Sequence[str],
+    by: str | Sequence[str],
+    *,
+    chance: str | pl.Expr | float | None = None,
+    statistic: Statistic = mean,
+    clusters: str | None = None,
+    seed: int = 0,
+) -> pl.DataFrame:
+    """Estimate a statistic for each group of a table: what a figure with intervals is drawn from.
 
     Args:
-        first: One number per problem; nan means "undefined here", and the problem is left out.
-        second: The same, in the same order.
-        seed: Seed of the resampling.
-        confidence: Coverage, in (0, 1).
+        frame: One row per problem and group, or per node of them with `clusters`.
+        value: Column, or expression, whose mean is estimated; several columns for a statistic of several. Rows with a
+            null or nan are left out.
+        by: Columns that make a group.
+        chance: Chance level of each row, averaged over those that count; by default the column
+            "{value}_chance" where there is one. A number holds for all.
+        statistic: As in `resample`.
+        clusters: As in `resample`: the column that names the problem.
+        seed: Seed of the resampling, of every group anew.
+
+    Returns:
+        One row per group with a defined statistic, in the order of the table: columns `by`, value, low, high, n,
+        chance (null without one). Low and high are null where they are undefined.
+
+    Example:
+        >>> table = pl.DataFrame({"thought": [1, 1, 2, 2], "mass": [0.2, 0.4, 0.5, 0.9], "mass_chance": 0.1})
+        >>> summarise(table, "mass", "thought").select("thought", "value", "n", "chance").rows()
+        [(1, 0.30000000000000004, 2, 0.1), (2, 0.7, 2, 0.1)]
     """
-    differences = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
-    differences = differences[~np.isnan(differences)]
-    if len(differences) and np.all(differences == 0):
-        edge = wilson(0, len(differences), confidence=confidence).high
-        return Estimate(0.0, -edge, edge, len(differences), "wilson")
-    return bootstrap_mean(differences, seed=seed, confidence=confidence)
+    keys, columns = [by] if isinstance(by, str) else list(by), [value] if isinstance(value, str | pl.Expr) else value
+    if chance is None and isinstance(value, str) and f"{value}_chance" in frame.columns:
+        chance = f"{value}_chance"
+    level = pl.col(chance) if isinstance(chance, str) else pl.lit(chance) if not isinstance(chance, pl.Expr) else chance
+    numbers = [(pl.col(one) if isinstance(one, str) else one).cast(pl.Float64) for one in columns]
+    names = [f"_{place}" for place in range(len(numbers))]
+    table = frame.select(
+        *keys,
+        *(number.alias(name) for name, number in zip(names, numbers, strict=True)),
+        level.cast(pl.Float64).alias("_chance"),
+        (pl.lit(None) if clusters is None else pl.col(clusters)).alias("_cluster"),
+    ).filter(pl.all_horizontal(pl.col(names).is_not_null() & pl.col(names).is_not_nan()))
+    rows = []
+    for key, part in table.group_by(keys, maintain_order=True):
+        group = None if clusters is None else part["_cluster"].to_numpy()
+        made = resample(*(part[name] for name in names), statistic=statistic, clusters=group, seed=seed)
+        rows.append((*key, made.value, made.low, made.high, made.n, part["_chance"].mean()))
+    types = {"value": pl.Float64, "low": pl.Float64, "high": pl.Float64, "n": pl.Int64, "chance": pl.Float64}
+    schema = {key: frame.schema[key] for key in keys} | types
+    found = pl.DataFrame(rows, schema, orient="row").with_columns(pl.col("value", "low", "high").fill_nan(None))
+    return found.filter(pl.col("value").is_not_null())
 
 
 def wilson(successes: int, n: int, *, confidence: float = CONFIDENCE) -> Estimate:
-    """Estimate a proportion with the Wilson score interval, which says something at 0 of n and n of n too."""
+    """Estimate a proportion with the Wilson score interval, which is not empty at 0 of n and n of n either."""
     interval = stats.binomtest(successes, n).proportion_ci(confidence_level=confidence, method="wilson")
     return Estimate(successes / n, float(interval.low), float(interval.high), n, "wilson")
 
@@ -163,151 +330,80 @@ def mcnemar(first: ArrayLike, second: ArrayLike, *, seed: int = 0) -> PairedComp
     a, b = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
     if a.shape != b.shape or a.size == 0:
         raise ValueError(f"paired results need the same problems: got {a.shape} and {b.shape}")
-    only_first, only_second = int((a & ~b).sum()), int((~a & b).sum())
+    both, only_first, only_second, neither = (int(x.sum()) for x in (a & b, a & ~b, ~a & b, ~a & ~b))
     disagree = only_first + only_second
     p_value = float(stats.binomtest(only_first, disagree, 0.5).pvalue) if disagree else 1.0
-    difference = bootstrap_difference(a, b, seed=seed)
-    both, neither = int((a & b).sum()), int((~a & ~b).sum())
-    return PairedComparison(both, only_first, only_second, neither, p_value, difference)
+    made = resample(a, b, statistic=difference, seed=seed)
+    return PairedComparison(both, only_first, only_second, neither, p_value, made)
 
 
-CLUSTER_RESAMPLES = 1000
-"""Resamples of problems: fewer than for means, since each one ranks every node anew."""
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """Correct p-values for their number so that the chance of any false alarm stays below the level (Holm 1979).
 
-_CELLS = 4_000_000
-"""Weights held at a time."""
-
-_Statistic = Callable[[Float[np.ndarray, "resamples nodes"]], Float[np.ndarray, " resamples"]]
-"""From the weights of the nodes in each resample to the statistic in each."""
-
-
-def cluster_mean(
-    values: ArrayLike, clusters: ArrayLike, *, seed: int = 0, resamples: int = CLUSTER_RESAMPLES
-) -> Estimate:
-    """Estimate a mean over nodes, resampling problems; `n` is the number of nodes.
+    scipy corrects the share of false alarms (Benjamini and Hochberg), not their chance.
 
     Args:
-        values: One number per node.
-        clusters: The problem of each, any labels.
-        seed: Seed of the resampling.
-        resamples: Number of resamples.
+        p_values: By name.
     """
-    numbers, (number, _) = np.asarray(values, np.float64), _numbered(clusters)
-    if len(numbers) == 0:
-        return _none()
-    sums, sizes = np.bincount(number, numbers), np.bincount(number).astype(float)
-    drawn = _drawn(len(sizes), seed, resamples)
-    return _estimate(float(numbers.mean()), (drawn @ sums) / (drawn @ sizes), len(numbers), len(sizes))
+    names = sorted(p_values, key=lambda name: p_values[name])
+    steps = [(len(names) - place) * p_values[name] for place, name in enumerate(names)]
+    return dict(zip(names, np.minimum(np.maximum.accumulate(steps), 1.0).tolist(), strict=True)) if names else {}
 
 
-def spearman(
-    first: ArrayLike, second: ArrayLike, clusters: ArrayLike, *, seed: int = 0, resamples: int = CLUSTER_RESAMPLES
-) -> Estimate:
-    """Estimate Spearman's rank correlation over nodes (ties averaged), resampling problems; nan if one is constant.
+@dataclass(frozen=True)
+class Logistic:
+    """Fitted logistic regressions of m labels on the same features."""
+
+    weights: Float[np.ndarray, "features *m"]
+    bias: Float[np.ndarray, "*m"]
+    """Intercept of each label; 0 where none was fitted."""
+    gain: float
+    """Factor of the offset; 0 without an offset."""
+
+
+def logistic(
+    features: Float[np.ndarray, "n features"],
+    labels: np.ndarray,
+    *,
+    penalty: float = 1.0,
+    counts: np.ndarray | None = None,
+    offset: np.ndarray | None = None,
+    intercept: bool = True,
+    iterations: int = 1000,
+) -> Logistic:
+    """Fit logistic regressions: summed loss + penalty / 2 * |weights|^2, by L-BFGS from zero; convex.
 
     Args:
-        first: One number per node.
-        second: The same, in the same order.
-        clusters: The problem of each, any labels.
-        seed: Seed of the resampling.
-        resamples: Number of resamples.
+        features: One row per example.
+        labels: 0 or 1 for each example, [n], or for several labels at once, [n, m].
+        penalty: Weight of the squared norm; intercepts and gain are not penalised.
+        counts: How often an example counts for a label, of the shape of `labels`; 0 leaves it out.
+        offset: Logits to start from, of the shape of `labels`; one factor for all of them, the gain, is fitted too.
+        intercept: Whether to fit one for each label.
+        iterations: Largest number of steps.
     """
-    one, two = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    number, count = _numbered(clusters)
-    if len(np.unique(one)) < 2 or len(np.unique(two)) < 2:
-        return _none(len(one))
+    truth, width, shape = np.asarray(labels, features.dtype), features.shape[1], labels.shape[1:]
+    outputs = int(np.prod(shape))
 
-    def of(weights: Float[np.ndarray, "resamples nodes"]) -> Float[np.ndarray, " resamples"]:
-        total = weights.sum(1)
-        a, b = (_ranks(part, weights) - (total[:, None] + 1) / 2 for part in (one, two))  # the mean rank is (n + 1) / 2
-        both, aa, bb = ((weights * x * y).sum(1) for x, y in ((a, b), (a, a), (b, b)))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return both / np.sqrt(aa * bb)
+    def parts(parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+        weights, bias, gain = np.split(parameters.astype(features.dtype), [width * outputs, (width + 1) * outputs])
+        return weights.reshape(width, *shape), bias.reshape(shape), float(gain[0])
 
-    return _resampled(of, number, count, seed, resamples)
+    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        weights, bias, gain = parts(parameters)
+        logits = features @ weights + bias + (0 if offset is None else gain * offset)
+        wrong, each = expit(logits) - truth, np.logaddexp(0, logits) - truth * logits
+        if counts is not None:
+            wrong, each = wrong * counts, each * counts
+        slope = (features.T @ wrong + penalty * weights).ravel()
+        of_bias = wrong.sum(0).ravel() * intercept
+        of_gain = 0.0 if offset is None else (wrong * offset).sum()
+        value = each.sum(dtype=np.float64) + penalty / 2 * np.square(weights).sum(dtype=np.float64)
+        return float(value), np.concatenate([slope, of_bias, [of_gain]]).astype(np.float64)
 
-
-def separation(
-    values: ArrayLike, positive: ArrayLike, clusters: ArrayLike, *, seed: int = 0, resamples: int = CLUSTER_RESAMPLES
-) -> Estimate:
-    """Estimate the area under the ROC curve, resampling problems; nan where one of the two classes is empty.
-
-    The chance that a positive node, drawn at random, has a larger value than a negative one, ties counted half; 0.5 is
-    chance.
-
-    Args:
-        values: One number per node.
-        positive: Whether each node is a positive one.
-        clusters: The problem of each, any labels.
-        seed: Seed of the resampling.
-        resamples: Number of resamples.
-    """
-    numbers, is_positive = np.asarray(values, np.float64), np.asarray(positive, bool)
-    number, count = _numbered(clusters)
-    if is_positive.all() or not is_positive.any():
-        return _none(len(numbers))
-
-    above, below = np.flatnonzero(is_positive), np.flatnonzero(~is_positive)
-    below = below[np.argsort(numbers[below], kind="stable")]
-    # Of the sorted negatives those before `first` are smaller than a positive node, those before `last` not larger.
-    first, last = (np.searchsorted(numbers[below], numbers[above], side) for side in ("left", "right"))
-
-    def of(weights: Float[np.ndarray, "resamples nodes"]) -> Float[np.ndarray, " resamples"]:
-        positive, negative = weights[:, above], np.zeros((len(weights), len(below) + 1))
-        weights[:, below].cumsum(1, out=negative[:, 1:])
-        won = (positive * (negative[:, first] + negative[:, last])).sum(1) / 2  # Mann & Whitney 1947
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return won / (positive.sum(1) * negative[:, -1])
-
-    return _resampled(of, number, count, seed, resamples)
-
-
-def _ranks(
-    values: Float[np.ndarray, " nodes"], weights: Float[np.ndarray, "resamples nodes"]
-) -> Float[np.ndarray, "resamples nodes"]:
-    """Return the rank of each node, 1 for the smallest, ties averaged, where a node of weight w stands for w nodes."""
-    _, group = np.unique(values, return_inverse=True)
-    order = np.argsort(group, kind="stable")
-    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
-    size = np.add.reduceat(weights[:, order], starts, axis=1)
-    return (size.cumsum(1) - (size - 1) / 2)[:, group]
-
-
-def _resampled(of: _Statistic, number: Int[np.ndarray, " nodes"], count: int, seed: int, resamples: int) -> Estimate:
-    value = float(of(np.ones((1, len(number))))[0])
-    drawn, step = _drawn(count, seed, resamples), max(1, _CELLS // len(number))
-    found = np.concatenate([of(drawn[start : start + step][:, number]) for start in range(0, resamples, step)])
-    return _estimate(value, found, len(number), count)
-
-
-def _numbered(clusters: ArrayLike) -> tuple[Int[np.ndarray, " nodes"], int]:
-    """Return the number of each node's problem, and how many problems there are."""
-    labels, number = np.unique(np.asarray(clusters), return_inverse=True)
-    return number, len(labels)
-
-
-def _drawn(clusters: int, seed: int, resamples: int) -> Float[np.ndarray, "resamples clusters"]:
-    """Return how often each problem is drawn in each resample."""
-    return _counts(clusters, seed, resamples).astype(np.float64)
-
-
-@lru_cache(maxsize=64)
-def _counts(clusters: int, seed: int, resamples: int) -> np.ndarray:
-    """Return the same, small enough to be kept: a figure asks for it again for every run, panel and line."""
-    rng = np.random.default_rng(seed)
-    return rng.multinomial(clusters, np.full(clusters, 1 / clusters), resamples).astype(np.uint16)
-
-
-def _estimate(value: float, found: Float[np.ndarray, " resamples"], n: int, clusters: int) -> Estimate:
-    found = found[np.isfinite(found)]  # a resample may hold one class alone
-    if len(found) == 0 or clusters == 1:  # one problem has no spread to resample: that is not certainty
-        return Estimate(value, float("nan"), float("nan"), n, "cluster bootstrap")
-    low, high = np.quantile(found, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Estimate(value, float(low), float(high), n, "cluster bootstrap")
-
-
-def _none(n: int = 0) -> Estimate:
-    return Estimate(float("nan"), float("nan"), float("nan"), n, "cluster bootstrap")
+    start = np.zeros((width + 1) * outputs + 1)
+    weights, bias, gain = parts(minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": iterations}).x)
+    return Logistic(weights, np.asarray(bias), gain)
 
 
 Vectors = Float[np.ndarray, "rows d"]
@@ -379,153 +475,11 @@ def noise_like(vectors: Vectors, seed: int) -> Vectors:
     return drawn / np.linalg.norm(drawn, axis=1, keepdims=True) * lengths
 
 
-EXCLUSIVE = ("optimal", "off the path", "reached before", "reached later", "never reached")
-"""Exclusive classes at a hop, in the order of the codes of `class_codes`."""
-WALK = "walk frontier"
-"""What a walk of exactly so many edges reaches: the paper's notebook takes this for the frontier."""
-NESTED: dict[str, tuple[str, ...]] = {
-    "not reached": EXCLUSIVE[3:],
-    "reached": EXCLUSIVE[:3],
-    "frontier": EXCLUSIVE[:2],
-    WALK: (WALK,),
-    "optimal": EXCLUSIVE[:1],
-}
-"""The paper's classes in its order, and the walk frontier: name, and the classes of a table that it joins."""
-APART: dict[str, tuple[str, ...]] = {name: (name,) for name in EXCLUSIVE}
-"""The exclusive classes, each by itself."""
-CLASS_TITLES = {
-    "not reached": "not reached",
-    "reached": "reached",
-    "frontier": "frontier",
-    WALK: "frontier, by walks",
-    "optimal": "optimal",
-    "off the path": "frontier, off the path",
-    "reached before": "reached before",
-    "reached later": "reached later",
-    "never reached": "never reached",
-}
-"""Names on the screen."""
+def bootstrap_mean(values: ArrayLike, *, seed: int = 0) -> Estimate:
+    """Use `resample(values)` instead."""
+    return resample(values, seed=seed)
 
 
-def class_codes(
-    hops: Int[np.ndarray, "*shape"], at: int, is_optimal: Bool[np.ndarray, "*shape"]
-) -> Int[np.ndarray, "*shape"]:
-    """Return each node's exclusive class at a hop as an index into `EXCLUSIVE`, -1 where there is no node.
-
-    Args:
-        hops: BFS depth from the root, -1 for unreachable, -2 where there is no node (`Recording.hops`).
-        at: The hop: nodes at it are the frontier.
-        is_optimal: Whether the node (for edges: the edge) continues a shortest path to the target; counts on the
-            frontier alone.
-    """
-    here = hops == at
-    missing, before, later = hops < -1, (hops >= 0) & (hops < at), hops > at
-    return np.select([missing, here & is_optimal, here, before, later], [-1, 0, 1, 2, 3], default=4)
-
-
-def class_means(
-    table: pl.DataFrame,
-    value: str,
-    weight: str,
-    by: Sequence[str] = (RUN, "thought"),
-    classes: Mapping[str, Sequence[str]] = NESTED,
-    *,
-    seed: int = 0,
-) -> pl.DataFrame:
-    """Return means over all edges or nodes of a class, pooled over problems as the paper does, with intervals.
-
-    The interval is a percentile bootstrap (Efron & Tibshirani 1993) over problems, whose edges stay together: edges of
-    one problem are no independent draws.
-
-    Args:
-        table: One row per (`by`, problem, class): mean `value` over `weight` edges or nodes, their standard deviation
-            `spread`, and `chance`.
-        value: Column of the means.
-        weight: Column of the counts.
-        by: What to keep apart besides the class.
-        classes: `NESTED`, or `APART`.
-        seed: Seed of the resampling.
-
-    Returns:
-        One row per (`by`, class), classes in the order given: value, low, high, spread (standard deviation over edges
-        or nodes, the paper's ±), chance (mean over the same), n (problems that have such edges or nodes), items. Low
-        and high are null where n is 1.
-    """
-    problems = table["problem"].unique(maintain_order=True)
-    draws = np.random.default_rng(seed).multinomial(
-        len(problems), np.full(len(problems), 1 / max(len(problems), 1)), size=RESAMPLES
-    )
-    number = pl.DataFrame({"problem": problems, "_row": np.arange(len(problems))})
-    mean, count, parts = pl.col(value).cast(pl.Float64), pl.col(weight), []
-    summed = table.with_columns(pl.col("class").cast(pl.String)).join(number, on="problem")
-    for name, members in classes.items():
-        kept = summed.filter(pl.col("class").is_in(list(members)) & (count > 0))
-        for key, rows in kept.group_by(*by, maintain_order=True):
-            each = rows.group_by("_row", maintain_order=True).agg(
-                total=(mean * count).sum(),
-                square=((mean**2 + pl.col("spread") ** 2) * count).sum(),
-                even=(pl.col("chance") * count).sum(),
-                items=count.cast(pl.Int64).sum(),
-            )
-            weights = draws[:, each["_row"].to_numpy()].astype(np.float64)
-            totals, items = weights @ each["total"].to_numpy(), weights @ each["items"].to_numpy()
-            means = totals[items > 0] / items[items > 0]  # a resample without any such problem says nothing
-            ends = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]).tolist()
-            low, high = ends if len(each) > 1 else (None, None)  # one problem has no spread, which is no certainty
-            size = int(each["items"].sum())
-            middle, square, even = (float(each[column].sum()) / size for column in ("total", "square", "even"))
-            parts.append(
-                dict(zip(by, key, strict=True)) | {
-                    "class": name, "value": middle, "low": low, "high": high,
-                    "spread": max(square - middle**2, 0.0) ** 0.5, "chance": even, "n": len(each), "items": size,
-                }
-            )  # fmt: skip
-    return pl.DataFrame(parts, infer_schema_length=None)
-
-
-def in_columns(means: pl.DataFrame, digits: int = 2) -> pl.DataFrame:
-    """Return one run's means in the paper's layout: rows by class, columns thought 1..K, cells as text."""
-    shown = [pl.col(name).round(digits).cast(pl.String).fill_null("-") for name in ("value", "low", "high", "spread")]
-    cells = means.with_columns(cell=pl.format("{} [{}, {}] ± {}", *shown))
-    return cells.pivot("thought", index=[RUN, "class"], values="cell", maintain_order=True)
-
-
-def within_problems(
-    table: pl.DataFrame,
-    value: str,
-    weight: str,
-    by: Sequence[str] = (RUN, "thought"),
-    pair: tuple[str, str] = ("optimal", "off the path"),
-    *,
-    seed: int = 0,
-) -> pl.DataFrame:
-    """Return how much two classes differ inside the same problem, beside their difference pooled as published.
-
-    Pooling confounds: a problem with one frontier edge gives it all the attention there is, and that edge is optimal; a
-    problem with six shares the attention out, and five are not. So optimal edges get more in the pooled table even
-    where every problem treats its edges alike. Only the difference within problems says that the path is preferred.
-
-    Args:
-        table: As for `class_means`.
-        value: Column of the means.
-        weight: Column of the counts.
-        by: What to keep apart.
-        pair: Two classes of the table; the second is subtracted from the first.
-        seed: Seed of the bootstrap.
-
-    Returns:
-        One row per `by`: pooled (difference of the pooled means), and the mean difference within problems that have
-        both: value, low, high, n.
-    """
-    keys, found = [*by, "problem"], []
-    first, second = (table.filter(pl.col("class").cast(pl.String) == name) for name in pair)
-    both = first.join(second.select(*keys, value), on=keys, suffix="_second", maintain_order="left")
-    pooled = []
-    for part in (first, second):
-        total = (pl.col(value).cast(pl.Float64) * pl.col(weight)).sum() / pl.col(weight).sum()
-        pooled.append({row[:-1]: row[-1] for row in part.group_by(by, maintain_order=True).agg(total).iter_rows()})
-    for key, rows in both.group_by(by, maintain_order=True):
-        estimate = bootstrap_mean((rows[value] - rows[f"{value}_second"]).to_numpy(), seed=seed)
-        of_pool = pooled[0][key] - pooled[1][key]
-        found.append(dict(zip(by, key, strict=True)) | {"pooled": of_pool} | estimate.as_dict() | {"n": estimate.n})
-    return pl.DataFrame(found)
+def bootstrap_difference(first: ArrayLike, second: ArrayLike, *, seed: int = 0) -> Estimate:
+    """Use `resample(first, second, statistic=difference)` instead."""
+    return resample(first, second, statistic=difference, seed=seed)

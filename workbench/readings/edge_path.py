@@ -14,9 +14,9 @@ import polars as pl
 from jaxtyping import Int
 
 from workbench.figures.edge_path import edge_path_figures
+from workbench.measure.class_means import EXCLUSIVE
 from workbench.measure.recording import Recording
 from workbench.measure.run_labels import RUN
-from workbench.measure.statistics import EXCLUSIVE
 from workbench.readings.attention_by_class import edge_codes
 from workbench.readings.base import Reading
 from workbench.readings.direct_attribution import attribute

@@ -7,8 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike
 
-from workbench.measure.statistics import bootstrap_mean, mcnemar
-from workbench.studies.compare.paired import holm
+from workbench.measure.statistics import bootstrap_mean, holm, mcnemar
 
 AUDIT_SCHEMA = 1
 """Version of the columns of `SCHEMA`; raised when one changes its name, type or meaning."""

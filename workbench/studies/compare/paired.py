@@ -1,10 +1,8 @@
 """Methods against a reference on the same problems: exact McNemar tests, corrected for their number."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-import numpy as np
-
-from workbench.measure.statistics import PairedComparison, mcnemar
+from workbench.measure.statistics import PairedComparison, holm, mcnemar
 from workbench.studies.compare.outcome import RunOutcome
 
 REFERENCE = "coconut"
@@ -34,16 +32,3 @@ def against(outcomes: Sequence[RunOutcome], reference: str = REFERENCE) -> dict[
                 found[method] = mcnemar(ours.values["accuracy"] > 0, theirs.values["accuracy"] > 0)
     corrected = holm({method: comparison.p_value for method, comparison in found.items()})
     return {method: (comparison, corrected[method]) for method, comparison in found.items()}
-
-
-def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Correct p-values for their number so that the chance of any false alarm stays below the level (Holm 1979).
-
-    scipy corrects the share of false alarms (Benjamini and Hochberg), not their chance.
-
-    Args:
-        p_values: By name.
-    """
-    names = sorted(p_values, key=lambda name: p_values[name])
-    steps = [(len(names) - place) * p_values[name] for place, name in enumerate(names)]
-    return dict(zip(names, np.minimum(np.maximum.accumulate(steps), 1.0).tolist(), strict=True)) if names else {}

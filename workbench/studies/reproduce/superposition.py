@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping
 import polars as pl
 
 from workbench.figures.codes import shares
+from workbench.measure.class_means import within_problems
 from workbench.measure.run_labels import RUN
-from workbench.measure.statistics import Estimate, within_problems
+from workbench.measure.statistics import Estimate
 from workbench.readings.attention_by_class import table_1
 from workbench.readings.inner_products import table_5
 from workbench.studies.claims import MARGIN, Check, Claim, Finding

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import polars as pl
 
-from workbench.measure.statistics import separation, spearman
+from workbench.measure.statistics import Estimate, auroc, resample, spearman
 from workbench.studies.claims import MARGIN, Check, Claim, Finding
 from workbench.studies.reproduce.material import REFERENCE, Material, column
 
@@ -74,14 +74,18 @@ def _narrows(material: Material) -> Finding:
     return Finding(material.on, (check,), beside, _STYLE)
 
 
+def _auroc(rows: pl.DataFrame, seed: int) -> Estimate:
+    return resample(rows["value"], rows["reaches_target"], statistic=auroc, clusters=rows["problem"], seed=seed)
+
+
 def _separated(material: Material) -> Finding:
     checks, beside = [], []
     table = material.frame("height").filter(pl.col("readout") == _FORCED)
     for k in (1, 2):
         rows = table.filter(pl.col("thought") == k, pl.col("height_shortest") <= 1)
         other = table.filter(pl.col("thought") == k, pl.col("height_shortest") > 1)
-        area = separation(rows["value"], rows["reaches_target"], rows["problem"], seed=material.seed)
-        high = separation(other["value"], other["reaches_target"], other["problem"], seed=material.seed)
+        area = _auroc(rows, material.seed)
+        high = _auroc(other, material.seed)
         checks.append(Check(f"area under ROC, height 0 and 1, thought {k}", area, WELL_SEPARATED))
         beside.append(f"greater heights, thought {k}: {high}")
     why = f"The paper prints no number; an area of {WELL_SEPARATED} or more is our reading of the figure. Chance .500."
@@ -93,10 +97,10 @@ def _correct_valued(material: Material) -> Finding:
     table = material.frame("height").filter(pl.col("readout") == _HEAD)
     for k in (1, 2, 3):
         rows = table.filter(pl.col("thought") == k)
-        area = separation(rows["value"], rows["reaches_target"], rows["problem"], seed=material.seed)
+        area = _auroc(rows, material.seed)
         checks.append(Check(f"area under ROC, thought {k}", area, 0.5))
     noise = material.frame("height", control="noise").filter(pl.col("readout") == _HEAD, pl.col("thought") == 1)
-    area = separation(noise["value"], noise["reaches_target"], noise["problem"], seed=material.seed)
+    area = _auroc(noise, material.seed)
     return Finding(material.on, tuple(checks), f"chance .500; with noise fed, thought 1: {area.value:.3f}")
 
 
@@ -105,7 +109,9 @@ def _low_is_certain(material: Material) -> Finding:
     checks = []
     for k in (1, 2):
         rows = table.filter(pl.col("thought") == k)
-        rho = spearman(rows["height_shortest"], rows["value"], rows["problem"], seed=material.seed)
+        rho = resample(
+            rows["height_shortest"], rows["value"], statistic=spearman, clusters=rows["problem"], seed=material.seed
+        )
         checks.append(Check(f"Spearman, height and value of wrong candidates, thought {k}", rho, 0.0))
     return Finding(material.on, tuple(checks), "no relation 0", "The paper draws it and prints no coefficient.")
 

@@ -1,0 +1,152 @@
+"""Means by node class and thought, with intervals: the layout of tables 1 and 5 of arXiv 2505.12514.
+
+At a hop every node belongs to exactly one **exclusive** class, by its place in a breadth-first search of that many
+hops. The paper's classes are **nested**, unions of these: frontier within reached, optimal within frontier. Its
+"reachable" means reached within that many hops, and its "not reachable" includes the nodes reached later.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import polars as pl
+from jaxtyping import Bool, Int
+
+from workbench.measure.run_labels import RUN
+from workbench.measure.statistics import RESAMPLES, ratio, resample
+
+EXCLUSIVE = ("optimal", "off the path", "reached before", "reached later", "never reached")
+"""Exclusive classes at a hop, in the order of the codes of `class_codes`."""
+WALK = "walk frontier"
+"""What a walk of exactly so many edges reaches: the paper's notebook takes this for the frontier."""
+NESTED: dict[str, tuple[str, ...]] = {
+    "not reached": EXCLUSIVE[3:],
+    "reached": EXCLUSIVE[:3],
+    "frontier": EXCLUSIVE[:2],
+    WALK: (WALK,),
+    "optimal": EXCLUSIVE[:1],
+}
+"""The paper's classes in its order, and the walk frontier: name, and the classes of a table that it joins."""
+APART: dict[str, tuple[str, ...]] = {name: (name,) for name in EXCLUSIVE}
+"""The exclusive classes, each by itself."""
+CLASS_TITLES = {
+    "not reached": "not reached",
+    "reached": "reached",
+    "frontier": "frontier",
+    WALK: "frontier, by walks",
+    "optimal": "optimal",
+    "off the path": "frontier, off the path",
+    "reached before": "reached before",
+    "reached later": "reached later",
+    "never reached": "never reached",
+}
+"""Names on the screen."""
+
+
+def class_codes(
+    hops: Int[np.ndarray, "*shape"], at: int, is_optimal: Bool[np.ndarray, "*shape"]
+) -> Int[np.ndarray, "*shape"]:
+    """Return each node's exclusive class at a hop as an index into `EXCLUSIVE`, -1 where there is no node.
+
+    Args:
+        hops: BFS depth from the root, -1 for unreachable, -2 where there is no node (`Recording.hops`).
+        at: The hop: nodes at it are the frontier.
+        is_optimal: Whether the node (for edges: the edge) continues a shortest path to the target; counts on the
+            frontier alone.
+    """
+    here = hops == at
+    missing, before, later = hops < -1, (hops >= 0) & (hops < at), hops > at
+    return np.select([missing, here & is_optimal, here, before, later], [-1, 0, 1, 2, 3], default=4)
+
+
+def class_means(
+    table: pl.DataFrame,
+    value: str,
+    weight: str,
+    by: Sequence[str] = (RUN, "thought"),
+    classes: Mapping[str, Sequence[str]] = NESTED,
+    *,
+    seed: int = 0,
+) -> pl.DataFrame:
+    """Return means over all edges or nodes of a class, pooled over problems as the paper does, with intervals.
+
+    The bootstrap draws problems, since the edges of one problem are not independent.
+
+    Args:
+        table: One row per (`by`, problem, class): mean `value` over `weight` edges or nodes, their standard deviation
+            `spread`, and `chance`.
+        value: Column of the means.
+        weight: Column of the counts.
+        by: Columns to keep apart, besides the class.
+        classes: `NESTED`, or `APART`.
+        seed: Seed of the resampling.
+
+    Returns:
+        One row per (`by`, class), classes in the order given: value, low, high, spread (standard deviation over edges
+        or nodes, the paper's ±), chance (mean over the same), n (problems that have such edges or nodes), items. Low
+        and high are null where n is 1.
+    """
+    number = {problem: row for row, problem in enumerate(table["problem"].unique(maintain_order=True))}
+    average, count = pl.col(value).cast(pl.Float64), pl.col(weight)
+    table = table.with_columns(pl.col("class").cast(pl.String)).filter(count > 0)
+    parts = []
+    for name, members in classes.items():
+        kept = table.filter(pl.col("class").is_in(list(members)))
+        for key, rows in kept.group_by(*by, maintain_order=True):
+            each = rows.group_by("problem", maintain_order=True).agg(
+                total=(average * count).sum(),
+                square=((average**2 + pl.col("spread") ** 2) * count).sum(),
+                even=(pl.col("chance") * count).sum(),
+                items=count.cast(pl.Int64).sum(),
+            )
+            problem = [number[one] for one in each["problem"]]
+            made = resample(
+                each["total"], each["items"], statistic=ratio, clusters=problem, seed=seed, resamples=RESAMPLES
+            )
+            size = int(each["items"].sum())
+            square, even = (float(each[column].sum()) / size for column in ("square", "even"))
+            parts.append(
+                dict(zip(by, key, strict=True)) | {"class": name} | made.as_dict()
+                | {"spread": max(square - made.value**2, 0.0) ** 0.5, "chance": even, "n": len(each), "items": size}
+            )  # fmt: skip
+    return pl.DataFrame(parts, infer_schema_length=None).with_columns(pl.col("low", "high").fill_nan(None))
+
+
+def within_problems(
+    table: pl.DataFrame,
+    value: str,
+    weight: str,
+    by: Sequence[str] = (RUN, "thought"),
+    pair: tuple[str, str] = ("optimal", "off the path"),
+    *,
+    seed: int = 0,
+) -> pl.DataFrame:
+    """Return how much two classes differ inside the same problem, beside their difference pooled as published.
+
+    Pooling confounds: a problem with one frontier edge gives it all the attention there is, and that edge is optimal; a
+    problem with six shares the attention out, and five are not. So optimal edges get more in the pooled table even
+    where every problem treats its edges alike. Only the difference within problems says that the path is preferred.
+
+    Args:
+        table: As for `class_means`.
+        value: Column of the means.
+        weight: Column of the counts.
+        by: What to keep apart.
+        pair: Two classes of the table; the second is subtracted from the first.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        One row per `by`: pooled (difference of the pooled means), and the mean difference within problems that have
+        both: value, low, high, n.
+    """
+    keys, found = [*by, "problem"], []
+    first, second = (table.filter(pl.col("class").cast(pl.String) == name) for name in pair)
+    both = first.join(second.select(*keys, value), on=keys, suffix="_second", maintain_order="left")
+    pooled = []
+    for part in (first, second):
+        total = (pl.col(value).cast(pl.Float64) * pl.col(weight)).sum() / pl.col(weight).sum()
+        pooled.append({row[:-1]: row[-1] for row in part.group_by(by, maintain_order=True).agg(total).iter_rows()})
+    for key, rows in both.group_by(by, maintain_order=True):
+        estimate = resample((rows[value] - rows[f"{value}_second"]).to_numpy(), seed=seed)
+        of_pool = pooled[0][key] - pooled[1][key]
+        found.append(dict(zip(by, key, strict=True)) | {"pooled": of_pool} | estimate.as_dict() | {"n": estimate.n})
+    return pl.DataFrame(found)
