@@ -1,7 +1,10 @@
 """The one error a user meets: what happened, why, and what to do about it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+
+MOST_LISTED = 50
+"""Faults printed one by one in a message; the rest are counted."""
 
 
 class WorkbenchError(Exception):
@@ -46,3 +49,14 @@ def unknown(kind: str, name: object, known: Iterable[str], do: str = "Use one of
     plural = kind[:-1] + "ies" if kind.endswith("y") else f"{kind}s"
     why = f"The {plural} are {', '.join(names)}." if names else f"There are no {plural}."
     return WorkbenchError(f'There is no {kind} "{name}".', why, f'Did you mean "{near[0]}"?' if near else do)
+
+
+def listed(reasons: Sequence[str], most: int = MOST_LISTED) -> list[str]:
+    """Return the first reasons for a message, and a count of the rest."""
+    rest = len(reasons) - most
+    return [*reasons[:most], f"and {rest} more"] if rest > 0 else list(reasons)
+
+
+def clip(text: str, limit: int = 80) -> str:
+    """Return the text, cut to `limit` characters for a message."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"

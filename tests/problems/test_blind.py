@@ -39,11 +39,6 @@ def test_ties_count_a_half_and_make_a_problem_shortcut_resistant():
     assert math.isnan(blind.blind_accuracy([], blind.first_listed))
 
 
-def test_a_limited_search_guesses_beyond_its_depth():
-    assert [blind.forward_score(PROBLEM, hops) for hops in (2, 3)] == [0.5, 1]
-    assert [blind.backward_score(PROBLEM, hops) for hops in (0, 1)] == [0.5, 1]
-
-
 def test_no_rule_sees_which_entity_is_asked_about():
     turned = make_problem("s", NAMES, EDGES, root=1, target=6, negative=4, target_first=True)
     for rule in blind.RULES.values():

@@ -36,6 +36,7 @@ def with_edges(*edges: tuple[int, int]) -> Problem:
         (replace(SOUND, root=9), "root", "node 9 does not exist"),
         (replace(SOUND, target=-1), "target", "node -1 does not exist"),
         (replace(SOUND, negative=4), "negative", "the same node"),
+        (replace(SOUND, entities=(0,)), "entities", "[0] should be [0, 1]"),
         (replace(SOUND, options=(4, 5)), "options", "not the target and the negative"),
         (with_edges(*EDGES, (4, 2)), "edges", "cycle: "),
         (replace(SOUND, root=3), "root", "brimpus is not an entity: it has the parent"),
@@ -79,6 +80,7 @@ def test_damage_is_found_and_put_down_to_its_field(problem, field, reason):
             "target": st.integers(-2, 8),
             "negative": st.integers(-2, 8),
             "options": st.tuples(st.integers(-2, 8), st.integers(-2, 8)),
+            "entities": st.lists(st.integers(-2, 8), max_size=3).map(tuple),
         }
     )
 )

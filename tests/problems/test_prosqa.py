@@ -261,10 +261,6 @@ def test_the_official_files_load_clean_and_show_their_published_moments():
         "larger index": 60.3,
         "first listed": 48.0,
     }
-    backward = [sum(blind.backward_score(problem, hops) for problem in valid) / 3 for hops in (1, 2, 3, 4)]
-    assert [round(value, 1) for value in backward] == [59.7, 85.3, 95.5, 95.3]
-    forward = [sum(blind.forward_score(problem, hops) for problem in valid) / 3 for hops in (2, 3, 4, 5, 6)]
-    assert [round(value, 1) for value in forward] == [50.0, 70.7, 92.8, 98.8, 100.0]
     assert sum(map(blind.shortcut_resistant, valid)) == 38
     assert all(entity_swap(problem) for problem in valid + test)
     assert sum(bool(edge_rewrites(problem)) for problem in test) == 205

@@ -1,10 +1,8 @@
 """Twins of a problem: sound, one change away, and with the other answer."""
 
-import pytest
-
 from workbench.problems.prosqa import make_problem, parse_question
 from workbench.problems.validator import check
-from workbench.problems.variants import edge_rewrites, entity_swap, original_id
+from workbench.problems.variants import edge_rewrites, entity_swap
 
 NAMES = ("Tom", "Alex", "terpus", "brimpus", "lempus", "gorpus", "scrompus", "yumpus")
 EDGES = ((0, 2), (2, 3), (3, 4), (1, 5), (5, 6), (5, 7))
@@ -22,7 +20,6 @@ def test_the_swap_asks_about_the_other_root_and_changes_one_word():
     assert (twin.root, twin.target, twin.negative, twin.options) == (1, 6, 4, (4, 6))
     assert twin.answer == "Alex is a scrompus."
     assert changed_words(PROBLEM.question, twin.question) == [("Tom", "Alex")]
-    assert original_id(twin.id) == "p"
 
 
 def test_swapping_twice_gives_the_problem_back():
@@ -70,18 +67,12 @@ def test_a_rewrite_is_sound_changes_one_word_and_names_its_edge():
         assert twin.names[node] == after.rstrip(".")
         assert twin.edges[place][1] == node
         assert (twin.target, twin.negative) == (PROBLEM.negative, PROBLEM.target)
-        assert original_id(twin.id) == "p"
 
 
 def test_no_bridge_no_rewrite():
     wide = [*EDGES, (0, 7), (7, 4)]
     problem = make_problem("p", NAMES, [edge for edge in wide if edge != (5, 7)], 0, 4, 6, target_first=True)
     assert edge_rewrites(problem) == []
-
-
-@pytest.mark.parametrize("id", ["p", "a-swap-b", "x-rewrite-me"])
-def test_an_id_without_suffix_is_its_own_original(id):
-    assert original_id(id) == id
 
 
 def test_a_bare_question_has_twins_too():

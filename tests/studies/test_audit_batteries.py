@@ -15,8 +15,9 @@ from workbench.problems.files import load_problems
 from workbench.problems.problem import Problem
 from workbench.problems.sets import generate
 from workbench.problems.validator import check
+from workbench.problems.variants import drawn_rewrite
 from workbench.studies.audit.content import content
-from workbench.studies.audit.donors import drawn_rewrite, harmless_rewrite, other_root, renamed, reordered
+from workbench.studies.audit.donors import harmless_rewrite, other_root, renamed, reordered
 from workbench.studies.audit.necessity import needed
 from workbench.studies.audit.subject import Options, Subject
 from workbench.studies.audit.text_steps import after_steps, said_steps

@@ -13,8 +13,9 @@ from workbench.measure.trace import Answer, answers, run, sweep
 from workbench.model.checkpoint import Checkpoint
 from workbench.problems.problem import Problem
 from workbench.problems.sets import generate
+from workbench.problems.variants import drawn_rewrite
 from workbench.studies.compare.claims import CLAIMS, Claim, Side, judge, verdict
-from workbench.studies.compare.measure import answers_frame, drawn_rewrite, questions
+from workbench.studies.compare.measure import answers_frame, questions
 from workbench.studies.compare.outcome import MEANINGS, MEASURES, RunOutcome, run_outcome, spread
 from workbench.studies.compare.paired import against
 from workbench.studies.compare.passes import compare_passes

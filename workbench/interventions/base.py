@@ -16,6 +16,7 @@ from workbench.errors import WorkbenchError
 from workbench.model.checkpoint import Checkpoint
 from workbench.model.coconut import Edit, lm_head
 from workbench.model.prompts import Prompt
+from workbench.problems.graph import hop_read
 from workbench.settings import convert
 
 Bank = Float[Tensor, "problems K d"]
@@ -84,7 +85,7 @@ class Context:
 
     def hop(self, k: int) -> int:
         """Return the hop that thought k stands for."""
-        return -(-k // self.checkpoint.thoughts_per_step)
+        return hop_read(k, self.checkpoint.thoughts_per_step)
 
     def space(self, name: str) -> Float[Tensor, "vocab d"]:
         """Return the directions of all tokens in a space.

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from workbench.model.formats import FORMATS
+from workbench.problems.graph import hop_read
 from workbench.problems.problem import Problem
 
 
@@ -45,7 +46,7 @@ class Trace:
 
     def hop(self, thoughts: int) -> int:
         """Return the hop that thought k stands for, and the steps that k thoughts stand for: k / c, rounded up."""
-        return -(-thoughts // self.thoughts_per_step)
+        return hop_read(thoughts, self.thoughts_per_step)
 
     @property
     def answer_right(self) -> Bool[np.ndarray, " depths"]:

@@ -8,7 +8,6 @@ The figures that a model is judged by, each with its interval, its chance level 
 import hashlib
 import json
 import math
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +22,10 @@ from workbench.measure.scores import node_scores
 from workbench.measure.statistics import Estimate, resample
 from workbench.measure.trace import Answer, Trace, answers, run
 from workbench.model.checkpoint import Checkpoint
-from workbench.problems.graph import structure
+from workbench.problems.graph import hop_read, structure
 from workbench.problems.problem import Problem
 from workbench.problems.shortcuts import blind_score, nearest_source
-from workbench.problems.variants import edge_rewrites, entity_swap
+from workbench.problems.variants import drawn_rewrite, edge_rewrites, entity_swap
 
 RESULTS_SCHEMA = 2
 """Version of the columns of `results_frame`; raised when a column changes its name, type or meaning."""
@@ -102,7 +101,8 @@ def results_frame(
         if (twin := entity_swap(trace.problem)) is not None:
             swapped.append((row, twin))
         if twins := edge_rewrites(trace.problem):
-            chosen = int(np.random.default_rng([seed, zlib.crc32(trace.problem.id.encode())]).integers(len(twins)))
+            one = drawn_rewrite(trace.problem, seed, twins)
+            chosen = next(number for number, twin in enumerate(twins) if twin is one)
             drawn[row] = (len(rewritten) + (chosen if all_rewrites else 0), len(twins))
             rewritten += [(row, twin) for twin in (twins if all_rewrites else [twins[chosen]])]
     asked = [twin for _, twin in (*swapped, *rewritten)]
@@ -353,12 +353,12 @@ def summarise(checkpoint: str, results: pl.DataFrame, seed: int = 0) -> Evaluati
         for k in range(1, mass.shape[1] + 1):
             open_ = ~np.isnan(chance[:, k - 1])
             level = float(chance[open_, k - 1].mean()) if open_.any() else None
-            title = f"candidate mass of thought {k} (hop {-(-k // per_step)})"
+            title = f"candidate mass of thought {k} (hop {hop_read(k, per_step)})"
             yield made(f"candidate_mass:{k}", title, mass[:, k - 1], level, _EVEN)
         for k in range(1, rest.shape[1] + 1):
             open_ = ~np.isnan(rest_chance[:, k - 1])
             level = float(rest_chance[open_, k - 1].mean()) if open_.any() else None
-            title = f"the same without the target, thought {k} (hop {-(-k // per_step)})"
+            title = f"the same without the target, thought {k} (hop {hop_read(k, per_step)})"
             yield made(f"mass_without_target:{k}", title, rest[:, k - 1], level, _EVEN)
         hard = np.where(blind < 1, last, np.nan)
         score = float(blind[blind < 1].mean()) if (blind < 1).any() else None

@@ -19,7 +19,7 @@ from workbench.measure.run_labels import MODEL
 from workbench.model.checkpoint import Checkpoint
 from workbench.model.prompts import Prompt
 from workbench.model.session import Branches, Session
-from workbench.problems.graph import structure, walk_frontier
+from workbench.problems.graph import hop_read, structure, walk_frontier
 from workbench.problems.problem import Problem
 
 SEARCH_TREE_SCHEMA = 1
@@ -95,7 +95,7 @@ def spell(
         found.append(
             Spelling(
                 k,
-                max(-(-k // checkpoint.thoughts_per_step), 1),
+                max(hop_read(k, checkpoint.thoughts_per_step), 1),
                 text.joined(opening),
                 tuple(tuple(text.of(token) for token in word) for word in prompt.nodes),
                 tuple(tuple(float(chances[word[:i]][token]) for i, token in enumerate(word)) for word in prompt.nodes),

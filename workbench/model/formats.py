@@ -19,10 +19,10 @@ from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
 from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, listed
 from workbench.model.prompts import Format, Ids, Prompt, path, with_graph
 from workbench.problems.arithmetic import LIMIT, story_words
-from workbench.problems.english import listed, split_sentences
+from workbench.problems.english import split_sentences
 from workbench.problems.problem import Item, Problem
 from workbench.problems.prontoqa import PROPERTIES
 from workbench.problems.vocabulary import CONCEPTS, ENTITIES, NAMES

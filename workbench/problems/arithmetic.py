@@ -14,10 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from workbench.errors import WorkbenchError
-from workbench.problems.english import clip
-from workbench.problems.problem import Item
-from workbench.problems.validator import Fault
+from workbench.errors import WorkbenchError, clip
+from workbench.problems.problem import Fault, Item
 from workbench.problems.vocabulary import ENTITIES
 from workbench.problems.wordings import BOXES, ENDINGS, EVENTS, KINDS, OPENINGS, THINGS, WORDINGS, Operation, Split
 

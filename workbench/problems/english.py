@@ -8,13 +8,13 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from workbench.errors import clip
+
 NAME = r"[^\W_][\w'’-]{0,63}"
 """Pattern of a name: one word of at most 64 characters that starts with a letter or digit."""
 
 MOST_CHARACTERS = 500_000
 """The longest question read; ProsQA has up to 1,376 characters."""
-MOST_LISTED = 50
-"""Faults printed one by one in a message; the rest are counted."""
 FORMS = '"Tom is a terpus.", "Every terpus is a brimpus.", "Is Tom a lempus or scrompus?"'
 """The three forms, for messages."""
 
@@ -91,12 +91,6 @@ def read_question(text: str) -> tuple[Question, list[str]]:
     return Question(edges, entities, root, options), reasons
 
 
-def entity_names(text: str) -> frozenset[str]:
-    """Return the names that a question text uses in the entities' form, "Tom is a ..."."""
-    found = (_ENTITY.fullmatch(sentence) for sentence in split_sentences(text))
-    return frozenset(match[1] for match in found if match)
-
-
 def is_a(source: str, destination: str, entity: bool) -> str:
     """Return an edge as a sentence: "Tom is a terpus." from an entity, "Every terpus is a brimpus." else."""
     return f"{source} is a {destination}." if entity else f"Every {source} is a {destination}."
@@ -127,14 +121,3 @@ def question_text(
 def parentless(nodes: int, edges: Sequence[tuple[int, int]]) -> frozenset[int]:
     """Return the nodes of 0..nodes-1 that are no edge's destination."""
     return frozenset(range(nodes)) - {destination for _, destination in edges}
-
-
-def listed(reasons: Sequence[str], most: int = MOST_LISTED) -> list[str]:
-    """Return the first reasons for a message, and a count of the rest."""
-    rest = len(reasons) - most
-    return [*reasons[:most], f"and {rest} more"] if rest > 0 else list(reasons)
-
-
-def clip(text: str, limit: int = 80) -> str:
-    """Return the text, cut to `limit` characters for a message."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"

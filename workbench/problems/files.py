@@ -21,14 +21,14 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic_core import from_json, to_json
 
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, clip, listed
 from workbench.files import write_whole
 from workbench.problems import arithmetic as arithmetic_oracle
 from workbench.problems import prontoqa as prontoqa_oracle
-from workbench.problems.english import MOST_CHARACTERS, clip, listed, read_question
-from workbench.problems.problem import Item, Problem
+from workbench.problems.english import MOST_CHARACTERS, read_question
+from workbench.problems.problem import Fault, Item, Problem
 from workbench.problems.prontoqa import OPTIONS, QUERY
-from workbench.problems.validator import MOST_NODES, Fault, check
+from workbench.problems.validator import MOST_NODES, check
 
 Shape = TypeVar("Shape", bound=BaseModel)
 
@@ -241,6 +241,7 @@ def _read_item(data: Any, default_id: str) -> tuple[Problem | None, list[Fault]]
         target=item.target,
         negative=item.neg_target,
         options=candidates,
+        entities=tuple(node for node, name in enumerate(names) if name in read.entities),
     )
     return problem, [Fault(_OFFICIAL_FIELD.get(fault.field, fault.field), fault.reason) for fault in check(problem)]
 

@@ -1,8 +1,9 @@
-"""What can be read off a directed acyclic graph: hops, frontiers, heights, shortest paths, chance levels.
+"""Numbers of a directed acyclic graph: hops, frontiers, heights, shortest paths, node classes, chance levels.
 
-The functions at the top are pure and take an adjacency matrix, `adjacency[source, destination]`, and node
-numbers. `structure` gathers them for one problem and remembers the last few thousand, since scores, figures
-and reports all ask for the same numbers.
+The functions at the top are pure and take an adjacency matrix, `adjacency[source, destination]`, and node numbers.
+`structure` gathers them for one problem and remembers the last few thousand, since scores, figures and reports all
+ask for the same numbers. They are numpy, twice as fast as networkx on graphs of this size, and networkx is what the
+tests hold them against; `networks` turns a problem into a networkx graph.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,6 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from workbench.problems.english import entity_names
 from workbench.problems.problem import Problem
 
 Adjacency = Bool[np.ndarray, "nodes nodes"]
@@ -47,8 +47,13 @@ def find_cycle(adjacency: Adjacency) -> tuple[int, ...]:
     return ()
 
 
-def hops(adjacency: Adjacency, root: int) -> NodeCounts:
-    """Return each node's BFS depth from the root in edges, -1 where it cannot be reached."""
+def hop_read(thought: int, thoughts_per_step: int = 1) -> int:
+    """Return the hop that a thought is about: thought / thoughts_per_step, rounded up; 0 for thought 0."""
+    return -(-thought // thoughts_per_step)
+
+
+def hops(adjacency: Adjacency, root: int | NodeSet) -> NodeCounts:
+    """Return each node's BFS depth in edges from the root, or the nearest of several; -1 where it cannot be reached."""
     depth = np.full(len(adjacency), -1)
     front = np.zeros(len(adjacency), dtype=bool)
     front[root] = True
@@ -135,14 +140,7 @@ def longest_height(adjacency: Adjacency) -> NodeCounts:
 
 def shortest_height(adjacency: Adjacency) -> NodeCounts:
     """Return each node's shortest distance in edges to a leaf, 0 for leaves (Coconut v3, section 4.4)."""
-    height = np.full(len(adjacency), -1)
-    front = ~adjacency.any(axis=1)
-    level = 0
-    while front.any():
-        height[front] = level
-        level += 1
-        front = adjacency[:, front].any(axis=1) & (height < 0)
-    return height
+    return hops(adjacency.T, np.logical_not(adjacency.any(axis=1)))
 
 
 @dataclass(frozen=True)
@@ -177,10 +175,11 @@ class Structure:
 
 @lru_cache(maxsize=4096)
 def structure(problem: Problem) -> Structure:
-    """Return the numbers of a problem's graph; `oracle.check` must find no fault with the problem."""
+    """Return the numbers of a problem's graph; `validator.check` must find no fault with the problem."""
     adjacency = problem.adjacency.copy()
     depth = hops(adjacency, problem.root)
-    named = entity_names(problem.question)
+    concepts = np.ones(len(problem.names), dtype=bool)
+    concepts[list(problem.entities)] = False
     result = Structure(
         adjacency=adjacency,
         hops=depth,
@@ -189,7 +188,7 @@ def structure(problem: Problem) -> Structure:
         longest_height=longest_height(adjacency),
         shortest_height=shortest_height(adjacency),
         reaches_target=reachable(adjacency.T, problem.target),
-        concepts=np.array([name not in named for name in problem.names]),
+        concepts=concepts,
         length=int(depth[problem.target]),
         shortest_paths=count_shortest_paths(adjacency, problem.root, problem.target),
     )

@@ -1,9 +1,6 @@
-"""A ProsQA problem: a graph and a question about it.
+"""The three dataclasses of this package: a problem with a graph, a problem in words alone, and a fault of either."""
 
-An item: a problem that is words alone, without a graph of nodes that could be read from thoughts.
-"""
-
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -12,13 +9,13 @@ from jaxtyping import Bool
 
 @dataclass(frozen=True)
 class Problem:
-    """One question over one directed acyclic graph (Coconut, arXiv 2412.06769, appendix A.2).
+    """One ProsQA question over one directed acyclic graph (Coconut, arXiv 2412.06769, appendix A.2).
 
-    Nodes are 0..N-1. `oracle.check` says whether a problem is sound; every loader and generator calls it.
+    Nodes are 0..N-1. `validator.check` says whether a problem is sound; every loader and generator calls it.
     """
 
     id: str
-    """Unique within its file; keeps its meaning when the file is filtered."""
+    """Unique within its file; stays the same when the file is filtered."""
     question: str
     """The text asked: one sentence per edge, then "Is Tom a lempus or scrompus?"."""
     answer: str
@@ -28,7 +25,7 @@ class Problem:
     names: tuple[str, ...]
     """Name of each node (entity or concept), N of them, all different."""
     edges: tuple[tuple[int, int], ...]
-    """(source, target) node pairs, in the order of the sentences in the question."""
+    """(source, destination) node pairs, in the order of the sentences in the question."""
     root: int
     """The entity asked about."""
     target: int
@@ -37,32 +34,43 @@ class Problem:
     """The option that cannot."""
     options: tuple[int, int]
     """Target and negative in the order in which the question lists them."""
+    entities: tuple[int, ...] = field(repr=False)  # digests of problem sets are made of what is printed
+    """The nodes with sentences of the form "Tom is a ...", in ascending order; all other nodes are concepts."""
 
     @cached_property
     def adjacency(self) -> Bool[np.ndarray, "nodes nodes"]:
         """Whether there is an edge from row node to column node."""
         matrix = np.zeros((len(self.names), len(self.names)), dtype=bool)
-        for source, target in self.edges:
-            matrix[source, target] = True
+        for source, destination in self.edges:
+            matrix[source, destination] = True
         return matrix
 
 
 @dataclass(frozen=True)
 class Item:
-    """One question with the chain of steps that answers it; its first four fields are those of a `Problem`."""
+    """One question without a graph, and the chain of steps that answers it. Its first four fields are a `Problem`'s."""
 
     id: str
-    """Unique within its file; keeps its meaning when the file is filtered."""
+    """Unique within its file; stays the same when the file is filtered."""
     question: str
     """The text asked."""
     answer: str
-    """What answers it: "True", or a number."""
+    """The answer: "True", or a number."""
     steps: tuple[str, ...]
     """The chain, a step each; may be empty in files of others."""
     task: str
     """Where it comes from: "prontoqa" and "arithmetic" are ours or checked like ours, "gsm8k" and "math" are not."""
     values: tuple[str, ...] = ()
-    """What each step newly says (arithmetic: its result), so that it can be looked for in a thought; as many as steps,
-    or none."""
+    """What each step adds (arithmetic: its result), to be looked for in a thought; one per step, or none."""
     options: tuple[str, ...] = ()
-    """What a valid answer may be; none: any number (task "math": anything)."""
+    """The valid answers; none: any number (task "math": anything)."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong with a problem or an item."""
+
+    field: str
+    """The field at fault."""
+    reason: str
+    """What is wrong with it, naming nodes and sentences."""

@@ -21,10 +21,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
 
-from workbench.errors import WorkbenchError
-from workbench.problems.english import clip, split_sentences
-from workbench.problems.problem import Item
-from workbench.problems.validator import Fault
+from workbench.errors import WorkbenchError, clip
+from workbench.problems.english import split_sentences
+from workbench.problems.problem import Fault, Item
 from workbench.problems.vocabulary import CONCEPTS, ENTITIES
 
 QUERY = "True or false:"

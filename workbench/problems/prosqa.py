@@ -4,9 +4,9 @@ import hashlib
 from collections.abc import Collection, Sequence
 from itertools import pairwise
 
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, listed
 from workbench.problems import graph
-from workbench.problems.english import MOST_CHARACTERS, is_a, listed, parentless, question_text, read_question
+from workbench.problems.english import MOST_CHARACTERS, is_a, parentless, question_text, read_question
 from workbench.problems.files import load_problems, save_problems
 from workbench.problems.problem import Problem
 from workbench.problems.validator import MOST_NODES
@@ -80,7 +80,7 @@ def make_problem(
     path: Sequence[int] | None = None,
     entities: Collection[int] | None = None,
 ) -> Problem:
-    """Put a graph and a question about it into words. The result is not checked: ask `oracle.check`.
+    """Put a graph and a question about it into words. The result is not checked: ask `validator.check`.
 
     Args:
         id: The problem's id.
@@ -126,4 +126,5 @@ def _build(
         target=target,
         negative=options[1] if options[0] == target else options[0],
         options=options,
+        entities=tuple(sorted({source for source, _ in edges if source in entities})),
     )

@@ -99,23 +99,6 @@ def shortcut_resistant(problem: Problem) -> bool:
     return blind_score(problem, nearest_source) < 1
 
 
-def forward_score(problem: Problem, hops: int) -> float:
-    """Return the score of a search from the root that goes `hops` edges deep and guesses beyond."""
-    depth = graph.hops(problem.adjacency, problem.root)
-    return _score(problem, tuple(float(0 <= depth[option] <= hops) for option in problem.options))
-
-
-def backward_score(problem: Problem, hops: int) -> float:
-    """Return the score of a search back from the options, `hops` edges deep, for other entities.
-
-    It reads the root, but needs no path to it: the option with fewer other entities above it is chosen.
-    """
-    sources = ~np.logical_or.reduce(problem.adjacency, axis=0)
-    sources[problem.root] = False
-    depths = (graph.hops(problem.adjacency.T, option) for option in problem.options)
-    return _score(problem, tuple(-int((sources & (up >= 0) & (up <= hops)).sum()) for up in depths))
-
-
 def _score(problem: Problem, scores: Scores) -> float:
     by_option = dict(zip(problem.options, scores, strict=True))
     target, negative = by_option[problem.target], by_option[problem.negative]

@@ -1,24 +1,13 @@
-"""The oracle: says everything that is wrong with a problem. Every loader and generator asks it."""
+"""Everything that is wrong with a ProsQA problem. Every loader and generator asks."""
 
 import re
-from dataclasses import dataclass
 
 from workbench.problems import graph
 from workbench.problems.english import NAME, read_edge, read_question, split_sentences
-from workbench.problems.problem import Problem
+from workbench.problems.problem import Fault, Problem
 
 MOST_NODES = 256
 """The largest graph taken in; ProsQA has 14 to 28 nodes."""
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One thing wrong with a problem."""
-
-    field: str
-    """The field of `Problem` at fault."""
-    reason: str
-    """What is wrong with it, naming nodes and sentences."""
 
 
 def check(problem: Problem) -> list[Fault]:
@@ -27,8 +16,8 @@ def check(problem: Problem) -> list[Fault]:
     Checked: names are single words, all different; edges join existing nodes, none twice; the graph is
     acyclic; root and options exist; the root is an entity without parents; exactly one option, the
     target, can be reached; the steps are a shortest path from root to target in words; the answer names root
-    and target; the question says the edges in their order, and asks for root and options. Faulty content
-    never raises.
+    and target; the question says the edges in their order, makes the entities entities, and asks for root and
+    options. Faulty content never raises.
     """
     faults = _shape(problem)
     if faults:
@@ -93,6 +82,7 @@ def _words(problem: Problem) -> list[Fault]:
     read, reasons = read_question(problem.question)
     faults = [Fault("question", reason) for reason in reasons]
     names = problem.names
+    entities = tuple(node for node, name in enumerate(names) if name in read.entities)
     said = tuple((names[source], names[destination]) for source, destination in problem.edges)
     if read.edges != said:
         faults.append(_disagreement(read.edges, said))
@@ -102,8 +92,10 @@ def _words(problem: Problem) -> list[Fault]:
         options = " or ".join(names[node] for node in problem.options)
         asked = " or ".join(read.options)
         faults.append(Fault("question", f'asks for "{asked}", but the options are {options}'))
-    answer = re.fullmatch(rf"({NAME}) is an? ({NAME})\.", problem.answer)
-    if answer is None or answer.groups() != (names[problem.root], names[problem.target]):
+    if entities != problem.entities:
+        faults.append(Fault("entities", f"{list(problem.entities)} should be {list(entities)}, as the question has it"))
+    answer = read_edge(problem.answer.removesuffix(".")) if problem.answer.endswith(".") else None
+    if answer != (names[problem.root], names[problem.target], True):
         right = f"{names[problem.root]} is a {names[problem.target]}."
         faults.append(Fault("answer", f'"{problem.answer[:80]}" should be "{right}"'))
     return faults + _steps(problem, read.entities)

@@ -1,15 +1,15 @@
-"""Counterfactual twins of a problem: one word or one edge changed, and the answer with it.
+"""Counterfactual versions of a problem: one word or one edge changed, and the answer with it.
 
-A model that searches follows the change; a rule that never reads the queried entity cannot follow the swap,
-and a model that has learned the graph's shape cannot follow the rewrite.
+A model that searches follows the change. A rule that never reads the queried entity cannot follow the swap; a model
+that has learned the shape of the graphs cannot follow the rewrite.
 """
 
-import re
+import zlib
+from collections.abc import Sequence
 
 import numpy as np
 
 from workbench.problems import graph
-from workbench.problems.english import entity_names
 from workbench.problems.problem import Problem
 from workbench.problems.prosqa import make_problem
 
@@ -17,72 +17,75 @@ from workbench.problems.prosqa import make_problem
 def entity_swap(problem: Problem) -> Problem | None:
     """Return the problem that asks about another entity, so that the other option becomes right.
 
-    Only the entity's name changes in the question. In the released files it is node 1 - root, one of the two
-    special roots; in general any entity from which the negative can be reached and the target cannot, node 1
-    - root preferred, then the lowest number. The id gets the suffix "-swap".
+    Only the entity's name changes in the question. In the released files the other entity is node 1 - root, one of
+    the two special roots. In general it is any entity from which the negative can be reached and the target cannot:
+    node 1 - root if possible, else the lowest number. The id gets the suffix "-swap".
 
     Returns:
-        The twin, or None where no entity turns the answer round.
+        The counterfactual problem, or None if no entity has the other answer.
     """
     up_target = graph.reachable(problem.adjacency.T, problem.target)
     up_negative = graph.reachable(problem.adjacency.T, problem.negative)
-    entities = _entities(problem)
-    open_roots = [node for node in sorted(entities) if up_negative[node] and not up_target[node]]
+    open_roots = [node for node in problem.entities if up_negative[node] and not up_target[node]]
     if not open_roots:
         return None
     root = 1 - problem.root if 1 - problem.root in open_roots else open_roots[0]
-    return _twin(problem, f"{problem.id}-swap", problem.edges, root, entities)
+    return _other_answer(problem, f"{problem.id}-swap", problem.edges, root)
 
 
 def edge_rewrites(problem: Problem) -> list[Problem]:
     """Return every problem in which one edge ends elsewhere and the other option becomes right.
 
-    The new destination is no entity, no present child, and closes no cycle; afterwards the target is out of
-    reach and the negative within it (the single-edge rewrites of arXiv 2607.06648). One sentence's last word
-    changes in the question. The id gets the suffix "-rewrite-EDGE-NODE": the edge's place in `edges` and its
-    new destination.
-
+    These are the single-edge rewrites of arXiv 2607.06648. The new destination is no entity, no present child, and
+    closes no cycle; afterwards the negative can be reached and the target cannot. One sentence's last word changes in
+    the question. The id gets the suffix "-rewrite-EDGE-NODE": the edge's place in `edges` and its new destination.
     A concept may lose its only parent in this way, the target its only sentence; it stays a concept.
 
     Returns:
-        The twins in the order of edges, then of new destinations; none where no edge is a bridge to the
-        target.
+        The counterfactual problems in the order of edges, then of new destinations; none if no edge is a bridge to
+        the target.
     """
-    entities = _entities(problem)
     eligible = np.ones(len(problem.names), dtype=bool)
-    eligible[list(entities)] = False
+    eligible[list(problem.entities)] = False
     matrix = problem.adjacency.copy()
-    twins = []
+    found = []
     for place, (source, destination) in enumerate(problem.edges):
         matrix[source, destination] = False
         reached = graph.reachable(matrix, problem.root)
-        if reached[source] and not reached[problem.target]:  # else the rewrite could not turn the answer round
+        if reached[source] and not reached[problem.target]:  # else no new destination changes the answer
             up_target = graph.reachable(matrix.T, problem.target)
             up_negative = graph.reachable(matrix.T, problem.negative)
             up_source = graph.reachable(matrix.T, source)  # the source itself too: no edge to itself
             open_nodes = eligible & ~problem.adjacency[source] & ~up_source & up_negative & ~up_target
             for node in np.flatnonzero(open_nodes).tolist():
                 edges = (*problem.edges[:place], (source, node), *problem.edges[place + 1 :])
-                id = f"{problem.id}-rewrite-{place}-{node}"
-                twins.append(_twin(problem, id, edges, problem.root, entities))
+                found.append(_other_answer(problem, f"{problem.id}-rewrite-{place}-{node}", edges, problem.root))
         matrix[source, destination] = True
-    return twins
+    return found
 
 
-def original_id(id: str) -> str:
-    """Return the id of the problem that a twin was made from; an id without suffix is its own."""
-    return re.sub(r"-swap$|-rewrite-\d+-\d+$", "", id)
+def drawn_rewrite(problem: Problem, seed: int, rewrites: Sequence[Problem] | None = None) -> Problem | None:
+    """Return one of the edge rewrites, drawn by seed and id: the same whatever file the problem is in.
+
+    Args:
+        problem: A sound problem.
+        seed: Seed of the draw.
+        rewrites: `edge_rewrites(problem)`, if it is known already.
+
+    Returns:
+        The rewrite, or None if there is none.
+    """
+    rewrites = edge_rewrites(problem) if rewrites is None else rewrites
+    return rewrites[int(generator_of(problem, seed).integers(len(rewrites)))] if rewrites else None
 
 
-def _entities(problem: Problem) -> frozenset[int]:
-    named = entity_names(problem.question)
-    return frozenset(node for node, name in enumerate(problem.names) if name in named)
+def generator_of(problem: Problem, seed: int) -> np.random.Generator:
+    """Return a random generator that depends on the seed and the problem's id alone."""
+    return np.random.default_rng([seed, zlib.crc32(problem.id.encode())])
 
 
-def _twin(
-    problem: Problem, id: str, edges: tuple[tuple[int, int], ...], root: int, entities: frozenset[int]
-) -> Problem:
-    target_first = problem.options[0] == problem.negative  # the twin's target is the negative of the original
+def _other_answer(problem: Problem, id: str, edges: tuple[tuple[int, int], ...], root: int) -> Problem:
+    target_first = problem.options[0] == problem.negative  # the new target is the old negative
     return make_problem(
-        id, problem.names, edges, root, problem.negative, problem.target, target_first, entities=entities
+        id, problem.names, edges, root, problem.negative, problem.target, target_first, entities=problem.entities
     )

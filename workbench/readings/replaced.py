@@ -14,7 +14,7 @@ from workbench.interventions.run import run_intervened
 from workbench.interventions.thoughts import Transplant
 from workbench.measure.recording import Recording
 from workbench.measure.statistics import bootstrap_mean
-from workbench.problems.graph import structure
+from workbench.problems.graph import hop_read, structure
 from workbench.readings.codes import predictions
 
 NOISE = "noise"
@@ -60,7 +60,7 @@ def kept_when_replaced(
     right, per_step = outcomes[0].right, recording.checkpoint.thoughts_per_step
     steps, rows = np.array([structure(problem).length for problem in recording.problems]), []
     for (k, name), outcome in zip(asked, outcomes[1:], strict=True):
-        counts = right & (steps > -(-k // per_step))
+        counts = right & (steps > hop_read(k, per_step))
         kept = bootstrap_mean(outcome.right[counts].astype(float), seed=seed)
         rows.append((k, name, kept.value, kept.low, kept.high, kept.n))
     columns = ["thought", "in_its_place", "kept", "low", "high", "n"]

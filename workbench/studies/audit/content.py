@@ -11,8 +11,8 @@ from workbench.interventions.thoughts import Transplant
 from workbench.model.checkpoint import Checkpoint
 from workbench.problems.graph import structure
 from workbench.problems.problem import Problem
-from workbench.problems.variants import entity_swap
-from workbench.studies.audit.donors import drawn_rewrite, harmless_rewrite, other_root, renamed, reordered
+from workbench.problems.variants import drawn_rewrite, entity_swap
+from workbench.studies.audit.donors import harmless_rewrite, other_root, renamed, reordered
 from workbench.studies.audit.rows import NOT_APPLICABLE, Rows, where
 from workbench.studies.audit.subject import Advance, Answered, Options, Subject, quiet
 from workbench.studies.audit.text_steps import after_steps, said_steps, speaks_steps

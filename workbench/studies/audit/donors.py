@@ -1,22 +1,14 @@
 """Problems that think in another's place: a rewrite of its answer, and the controls that have its own answer."""
 
-import zlib
 from collections.abc import Sequence
 
 import numpy as np
 
 from workbench.interventions.thoughts import exchanged
 from workbench.problems import graph
-from workbench.problems.english import entity_names
 from workbench.problems.problem import Problem
 from workbench.problems.prosqa import make_problem
-from workbench.problems.variants import edge_rewrites
-
-
-def drawn_rewrite(problem: Problem, seed: int) -> Problem | None:
-    """Return one of the single-edge rewrites that turn the answer round, drawn by seed and id; None where none does."""
-    twins = edge_rewrites(problem)
-    return twins[int(_draw(problem, seed).integers(len(twins)))] if twins else None
+from workbench.problems.variants import generator_of
 
 
 def harmless_rewrite(problem: Problem, seed: int) -> Problem | None:
@@ -26,7 +18,7 @@ def harmless_rewrite(problem: Problem, seed: int) -> Problem | None:
     root's reach and the negative out of it. Only edges that leave a node within the root's reach are moved, since
     those are what a rewrite moves. None where there is no such edge.
     """
-    entities, rng = entities_of(problem), _draw(problem, seed)
+    entities, rng = problem.entities, generator_of(problem, seed)
     reach = graph.reachable(problem.adjacency, problem.root)
     for place in rng.permutation(len(problem.edges)).tolist():
         source, destination = problem.edges[place]
@@ -45,7 +37,7 @@ def harmless_rewrite(problem: Problem, seed: int) -> Problem | None:
 
 def reordered(problem: Problem, seed: int) -> Problem:
     """Return the problem with its sentences in another order: the same graph, question and answer."""
-    order = _draw(problem, seed).permutation(len(problem.edges)).tolist()
+    order = generator_of(problem, seed).permutation(len(problem.edges)).tolist()
     edges = tuple(problem.edges[place] for place in order)
     return _same_answer(problem, f"{problem.id}-reordered", edges, problem.root)
 
@@ -53,7 +45,7 @@ def reordered(problem: Problem, seed: int) -> Problem:
 def other_root(problem: Problem) -> Problem | None:
     """Return the problem that asks about another entity of the same answer, None where there is no such entity."""
     target, negative = (graph.reachable(problem.adjacency.T, option) for option in (problem.target, problem.negative))
-    open_ = [node for node in sorted(entities_of(problem)) if target[node] and not negative[node]]
+    open_ = [node for node in problem.entities if target[node] and not negative[node]]
     others = [node for node in open_ if node != problem.root]
     return _same_answer(problem, f"{problem.id}-other-root", problem.edges, others[0]) if others else None
 
@@ -69,7 +61,7 @@ def renamed(problems: Sequence[Problem], seed: int) -> list[Problem]:
 
 
 def _in_names_of(donor: Problem, problem: Problem, seed: int) -> Problem:
-    rng, theirs, entities = _draw(problem, seed), entities_of(donor), entities_of(problem)
+    rng, theirs, entities = generator_of(problem, seed), donor.entities, problem.entities
     names = {getattr(donor, one): problem.names[getattr(problem, one)] for one in ("root", "target", "negative")}
     for is_entity in (True, False):
         own = [name for node, name in enumerate(donor.names) if (node in theirs) == is_entity]
@@ -85,26 +77,16 @@ def _in_names_of(donor: Problem, problem: Problem, seed: int) -> Problem:
     )  # fmt: skip
 
 
-def entities_of(problem: Problem) -> frozenset[int]:
-    """Return the nodes that the question writes as entities."""
-    named = entity_names(problem.question)
-    return frozenset(node for node, name in enumerate(problem.names) if name in named)
-
-
 def _same_answer(problem: Problem, id: str, edges: Sequence[tuple[int, int]], root: int) -> Problem:
     first = problem.options[0] == problem.target
     return make_problem(
-        id, problem.names, edges, root, problem.target, problem.negative, first, entities=entities_of(problem)
+        id, problem.names, edges, root, problem.target, problem.negative, first, entities=problem.entities
     )
-
-
-def _draw(problem: Problem, seed: int) -> np.random.Generator:
-    return np.random.default_rng([seed, zlib.crc32(problem.id.encode())])
 
 
 def options_exchanged(problem: Problem) -> Problem:
     """Return the problem that lists its options in the other order."""
     return make_problem(
         f"{problem.id}-exchanged", problem.names, problem.edges, problem.root, problem.target, problem.negative,
-        problem.options[0] != problem.target, entities=entities_of(problem),
+        problem.options[0] != problem.target, entities=problem.entities,
     )  # fmt: skip

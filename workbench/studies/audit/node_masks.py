@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 
-from workbench.problems.graph import Structure, structure
+from workbench.problems.graph import Structure, hop_read, structure
 from workbench.problems.problem import Problem
 from workbench.problems.variants import entity_swap
 from workbench.studies.audit.sums import NodeSets
@@ -38,7 +38,7 @@ class NodeMasks:
 
     def hop(self, k: int) -> int:
         """Return the hop that thought k stands for; 0 for 0."""
-        return -(-k // self.per_step)
+        return hop_read(k, self.per_step)
 
     def frontier(self, row: int, k: int) -> Mask:
         """Return the nodes at the hop of thought k."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from workbench.interventions.run import think_about
 from workbench.measure.splits import alike
-from workbench.problems.graph import structure
+from workbench.problems.graph import hop_read, structure
 from workbench.problems.problem import Problem
 from workbench.readings.node_vectors import fit_node_dictionary
 from workbench.studies.audit.subject import Subject
@@ -131,7 +131,7 @@ def first_tokens(subject: Subject, problems: Sequence[Problem]) -> list[Int[np.n
 
 def hop_of(subject: Subject, k: int) -> int:
     """Return the hop that thought k stands for."""
-    return -(-k // subject.checkpoint.thoughts_per_step)
+    return hop_read(k, subject.checkpoint.thoughts_per_step)
 
 
 def _sum(

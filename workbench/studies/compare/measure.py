@@ -5,12 +5,10 @@ Figures are derived from these rows alone (`outcome.py`), so nothing need be ask
 
 import hashlib
 import json
-import zlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import torch
 
@@ -23,7 +21,7 @@ from workbench.model.checkpoint import Checkpoint, load_checkpoint
 from workbench.problems.files import load_any
 from workbench.problems.problem import Item, Problem
 from workbench.problems.shortcuts import blind_score, nearest_source
-from workbench.problems.variants import edge_rewrites, entity_swap
+from workbench.problems.variants import drawn_rewrite, entity_swap
 from workbench.studies.compare.passes import compare_passes
 from workbench.studies.tables import TableWriter, to_arrow
 from workbench.train.methods import METHODS
@@ -174,14 +172,6 @@ def questions(checkpoint: Checkpoint) -> list[Asked]:
         per_step = int(str(checkpoint.meta.get("thoughts_per_step", 1)))
         asked += [(k, "chain") for k in range(0, thoughts + 1, per_step) if (k, "chain") not in asked]
     return asked
-
-
-def drawn_rewrite(problem: Problem, seed: int) -> Problem | None:
-    """Return one edge rewrite of a problem, the one that `results.results_frame` draws; None where there is none."""
-    twins = edge_rewrites(problem)
-    if not twins:
-        return None
-    return twins[int(np.random.default_rng([seed, zlib.crc32(problem.id.encode())]).integers(len(twins)))]
 
 
 def read_answers(directory: Path, name: str) -> tuple[pl.DataFrame, dict[str, object]]:
