@@ -5,8 +5,9 @@ from pathlib import Path
 import polars as pl
 import streamlit as st
 
-from apps import caches, charts, shelf, tables
+from apps import caches, charts, tables
 from apps.words import plural
+from workbench import catalog
 from workbench.figures.emergence import emergence_figures
 from workbench.problems.problem import Problem
 from workbench.readings.emergence import CONTROLS_BESIDE, emergence
@@ -25,7 +26,7 @@ def draw(home: Path, thoughts: int, checkpoints: int) -> None:
         thoughts: Number of thoughts.
         checkpoints: How many checkpoints it has.
     """
-    file = shelf.problem_sets().get(st.session_state.get("set", ""))
+    file = catalog.problem_sets().get(st.session_state.get("set", ""))
     if file is None or not thoughts:
         st.info("Choose a problem set at the left, and a run with thoughts.", icon=":material/arrow_back:")
         return

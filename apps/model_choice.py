@@ -5,8 +5,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from apps import caches, method, shelf
+from apps import caches, method
 from apps.view import Run
+from workbench import catalog
 from workbench.errors import WorkbenchError
 from workbench.measure.scores import READOUT_TITLES, READOUTS, Readout
 from workbench.model.checkpoint import find
@@ -43,8 +44,8 @@ def choose_run(*, words: bool = False) -> Run:
         open_another()
         raise WorkbenchError(
             "There is no trained model here yet.",
-            f"No run was found in {' or '.join(shelf.shown(folder) for folder in shelf.RUN_FOLDERS)}.",
-            f"Train one with `make train`, or set {shelf.RUNS_VARIABLE} to a folder that holds runs.",
+            f"No run was found in {' or '.join(catalog.shown(folder) for folder in catalog.RUN_FOLDERS)}.",
+            f"Train one with `make train`, or set {catalog.RUNS_VARIABLE} to a folder that holds runs.",
         )
     if "open next" in st.session_state:
         st.session_state["run"] = st.session_state.pop("open next")
@@ -168,7 +169,7 @@ def _require_graph(run: Run) -> None:
 
 
 def _runs() -> dict[str, Path]:
-    return shelf.runs() | _added()
+    return catalog.runs() | _added()
 
 
 def _added() -> dict[str, Path]:

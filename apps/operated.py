@@ -8,8 +8,9 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from apps import caches, shelf
+from apps import caches
 from apps.view import Run
+from workbench import catalog
 from workbench.errors import WorkbenchError
 from workbench.interventions.base import Intervention
 from workbench.interventions.controls import Control, answered, dose_curve, unoperated
@@ -54,7 +55,7 @@ class Patient:
 
 def patient(run: Run, problem: Problem) -> Patient:
     """Return the run and problem chosen, with the set that the box of sets shows."""
-    return Patient(run, problem, shelf.problem_sets().get(str(st.session_state.get("set"))))
+    return Patient(run, problem, catalog.problem_sets().get(str(st.session_state.get("set"))))
 
 
 def pair(who: Patient, plan: Plan) -> tuple[Trace, Trace, pl.DataFrame]:

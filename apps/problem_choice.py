@@ -4,10 +4,11 @@ from pathlib import Path
 
 import streamlit as st
 
-from apps import caches, own_problem, shelf
+from apps import caches, own_problem
 from apps.first_screen import worth_seeing_first
 from apps.view import Run, Source
 from apps.words import plural
+from workbench import catalog
 from workbench.errors import WorkbenchError
 from workbench.problems.problem import Problem
 
@@ -16,7 +17,7 @@ COUNTS, ALL = (100, 200, 500), "all"
 """How many problems of a set may be taken; the first is usual."""
 UNLINKED = (
     "An uploaded file lives in this session only. Put it into a folder that "
-    f"{shelf.PROBLEMS_VARIABLE} names, and links will hold it."
+    f"{catalog.PROBLEMS_VARIABLE} names, and links will hold it."
 )
 
 
@@ -34,7 +35,7 @@ def choose_problem(run: Run) -> tuple[Problem, Source] | None:
     if name == own_problem.UPLOADED:
         items = own_problem.uploaded()
         return _from_set(items, run, None) if items else None
-    file = shelf.problem_sets()[name]
+    file = catalog.problem_sets()[name]
     return _from_set(worth_seeing_first(name, caches.problems(file)), run, file)
 
 
@@ -51,7 +52,7 @@ def choose_set() -> tuple[tuple[Problem, ...], Source] | None:
             f'The problem set is "{name}": a single problem.',
             "Choose a set at the left, or go to the page Thoughts for this problem.",
         )
-    file = None if name == own_problem.UPLOADED else shelf.problem_sets()[name]
+    file = None if name == own_problem.UPLOADED else catalog.problem_sets()[name]
     items = own_problem.uploaded() if file is None else caches.problems(file)
     if not items:
         return None
@@ -63,7 +64,7 @@ def choose_set() -> tuple[tuple[Problem, ...], Source] | None:
         width="stretch", help="The first of the file, in its order.",
     )  # fmt: skip
     part = "" if count in (ALL, None) else f"[:{count}]"
-    path = "YOUR FILE.json" if file is None else shelf.shown(file)
+    path = "YOUR FILE.json" if file is None else catalog.shown(file)
     return items if not part else items[: int(str(count))], Source(
         f"problems = list(load_problems(Path({path!r}))){part}",
         ("from pathlib import Path", "from workbench.problems.prosqa import load_problems"),
@@ -72,7 +73,7 @@ def choose_set() -> tuple[tuple[Problem, ...], Source] | None:
 
 
 def _choose_set(about: str) -> str:
-    options = [*shelf.problem_sets(), *own_problem.KINDS]
+    options = [*catalog.problem_sets(), *own_problem.KINDS]
     return st.selectbox("Problem set", options, key="set", bind="query-params", help=about)
 
 
@@ -107,7 +108,7 @@ def _from_set(items: tuple[Problem, ...], run: Run, file: Path | None) -> tuple[
             items,
         )
     return problem, Source(
-        f"problem = next(p for p in load_problems(Path({shelf.shown(file)!r})) if p.id == {problem.id!r})",
+        f"problem = next(p for p in load_problems(Path({catalog.shown(file)!r})) if p.id == {problem.id!r})",
         ("from pathlib import Path", "from workbench.problems.prosqa import load_problems"),
         problems=items,
     )

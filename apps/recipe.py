@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from apps import shelf
 from apps.view import Reading, Run, Source, View
+from workbench import catalog
 
 
 def script(view: View, readings: list[Reading], depths: list[int], concept: str) -> str:
@@ -78,7 +78,7 @@ def population(reading: str, run: Run, source: Source, controls: Sequence[str]) 
         *_sorted(imports),
         "",
         source.code,
-        f"own = record(load_checkpoint({shelf.shown(run.path)!r}), problems, {run.thoughts})",
+        f"own = record(load_checkpoint({catalog.shown(run.path)!r}), problems, {run.thoughts})",
         f"recordings = [own, *record_controls(own, {list(controls)!r})]" if controls else "recordings = [own]",
         "",
         f"reading = find_reading({reading!r})",
@@ -114,7 +114,7 @@ def training(home: Path, thoughts: int, source: Source, readout: str) -> str:
         "",
         source.code,
         "tables = []",
-        f"for kept in stage_checkpoints({shelf.shown(home)!r}):",
+        f"for kept in stage_checkpoints({catalog.shown(home)!r}):",
         f"    trace = next(run(load_checkpoint(kept.path), [problem], thoughts={thoughts}))",
         f'    table = statistics_frame([node_scores(trace, "{readout}")])',
         "    tables.append(table.with_columns(step=pl.lit(kept.step)))",
@@ -135,7 +135,7 @@ def _sorted(imports: Iterable[str]) -> list[str]:
 def _read(reading: Reading, suffix: str) -> list[str]:
     run = reading.run
     return [
-        f"checkpoint{suffix} = load_checkpoint({shelf.shown(run.path)!r})",
+        f"checkpoint{suffix} = load_checkpoint({catalog.shown(run.path)!r})",
         f"trace{suffix} = next(run(checkpoint{suffix}, [problem], thoughts={run.thoughts}))",
         f'scores{suffix} = node_scores(trace{suffix}, "{reading.scores.readout}")',
     ]

@@ -1,8 +1,8 @@
 """The code that reproduces a plan."""
 
-from apps import shelf
 from apps.operated import OTHERS, TWIN, Patient
 from apps.view import Source
+from workbench import catalog
 from workbench.interventions.layers import Patch
 from workbench.interventions.plan import Plan
 from workbench.interventions.text import to_code
@@ -58,7 +58,7 @@ def script(who: Patient, source: Source, plan: Plan, control: str | None, readou
             *sorted(lines, key=lambda line: (line.split()[1].startswith("workbench"), line)),
             "",
             source.code,
-            f"checkpoint = load_checkpoint({shelf.shown(who.run.path)!r})",
+            f"checkpoint = load_checkpoint({catalog.shown(who.run.path)!r})",
             made,
             *before,
             "",
@@ -75,4 +75,4 @@ def script(who: Patient, source: Source, plan: Plan, control: str | None, readou
 
 
 def _file(who: Patient) -> str:
-    return "YOUR FILE.json" if who.set is None else shelf.shown(who.set)
+    return "YOUR FILE.json" if who.set is None else catalog.shown(who.set)

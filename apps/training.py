@@ -7,12 +7,13 @@ import plotly.graph_objects as go
 import polars as pl
 import streamlit as st
 
-from apps import caches, charts, concept_panel, emergence, links, method, playback, recipe, shelf, tables
+from apps import caches, charts, concept_panel, emergence, links, method, playback, recipe, tables
 from apps.apology import in_words
 from apps.model_choice import choose_count, choose_readout, choose_run, open_another, reads_words
 from apps.problem_choice import choose_problem
 from apps.view import Run, Source
 from apps.words import plural
+from workbench import catalog
 from workbench.errors import WorkbenchError
 from workbench.figures import problem_graph, thought_strip
 from workbench.figures.training import mass_over_checkpoints, training_curves
@@ -38,7 +39,7 @@ def draw() -> None:
             run = choose_count(run)
             with problems:
                 chosen = None if reads_words(run) else choose_problem(run)
-        home, note = shelf.home(run.path), st.container()
+        home, note = catalog.home(run.path), st.container()
         st.markdown(f"## Training of {home.name}")
         with st.container(horizontal=True, gap="small"):
             method.badges(run.checkpoint)
@@ -68,7 +69,7 @@ def _stages(home: Path) -> dict[int, StageCheckpoint]:
             "the way. `keep_every` in a configuration says how often a checkpoint is kept.",
             icon=":material/history_toggle_off:",
         )
-        kept = list(dict.fromkeys(name.partition("/")[0] for name in shelf.runs() if "/" in name))
+        kept = list(dict.fromkeys(name.partition("/")[0] for name in catalog.runs() if "/" in name))
         with st.container(horizontal=True):
             for name in kept[:MOST_OFFERED]:
                 st.button(f"Open {name}, which kept its checkpoints", key=f"open {name}", on_click=_open, args=(name,))
@@ -129,11 +130,11 @@ def _problem(
             tables.show(frame.select(columns), f"training-{problem.id}", "training table", numbers, height=360)
     if tabs[1].open:
         with tabs[1]:
-            emergence.draw(shelf.home(run.path), run.thoughts, len(stages))
+            emergence.draw(catalog.home(run.path), run.thoughts, len(stages))
     if tabs[2].open:
         with tabs[2]:
             st.caption("This script computes the numbers of this problem and opens their picture.")
-            st.code(recipe.training(shelf.home(run.path), run.thoughts, source, readout), language="python")
+            st.code(recipe.training(catalog.home(run.path), run.thoughts, source, readout), language="python")
 
 
 def _moving(problem: Problem, scores: dict[int, NodeScores], step: int, stage: str) -> None:

@@ -29,7 +29,7 @@ class WorkbenchError(Exception):
         return f"{self.what}\n  why: {self.why}\n  do:  {self.do}"
 
 
-def unknown(kind: str, name: object, known: Iterable[str], do: str = "Use one of these names.") -> WorkbenchError:
+def unknown(kind: str, name: object, known: Iterable[object], do: str = "Use one of these names.") -> WorkbenchError:
     """Return the error for a name that is not among those known; the caller raises it.
 
     Args:

@@ -6,9 +6,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
-from apps import shelf
 from tests.conftest import chain, tiny_model
 from tests.explorer.page import Open
+from workbench import catalog
 from workbench.model.checkpoint import make_checkpoint, save_checkpoint
 from workbench.problems.prosqa import save_problems
 from workbench.problems.sets import generate
@@ -51,10 +51,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def opened(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
     """Open a page of the explorer, at its root by default, as a link with these parameters does."""
-    monkeypatch.setenv(shelf.RUNS_VARIABLE, str(folder / "runs"))
-    monkeypatch.setenv(shelf.PROBLEMS_VARIABLE, str(folder / "problems"))
-    monkeypatch.setattr(shelf, "RUN_FOLDERS", ())
-    monkeypatch.setattr(shelf, "PROBLEM_FOLDERS", ())
+    monkeypatch.setenv(catalog.RUNS_VARIABLE, str(folder / "runs"))
+    monkeypatch.setenv(catalog.PROBLEMS_VARIABLE, str(folder / "problems"))
+    monkeypatch.setattr(catalog, "RUN_FOLDERS", ())
+    monkeypatch.setattr(catalog, "PROBLEM_FOLDERS", ())
 
     def open_it(page: str = "", **parameters: str) -> AppTest:
         app = AppTest.from_file(str(EXPLORER), default_timeout=300)

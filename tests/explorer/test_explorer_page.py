@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from apps import shelf
 from tests.explorer.page import Open, charts, fine, link, node_values, text
+from workbench import catalog
 
 # The first screen
 
@@ -34,7 +34,7 @@ def test_chance_and_candidate_mass_stand_beside_the_picture(opened: Open) -> Non
 
 
 def test_without_a_run_the_page_says_what_to_do(opened: Open, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv(shelf.RUNS_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(catalog.RUNS_VARIABLE, str(tmp_path))
     app = opened()
 
     assert not app.exception

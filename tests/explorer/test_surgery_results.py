@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from apps import shelf
 from apps.tour_stops import STOPS
 from apps.words import plain
 from tests.explorer.page import Open, charts, fine, link, text
+from workbench import catalog
 from workbench.interventions.controls import controls_of
 from workbench.interventions.text import from_address
 from workbench.problems.prosqa import load_problems
@@ -148,7 +148,7 @@ def test_a_stop_asks_first_and_tells_then(opened: Open, bundled: None, title: st
 
 
 def test_every_stop_is_a_surgery_on_a_bundled_problem_that_no_query_blind_rule_gets() -> None:
-    problems = {one.id: one for one in load_problems(shelf.ROOT / "fixtures" / "problems" / "released.json")}
+    problems = {one.id: one for one in load_problems(catalog.ROOT / "fixtures" / "problems" / "released.json")}
     for stop in STOPS.values():
         problem = problems[stop.problem]
         assert stop.set == "released"

@@ -1,4 +1,4 @@
-"""What there is to open, by name: runs with their checkpoints, and problem sets.
+"""Runs and problem sets by name: those that ship with the project, those in `runs/`, and those of folders you name.
 
 Links hold these names and nothing else, so that no link can make the explorer read a file of its choosing.
 """
@@ -14,7 +14,7 @@ RUNS_VARIABLE, PROBLEMS_VARIABLE = "WORKBENCH_RUNS", "WORKBENCH_PROBLEMS"
 """Environment variables that name more folders, separated as in PATH; they come first."""
 
 FIRST_RUN, FIRST_SET = "reference", "released"
-"""What is open when nothing was chosen, where it is there."""
+"""What the explorer opens when nothing was chosen."""
 
 
 def runs() -> dict[str, Path]:

@@ -1,0 +1,86 @@
+"""The public API: every name is documented with an example that runs, and friendly habits work."""
+
+import doctest
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import workbench as wb
+from workbench.errors import WorkbenchError
+
+ANYTHING: Any = 3
+QUESTION = "Tom is a lempus. Every lempus is a rempus. Bo is a yumpus. Is Tom a rempus or yumpus?"
+
+
+@pytest.fixture(scope="module")
+def model() -> "wb.Model":
+    return wb.load("reference")
+
+
+def test_importing_the_package_loads_no_torch() -> None:
+    code = "import sys, workbench; dir(workbench); sys.exit('torch' in sys.modules or 'polars' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("name", sorted(name for name, module in wb.PUBLIC.items() if module == "workbench.api"))
+def test_every_public_name_has_an_example_that_runs(name: str) -> None:
+    public = getattr(wb, name)
+    finder = doctest.DocTestFinder(recurse=True)
+    tests = [test for test in finder.find(public, name, module=import_module(wb.PUBLIC[name])) if test.examples]
+    assert tests, f"{name} has no example"
+    for test in tests:
+        test.globs["wb"] = wb
+        runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+        said: list[str] = []
+        runner.run(test, out=said.append)
+        assert runner.failures == 0, "".join(said)
+
+
+def test_what_type_checkers_see_is_what_is_public() -> None:
+    text = Path(wb.__file__).read_text()
+    assert set(wb.PUBLIC) == {name for name in wb.PUBLIC if f"import {name} as {name}\n" in text}
+    assert text.count(" as ") == len(wb.PUBLIC) + 1  # and `import workbench as wb`
+
+
+def test_one_problem_may_stand_for_a_list(model: "wb.Model") -> None:
+    problem = wb.load_problems("released")[0]
+    assert model.trace(problem).answer == model.trace([problem])[0].answer
+    assert len(model.answer(problem)) == len(model.answer([problem])) == 1
+    assert model.trace(QUESTION).problem.answer == "Tom is a rempus."
+
+
+def test_an_intervention_may_be_one_a_list_a_plan_or_text(model: "wb.Model") -> None:
+    problems = wb.load_problems("released", 6)
+    ways = (wb.Zero(at=(1,)), [wb.Zero(at=(1,))], wb.Plan((wb.Zero(at=(1,)),)), "zero:at=1")
+    assert len({str(model.answer(problems, way).frame()) for way in ways}) == 1
+
+
+def test_a_twin_lends_its_thoughts(model: "wb.Model") -> None:
+    problems = wb.load_problems("balanced", 20)
+    assert model.answer(problems, "transplant").accuracy.value < 0.2 < model.answer(problems).accuracy.value
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: wb.load(ANYTHING), "Cannot load 3"),
+        (lambda: wb.load(""), "Cannot load ''"),
+        (lambda: wb.load_problems("relesed"), 'Did you mean "released"'),
+        (lambda: wb.load_problems([]), "It is no problem"),
+        (lambda: wb.load_problems([ANYTHING]), "It is no problem"),
+        (lambda: wb.load_problems(ANYTHING), "It is no problem"),
+        (lambda: wb.load_problems("released", 0), "below 1"),
+        (lambda: wb.read("bredth"), 'There is no reading "bredth"'),
+        (lambda: wb.load().answer("released", ANYTHING), "It is no intervention"),
+        (lambda: wb.load().answer("released", [wb.Zero(), ANYTHING]), "It is no intervention"),
+        (lambda: wb.load().trace(wb.load_problems("released")[0]).decoded(9), 'There is no thought "9"'),
+        (lambda: wb.load().trace(wb.load_problems("released")[0]).curve("nobody"), 'There is no node "nobody"'),
+    ],
+)
+def test_what_cannot_be_meant_is_one_clear_error(call, said: str) -> None:
+    with pytest.raises(WorkbenchError, match=said):
+        call()

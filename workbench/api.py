@@ -1,0 +1,573 @@
+"""The door: load a model and problems, trace thoughts, answer under interventions, read a whole set.
+
+One problem may stand for a list of one, one intervention for a list of one, text for a path. What cannot be meant is a
+`WorkbenchError` that says what to do. The docstrings' examples run as tests (`tests/test_api.py`) on the bundled model.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+import plotly.graph_objects as go
+import polars as pl
+
+from workbench import catalog
+from workbench.errors import WorkbenchError, unknown
+from workbench.figures import node_curve, problem_graph, thought_strip, token_table
+from workbench.interventions.base import Intervention
+from workbench.interventions.plan import Plan
+from workbench.interventions.text import from_address
+from workbench.measure import trace as tracing
+from workbench.measure.arrays import Trace as Arrays
+from workbench.measure.evaluate import Evaluation
+from workbench.measure.evaluate import evaluate as measure
+from workbench.measure.recording import record, record_controls
+from workbench.measure.scores import NodeScores, node_scores
+from workbench.measure.statistics import Estimate, bootstrap_mean
+from workbench.model.checkpoint import Checkpoint, load_checkpoint
+from workbench.model.lens import CoconutLens
+from workbench.problems.files import load_any
+from workbench.problems.problem import Item, Problem
+from workbench.problems.prosqa import parse_question
+from workbench.problems.sets import generate as generated
+from workbench.problems.variants import entity_swap
+from workbench.readings.catalogue import READINGS, find_reading
+
+Asked = Problem | Item
+"""What a model can be asked: a problem with a graph, or an item that is words alone."""
+
+if TYPE_CHECKING:
+    from transformer_lens import ActivationCache
+
+    Problems = str | Path | Asked | Iterable[Asked]
+    """Whatever `load_problems` takes."""
+    Interventions = Plan | Intervention | Sequence[Intervention] | str
+    """One intervention, several, a plan, or the text of a plan as a link to the explorer holds it."""
+else:  # what a user gives is checked here, with an error in words
+    Problems = Interventions = object
+
+TWIN = "twin"
+"""The source that stands for each problem's entity-swapped twin."""
+
+
+def list_runs() -> dict[str, Path]:
+    """Return the runs that `load` knows by name, with their directories.
+
+    Example:
+        >>> "reference" in wb.list_runs()
+        True
+    """
+    return catalog.runs()
+
+
+def list_problem_sets() -> dict[str, Path]:
+    """Return the problem sets that `load_problems` knows by name, with their files.
+
+    Example:
+        >>> sorted(wb.list_problem_sets())[:3]
+        ['balanced', 'edge_rewrites', 'far']
+    """
+    return catalog.problem_sets()
+
+
+def list_readings() -> dict[str, str]:
+    """Return the readings that `read` knows by name, each with the question that it asks.
+
+    Example:
+        >>> wb.list_readings()["height"].endswith("?")
+        True
+    """
+    return {name: reading.question for name, reading in READINGS.items()}
+
+
+def load(source: "str | Path | Model | Checkpoint" = "reference") -> "Model":
+    """Load a model of continuous thoughts.
+
+    Args:
+        source: The name of a run (`wb.list_runs()`), a directory with a checkpoint or a run, or a model's name on the
+            Hugging Face hub.
+
+    Raises:
+        WorkbenchError: There is no such model, or its files cannot be used.
+
+    Example:
+        >>> wb.load("reference")
+        Model("reference", 6 thoughts, prompts in the edges format)
+    """
+    if isinstance(source, Model):
+        return source
+    if isinstance(source, Checkpoint):
+        return Model(source)
+    known = catalog.runs()
+    if not isinstance(source, str | Path) or not str(source).strip():
+        raise WorkbenchError(
+            f"Cannot load {source!r:.80}.", "A model is named by text or a path.", f"Known runs: {', '.join(known)}."
+        )
+    return Model(load_checkpoint(known.get(str(source), source)))
+
+
+def load_problems(source: Problems = "released", count: int | None = None) -> "ProblemList":
+    """Return problems.
+
+    Args:
+        source: The name of a set (`wb.list_problem_sets()`), a JSON or JSONL file, the text of a question (one sentence
+            for each edge, the question last), or problems, which are returned as they are.
+        count: How many, from the beginning; by default all.
+
+    Raises:
+        WorkbenchError: There is no such set or file, or it cannot be read; the message names item and field.
+
+    Example:
+        >>> len(wb.load_problems("released", 10))
+        10
+        >>> text = "Tom is a lempus. Every lempus is a rempus. Bo is a yumpus. Is Tom a rempus or yumpus?"
+        >>> (problem,) = wb.load_problems(text)
+        >>> problem.answer
+        'Tom is a rempus.'
+    """
+    if count is not None and count < 1:
+        raise WorkbenchError(f"Cannot give {count} problems.", "The count is below 1.", "Give a count of 1 or more.")
+    return ProblemList(_problems(source)[:count])
+
+
+class ProblemList(list[Any]):
+    """A list of problems; a slice of it is one too."""
+
+    def __repr__(self) -> str:
+        """Return the number of problems and the first ids."""
+        ids = ", ".join(problem.id for problem in self[:3])
+        return f"{len(self)} problems ({ids}{', ...' if len(self) > 3 else ''})"
+
+    def __getitem__(self, place: Any) -> Any:
+        """Return a problem, or a `ProblemList` for a slice."""
+        found = super().__getitem__(place)
+        return ProblemList(found) if isinstance(place, slice) else found
+
+
+def _problems(source: object) -> list[Asked]:
+    if isinstance(source, Problem | Item):
+        return [source]
+    if isinstance(source, str | Path):
+        known = catalog.problem_sets()
+        if str(source) in known:
+            return list(load_any(known[str(source)]))
+        if Path(source).is_file():
+            return list(load_any(Path(source)))
+        if str(source).rstrip().endswith("?"):
+            return [parse_question(str(source))]
+        raise unknown("problem set", source, known, "Name a set, a file that exists, or give the text of a question.")
+    found = list(source) if isinstance(source, Iterable) else []
+    strange = next((one for one in found if not isinstance(one, Problem | Item)), None)
+    if not found or strange is not None:
+        what = f"{strange!r:.60}" if found else f"{source!r:.60}"
+        raise WorkbenchError(
+            f"Cannot ask {what}.",
+            "It is no problem.",
+            'Give problems, say wb.load_problems("released"), or their file.',
+        )
+    return found
+
+
+def generate_problems(
+    family: str = "released", count: int = 100, seed: int = 0, hops: dict[int, float] | None = None
+) -> ProblemList:
+    """Generate ProsQA problems; the same arguments give the same problems.
+
+    Args:
+        family: "released" (graphs like those of the released files), "balanced" (no rule that ignores the queried
+            entity beats one half) or "algorithm1" (graphs as printed in arXiv 2412.06769, appendix A.2).
+        count: Number of problems.
+        seed: Of all draws.
+        hops: Relative weight of each distance from root to target, in hops; by default as in the released files.
+
+    Example:
+        >>> [problem.id for problem in wb.generate_problems("balanced", 2)]
+        ['balanced-0', 'balanced-0-swap']
+    """
+    return ProblemList(generated(family, count, seed, hops))
+
+
+def read(
+    reading: str,
+    model: "str | Path | Model" = "reference",
+    problems: Problems = "released",
+    controls: str | Sequence[str] = (),
+    *,
+    count: int | None = None,
+    thoughts: int | None = None,
+    seed: int = 0,
+) -> "ReadingResult":
+    """Read a whole problem set: a table and its figures, the controls beside the model.
+
+    Args:
+        reading: Its name (`wb.list_readings()`).
+        model: As for `load`.
+        problems: As for `load_problems`.
+        controls: Of "untrained", "pause", "shuffled", "noise"; one or several.
+        count: How many problems, from the beginning; by default all.
+        thoughts: How many thoughts; by default as many as the model was trained with.
+        seed: Of the controls.
+
+    Raises:
+        WorkbenchError: There is no such reading, control, model or problem set.
+
+    Example:
+        >>> result = wb.read("breadth", "reference", "released", "shuffled", count=8)
+        >>> sorted(result.frame["run"].unique())
+        ['model', 'shuffled']
+        >>> len(result.figures)
+        3
+    """
+    found = find_reading(reading)
+    loaded, asked = load(model), _graphs(_problems(problems)[:count])
+    names = [controls] if isinstance(controls, str) else list(controls)
+    own = record(loaded.checkpoint, asked, thoughts, continuations=False)
+    frame = found.frame([own, *record_controls(own, names, seed)])
+    return ReadingResult(found.title, found.question, found.source, found.chance, frame, found.figures(frame))
+
+
+def evaluate(
+    model: "str | Path | Model" = "reference",
+    problems: Problems = "released",
+    *,
+    count: int | None = None,
+    thoughts: int | None = None,
+    seed: int = 0,
+) -> Evaluation:
+    """Measure what a model is judged by: accuracy, pairs, rewrites, candidate mass, each with interval and chance.
+
+    Args:
+        model: As for `load`.
+        problems: As for `load_problems`.
+        count: How many problems, from the beginning; by default all.
+        thoughts: How many thoughts; by default as many as the model was trained with.
+        seed: Draws the rewrites and the resamples.
+
+    Example:
+        >>> print(wb.evaluate("reference", "released", count=20).figure("accuracy").estimate)
+        1.000 [0.839, 1.000]
+    """
+    return measure(load(model).checkpoint, _graphs(_problems(problems)[:count]), thoughts, seed)
+
+
+def _graphs(asked: list[Asked]) -> list[Problem]:
+    if without := [one.id for one in asked if not isinstance(one, Problem)]:
+        raise WorkbenchError(
+            "Nodes cannot be read from these problems.",
+            f"{len(without)} of {len(asked)} have no graph, {without[0]} among them.",
+            "Use ProsQA problems here; `model.answer` answers the others.",
+        )
+    return [one for one in asked if isinstance(one, Problem)]
+
+
+@dataclass(frozen=True)
+class ReadingResult:
+    """What `read` found.
+
+    Example:
+        >>> result = wb.read("behaviour", count=4)
+        >>> result.title
+        'Behaviour by number of thoughts'
+    """
+
+    title: str
+    question: str
+    """What was asked of the thoughts."""
+    source: str
+    """Where the reading was published."""
+    chance: str
+    """What its chance level is."""
+    frame: pl.DataFrame = field(repr=False)
+    """One row per run ("model" or a control), and per problem and thought where the reading has these; `docs/data.md`
+    describes the columns."""
+    figures: list[go.Figure] = field(repr=False)
+    """Plotly figures, the model and its controls in the same axes."""
+
+    def show(self) -> None:
+        """Show the figures, in a notebook or in the browser."""
+        for figure in self.figures:
+            figure.show()
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that can be traced, asked, changed and opened with TransformerLens; made by `load`.
+
+    Example:
+        >>> model = wb.load("reference")
+        >>> model.name, model.thoughts
+        ('reference', 6)
+    """
+
+    checkpoint: Checkpoint
+    """Model, tokenizer and prompt format, for what this class does not do."""
+
+    def __repr__(self) -> str:
+        """Return name, number of thoughts and prompt format."""
+        return f'Model("{self.name}", {self.thoughts} thoughts, prompts in the {self.checkpoint.format.name} format)'
+
+    @property
+    def name(self) -> str:
+        """The name of the run."""
+        return self.checkpoint.name
+
+    @property
+    def thoughts(self) -> int:
+        """The number of thoughts it was trained with."""
+        return self.checkpoint.thoughts
+
+    @cached_property
+    def lens(self) -> CoconutLens:
+        """The model seen through TransformerLens, with hooks at every thought."""
+        return CoconutLens(self.checkpoint)
+
+    @overload
+    def trace(
+        self, problems: Asked | str, interventions: Interventions = (), thoughts: int | None = None
+    ) -> "Trace": ...
+    @overload
+    def trace(
+        self, problems: Sequence[Any], interventions: Interventions = (), thoughts: int | None = None
+    ) -> "list[Trace]": ...
+    def trace(
+        self, problems: Any, interventions: Interventions = (), thoughts: int | None = None
+    ) -> "Trace | list[Trace]":
+        """Let the model think about problems and keep every thought and what it decodes to.
+
+        Args:
+            problems: One problem or the text of one question gives one trace, a list gives a list.
+            interventions: What is changed while it thinks.
+            thoughts: How many thoughts; by default as many as the model was trained with.
+
+        Raises:
+            WorkbenchError: A problem does not fit the model, or an intervention cannot be made.
+
+        Example:
+            >>> trace = wb.load("reference").trace(wb.load_problems("released")[0])
+            >>> trace.answer == trace.problem.names[trace.problem.target]
+            True
+            >>> trace.thoughts.shape
+            (6, 384)
+        """
+        single = isinstance(problems, str | Problem | Item)
+        asked, plan = _graphs(_problems(problems)), _plan(interventions)
+        found = tracing.run(self.checkpoint, asked, thoughts, interventions=plan, donors=_sources(plan, asked))
+        traces = [Trace(one) for one in found]
+        return traces[0] if single else traces
+
+    def answer(
+        self,
+        problems: Problems,
+        interventions: Interventions = (),
+        thoughts: int | None = None,
+    ) -> "Answers":
+        """Answer problems, with or without interventions.
+
+        Args:
+            problems: As for `wb.load_problems`.
+            interventions: What is changed while it thinks.
+            thoughts: How many thoughts; by default as many as the model was trained with.
+
+        Raises:
+            WorkbenchError: A problem does not fit the model, or an intervention cannot be made.
+
+        Example:
+            >>> model, problems = wb.load("reference"), wb.load_problems("released", 40)
+            >>> print(model.answer(problems).accuracy)
+            0.975 [0.925, 1.000]
+            >>> model.answer(problems, wb.Noise()).accuracy.value < 0.8
+            True
+        """
+        asked, plan = _problems(problems), _plan(interventions)
+        found = tracing.answers(self.checkpoint, asked, thoughts, interventions=plan, donors=_sources(plan, asked))
+        return Answers(list(found))
+
+    def run_with_cache(self, problems: Problems, thoughts: int | None = None) -> "tuple[Any, ActivationCache]":
+        """Run problems through TransformerLens and keep every activation, over tokens and thoughts.
+
+        Args:
+            problems: As for `wb.load_problems`.
+            thoughts: How many thoughts; by default as many as the model was trained with.
+
+        Returns:
+            The logits [problems, columns, vocabulary] and the cache under TransformerLens's names. The columns are the
+            prompt's tokens, padded on the left, then the thoughts.
+
+        Example:
+            >>> logits, cache = wb.load("reference").run_with_cache(wb.load_problems("released")[:2])
+            >>> cache["blocks.0.attn.hook_pattern"].shape[0]
+            2
+        """
+        rows = self.lens.rows(_graphs(_problems(problems)), thoughts)
+        ran, cache = self.lens.run_with_cache(rows)
+        return ran.logits, cache
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a model thought about one problem; made by `Model.trace`.
+
+    Example:
+        >>> trace = wb.load("reference").trace(wb.load_problems("released")[0])
+        >>> trace.scores("lm_head").candidate_mass.shape
+        (6,)
+    """
+
+    arrays: Arrays = field(repr=False)
+    """The arrays of the run, for what this class does not do."""
+
+    @property
+    def problem(self) -> Problem:
+        """The problem."""
+        return self.arrays.problem
+
+    @property
+    def thoughts(self) -> np.ndarray:
+        """Thought 1 to K [thoughts, width]: the last hidden state after the final norm."""
+        return self.arrays.thoughts
+
+    @property
+    def answer(self) -> str:
+        """The greedy answer after all thoughts."""
+        return self.arrays.answer_texts[-1]
+
+    @property
+    def right(self) -> bool:
+        """Whether that is exactly the right answer."""
+        return bool(self.arrays.answer_right[-1])
+
+    def scores(self, readout: str = "lm_head") -> NodeScores:
+        """Return the values of every node after every thought, with chance levels.
+
+        Args:
+            readout: "lm_head" (softmax of the LM head of thought k) or "forced_language" (the name that is said next).
+        """
+        return node_scores(self.arrays, readout)
+
+    def frame(self, readout: str = "lm_head") -> pl.DataFrame:
+        """Return `scores` as a table: one row per number of thoughts and node.
+
+        Example:
+            >>> wb.load("reference").trace(wb.load_problems("released")[0]).frame().columns[:3]
+            ['checkpoint', 'problem', 'readout']
+        """
+        return self.scores(readout).to_frame()
+
+    def decoded(self, thought: int) -> list[tuple[str, float]]:
+        """Return the likeliest tokens under the LM head of a thought, with their probabilities, best first."""
+        if not 1 <= thought <= len(self.arrays.top_tokens):
+            raise unknown("thought", thought, range(1, len(self.arrays.top_tokens) + 1))
+        return list(self.arrays.top_tokens[thought - 1])
+
+    def graph(self, thought: int, readout: str = "lm_head") -> go.Figure:
+        """Draw the problem's graph, coloured by the values after a number of thoughts."""
+        return problem_graph(self.scores(readout), thought)
+
+    def strip(self, readout: str = "lm_head") -> go.Figure:
+        """Draw how much probability each class of nodes has after each thought, chance beside it."""
+        return thought_strip(self.scores(readout))
+
+    def curve(self, node: str, readout: str = "lm_head") -> go.Figure:
+        """Draw the value of one node over the thoughts.
+
+        Raises:
+            WorkbenchError: The problem has no node of that name.
+        """
+        if node not in self.problem.names:
+            raise unknown("node", node, self.problem.names)
+        return node_curve(self.scores(readout), self.problem.names.index(node))
+
+    def tokens(self) -> go.Figure:
+        """Draw the likeliest tokens of every thought as a table."""
+        return token_table(self.arrays)
+
+
+@dataclass(frozen=True)
+class Answers(Sequence[tracing.Answer]):
+    """The answers to a list of problems, in their order; made by `Model.answer`.
+
+    Example:
+        >>> answers = wb.load("reference").answer(wb.load_problems("released", 3))
+        >>> answers[0].right, answers.frame().height
+        (True, 3)
+    """
+
+    answers: list[tracing.Answer] = field(repr=False)
+
+    @overload
+    def __getitem__(self, place: int) -> tracing.Answer: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[tracing.Answer]: ...
+    def __getitem__(self, place: int | slice) -> tracing.Answer | Sequence[tracing.Answer]:
+        """Return one answer, or some of them."""
+        return self.answers[place]
+
+    def __len__(self) -> int:
+        """Return the number of problems."""
+        return len(self.answers)
+
+    def __iter__(self) -> Iterator[tracing.Answer]:
+        """Go through the answers."""
+        return iter(self.answers)
+
+    def __repr__(self) -> str:
+        """Return the number of answers and the accuracy."""
+        return f"{len(self)} answers, accuracy {self.accuracy}"
+
+    @property
+    def accuracy(self) -> Estimate:
+        """The share of exactly right answers, with its 95 % interval over problems."""
+        return bootstrap_mean([float(one.right) for one in self.answers])
+
+    @property
+    def valid(self) -> Estimate:
+        """The share of answers in the right format, with its 95 % interval over problems."""
+        return bootstrap_mean([float(one.valid) for one in self.answers])
+
+    def frame(self) -> pl.DataFrame:
+        """Return a table: one row per problem with problem, answer, right, valid, said and tokens."""
+        return pl.DataFrame(
+            [
+                {
+                    "problem": one.problem.id, "answer": one.text, "right": one.right, "valid": one.valid,
+                    "said": one.said, "tokens": one.tokens,
+                }
+                for one in self.answers
+            ]
+        )  # fmt: skip
+
+
+def _plan(interventions: object) -> Plan:
+    if isinstance(interventions, str):
+        return from_address(interventions)
+    if isinstance(interventions, Intervention):
+        return Plan((interventions,))
+    if isinstance(interventions, Plan):
+        return interventions
+    listed = list(interventions) if isinstance(interventions, Iterable) else [interventions]
+    found = tuple(one for one in listed if isinstance(one, Intervention))
+    if len(found) < len(listed):
+        strange = next(one for one in listed if not isinstance(one, Intervention))
+        raise WorkbenchError(
+            f"Cannot do {strange!r:.60} to a thought.",
+            "It is no intervention.",
+            "Give interventions, say wb.Noise(), or one as text: 'noise:at=1'.",
+        )
+    return Plan(found)
+
+
+def _sources(plan: Plan, asked: Sequence[Asked]) -> dict[str, list[Problem]] | None:
+    """Return the problems' twins, where an intervention takes thoughts or activations from them."""
+    if not any(getattr(one, "donor", None) == TWIN for one in plan.interventions):
+        return None
+    twins = [entity_swap(one) for one in _graphs(list(asked))]
+    if without := [one.id for one, twin in zip(asked, twins, strict=True) if twin is None]:
+        raise WorkbenchError(
+            "Thoughts cannot be taken from every problem's twin.",
+            f"{len(without)} of {len(asked)} problems have none, {without[0]} among them.",
+            "Leave these problems out: keep those for which `entity_swap` returns a problem.",
+        )
+    return {TWIN: [twin for twin in twins if twin is not None]}
