@@ -6,7 +6,7 @@ from typing import TypeVar
 import streamlit as st
 
 from apps.view import Reading
-from workbench.figures.attention import EdgeAttention
+from workbench.figures.graph import EdgeAttention
 
 Option = TypeVar("Option", int, str)
 

@@ -6,7 +6,7 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
-from workbench.figures.palette import with_ink
+from workbench.figures.style import with_ink
 
 CONFIG = {"displaylogo": False, "displayModeBar": False, "scrollZoom": False}
 HEAD_ROOM, PANEL_ROOM = 12, 30

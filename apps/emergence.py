@@ -8,7 +8,7 @@ import streamlit as st
 from apps import caches, charts, tables
 from apps.words import plural
 from workbench import catalog
-from workbench.figures.emergence import emergence_figures
+from workbench.figures.training import emergence_figures
 from workbench.problems.problem import Problem
 from workbench.readings.emergence import CONTROLS_BESIDE, emergence
 

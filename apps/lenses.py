@@ -9,7 +9,7 @@ import streamlit as st
 from apps import caches, charts, navigation, recordings, tables
 from apps.view import Reading, Run, View
 from apps.words import plural
-from workbench.figures.lens_layers import problem_lens
+from workbench.figures.layers import problem_lens
 from workbench.measure.splits import others
 from workbench.model.lens import residual_streams
 from workbench.problems.problem import Problem

@@ -19,8 +19,8 @@ def script(view: View, readings: list[Reading], depths: list[int], concept: str)
     imports = {
         "from workbench.model.checkpoint import load_checkpoint",
         "from workbench.figures import node_curve, problem_graph, thought_strip",
-        "from workbench.figures.lens_layers import problem_lens",
-        "from workbench.figures.search_tree import search_tree",
+        "from workbench.figures.layers import problem_lens",
+        "from workbench.figures.thoughts import search_tree",
         "from workbench.readings.lens_layers import RAW, read_lenses",
         "from workbench.measure.recording import record",
         "from workbench.measure.scores import node_scores",

@@ -6,7 +6,7 @@ import streamlit as st
 
 from apps import caches, charts, concept_panel, navigation, tables
 from apps.view import Reading, Run, View
-from workbench.figures.search_tree import search_tree
+from workbench.figures.thoughts import search_tree
 from workbench.measure import trace
 from workbench.measure.arrays import Trace
 from workbench.measure.recording import control

@@ -10,9 +10,7 @@ from apps.operated import Patient
 from apps.operations import UNITS, said
 from apps.view import Reading, View
 from apps.words import plain, plural
-from workbench.figures.answer_options import answer_options
-from workbench.figures.dose_curve import dose_curve_figure
-from workbench.figures.downstream import downstream_map
+from workbench.figures.interventions import answer_options, dose_curve_figure, downstream_map
 from workbench.interventions.controls import BEFORE, CONTROL, OPERATED, Control, controls_of, dosed
 from workbench.interventions.plan import Plan
 from workbench.interventions.text import to_yaml

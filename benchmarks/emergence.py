@@ -15,9 +15,9 @@ import polars as pl
 import typer
 
 from benchmarks.timing import finish, say
-from workbench.figures.by_thought import estimates_by, runs
 from workbench.measure.provenance import problems_digest, provenance
-from workbench.measure.run_labels import title
+from workbench.measure.run_labels import RUN, title
+from workbench.measure.statistics import summarise
 from workbench.problems.files import load_problems
 from workbench.readings.emergence import appearance, emergence
 from workbench.train.state import stage_checkpoints
@@ -38,16 +38,16 @@ def main(
     say(f"{len(stage_checkpoints(run))} checkpoints, {len(problems)} problems, {1 + len(beside)} runs at each")
     frame = emergence(run, problems, controls=beside, seed=seed, cache=cache)
     found = []
-    for label, rows in runs(frame).items():
-        said = appearance(frame, MASS, seed, label).to_dicts()
-        print(f"\n**{title(label)}**, mass on the frontier without the target [95 % interval]\n")
+    for (label,), rows in frame.group_by(RUN, maintain_order=True):
+        said = appearance(frame, MASS, seed, str(label)).to_dicts()
+        print(f"\n**{title(str(label))}**, mass on the frontier without the target [95 % interval]\n")
         _table(rows, said, seed)
         last = rows.filter(pl.col("thought") == rows["thought"].max())
-        right = estimates_by(last, "step", "right", seed)
+        right = summarise(last, "right", "step", seed=seed).sort("step").drop("chance")
         found.append(
             {
                 "run": label, "appearance": said, "by_step": _by_step(rows, seed),
-                "right": [{"step": step, **one.as_dict(), "n": one.n} for step, one in right.items()],
+                "right": right.to_dicts(),
             }
         )  # fmt: skip
     origin = provenance(seed)
@@ -60,14 +60,9 @@ def main(
     )  # fmt: skip
 
 
-def _by_step(rows: pl.DataFrame, seed: int) -> list[dict[str, object]]:
+def _by_step(rows: pl.DataFrame, seed: int) -> list[dict]:
     """Return one object per thought and step: mean, interval, chance, n."""
-    found = []
-    for (thought,), part in sorted(rows.group_by("thought"), key=lambda pair: pair[0]):
-        for step, one in estimates_by(part, "step", MASS, seed).items():
-            chance = part.filter((pl.col("step") == step) & pl.col(MASS).is_not_null())[f"{MASS}_chance"].mean()
-            found.append({"thought": thought, "step": step, **one.as_dict(), "chance": chance, "n": one.n})
-    return found
+    return summarise(rows, MASS, ["thought", "step"], seed=seed).sort("thought", "step").to_dicts()
 
 
 def _table(rows: pl.DataFrame, said: list[dict], seed: int) -> None:
@@ -76,11 +71,16 @@ def _table(rows: pl.DataFrame, said: list[dict], seed: int) -> None:
     thoughts = [one["thought"] for one in said]
     print("| step | " + " | ".join(f"thought {k}" for k in thoughts) + " | right after all |")
     print("|---|" + "---|" * (1 + len(thoughts)))
-    right = estimates_by(rows.filter(pl.col("thought") == max(thoughts)), "step", "right", seed)
+    last = rows.filter(pl.col("thought") == max(thoughts))
+    right = {one["step"]: one for one in summarise(last, "right", "step", seed=seed).to_dicts()}
     for step in steps:
         cells = (f"{one['value']:.2f} [{one['low']:.2f}, {one['high']:.2f}]" for k in thoughts for one in [by[k, step]])
         answers = right[step]
-        print(f"| {step} | " + " | ".join(cells) + f" | {answers.value:.2f} [{answers.low:.2f}, {answers.high:.2f}] |")
+        print(
+            f"| {step} | "
+            + " | ".join(cells)
+            + f" | {answers['value']:.2f} [{answers['low']:.2f}, {answers['high']:.2f}] |"
+        )
     about = {
         "chance": "chance",
         "n": "n",

@@ -24,7 +24,7 @@
 import os
 from pathlib import Path
 
-from workbench.figures.emergence import accuracy_by_step, by_step, classes_by_step
+from workbench.figures.training import accuracy_by_step, by_step, classes_by_step
 from workbench.problems.files import load_problems
 from workbench.readings.catalogue import READINGS
 from workbench.readings.emergence import appearance, emergence, scrub

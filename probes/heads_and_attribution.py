@@ -23,11 +23,14 @@
 import os
 from pathlib import Path
 
-from workbench.figures.attention_by_class import attention_by_head
-from workbench.figures.attribution import answer_parts, thought_parts
-from workbench.figures.copy_map import copy_bars
-from workbench.figures.edge_knockout import by_thought
-from workbench.figures.edge_path import route_figure
+from workbench.figures.attention import (
+    answer_parts,
+    attention_by_head,
+    copy_bars,
+    knockout_by_thought,
+    route_figure,
+    thought_parts,
+)
 from workbench.measure.recording import record
 from workbench.model.checkpoint import load_checkpoint
 from workbench.problems.files import load_problems
@@ -85,4 +88,4 @@ route_figure(READINGS["edge_path"].frame([own]), problems[0].id)
 # A thought is made blind to the edge that leads on to the target; beside it, to as many other edges of the same hop.
 
 # %%
-by_thought(READINGS["edge_knockout"].frame([own]))
+knockout_by_thought(READINGS["edge_knockout"].frame([own]))

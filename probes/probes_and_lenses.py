@@ -24,8 +24,14 @@
 import os
 from pathlib import Path
 
-from workbench.figures.lens_layers import divergence_by_layer, mass_by_layer, problem_lens
-from workbench.figures.probes import auc_by_layer, auc_by_thought, hops_by_thought
+from workbench.figures.layers import (
+    auc_by_layer,
+    auc_by_thought,
+    divergence_by_layer,
+    hops_by_thought,
+    mass_by_layer,
+    problem_lens,
+)
 from workbench.interventions.thoughts import Noise
 from workbench.measure.recording import record
 from workbench.model.checkpoint import load_checkpoint

@@ -26,9 +26,7 @@ from pathlib import Path
 
 import polars as pl
 
-from workbench.figures.codes import explained_by_thought, shares
-from workbench.figures.inner_products import by_class
-from workbench.figures.superposition import closest, set_cosines
+from workbench.figures.superposition import by_class, closest, explained_by_thought, set_cosines, shares
 from workbench.measure.recording import record, record_controls
 from workbench.model.checkpoint import load_checkpoint
 from workbench.problems.files import load_problems

@@ -25,7 +25,7 @@ import os
 from pathlib import Path
 
 from workbench.figures import problem_graph, thought_strip
-from workbench.figures.breadth import statistic_by_run
+from workbench.figures.values import statistic_by_run
 from workbench.interventions.thoughts import Noise
 from workbench.measure.recording import record, record_controls
 from workbench.measure.scores import node_scores

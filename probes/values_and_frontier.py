@@ -24,11 +24,8 @@
 import os
 from pathlib import Path
 
-from workbench.figures.aggregate import behaviour_shares
-from workbench.figures.breadth import statistic_by_run
-from workbench.figures.height import correlations, value_by_height
-from workbench.figures.parallelism import parallelism
-from workbench.figures.search_tree import search_tree
+from workbench.figures.thoughts import search_tree
+from workbench.figures.values import behaviour_shares, correlations, parallelism, statistic_by_run, value_by_height
 from workbench.measure.recording import record, record_controls
 from workbench.measure.search_tree import search_tree_frame, spell
 from workbench.model.checkpoint import load_checkpoint

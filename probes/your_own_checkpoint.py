@@ -33,7 +33,7 @@ from tokenizers.trainers import BpeTrainer
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from workbench.errors import WorkbenchError
-from workbench.figures.breadth import statistic_by_run
+from workbench.figures.values import statistic_by_run
 from workbench.measure.recording import record
 from workbench.model.checkpoint import load_checkpoint, prepare_pretrained, save_checkpoint
 from workbench.model.lens import CoconutLens

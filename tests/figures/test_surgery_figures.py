@@ -8,9 +8,7 @@ import pytest
 
 from tests.conftest import chain
 from workbench.errors import WorkbenchError
-from workbench.figures.answer_options import answer_options
-from workbench.figures.dose_curve import dose_curve_figure
-from workbench.figures.downstream import downstream_map
+from workbench.figures.interventions import answer_options, dose_curve_figure, downstream_map
 
 CONE = pl.DataFrame(
     [

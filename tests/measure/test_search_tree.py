@@ -12,7 +12,7 @@ import torch
 from tests.conftest import chain, tiny
 from tests.measure.test_recording import pretrained
 from workbench.errors import WorkbenchError
-from workbench.figures.search_tree import search_tree
+from workbench.figures.thoughts import search_tree
 from workbench.interventions.thoughts import Noise
 from workbench.measure.recording import untrained
 from workbench.measure.search_tree import search_tree_frame, spell

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from workbench.errors import WorkbenchError
-from workbench.figures.arithmetic import OTHER, step_values
+from workbench.figures.layers import OTHER, step_values
 from workbench.model.checkpoint import Checkpoint, make_checkpoint
 from workbench.model.coconut import collate, forward
 from workbench.model.formats import words_tokenizer

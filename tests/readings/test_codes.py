@@ -9,7 +9,7 @@ import torch
 
 from tests.conftest import chain, tiny
 from workbench.errors import WorkbenchError
-from workbench.figures.codes import explained_by_thought, shares
+from workbench.figures.superposition import explained_by_thought, shares
 from workbench.interventions.thoughts import Transplant
 from workbench.measure.recording import record
 from workbench.measure.run_labels import MODEL

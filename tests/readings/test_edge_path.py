@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import tiny
 from tests.readings.test_edge_knockout_reading import PROBLEMS
-from workbench.figures.edge_path import route_figure
+from workbench.figures.attention import route_figure
 from workbench.measure.recording import Recording, record, record_controls
 from workbench.readings.direct_attribution import attribute
 from workbench.readings.edge_path import READING, frame, route

@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import chain, tiny
 from tests.train.test_stage_checkpoints import keep
 from workbench.errors import WorkbenchError
-from workbench.figures.emergence import SCRUBBED, by_step
+from workbench.figures.training import SCRUBBED, by_step
 from workbench.measure.recording import Recording, record, record_controls
 from workbench.measure.run_labels import MODEL, RUN
 from workbench.model.checkpoint import load_checkpoint

@@ -11,7 +11,7 @@ import torch
 
 from tests.conftest import FAMILIES, chain, tiny
 from workbench.errors import WorkbenchError
-from workbench.figures.lens_layers import divergence_by_layer, mass_by_layer, problem_lens
+from workbench.figures.layers import divergence_by_layer, mass_by_layer, problem_lens
 from workbench.interventions.thoughts import Noise
 from workbench.measure.recording import Recording, record, record_controls
 from workbench.measure.splits import FOLDED, GENERATED, alike, folds, graph_key, others, splits

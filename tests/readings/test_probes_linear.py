@@ -9,7 +9,7 @@ from scipy.stats import mannwhitneyu
 
 from tests.conftest import chain, tiny
 from workbench.errors import WorkbenchError
-from workbench.figures.probes import auc_by_layer, auc_by_thought, hops_by_thought, selectivity
+from workbench.figures.layers import auc_by_layer, auc_by_thought, hops_by_thought, selectivity
 from workbench.interventions.thoughts import Noise
 from workbench.measure.recording import record, record_controls
 from workbench.measure.splits import FOLDED, GENERATED

@@ -11,8 +11,7 @@ from scipy import stats
 
 from tests.conftest import tiny
 from tests.figures.test_figures import generated
-from workbench.figures.height import correlations, value_by_height
-from workbench.figures.parallelism import parallelism
+from workbench.figures.values import correlations, parallelism, value_by_height
 from workbench.measure.recording import Recording, record, record_controls
 from workbench.measure.statistics import _draws, auroc, resample, spearman
 from workbench.problems.graph import structure

@@ -12,9 +12,8 @@ import pytest
 
 from tests.conftest import chain, tiny
 from workbench.errors import WorkbenchError
-from workbench.figures.aggregate import behaviour_shares
-from workbench.figures.breadth import statistic_by_run
-from workbench.figures.palette import RUN_COLOURS
+from workbench.figures.style import RUN_COLOURS
+from workbench.figures.values import behaviour_shares, statistic_by_run
 from workbench.measure.behaviour import classify
 from workbench.measure.recording import Recording, record, record_controls
 from workbench.problems.graph import structure

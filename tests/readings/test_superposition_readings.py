@@ -8,7 +8,7 @@ import torch
 from tests.conftest import chain, tiny
 from tests.measure.test_trace import pretrained
 from workbench.errors import WorkbenchError
-from workbench.figures.copy_map import PLACES, TOKENS, copy_means
+from workbench.figures.attention import PLACES, TOKENS, copy_means
 from workbench.measure.class_means import (
     APART,
     EXCLUSIVE,

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from workbench.figures.audit import in_a_column, over_places
+from workbench.figures.interventions import in_a_column, over_places
 from workbench.studies.audit.card_tables import tables_of
 from workbench.studies.audit.rows import MEASURES, SCHEMA, UNITS, Rows, where
 from workbench.studies.audit.sentences import SENTENCES

@@ -1,17 +1,32 @@
-"""Pictures of scores: pure functions that return plotly figures and never show them or run a model.
+"""Figures: pure functions from tables of scores to plotly figures; none is shown here, and none runs a model.
 
-One problem: `problem_graph`, `thought_strip`, `node_curve`, `token_table`. Many: the others.
+style          colours, template, alt text, room for titles and legends
+lines          summaries as lines, bars and maps, in panels, with intervals, controls and chance
+graph          the problem's graph with values on its nodes and attention on its edges
+layout         where the nodes of a graph stand
+thoughts       one problem over its thoughts: strip, node, tokens, search tree
+values         answers and node values over many problems
+superposition  which nodes a thought resembles
+attention      where attention goes, what it writes, what is lost without it
+layers         lenses, probes, geometry
+interventions  conditions beside their controls
+training       a run over its steps, methods side by side
+
 Every figure has a transparent background and grey ink that reads on light and dark pages.
 """
 
-from workbench.figures.aggregate import accuracy_by_hop, accuracy_by_thoughts, behaviour_shares, mass_by_thought
-from workbench.figures.comparison import accuracy_after_thoughts, accuracy_in_training
-from workbench.figures.dag import problem_graph
-from workbench.figures.distributions import path_ranks, value_histogram
-from workbench.figures.node_curve import node_curve
-from workbench.figures.palette import with_ink
-from workbench.figures.strip import thought_strip
-from workbench.figures.tokens import token_frame, token_table
+from workbench.figures.graph import problem_graph
+from workbench.figures.style import with_ink
+from workbench.figures.thoughts import node_curve, thought_strip, token_frame, token_table
+from workbench.figures.training import accuracy_after_thoughts, accuracy_in_training
+from workbench.figures.values import (
+    accuracy_by_hop,
+    accuracy_by_thoughts,
+    behaviour_shares,
+    mass_by_thought,
+    path_ranks,
+    value_histogram,
+)
 
 __all__ = [
     "accuracy_after_thoughts",

@@ -1,17 +1,15 @@
-"""Which set of nodes a thought resembles: cosines, shares explained, and thought against hop."""
-
-import textwrap
-from collections.abc import Mapping
+"""Which nodes a thought resembles: cosines with sets, inner products by class, and sums of one vector per node."""
 
 import numpy as np
 import plotly.graph_objects as go
 import polars as pl
-from plotly.subplots import make_subplots
 
-from workbench.figures.class_panels import class_panels
-from workbench.figures.palette import VALUE_SCALE, figure, require_rows
-from workbench.measure.run_labels import MODEL, RUN, title
-from workbench.measure.statistics import bootstrap_mean
+from workbench.figures.lines import Look, grid, lines, maps, place, run_looks
+from workbench.figures.style import CLASS_COLOURS, GREEN, GREY, ORANGE, fit_legend, require_rows
+from workbench.measure.class_means import CLASS_TITLES, NESTED, WALK, class_means
+from workbench.measure.run_labels import MODEL, RUN
+from workbench.measure.run_labels import title as run_title
+from workbench.measure.statistics import ratio, summarise
 
 SETS = {
     "reached": "reached within k hops",
@@ -29,10 +27,31 @@ WRONG = {"hop before": "frontier at hop k - 1", "hop after": "frontier at hop k 
 """Frontiers of a wrong hop, which a figure shows as sets of their own."""
 RIVALS = ("reached", "frontier", "hop before", "hop after", "optimal", "another frontier", "another reached")
 """Sets among which the most similar one is looked for."""
+BIN_EDGES = 30
+"""Edges of the histogram's bins, as published."""
+COLUMNS = {
+    "input": ("inner product with the input embedding", "inner product"),
+    "unembedding": ("inner product with the unembedding: the logit", "logit"),
+    "input_cosine": ("cosine with the input embedding", "cosine"),
+    "unembedding_cosine": ("cosine with the unembedding", "cosine"),
+}
+"""Columns of inner products that can be drawn: in words, and as a unit."""
+COLOURS = {
+    "not reached": CLASS_COLOURS["unreachable"],
+    "reached": CLASS_COLOURS["reachable elsewhere"],
+    "frontier": CLASS_COLOURS["frontier"],
+    "optimal": CLASS_COLOURS["optimal"],
+}
+_SUM_COLOURS = {"embeddings": ORANGE, "codes, hop before too": GREEN, "codes, other graph": GREY}
+"""Colours of the sums for the model's own run; the codes have the run's colour."""
+_LONG_ENOUGH = "problems whose chain is long enough"
+
+
+# Sets of nodes
 
 
 def superposition_figures(table: pl.DataFrame) -> list[go.Figure]:
-    """Draw every figure of the reading."""
+    """Draw every figure of the reading `superposition`."""
     return [set_cosines(table), thought_against_hop(table), set_shares(table), closest_set(table)]
 
 
@@ -61,94 +80,30 @@ def set_means(table: pl.DataFrame, value: str = "cosine", *, seed: int = 0) -> p
         seed: Seed of the bootstrap.
 
     Returns:
-        Columns run, set, thought, value, low, high, chance (null where it has none), n.
+        Columns run, set, thought, value, low, high, n, chance (null where it has none).
     """
     require_rows(table)
-    level = f"{value}_chance" if f"{value}_chance" in table.columns else None
-    found = []
-    kept = named_sets(table).filter(pl.col(value).is_not_null())
-    for key, rows in kept.group_by(RUN, "set", "thought", maintain_order=True):
-        estimate = bootstrap_mean(rows[value].to_numpy(), seed=seed)
-        found.append(
-            dict(zip((RUN, "set", "thought"), key, strict=True))
-            | estimate.as_dict()
-            | {"chance": None if level is None else rows[level].mean(), "n": estimate.n}
-        )
-    return pl.DataFrame(found, infer_schema_length=None)
+    return summarise(named_sets(table), value, [RUN, "set", "thought"], seed=seed)
 
 
 def set_cosines(table: pl.DataFrame, *, seed: int = 0) -> go.Figure:
     """Draw the cosine of thoughts with each set's superposition, the model beside its controls."""
-    shown = (*RIVALS, "target")
-    return class_panels(
-        set_means(table, seed=seed),
-        {name: _title(name) for name in shown},
-        "Cosine of thought k and (1/√|V|) Σ u over a set V of nodes",
-        "1: the thought is the set's superposition; mean over problems with its 95 % interval<br>"
-        "problems whose chain is long enough",
-        "cosine",
-        "as many random concepts of the problem",
-        column="set",
-    )
+    return _by_set(
+        set_means(table, seed=seed), (*RIVALS, "target"), "Cosine of thought k and (1/√|V|) Σ u over a set V of nodes",
+        "1: the thought is the set's superposition; mean over problems with its 95 % interval", "cosine",
+        "chance: as many random concepts of the problem",
+    )  # fmt: skip
 
 
 def set_shares(table: pl.DataFrame, *, seed: int = 0) -> go.Figure:
     """Draw the share of thoughts' squared length in the span of each set's embeddings, controls beside the model."""
     shown = ("optimal", "frontier", "hop before", "hop after", "reached", "another frontier", "concepts", "vocabulary")
-    return class_panels(
-        set_means(table, "explained", seed=seed),
-        {name: _title(name) for name in shown},
-        "Share of thought k explained by a set's embeddings",
+    return _by_set(
+        set_means(table, "explained", seed=seed), shown, "Share of thought k explained by a set's embeddings",
         "Squared length in the span of the embeddings (least squares), mean over problems with its 95 % interval"
-        "<br>what all tokens leave over is no superposition of names",
-        "share of squared length",
-        "as many random concepts; last two: a random direction",
-        column="set",
-    )
-
-
-def thought_against_hop(table: pl.DataFrame) -> go.Figure:
-    """Draw the mean cosine of thought k with the frontier at every hop, a matrix for each run.
-
-    A thought that holds its own frontier gives a diagonal.
-    """
-    kept = table.filter(pl.col("set").cast(pl.String) == "frontier", pl.col("hop_read") <= pl.col("steps"))
-    require_rows(kept)
-    runs = kept[RUN].unique(maintain_order=True).to_list()
-    made = make_subplots(
-        1, len(runs), subplot_titles=["<br>".join(textwrap.wrap(title(run), 18)) for run in runs], shared_yaxes=True
-    )
-    made.update_annotations(font_size=12)
-    made.update_layout(
-        figure(
-            "Cosine of thought k and the frontier at every hop",
-            "Mean over problems; hop 0 is the root; a thought that holds its own frontier gives a diagonal",
-            "",
-            height=400, margin={"l": 64, "r": 16, "t": 122, "b": 56}, title_pad_b=60,
-            coloraxis={"colorscale": VALUE_SCALE, "cmin": 0, "colorbar": {"title": "cosine"}},
-        ).layout
+        "<br>what all tokens leave over is no superposition of names", "share of squared length",
+        "chance: as many random concepts; last two: a random direction",
     )  # fmt: skip
-    means = kept.group_by(RUN, "thought", "hop").agg(pl.col("cosine").mean(), n=pl.len())
-    hops, thoughts = (sorted(kept[name].unique().to_list()) for name in ("hop", "thought"))
-    diagonal = []
-    for place, run in enumerate(runs, 1):
-        cells, counts = np.full((2, len(thoughts), len(hops)), np.nan)
-        for k, hop, value, n in means.filter(pl.col(RUN) == run).select("thought", "hop", "cosine", "n").iter_rows():
-            cells[thoughts.index(k), hops.index(hop)] = value
-            counts[thoughts.index(k), hops.index(hop)] = n
-        made.add_heatmap(
-            x=hops, y=thoughts, z=cells, customdata=counts, coloraxis="coloraxis", row=1, col=place,
-            text=[["" if np.isnan(v) else f"{v:.2f}" for v in row] for row in cells], texttemplate="%{text}",
-            hovertemplate=f"{title(run)}, thought %{{y}}, hop %{{x}}: %{{z:.3f}}, n = %{{customdata}} problems"
-            "<extra></extra>",
-        )  # fmt: skip
-        if run == MODEL or not diagonal:
-            diagonal = [f"{cells[i, hops.index(k)]:.2f}" for i, k in enumerate(thoughts) if k in hops]
-    made.update_xaxes(title="hop of the frontier", tickvals=hops, showgrid=False)
-    made.update_yaxes(tickvals=thoughts, autorange="reversed", showgrid=False)
-    made.update_yaxes(title="thought", col=1)
-    alt = f"Cosine of each thought with the frontier at every hop. The model on the diagonal: {', '.join(diagonal)}."
-    return made.update_layout(meta={"alt": alt})
 
 
 def closest(table: pl.DataFrame, *, seed: int = 0) -> pl.DataFrame:
@@ -161,48 +116,201 @@ def closest(table: pl.DataFrame, *, seed: int = 0) -> pl.DataFrame:
         seed: Seed of the bootstrap.
 
     Returns:
-        Columns run, set, thought, value (share of problems), low, high, chance (each set of a problem equally
-        often), n.
+        Columns run, thought, set, value (share of problems), low, high, n, chance (each set of a problem equally
+        often).
     """
     kept = named_sets(table).filter(pl.col("set").is_in(RIVALS) & pl.col("cosine").is_not_null())
     require_rows(kept)
     keys = (RUN, "problem", "thought")
     # Equal sets have equal cosines, up to rounding.
-    first = pl.col("cosine") >= pl.col("cosine").max().over(keys) - 1e-9
-    kept = kept.with_columns(first=first.cast(pl.Float64)).with_columns(
-        won=pl.col("first") / pl.col("first").sum().over(keys), even=1 / pl.len().over(keys)
+    first = (pl.col("cosine") >= pl.col("cosine").max().over(keys) - 1e-9).cast(pl.Float64)
+    won = kept.select(*keys, "set", won=first / first.sum().over(keys), even=1 / pl.len().over(keys))
+    # A problem without such a set is not won by it.
+    every = kept.select(keys).unique(maintain_order=True).join(pl.DataFrame({"set": RIVALS}), how="cross")
+    each = every.join(won, on=[*keys, "set"], how="left", maintain_order="left").with_columns(
+        pl.col("won", "even").fill_null(0.0)
     )
-    found = []
-    for key, rows in kept.group_by(RUN, "thought", maintain_order=True):
-        problems = rows["problem"].n_unique()
-        for name in RIVALS:
-            won = rows.filter(pl.col("set") == name)
-            shares = np.zeros(problems)
-            shares[: len(won)] = won["won"]  # a problem without such a set is not won by it
-            estimate = bootstrap_mean(shares, seed=seed)
-            found.append(
-                dict(zip((RUN, "thought"), key, strict=True))
-                | {"set": name}
-                | estimate.as_dict()
-                | {"chance": float(won["even"].sum()) / problems, "n": problems}
-            )
-    return pl.DataFrame(found, infer_schema_length=None)
+    return summarise(each, "won", [RUN, "thought", "set"], chance="even", seed=seed)
 
 
 def closest_set(table: pl.DataFrame, *, seed: int = 0) -> go.Figure:
     """Draw how often each set is the one that a thought resembles most, the model beside its controls."""
-    panels: Mapping[str, str] = {name: _title(name) for name in RIVALS}
-    return class_panels(
-        closest(table, seed=seed),
-        panels,
-        "The set whose superposition thought k resembles most",
-        "Share of problems in which its cosine is the highest, with its 95 % interval; equal sets share a problem<br>"
-        "problems whose chain is long enough",
-        "share of problems",
-        "each set equally often",
-        column="set",
+    return _by_set(
+        closest(table, seed=seed), RIVALS, "The set whose superposition thought k resembles most",
+        "Share of problems in which its cosine is the highest, with its 95 % interval; equal sets share a problem",
+        "share of problems", "chance: each set equally often",
+    )  # fmt: skip
+
+
+def _by_set(
+    means: pl.DataFrame, shown: tuple[str, ...], title: str, subtitle: str, unit: str, chance: str
+) -> go.Figure:
+    return lines(
+        means, title, f"{subtitle}<br>{_LONG_ENOUGH}", unit, panel="set",
+        panels={name: WRONG.get(name) or SETS[name] for name in shown}, wide=4, chance=chance,
+    )  # fmt: skip
+
+
+def thought_against_hop(table: pl.DataFrame, *, seed: int = 0) -> go.Figure:
+    """Draw the mean cosine of thought k with the frontier at every hop, a matrix for each run.
+
+    A thought that holds its own frontier gives a diagonal.
+    """
+    kept = table.filter(pl.col("set").cast(pl.String) == "frontier", pl.col("hop_read") <= pl.col("steps"))
+    require_rows(kept)
+    found = summarise(kept, "cosine", [RUN, "thought", "hop"], seed=seed)
+    made = maps(
+        found, "Cosine of thought k and the frontier at every hop",
+        "Mean over problems; hop 0 is the root; a thought that holds its own frontier gives a diagonal",
+        "cosine", x="hop", y="thought", axes=("hop of the frontier", "thought"), limits=(0.0, None), wide=3, plot=130,
+    )  # fmt: skip
+    runs = found[RUN].unique(maintain_order=True).to_list()
+    own = found.filter(pl.col(RUN) == (MODEL if MODEL in runs else runs[0]), pl.col("thought") == pl.col("hop"))
+    diagonal = ", ".join(f"{value:.2f}" for value in own.sort("thought")["value"])
+    alt = f"Cosine of each thought with the frontier at every hop. The model on the diagonal: {diagonal}."
+    ticks = {"tickvals": sorted(found["hop"].unique().to_list())}
+    made.update_yaxes(tickvals=sorted(found["thought"].unique().to_list()))
+    return made.update_xaxes(ticks).update_layout(meta={"alt": alt})
+
+
+# Inner products
+
+
+def inner_product_figures(table: pl.DataFrame) -> list[go.Figure]:
+    """Draw every figure of the reading; those of the unembedding only where it is not tied to the input embedding."""
+    require_rows(table)
+    drawn = ["input", "input_cosine"] if table["tied"].all() else list(COLUMNS)
+    means = [inner_products_by_class(table, column) for column in drawn]
+    return [*means, *(inner_product_histogram(table, column) for column in drawn if "cosine" not in column)]
+
+
+def by_class(table: pl.DataFrame, column: str) -> pl.DataFrame:
+    """Return one row per (run, problem, thought, class) for `class_means`, the walk frontier a class of its own.
+
+    Args:
+        table: Frame of the reading `inner_products`; thoughts beyond the problem's chain are left out.
+        column: One of `COLUMNS`.
+    """
+    kept = table.filter(pl.col("hop_read") <= pl.col("steps"))
+    keys, value = (RUN, "problem", "thought"), pl.col(column).cast(pl.Float64)
+    even = kept.group_by(keys).agg(chance=value.mean())
+    walk = kept.filter("walk").with_columns(pl.lit(WALK).alias("class"))
+    each = pl.concat([kept.with_columns(pl.col("class").cast(pl.String)), walk])
+    means = each.group_by(*keys, "class", maintain_order=True).agg(
+        value.mean(), nodes=pl.len(), spread=value.std(ddof=0)
+    )
+    return means.join(even, on=keys, maintain_order="left")
+
+
+def inner_products_by_class(table: pl.DataFrame, column: str = "input", *, seed: int = 0) -> go.Figure:
+    """Draw the means by class and thought, the model beside its controls (Table 5).
+
+    Args:
+        table: Frame of the reading `inner_products`.
+        column: One of `COLUMNS`.
+        seed: Seed of the bootstrap.
+    """
+    require_rows(table)
+    words, unit = COLUMNS[column]
+    return lines(
+        class_means(by_class(table, column), column, "nodes", seed=seed), f"Thought k and the nodes at hop k · {words}",
+        f"Mean over the nodes of a class with its 95 % interval over problems; classes are nested<br>{_LONG_ENOUGH}",
+        unit, panel="class", panels={name: CLASS_TITLES[name] for name in NESTED}, wide=5,
+        chance="chance: mean over all nodes",
+    )  # fmt: skip
+
+
+def inner_product_histogram(table: pl.DataFrame, column: str = "input") -> go.Figure:
+    """Draw how inner products are distributed by class, a panel for each thought (Fig. 6).
+
+    The first run is drawn solid in all classes; of the controls the frontier, dotted.
+
+    Args:
+        table: Frame of the reading `inner_products`.
+        column: One of `COLUMNS`.
+    """
+    kept = table.filter(pl.col("hop_read") <= pl.col("steps")).with_columns(pl.col("class").cast(pl.String))
+    require_rows(kept)
+    words, unit = COLUMNS[column]
+    looks, thoughts = run_looks(kept[RUN]), sorted(kept["thought"].unique().to_list())
+    first, *controls = looks
+    drawn = [(first, name, Look(CLASS_TITLES[name], colour)) for name, colour in COLOURS.items()]
+    drawn += [(run, "frontier", Look(f"frontier, {looks[run].title}", looks[run].colour, "dot")) for run in controls]
+    made = grid(
+        f"Distribution over nodes · {words}",
+        f"Share of the nodes of each class in {BIN_EDGES - 1} bins; dotted: the frontier of the controls; "
+        f"dashed line: mean over all nodes<br>classes are nested; {_LONG_ENOUGH}",
+        [f"thought {k}" for k in thoughts], len(thoughts),
+    )  # fmt: skip
+    told = []
+    for index, k in enumerate(thoughts):
+        here, at = kept.filter(pl.col("thought") == k), place(index, len(thoughts), len(thoughts))
+        bins = np.linspace(here[column].to_numpy().min(), here[column].to_numpy().max(), BIN_EDGES)
+        for run, name, look in drawn:
+            values = here.filter(pl.col(RUN) == run, pl.col("class").is_in(list(NESTED[name])))[column].to_numpy()
+            if len(values):
+                counts = np.histogram(values, bins)[0]
+                made.add_scatter(
+                    x=(bins[:-1] + bins[1:]) / 2, y=counts / len(values), customdata=counts, name=look.title,
+                    legendgroup=look.title, showlegend=index == 0, mode="lines", **at,
+                    line={"color": look.colour, "width": 2 if run == first else 1.5, "dash": look.dash, "shape": "hvh"},
+                    hovertemplate=f"{look.title}, around %{{x:.2f}}: %{{y:.3f}} of the class, %{{customdata}} of "
+                    f"{len(values)} nodes<extra></extra>",
+                )  # fmt: skip
+        own = here.filter(pl.col(RUN) == first)
+        even = float(own[column].to_numpy().mean())
+        made.add_vline(x=even, line={"color": GREY, "dash": "dash", "width": 1.5}, **at)  # type: ignore[arg-type]
+        frontier = own.filter(pl.col("class").is_in(list(NESTED["frontier"])))[column].mean()
+        told.append(f"{frontier:.2f} against {even:.2f} at thought {k}")
+    made.update_xaxes(title=unit, showgrid=False).update_yaxes(title="share of the class", col=1)
+    alt = f"{words}, by class. Mean of the frontier against all nodes: {'; '.join(told)}."
+    return fit_legend(made.update_layout(meta={"alt": alt}))
+
+
+# Sums of one vector per node
+
+
+def shares(table: pl.DataFrame, seed: int = 0) -> pl.DataFrame:
+    """Return the share of the thoughts' variance that each sum explains, with a bootstrap interval over problems.
+
+    Args:
+        table: `readings.codes.frame`.
+        seed: Of the resampling.
+
+    Returns:
+        One row per (run, sum, thought): value (at most 1; below 0 where worse than the mean thought), low, high, n.
+    """
+    require_rows(table)
+    left = summarise(table, ["error", "spread"], [RUN, "sum", "thought"], statistic=ratio, seed=seed)
+    return left.select(
+        RUN, "sum", "thought", value=1 - pl.col("value"), low=1 - pl.col("high"), high=1 - pl.col("low"), n="n"
     )
 
 
-def _title(name: str) -> str:
-    return WRONG.get(name) or SETS[name]
+def explained_by_thought(table: pl.DataFrame, *, seed: int = 0) -> go.Figure:
+    """Draw the share of variance explained by thought: the model's own by each sum, its controls by the codes.
+
+    Args:
+        table: `readings.codes.frame`.
+        seed: Of the bootstrap.
+    """
+    found = shares(table, seed).with_columns(
+        pl.col("sum").cast(pl.String), line=pl.format("{} {}", RUN, "sum"), chance=0.0
+    )
+    runs, looks = run_looks(found[RUN]), {}
+    for run, name, key in found.select(RUN, "sum", "line").unique(maintain_order=True).iter_rows():
+        look = runs[run]
+        if run == MODEL:
+            dash = "dash" if name == "codes, other graph" else "solid"
+            looks[key] = Look(name, _SUM_COLOURS.get(name, look.colour), dash)
+        elif name == "codes":
+            looks[key] = Look(f"codes, {run_title(run)}", look.colour, look.dash)
+    # Far below zero says no more than that it is no prediction.
+    lowest = max(-0.5, float(found["low"].to_numpy().min()) - 0.05)
+    return lines(
+        found, "What a thought is the sum of",
+        "Share of the thoughts' variance explained on graphs that nothing was learned on, with its 95 % interval; "
+        f"0: the mean thought;<br>codes are learned from the others of these {found['n'].max()} problems: "
+        "the fewer, the less they explain", "share of variance explained",
+        by="line", looks=looks, chance="chance: the mean thought", limits=(min(lowest, -0.05), 1.02),
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What was measured while a run trained, and what its checkpoints think of one problem."""
+"""Figures over training: what a run measured of itself, what its checkpoints show, and methods side by side."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,11 +6,34 @@ from typing import Any
 import plotly.graph_objects as go
 import polars as pl
 
-from workbench.errors import WorkbenchError
-from workbench.figures.palette import FAINT, GREY, LEGEND, ORANGE, SERIES, figure, require_rows
+from workbench.errors import WorkbenchError, unknown
+from workbench.figures.lines import Look, lines, run_looks, where
+from workbench.figures.style import CLASS_COLOURS, FAINT, GREY, ORANGE, SERIES, figure, fit_legend, require_rows
+from workbench.figures.thoughts import CLASS_TITLES
+from workbench.figures.values import add_valid
+from workbench.measure.run_labels import RUN
+from workbench.measure.run_labels import title as run_title
+from workbench.measure.scores import MASS_CLASSES
+from workbench.measure.statistics import summarise
+from workbench.train.methods import METHODS
 
 UNRECORDED = "no chance level was recorded with it"
 _LOSSES = [digit * 10.0**power for power in range(-4, 3) for digit in (1, 2, 5)]
+_EVEN = "uniform over the concepts in the problem"
+SCRUBBED = {
+    "mass": ("Mass on the frontier", "raw mass (probability)", _EVEN),
+    "mass_without_target": ("Mass on the frontier without the target", "raw mass (probability)", _EVEN),
+    "breadth": ("Effective breadth of the frontier", "nodes", "uniform over the frontier"),
+    "norm": ("Length of the thought", "length", ""),
+}
+"""Title, unit, and what chance stands for, by column of `emergence_frame`."""
+CHANCE = "chance"
+_ACCURACY = (-0.02, 1.04)
+_DASHES = ("solid", "dash", "dot")
+_PLACES = {method.title: place for place, method in enumerate(METHODS.values())}
+
+
+# A run's own metrics
 
 
 def training_curves(
@@ -31,91 +54,50 @@ def training_curves(
             "There is nothing to draw.", "No evaluation is in the metrics of this run.", "Train it for longer."
         )
     hops = max((len(record.get("mass") or ()) for record in metrics), default=0)
-    made = []
-    if hops:
-        masses = {f"hop {hop + 1}": [_entry(record, hop) for record in metrics] for hop in range(hops)}
-        subtitle = f"Raw mass of thought k on the nodes at hop k, on a fixed batch of random graphs; {UNRECORDED}"
-        made.append(_curves(metrics, "Mass by hop while training", subtitle, "raw mass", masses, step, (-0.02, 1.04)))
-    right = [_number(record.get("accuracy")) for record in metrics]
-    if any(value is not None for value in right):
-        told = "Exact answers on the validation problems of the run" + ("" if coin is None else "; dashed: a coin")
-        accuracy = _curves(
-            metrics, "Accuracy while training", told, "accuracy", {"accuracy": right}, step, (-0.02, 1.04)
-        )
-        if coin is not None:
-            _dashed(accuracy, metrics, coin)
-        made.append(accuracy)
+    right = {"accuracy": [record.get("accuracy") for record in metrics]}
+    masses = {
+        f"hop {hop + 1}": [([*(record.get("mass") or ()), *[None] * hops])[hop] for record in metrics]
+        for hop in range(hops)
+    }
     losses = {
-        title: [_number(record.get(name)) for record in metrics]
+        title: [record.get(name) for record in metrics]
         for name, title in (("loss", "training batches"), ("evaluation_loss", "fixed evaluation batch"))
     }
+    made = []
+    if hops:
+        told = f"Raw mass of thought k on the nodes at hop k, on a fixed batch of random graphs; {UNRECORDED}"
+        made.append(_curves(metrics, "Mass by hop while training", told, "raw mass", masses, step, limits=_ACCURACY))
+    if any(value is not None for value in right["accuracy"]):
+        told = "Exact answers on the validation problems of the run" + ("" if coin is None else "; dashed: a coin")
+        made.append(_curves(metrics, "Accuracy while training", told, "accuracy", right, step, coin, _ACCURACY))
     told = (
         "Mean loss, log scale; the batches get harder with the curriculum, the evaluation batch stays; no chance level"
     )
-    loss = _curves(metrics, "Loss while training", told, "loss (nats)", losses, step, None)
+    loss = _curves(metrics, "Loss while training", told, "loss (nats)", losses, step)
     made.append(loss.update_yaxes(type="log", tickvals=_LOSSES, ticktext=[f"{value:g}" for value in _LOSSES]))
     return made
 
 
-def mass_over_checkpoints(statistics: pl.DataFrame, *, step: int | None = None) -> go.Figure:
-    """Draw the candidate mass of every thought about one problem, checkpoint by checkpoint, chance dotted.
-
-    Args:
-        statistics: `statistics_frame` of one problem and one readout, with a column step (int).
-        step: Step to mark.
-    """
-    rows = statistics.filter(pl.col("candidate_mass").is_not_null()).sort("step")
-    require_rows(rows)
-    made = figure(
-        "This problem over training",
-        "Candidate mass (raw, on the hop that is read) of each checkpoint; dotted: chance, uniform over the concepts",
-        "",
-        height=380, margin={"l": 60, "r": 16, "t": 92, "b": 104}, legend=LEGEND,
-        xaxis={"title": "steps of training", "showgrid": False}, yaxis={"title": "raw mass", "range": [-0.02, 1.04]},
-    )  # fmt: skip
-    told = []
-    for index, thought in enumerate(sorted(rows["thought"].unique().to_list())):
-        part, colour = rows.filter(pl.col("thought") == thought), SERIES[index % len(SERIES)]
-        name = f"{thought} thought{'' if thought == 1 else 's'}, hop {part['hop_read'][0]}"
-        made.add_scatter(
-            x=part["step"], y=part["candidate_mass"], mode="lines+markers", name=name, legendgroup=name,
-            line={"color": colour, "width": 2.2}, marker={"size": 7},
-            customdata=part.select("candidate_mass_chance").rows(),
-            hovertemplate=f"{name}, step %{{x}}: %{{y:.3f}}, chance %{{customdata[0]:.3f}}<extra></extra>",
-        )  # fmt: skip
-        made.add_scatter(
-            x=part["step"], y=part["candidate_mass_chance"], mode="lines", legendgroup=name, showlegend=False,
-            hoverinfo="skip", line={"color": colour, "width": 1.5, "dash": "dot"}, name=f"chance, {name}", opacity=0.8,
-        )  # fmt: skip
-        told.append(f"{name}: from {part['candidate_mass'][0]:.2f} to {part['candidate_mass'][-1]:.2f}")
-    _mark(made, step)
-    return made.update_layout(meta={"alt": f"Candidate mass of each checkpoint on one problem. {'; '.join(told)}."})
-
-
 def _curves(
-    metrics: Sequence[Mapping[str, Any]],
-    title: str,
-    subtitle: str,
-    unit: str,
-    lines: Mapping[str, Sequence[float | None]],
-    step: int | None,
-    limits: tuple[float, float] | None,
-) -> go.Figure:
-    made = figure(
-        title, subtitle, "",
-        height=340, margin={"l": 60, "r": 16, "t": 92, "b": 104}, legend=LEGEND,
-        xaxis={"title": "steps of training", "showgrid": False}, yaxis={"title": unit, "range": limits},
+    metrics: Sequence[Mapping[str, Any]], title: str, subtitle: str, unit: str,
+    curves: Mapping[str, Sequence[float | None]], step: int | None, coin: float | None = None,
+    limits: tuple[float, float] | None = None,
+) -> go.Figure:  # fmt: skip
+    table = pl.DataFrame(
+        [
+            (name, record["step"], float(value), coin)
+            for name, values in curves.items()
+            for record, value in zip(metrics, values, strict=True)
+            if value is not None and value == value  # what was not measured is missing or nan
+        ],
+        {"line": pl.String, "step": pl.Int64, "value": pl.Float64, "chance": pl.Float64},
+        orient="row",
+    )
+    looks = {name: Look(name, SERIES[index % len(SERIES)]) for index, name in enumerate(curves)}
+    made = lines(
+        table, title, subtitle, unit, x="step", axis="steps of training", by="line", looks=looks, limits=limits,
+        chance="a coin", above=14,
     )  # fmt: skip
-    steps, told = [record["step"] for record in metrics], []
-    for index, (name, values) in enumerate(lines.items()):
-        there = [(x, y) for x, y in zip(steps, values, strict=True) if y is not None]
-        if there:
-            made.add_scatter(
-                x=[x for x, _ in there], y=[y for _, y in there], mode="lines+markers", name=name,
-                line={"color": SERIES[index % len(SERIES)], "width": 2.2}, marker={"size": 5},
-                hovertemplate=f"{name}, step %{{x}}: %{{y:.3f}}<extra></extra>",
-            )  # fmt: skip
-            told.append(f"{name} from {there[0][1]:.2f} to {there[-1][1]:.2f}")
     for group in _stages(metrics):
         for start, _ in group:
             made.add_vline(x=start, line={"color": FAINT, "width": 1.5}, layer="below")
@@ -125,8 +107,7 @@ def _curves(
             text=str(first) if first == last else f"{first}–{last}", font={"size": 10},
             hovertext="; ".join(f"{k} thought{'' if k == 1 else 's'} from step {start} on" for start, k in group),
         )  # fmt: skip
-    _mark(made, step)
-    return made.update_layout(meta={"alt": f"{title}: {'; '.join(told)}."})
+    return _mark(made, step)
 
 
 def _stages(metrics: Sequence[Mapping[str, Any]]) -> list[list[tuple[int, int]]]:
@@ -143,23 +124,237 @@ def _stages(metrics: Sequence[Mapping[str, Any]]) -> list[list[tuple[int, int]]]
     return groups
 
 
-def _mark(made: go.Figure, step: int | None) -> None:
-    if step is not None:
-        made.add_vline(x=step, line={"color": ORANGE, "width": 2})
+def _mark(made: go.Figure, step: int | None) -> go.Figure:
+    return made if step is None else made.add_vline(x=step, line={"color": ORANGE, "width": 2})
 
 
-def _dashed(made: go.Figure, metrics: Sequence[Mapping[str, Any]], level: float) -> None:
-    made.add_scatter(
-        x=[metrics[0]["step"], metrics[-1]["step"]], y=[level, level], mode="lines", name="a coin", hoverinfo="skip",
-        line={"color": GREY, "width": 1.5, "dash": "dash"},
+def mass_over_checkpoints(statistics: pl.DataFrame, *, step: int | None = None) -> go.Figure:
+    """Draw the candidate mass of every thought about one problem, checkpoint by checkpoint, chance dashed.
+
+    Args:
+        statistics: `statistics_frame` of one problem and one readout, with a column step (int).
+        step: Step to mark.
+    """
+    rows = statistics.drop_nulls("candidate_mass").sort("step").with_columns(
+        value="candidate_mass", chance="candidate_mass_chance"
+    )  # fmt: skip
+    require_rows(rows)
+    hops = dict(rows.group_by("thought").agg(pl.col("hop_read").first()).sort("thought").iter_rows())
+    looks = {
+        k: Look(f"{k} thought{'' if k == 1 else 's'}, hop {hop}", SERIES[index % len(SERIES)])
+        for index, (k, hop) in enumerate(hops.items())
+    }
+    made = lines(
+        rows, "This problem over training",
+        "Candidate mass (raw, on the hop that is read) of each checkpoint; dashed: chance, uniform over the concepts",
+        "raw mass", x="step", axis="steps of training", by="thought", looks=looks, each=True, limits=_ACCURACY,
+    )  # fmt: skip
+    return _mark(made, step)
+
+
+# A run over its checkpoints
+
+
+def emergence_figures(table: pl.DataFrame, *, seed: int = 0) -> list[go.Figure]:
+    """Return every figure of the reading: the mass without the target first, which is the one to judge by."""
+    return [
+        by_step(table, "mass_without_target", seed=seed),
+        by_step(table, "mass", seed=seed),
+        accuracy_by_step(table, seed=seed),
+        classes_by_step(table, seed=seed),
+        by_step(table, "breadth", seed=seed),
+        by_step(table, "norm", seed=seed),
+    ]
+
+
+def by_step(table: pl.DataFrame, name: str = "mass_without_target", *, seed: int = 0) -> go.Figure:
+    """Draw a number by training step: a panel for every thought, a line for every run, chance dashed.
+
+    Args:
+        table: `emergence`.
+        name: One of `SCRUBBED`.
+        seed: Of the bootstrap.
+
+    Raises:
+        WorkbenchError: There is no such number, or no problem.
+    """
+    if name not in SCRUBBED:
+        raise unknown("number by training step", name, SCRUBBED)
+    table = table.drop_nulls(name)
+    require_rows(table)
+    title, unit, baseline = SCRUBBED[name]
+    chance = f"; dashed: chance, {baseline}" if baseline else "; controls stand for chance"
+    hops = dict(table.group_by("thought").agg(pl.col("hop_read").first()).sort("thought").iter_rows())
+    panels = {k: f"thought {k}" + ("" if name == "norm" else f", hop {hop}") for k, hop in hops.items()}
+    return lines(
+        summarise(table, name, [RUN, "thought", "step"], seed=seed), f"{title} by training step",
+        f"Mean over problems, 95 % intervals; dotted: controls{chance}", unit, x="step", axis="training step",
+        panel="thought", panels=panels, wide=4, limits=_ACCURACY if "mass" in name else None, plot=190,
     )  # fmt: skip
 
 
-def _entry(record: Mapping[str, Any], hop: int) -> float | None:
-    mass = record.get("mass") or ()
-    return _number(mass[hop]) if hop < len(mass) else None
+def accuracy_by_step(table: pl.DataFrame, *, seed: int = 0) -> go.Figure:
+    """Draw the share of right answers after all thoughts by training step, a line for every run, a coin dashed.
+
+    Args:
+        table: `emergence`.
+        seed: Of the bootstrap.
+    """
+    require_rows(table)
+    rows = table.filter(pl.col("thought") == pl.col("thought").max())
+    looks = run_looks(rows[RUN])
+    first = next(iter(looks))
+    made = lines(
+        summarise(rows, "right", [RUN, "step"], chance=0.5, seed=seed), "Accuracy by training step",
+        f"Exact answers after {rows['thought'][0]} thoughts, 95 % intervals; dotted: controls; dashed: a coin between "
+        "the two options", "accuracy", x="step", axis="training step", looks=looks, chance="chance: a coin",
+        limits=_ACCURACY, below=19,
+    )  # fmt: skip
+    add_valid(made, where(rows, RUN, first), "step", looks[first], "dashdot", looks[first].title)
+    return made
 
 
-def _number(value: Any) -> float | None:
-    """Return a number that can be drawn: what was not measured is missing or nan."""
-    return None if value is None or value != value else float(value)
+def classes_by_step(table: pl.DataFrame, *, seed: int = 0) -> go.Figure:
+    """Draw mass by node class, a stacked bar for each thought and run with chance beside, to be scrubbed over steps.
+
+    Slider and button are plotly's own frames: they work in plain Jupyter and in a static page.
+
+    Args:
+        table: `emergence`.
+        seed: Of the bootstrap; intervals are in the hover.
+    """
+    require_rows(table)
+    steps = table["step"].unique().sort().to_list()
+    means = {
+        name: summarise(table, f"class {name}", ["step", "thought", RUN], seed=seed).sort(
+            "step", "thought", maintain_order=True
+        )
+        for name in MASS_CLASSES
+    }
+    frames = [
+        go.Frame(name=str(step), data=[_bar(name, rows.filter(pl.col("step") == step)) for name, rows in means.items()])
+        for step in steps
+    ]
+    now = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
+    play = {"fromcurrent": True, "frame": {"duration": 700, "redraw": True}, "transition": {"duration": 0}}
+    on_frontier = pl.col("class optimal") + pl.col("class frontier")
+    last = table.filter(pl.col(RUN) == table[RUN][0], pl.col("step") == steps[-1])
+    ends = last.group_by("thought").agg(on_frontier.mean()).sort("thought")
+    told = ", ".join(f"{mass:.2f} of thought {k}" for k, mass in ends.iter_rows())
+    made = figure(
+        "Where the mass lies, by training step",
+        "Mean raw mass of the LM head (0 to 1), a bar for each thought and run; chance: uniform over the concepts",
+        f"Stacked bars of mass by node class at {len(steps)} steps. On the frontier at step {steps[-1]}: {told}.",
+        plot=220, below=214, barmode="stack", bargap=0.15,
+        xaxis={"type": "multicategory", "showdividers": True, "dividercolor": FAINT, "tickangle": 90},
+        yaxis={"title": "raw mass", "range": [0, 1.02]},
+    )  # fmt: skip
+    made.add_traces(frames[0].data)
+    made.frames = frames
+    return made.update_layout(
+        updatemenus=[
+            {
+                "type": "buttons", "direction": "left", "x": 0, "y": -0.76, "xanchor": "left", "yanchor": "top",
+                "pad": {"r": 8, "t": 18}, "showactive": False, "bgcolor": FAINT, "bordercolor": FAINT,
+                "buttons": [
+                    {"label": "▶", "method": "animate", "args": [None, play]},
+                    {"label": "❚❚", "method": "animate", "args": [[None], now]},
+                ],
+            }
+        ],
+        sliders=[
+            {
+                "x": 0.12, "len": 0.88, "y": -0.76, "pad": {"t": 4}, "bordercolor": FAINT, "bgcolor": FAINT,
+                "activebgcolor": GREY, "currentvalue": {"prefix": "training step "},
+                "steps": [{"label": str(s), "method": "animate", "args": [[str(s)], now]} for s in steps],
+            }
+        ],
+    )  # fmt: skip
+
+
+def _bar(name: str, rows: pl.DataFrame) -> go.Bar:
+    """Return the bars of a class at one step: for every thought the runs in their order, then chance."""
+    thoughts, labels, values, hover = [], [], [], []
+    for (thought,), part in rows.group_by("thought", maintain_order=True):
+        thoughts += [f"thought {thought}"] * (len(part) + 1)
+        labels += [*map(run_title, part[RUN]), CHANCE]
+        values += [*part["value"], part["chance"].mean()]
+        hover += [f"[{low:.3f}, {high:.3f}], n = {n}" for low, high, n in part.select("low", "high", "n").iter_rows()]
+        hover.append("uniform over the concepts")
+    return go.Bar(
+        x=[thoughts, labels], y=values, name=CLASS_TITLES[name], customdata=hover,
+        marker={"color": CLASS_COLOURS[name], "line": {"width": 0}},
+        hovertemplate=f"%{{x}}<br>{CLASS_TITLES[name]}: %{{y:.3f}} %{{customdata}}<extra></extra>",
+    )  # fmt: skip
+
+
+# Methods side by side
+
+
+def accuracy_in_training(metrics: pl.DataFrame, coin: float | None = 0.5) -> go.Figure:
+    """Draw exact answers on each run's validation problems over the steps of training, a line per run.
+
+    Args:
+        metrics: A row per record of `metrics.jsonl`; columns method (title), seed, step, accuracy, stage (what the
+            hover says of it).
+        coin: Chance level drawn in, None for none.
+    """
+    require_rows(metrics)
+    made = figure(
+        "Accuracy while training", "Exact answers on the validation problems of each run; thin lines: further seeds",
+        plot=280, xaxis={"title": "steps", "showgrid": False}, yaxis={"title": "accuracy", "range": _ACCURACY},
+    )  # fmt: skip
+    told = []
+    for method, look in _method_looks(metrics).items():
+        rows = where(metrics, "method", method)
+        for place, seed in enumerate(sorted(rows["seed"].unique().to_list())):
+            run = rows.filter(pl.col("seed") == seed).sort("step")
+            made.add_scatter(
+                x=run["step"], y=run["accuracy"], mode="lines", name=method, legendgroup=method, showlegend=place == 0,
+                line={"color": look.colour, "dash": look.dash, "width": 1.2 if place else 2.5},
+                opacity=0.7 if place else 1.0, customdata=run["stage"].to_list(),
+                hovertemplate=f"{method}, seed {seed}, step %{{x}}: %{{y:.3f}}<br>%{{customdata}}<extra></extra>",
+            )  # fmt: skip
+            if place == 0:
+                told.append(f"{method} ends at {run['accuracy'][-1]:.2f}")
+    if coin is not None:
+        made.add_scatter(
+            x=[0, metrics["step"].max()], y=[coin, coin], mode="lines", name="a coin", hoverinfo="skip",
+            line={"color": GREY, "width": 1.6, "dash": "dash"},
+        )  # fmt: skip
+    return fit_legend(made.update_layout(meta={"alt": f"Accuracy while training. {'; '.join(told)}."}))
+
+
+def accuracy_after_thoughts(results: pl.DataFrame, coin: float | None = 0.5) -> go.Figure:
+    """Draw accuracy after k thoughts, a line per method, from none to twice the trained number.
+
+    Args:
+        results: Columns method (title), thoughts, accuracy, low, high, trained (bool: the number it was trained with).
+        coin: Chance level drawn in, None for none.
+    """
+    require_rows(results)
+    made = lines(
+        results.with_columns(value="accuracy", chance=pl.lit(coin, pl.Float64)), "Accuracy after k thoughts",
+        "From none to twice the trained number (ringed), with intervals; pause tokens count as thoughts", "accuracy",
+        x="thoughts", axis="thoughts", by="method", looks=_method_looks(results), chance="a coin", limits=_ACCURACY,
+        plot=280,
+    )  # fmt: skip
+    for method in _method_looks(results):
+        trained = where(results, "method", method).sort("thoughts")["trained"]
+        made.update_traces(
+            {
+                "marker.size": [13 if one else 6 for one in trained],
+                "marker.symbol": ["circle-open-dot" if one else "circle" for one in trained],
+            },
+            {"name": method},
+        )
+    return made
+
+
+def _method_looks(table: pl.DataFrame) -> dict[str, Look]:
+    """Return colour and dash of each method, the same in every figure: six colours, then the same ones dashed."""
+    found = {}
+    for index, method in enumerate(table["method"].unique(maintain_order=True)):
+        place = _PLACES.get(method, index)
+        found[method] = Look(method, SERIES[place % len(SERIES)], _DASHES[place // len(SERIES) % len(_DASHES)])
+    return found

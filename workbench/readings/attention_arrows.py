@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from workbench.errors import WorkbenchError
-from workbench.figures.attention import EdgeAttention
+from workbench.figures.graph import EdgeAttention
 from workbench.measure.recording import Recording
 
 

@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float, Int
 
-from workbench.figures.attention_by_class import attention_figures
+from workbench.figures.attention import attention_figures
 from workbench.measure.class_means import EXCLUSIVE, NESTED, WALK, class_codes, class_means
 from workbench.measure.recording import Recording
 from workbench.measure.run_labels import RUN

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from workbench.figures.attribution import attribution_figures
+from workbench.figures.attention import attribution_figures
 from workbench.measure.recording import Recording
 from workbench.measure.run_labels import RUN
 from workbench.problems.graph import structure

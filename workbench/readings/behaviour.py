@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 import polars as pl
 
-from workbench.figures.aggregate import accuracy_by_thoughts, behaviour_shares
+from workbench.figures.values import accuracy_by_thoughts, behaviour_shares
 from workbench.measure.behaviour import Behaviour, classify
 from workbench.measure.recording import Recording
 from workbench.measure.run_labels import RUN

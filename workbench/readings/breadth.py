@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 import polars as pl
 
-from workbench.figures.breadth import statistic_by_run
+from workbench.figures.values import statistic_by_run
 from workbench.measure.recording import Recording
 from workbench.measure.run_labels import RUN
 from workbench.measure.scores import READOUTS, node_scores, statistics_frame

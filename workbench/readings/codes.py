@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from workbench.figures.codes import explained_by_thought
+from workbench.figures.superposition import explained_by_thought
 from workbench.measure.recording import Recording
 from workbench.measure.run_labels import RUN
 from workbench.measure.splits import folds

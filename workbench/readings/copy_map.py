@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float, Int
 
 from workbench.errors import WorkbenchError
-from workbench.figures.copy_map import PLACES, TOKENS, copy_map_figures
+from workbench.figures.attention import PLACES, TOKENS, copy_map_figures
 from workbench.measure.recording import Recording
 from workbench.measure.run_labels import MODEL, RUN
 from workbench.model.checkpoint import Checkpoint

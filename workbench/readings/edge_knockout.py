@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Int
 
-from workbench.figures.edge_knockout import knockout_figures
+from workbench.figures.attention import knockout_figures
 from workbench.measure.recording import Recording, memoize
 from workbench.measure.run_labels import RUN
 from workbench.problems.graph import structure

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Int
 
-from workbench.figures.edge_path import edge_path_figures
+from workbench.figures.attention import edge_path_figures
 from workbench.measure.class_means import EXCLUSIVE
 from workbench.measure.recording import Recording
 from workbench.measure.run_labels import RUN

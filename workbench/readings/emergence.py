@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from workbench.figures.palette import require_rows
+from workbench.figures.style import require_rows
 from workbench.files import replacing
 from workbench.measure.evaluate import mass_without_target
 from workbench.measure.recording import Recording, record, record_controls

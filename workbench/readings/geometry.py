@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
-from workbench.figures.geometry import geometry_figures
+from workbench.figures.layers import geometry_figures
 from workbench.interventions.thoughts import exchanged
 from workbench.measure.recording import Recording
 from workbench.measure.run_labels import RUN

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 import polars as pl
 
-from workbench.figures.height import HEIGHTS, correlation_by_thought, separation_by_height, value_by_height
+from workbench.figures.values import HEIGHTS, correlation_by_thought, separation_by_height, value_by_height
 from workbench.measure.recording import Recording
 from workbench.measure.run_labels import RUN
 from workbench.measure.scores import READOUTS, node_scores, scores_frame

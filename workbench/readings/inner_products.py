@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool
 
-from workbench.figures.inner_products import by_class, inner_product_figures
+from workbench.figures.superposition import by_class, inner_product_figures
 from workbench.measure.class_means import EXCLUSIVE, NESTED, class_codes, class_means
 from workbench.measure.recording import Recording
 from workbench.measure.run_labels import RUN

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from workbench.figures.lens_layers import divergence_by_layer, mass_by_layer
+from workbench.figures.layers import divergence_by_layer, mass_by_layer
 from workbench.measure.recording import Recording, memoize
 from workbench.measure.run_labels import RUN
 from workbench.measure.splits import source_key, sources, splits

@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 
-from workbench.figures.parallelism import parallelism
+from workbench.figures.values import parallelism
 from workbench.measure.recording import Recording
 from workbench.measure.run_labels import RUN
 from workbench.measure.scores import READOUTS, NodeScores, node_scores

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float, Int
 
-from workbench.figures.probes import auc_by_layer, auc_by_thought, hops_by_thought
+from workbench.figures.layers import auc_by_layer, auc_by_thought, hops_by_thought
 from workbench.measure.recording import Recording, memoize
 from workbench.measure.run_labels import MODEL, RUN
 from workbench.measure.splits import Split, source_key, sources, splits

@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
 from workbench.errors import WorkbenchError
-from workbench.figures.palette import INK
+from workbench.figures.style import INK
 from workbench.files import write_whole
 from workbench.measure.provenance import checkpoint_digest, problems_digest, provenance
 from workbench.measure.recording import Recording, record, record_controls

@@ -9,7 +9,7 @@ import polars as pl
 from jinja2 import Environment, PackageLoader, PrefixLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
-from workbench.figures.audit import in_a_column, over_places
+from workbench.figures.interventions import in_a_column, over_places
 from workbench.files import write_whole
 from workbench.studies.audit.build import MANIFEST, TABLE, read_inputs
 from workbench.studies.audit.card_tables import tables_of

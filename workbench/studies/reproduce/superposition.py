@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import polars as pl
 
-from workbench.figures.codes import shares
+from workbench.figures.superposition import shares
 from workbench.measure.class_means import within_problems
 from workbench.measure.run_labels import RUN
 from workbench.measure.statistics import Estimate

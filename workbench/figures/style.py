@@ -5,6 +5,7 @@ background live in the template and not in the figures: a page that brings a the
 them, and elsewhere the grey reads on both.
 """
 
+import textwrap
 from typing import Any
 
 import plotly.graph_objects as go
@@ -38,6 +39,8 @@ VALUE_SCALE = [[0.0, "#A9B0BC"], [0.2, "#D9B265"], [0.5, "#E69F00"], [0.75, "#DB
 DIFFERENCE_SCALE = [[0.0, "#0067A5"], [0.25, "#4BA3DA"], [0.5, "#A9B0BC"], [0.75, "#E69F00"], [1.0, "#B83A00"]]
 """Differences of values: blue less, orange more."""
 
+ROOT_TICKS = (0.0, 0.05, 0.25, 0.5, 1.0)
+
 TEMPLATE = go.layout.Template(
     layout={
         "font": {"color": INK["both"], "size": 12, "family": "Inter, 'Source Sans', 'Segoe UI', Arial, sans-serif"},
@@ -49,9 +52,15 @@ TEMPLATE = go.layout.Template(
             "zeroline": False,
             "linecolor": FAINT,
             "automargin": True,
-            "title": {"standoff": 6},
+            "title": {"standoff": 6, "font": {"size": 12}},
         },
-        "yaxis": {"gridcolor": FAINT, "zerolinecolor": FAINT, "linecolor": FAINT, "automargin": True},
+        "yaxis": {
+            "gridcolor": FAINT,
+            "zerolinecolor": FAINT,
+            "linecolor": FAINT,
+            "automargin": True,
+            "title": {"font": {"size": 12}},
+        },
         "title": {
             "font": {"size": 15},
             "x": 0,
@@ -66,27 +75,66 @@ TEMPLATE = go.layout.Template(
     }
 )
 
+SUBTITLE = 104
+"""Letters in a line of a subtitle."""
+LEGEND_WIDTH = 640
+"""Pixels that a legend has for a row."""
 LEGEND = {"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom", "traceorder": "normal"}
 """A legend under the figure, in the order of the traces."""
 
 
-def figure(title: str, subtitle: str, alt: str, **layout: Any) -> go.Figure:
-    """Return an empty figure in the house style.
+def figure(title: str, subtitle: str, alt: str = "", *, above: int = 0, below: int = 0, **layout: Any) -> go.Figure:
+    """Return an empty figure in the house style, with room for its title, and for one row of its legend.
 
     Args:
         title: What is shown.
-        subtitle: With what unit, over which set, beside which chance.
+        subtitle: With what unit, over which set, beside which chance; long lines are broken.
         alt: The figure in a sentence or two, for those who do not see it; kept in `layout.meta["alt"]`.
-        layout: Anything else that `go.Layout` takes.
+        above: Pixels between the title and the plot, for what stands there.
+        below: Pixels between the axis and the legend, for what stands there.
+        layout: Anything else that `go.Layout` takes; `plot` is the height of the plot in pixels.
     """
+    lines = [part for line in subtitle.split("<br>") for part in textwrap.wrap(line, SUBTITLE) or [""]]
+    pad = 34 + 17 * (len(lines) - 1) + above
+    top, bottom, plot = pad + 58, 74 + below, layout.pop("plot", 190)
     made = go.Figure()
     made.update_layout(
         template=TEMPLATE,
-        title={"text": title, "subtitle": {"text": subtitle, "font": {"size": 12}}, "y": 1, "yref": "paper"},
-        margin={"l": 60, "r": 20, "t": 92, "b": 50},
+        title={"text": title, "subtitle": {"text": "<br>".join(lines), "font": {"size": 12}}, "y": 1, "yref": "paper"},
+        title_pad_b=pad,
+        margin={"l": 60, "r": 16, "t": top, "b": bottom},
+        height=top + plot + bottom,
+        legend=LEGEND,
         meta={"alt": alt},
     )
     return made.update_layout(**layout)
+
+
+def fit_legend(made: go.Figure) -> go.Figure:
+    """Make room for all rows of the legend at a width of 700 pixels, and return the figure."""
+    shown: Any = made.data
+    names = {one.legendgroup or one.name: one.name for one in shown if one.showlegend is not False and one.name}
+    widest = max((len(name) for name in names.values()), default=0)
+    abreast = max(
+        1, int(LEGEND_WIDTH / (45 + 5.6 * widest))
+    )  # entries of a horizontal legend are as wide as the widest
+    layout: Any = made.layout
+    more = 19 * ((len(names) - 1) // abreast)
+    return made.update_layout(height=layout.height + more, margin_b=layout.margin.b + more)
+
+
+def root_bar(*, signed: bool = False) -> dict[str, Any]:
+    """Return the bar of colours that follow the square root of a value, along the foot of the plot.
+
+    Args:
+        signed: Whether values go from -1 to 1, not from 0.
+    """
+    ticks = [*(-tick for tick in ROOT_TICKS[:0:-1]), *ROOT_TICKS] if signed else ROOT_TICKS
+    return {
+        "orientation": "h", "thickness": 9, "len": 0.42, "x": 0, "xanchor": "left", "y": 0, "yanchor": "top",
+        "xpad": 0, "outlinewidth": 0, "tickvals": [abs(tick) ** 0.5 * (1 if tick >= 0 else -1) for tick in ticks],
+        "ticktext": [f"{tick:g}" for tick in ticks], "tickfont": {"size": 10},
+    }  # fmt: skip
 
 
 def with_ink(made: go.Figure, theme: str) -> go.Figure:

@@ -1,0 +1,460 @@
+"""The problem's graph with a readout's values drawn on it, and attention along its edges."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from jaxtyping import Float
+
+from workbench.errors import WorkbenchError
+from workbench.figures.layout import Layout, layout
+from workbench.figures.style import (
+    BLUE,
+    DIFFERENCE_SCALE,
+    FAINT,
+    GREEN,
+    GREY,
+    PURPLE,
+    SKY,
+    VALUE_SCALE,
+    alpha,
+    figure,
+    root_bar,
+)
+from workbench.measure.scores import NOISE_MASS, READOUT_TITLES, NodeScores
+from workbench.problems.graph import NODE_CLASSES, structure
+from workbench.problems.problem import Problem
+
+ROW_PIXELS = 98
+SMALLEST, LARGEST = 11.0, 34.0
+"""Diameter in pixels of a node with no value and of one with all of it; the area grows with the value."""
+NAME_DROP = 0.3
+"""Rows from a node to its name: clear of the largest circle, the same whatever the value."""
+SAMPLES = np.append(np.linspace(0, 0.84, 15), 1.0)
+"""Places on a curve; the last piece is long, since the arrow head takes its direction."""
+LABEL_DEPTH = 0.47
+"""Where an edge leaves its source, in rows below it: under the name, so that it does not cross it."""
+STAGGER = 0.15
+"""Rows by which every second name of a crowded row hangs lower."""
+THINNEST, WIDEST = 0.8, 20.0
+"""Width in pixels of an edge without attention, and of one that has all of it; linear in between."""
+FADED = 0.4
+"""Opacity of the graph's own edges under attention."""
+HOVER = slice(4, 12)
+"""Samples of a curve that show the number: its middle, clear of both nodes."""
+ROLES = {"root": ("square", GREEN), "target": ("diamond", GREEN), "negative": ("triangle-down", PURPLE)}
+"""Shape and colour of the nodes that the question is about."""
+
+
+@dataclass(frozen=True)
+class EdgeAttention:
+    """Attention of one column to the edges of one problem, of one head of a layer or summed over its heads."""
+
+    column: str
+    """What attends, in words: "thought 2", "the end of the prompt"."""
+    layer: int
+    """Counted from 0, as TransformerLens does."""
+    head: int | None
+    """Counted from 0; None for the sum over all."""
+    total: int
+    """All the attention there is: 1 for a head, their number for the sum."""
+    weights: Float[np.ndarray, " edges"]
+    """Attention to each edge, in the problem's order, of `total`."""
+    elsewhere: dict[str, float]
+    """Attention to everything else, of `total`: name to sum."""
+
+    @property
+    def on_edges(self) -> float:
+        """Attention to all edges, of `total`."""
+        return float(self.weights.sum())
+
+    @property
+    def chance(self) -> float:
+        """What each edge would get if that were spread evenly over the edges."""
+        return self.on_edges / len(self.weights)
+
+    @property
+    def title(self) -> str:
+        """Name on the screen."""
+        heads = "all heads" if self.head is None else f"head {self.head}"
+        return f"attention of {self.column}, layer {self.layer}, {heads}"
+
+    @property
+    def shares(self) -> str:
+        """Where the attention goes, in words and shares of `total`."""
+        parts = {"edges": self.on_edges} | self.elsewhere
+        return ", ".join(f"{name} {amount / self.total:.2f}" for name, amount in parts.items())
+
+
+def problem_graph(
+    scores: NodeScores,
+    depth: int,
+    *,
+    selected: int | None = None,
+    compare: NodeScores | None = None,
+    attention: EdgeAttention | None = None,
+) -> go.Figure:
+    """Draw the graph: row k holds the nodes at hop k, colour and size are the values after `depth` thoughts.
+
+    Values are normalised over the concepts in the problem; colour and diameter follow their square root, so that the
+    area is proportional to the value and a quarter is still well seen. Positions depend on the problem alone.
+
+    Args:
+        scores: One readout of one problem.
+        depth: Number of thoughts, one of `scores.depths`.
+        selected: Node to mark.
+        compare: Scores of the same problem by another run, checkpoint or readout: the picture is then the difference
+            of values, `scores` less `compare`.
+        attention: What to draw on the edges as their width.
+
+    Returns:
+        A figure whose node markers have `customdata[0]` = node number; those on edges, of the node at the edge's end.
+
+    Raises:
+        WorkbenchError: There is no such depth, or `compare` is about another problem.
+    """
+    row, problem = scores.row(depth), scores.problem
+    other = _other_values(scores, compare, depth)
+    shown = np.nan_to_num(scores.value[row])
+    drawn = shown if other is None else shown - np.nan_to_num(other)
+    made = layout(problem)
+    size = SMALLEST + (LARGEST - SMALLEST) * np.sqrt(np.abs(drawn))
+    roles = {getattr(problem, role): role for role in ROLES}
+    low = _hanging_low(made, [f"{name} {roles.get(n, '')}".strip() for n, name in enumerate(problem.names)])
+    result = _empty(scores, depth, compare, attention)
+    _rows(result, scores, row, made)
+    result.add_traces(edge_traces(problem, made, low, size / 2))
+    if attention is not None:
+        draw_attention(result, attention, problem, made, low, size / 2)
+    _nodes(result, scores, row, drawn, other, size, made, roles)
+    _names(result, scores, made, low, roles)
+    if selected is not None:
+        result.add_scatter(
+            x=[made.x[selected]], y=[made.y[selected]], mode="markers", hoverinfo="skip", showlegend=False,
+            name="selected", cliponaxis=False,
+            marker={"symbol": "circle-open", "size": size[selected] + 14, "color": PURPLE, "line": {"width": 3}},
+        )  # fmt: skip
+    return result
+
+
+def _other_values(scores: NodeScores, compare: NodeScores | None, depth: int) -> np.ndarray | None:
+    if compare is None:
+        return None
+    if (compare.problem.names, compare.problem.edges) != (scores.problem.names, scores.problem.edges):
+        raise WorkbenchError(
+            "These two readings cannot be compared node by node.",
+            f"One is of problem {scores.problem.id}, the other of problem {compare.problem.id}.",
+            "Compare two runs, checkpoints or readouts on the same problem.",
+        )
+    return compare.value[compare.row(depth)]
+
+
+def _empty(scores: NodeScores, depth: int, compare: NodeScores | None, attention: EdgeAttention | None) -> go.Figure:
+    problem, made, row = scores.problem, layout(scores.problem), scores.row(depth)
+    hop, mass = scores.hops_read[row], scores.candidate_mass[row]
+    if np.isnan(mass):
+        subtitle = f"No node is at hop {hop}: there is no frontier to read."
+    else:
+        chance = int(scores.frontier_size[row]) * scores.chance_value
+        subtitle = f"Candidate mass (raw, on hop {hop}): <b>{mass:.3f}</b>, chance {chance:.3f}"
+        if mass < NOISE_MASS:
+            subtitle += " · <b>near zero: the normalised values below are noise</b>"
+    title = f"After {depth} thought{'' if depth == 1 else 's'} · {READOUT_TITLES[scores.readout]}"
+    if compare is not None:
+        title += f" · {_label(scores, compare)} less {_label(compare, scores)}"
+    best = np.argsort(-np.nan_to_num(scores.value[row]), kind="stable")[:3]
+    leaders = ", ".join(f"{problem.names[n]} {scores.value[row, n]:.2f}" for n in best)
+    alt = f"Reasoning graph of problem {problem.id}, rows by hop from {problem.names[problem.root]}. {title}. "
+    alt += f"Largest values: {leaders}."
+    if attention is not None:
+        subtitle += (
+            f"<br><b>Width of an edge: {attention.title}</b>, 0 to {attention.total}; "
+            f"chance {attention.chance:.3f}: spread evenly over the edges"
+        )
+        alt += f" {_told(attention, problem)}"
+    right = made.band[1] if made.band else made.right
+    return figure(
+        title, subtitle, alt, above=14, plot=int(ROW_PIXELS * (made.bottom + 1.07)), below=56, margin_l=84,
+        xaxis={"visible": False, "range": [made.left - 0.75, right + (0.1 if made.band else 0.75)]},
+        yaxis={"visible": False, "range": [made.bottom + 0.62, -0.45]},
+        legend_traceorder=None, hovermode="closest", dragmode="pan", clickmode="event+select", uirevision=problem.id,
+    )  # fmt: skip
+
+
+def _label(scores: NodeScores, beside: NodeScores) -> str:
+    """Name what sets two scores apart."""
+    same_run, same_readout = scores.checkpoint == beside.checkpoint, scores.readout == beside.readout
+    if same_run and not same_readout:
+        return READOUT_TITLES[scores.readout]
+    return scores.checkpoint if same_readout else f"{scores.checkpoint} ({READOUT_TITLES[scores.readout]})"
+
+
+def _rows(result: go.Figure, scores: NodeScores, row: int, made: Layout) -> None:
+    """Draw the band of the hop read, the mass of every row at the left, and the frame of the side band."""
+    about, current = scores.structure, scores.hops_read[row]
+    value = np.nan_to_num(scores.value[row])
+    for hop in range(made.rows):
+        here, members = hop == current, about.hops == hop
+        if here:
+            result.add_shape(
+                type="rect", layer="below", xref="x", yref="y", x0=made.left - 0.72, x1=made.right + 0.72,
+                y0=hop - 0.38, y1=hop + LABEL_DEPTH + STAGGER + 0.02, fillcolor=alpha(SKY, 0.16),
+                line={"color": alpha(BLUE, 0.55), "width": 1.2},
+            )  # fmt: skip
+        text = f"<b>{'▶ ' if here else ''}hop {hop}</b>"
+        if hop:
+            chance = (members & about.concepts).sum() * scores.chance_value
+            text += f"<br>mass {value[members].sum():.2f}<br><span style='font-size:10px'>chance {chance:.2f}</span>"
+        result.add_annotation(
+            x=0, xref="paper", xshift=-8, xanchor="right", y=hop, yref="y", text=text, showarrow=False, align="right",
+            font={"size": 12}, opacity=1 if here else 0.75,
+        )  # fmt: skip
+    if made.band:
+        left, right = made.band
+        outside = ~about.reachable & about.concepts
+        result.add_shape(
+            type="rect", layer="below", x0=left, x1=right, y0=-0.42, y1=made.bottom + 0.62,
+            fillcolor=alpha(GREY, 0.07), line={"color": FAINT, "width": 1},
+        )  # fmt: skip
+        chance = outside.sum() * scores.chance_value
+        result.add_annotation(
+            x=(left + right) / 2, y=-0.42, yanchor="bottom", showarrow=False, font={"size": 11}, opacity=0.85,
+            text=f"unreachable: mass {value[outside].sum():.2f}, chance {chance:.2f}",
+        )  # fmt: skip
+
+
+def _nodes(
+    result: go.Figure, scores: NodeScores, row: int, drawn: np.ndarray, other: np.ndarray | None, size: np.ndarray,
+    made: Layout, roles: dict[int, str],
+) -> None:  # fmt: skip
+    problem, about = scores.problem, scores.structure
+    count, signed = len(problem.names), other is not None
+    symbol = np.array([ROLES[roles[node]][0] if node in roles else "circle" for node in range(count)], object)
+    # A diamond and a triangle fill less of their box than a circle of the same size.
+    factor = np.select([symbol == "diamond", symbol == "triangle-down"], [1.2, 1.15], 1.0)
+    outline = np.where(about.optimal, GREEN, "rgba(128,134,146,0.9)")
+    outline[problem.negative] = PURPLE
+    strong = about.optimal | np.isin(np.arange(count), (problem.negative, problem.root))
+    what = "difference of values" if signed else f"value, {READOUT_TITLES[scores.readout]}"
+    result.add_scatter(
+        x=made.x, y=made.y, mode="markers", showlegend=False, name="nodes", cliponaxis=False,
+        customdata=[[node] for node in range(count)], hovertext=_hover(scores, row, other, roles), hoverinfo="text",
+        selected={"marker": {"opacity": 1}}, unselected={"marker": {"opacity": 1}},
+        marker={
+            "symbol": symbol, "size": size * factor, "opacity": 1,
+            "color": np.sign(drawn) * np.sqrt(np.abs(drawn)), "cmin": -1 if signed else 0, "cmax": 1,
+            "colorscale": DIFFERENCE_SCALE if signed else VALUE_SCALE,
+            "line": {"color": outline, "width": np.where(strong, 3.0, 1.0)},
+            "colorbar": root_bar(signed=signed) | {"ypad": 24},
+        },
+    )  # fmt: skip
+    result.add_annotation(
+        x=0, xref="paper", xanchor="left", y=0, yref="paper", yshift=-6, yanchor="top", showarrow=False,
+        font={"size": 11},
+        text=f"<b>{what}</b>: share of the mass on the {int(about.concepts.sum())} concepts, "
+        f"{'−1 to 1, chance 0' if signed else f'0 to 1, chance {scores.chance_value:.3f}'}",
+    )  # fmt: skip
+    for name, (shape, colour) in ROLES.items():
+        result.add_scatter(
+            x=[None], y=[None], mode="markers", name=name, hoverinfo="skip",
+            marker={"symbol": f"{shape}-open", "size": 11, "color": colour, "line": {"width": 2.5}},
+        )  # fmt: skip
+
+
+def _hover(scores: NodeScores, row: int, other: np.ndarray | None, roles: dict[int, str]) -> list[str]:
+    about, concepts, texts = scores.structure, int(scores.structure.concepts.sum()), []
+    for node, name in enumerate(scores.problem.names):
+        hop = f"hop {about.hops[node]}" if about.reachable[node] else "not reachable"
+        value, said = scores.value[row, node], "entity: no value among the concepts"
+        if about.concepts[node]:
+            said = (
+                f"value {value:.4f} (chance {scores.chance_value:.4f}), rank {scores.rank[row, node]:g} of {concepts}"
+            )
+        lines = [f"<b>{name}</b>{f' · {roles[node]}' if node in roles else ''}", said]
+        lines.append(f"raw probability {scores.raw[row, node]:.3g}")
+        if other is not None:
+            lines.append(f"other value {other[node]:.4f}, difference {value - other[node]:+.4f}")
+        lines.append(f"{hop} · height {about.longest_height[node]} longest, {about.shortest_height[node]} shortest")
+        lines.append(f"class: {NODE_CLASSES[scores.node_class[row][node]]}")
+        texts.append("<br>".join(lines))
+    return texts
+
+
+def _hanging_low(made: Layout, labels: list[str]) -> set[int]:
+    """Return every second node of the rows whose names would touch at a width of 700 pixels."""
+    right = made.band[1] if made.band else made.right + 0.75
+    room = (right - made.left + 0.75) / (700 - 100)  # node distances per pixel
+    half = [len(name) * 3.1 + 3 for name in labels]
+    low: set[int] = set()
+    for level in np.unique(made.y.round(3)):
+        row = np.flatnonzero(np.isclose(made.y, level, atol=1e-3))
+        row = row[np.argsort(made.x[row])]
+        for before, node in pairwise(row):
+            if made.x[node] - made.x[before] < (half[node] + half[before]) * room and before not in low:
+                low.add(int(node))
+    return low
+
+
+def _names(result: go.Figure, scores: NodeScores, made: Layout, low: set[int], roles: dict[int, str]) -> None:
+    text = [
+        f"<b>{name}</b> <span style='font-size:9px'>{roles[n].upper()}</span>" if n in roles else name
+        for n, name in enumerate(scores.problem.names)
+    ]
+    for members, opacity in ((scores.structure.reachable, 1.0), (~scores.structure.reachable, 0.7)):
+        nodes = np.flatnonzero(members).tolist()
+        result.add_scatter(
+            x=made.x[nodes], y=[made.y[n] + NAME_DROP + (STAGGER if n in low else 0) for n in nodes], mode="text",
+            text=[text[n] for n in nodes], name="names", textfont={"size": 11.5}, opacity=opacity, hoverinfo="skip",
+            showlegend=False, cliponaxis=False,
+        )  # fmt: skip
+
+
+# Edges: down to the next row, arcs along a row, side loops back up
+
+
+def edge_traces(problem: Problem, made: Layout, low: set[int], radius: np.ndarray) -> list[go.Scatter]:
+    """Return the edges as traces, one per kind; each ends in an arrow head at the rim of its node.
+
+    Args:
+        problem: The problem.
+        made: Its layout.
+        low: Nodes whose names hang lower.
+        radius: Radius of each node in pixels.
+    """
+    about = structure(problem)
+    kinds = {
+        "from an unreachable node (click)": (alpha(GREY, 0.35), 1.0, "2px,3px"),
+        "among unreachable nodes": (alpha(GREY, 0.45), 1.0, "solid"),
+        "edge to any other row": (alpha(GREY, 0.6), 1.1, "5px,4px"),
+        "edge to the next hop": (alpha(GREY, 0.9), 1.3, "solid"),
+        "on a shortest path": (GREEN, 2.6, "solid"),
+    }
+    joining, side, other, forward, path = kinds
+    members: dict[str, list[tuple[int, int]]] = {name: [] for name in kinds}
+    for source, target in problem.edges:
+        if not (about.reachable[source] and about.reachable[target]):
+            kind = joining if about.reachable[target] else side
+        elif about.hops[target] != about.hops[source] + 1:
+            kind = other
+        else:
+            kind = path if about.optimal[source] and about.optimal[target] else forward
+        members[kind].append((source, target))
+    traces = []
+    for name, (colour, width, dash) in kinds.items():
+        xs, ys, sizes, rims = [], [], [], []
+        for source, target in members[name]:
+            x, y = curve(made, source, target, low)
+            xs += [*x.round(3).tolist(), None]
+            ys += [*y.round(3).tolist(), None]
+            sizes += [0] * (len(x) - 1) + [5 + 2 * width, 0]
+            rims += [0] * (len(x) - 1) + [float(radius[target]) + 1.5, 0]
+        if xs:
+            traces.append(
+                go.Scatter(
+                    x=xs, y=ys, name=name, visible="legendonly" if name == joining else True, legendrank=1100,
+                    line={"color": colour, "width": width, "dash": dash}, **_arrows(colour, sizes, rims),
+                )
+            )  # fmt: skip
+    return traces
+
+
+def _arrows(colour: str, sizes: list, rims: list) -> dict[str, Any]:
+    """Return what curves with an arrow head share: sizes of all points, 0 but at the head, and its distance."""
+    return {
+        "mode": "lines+markers", "hoverinfo": "skip", "cliponaxis": False, "unselected": {"marker": {"opacity": 1}},
+        "marker": {
+            "symbol": "arrow", "angleref": "previous", "size": sizes, "standoff": rims, "color": colour, "opacity": 1,
+            "line": {"width": 0},
+        },
+    }  # fmt: skip
+
+
+def curve(made: Layout, source: int, target: int, low: set[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the points of one edge from below the source's name to the centre of the target."""
+
+    def shift(point: np.ndarray, right: float, down: float) -> np.ndarray:
+        return point + np.array([right, down])
+
+    drop = LABEL_DEPTH + (STAGGER if source in low else 0)
+    start, end = np.array([made.x[source], made.y[source]]), np.array([made.x[target], made.y[target]])
+    across = end[0] - start[0]
+    if end[1] - start[1] > drop + 0.1:
+        start = shift(start, 0.0, drop)
+        reach, lean = (end[1] - start[1]) * 0.55, float(np.clip(-across * 0.1, -0.3, 0.3))
+        points = [start, shift(start, 0.0, reach * 0.9), shift(end, lean, -reach), end]
+    elif abs(across) > 0.05 and abs(end[1] - start[1]) < 0.05:
+        rise = 0.42 + 0.06 * min(abs(across), 5)
+        points = [start, shift(start, across * 0.15, -rise), shift(end, -across * 0.15, -rise), end]
+    else:
+        # Back up (or too close below): leave sideways and come in from the side and below.
+        away = np.sign(across) or 1.0
+        lift = max((start[1] - end[1]) * 0.25, 0.1)
+        points = [start, shift(start, away * 0.6, -lift), shift(end, -away * 0.7, lift), end]
+    t = SAMPLES[:, None]
+    weights = (1 - t) ** 3, 3 * (1 - t) ** 2 * t, 3 * (1 - t) * t**2, t**3
+    along = np.sum([weight * point for weight, point in zip(weights, points, strict=True)], axis=0)
+    return along[:, 0], along[:, 1]
+
+
+# Attention, as the width of the edges
+
+
+def draw_attention(
+    figure: go.Figure, attention: EdgeAttention, problem: Problem, made: Layout, low: set[int], radius: np.ndarray
+) -> None:
+    """Add attention to a graph that has its edges and not yet its nodes; its own edges fade.
+
+    Args:
+        figure: The graph.
+        attention: What to draw.
+        problem: The problem.
+        made: Its layout.
+        low: Nodes whose names hang lower.
+        radius: Radius of each node in pixels.
+    """
+    figure.update_traces(opacity=FADED)
+    curves = [curve(made, source, target, low) for source, target in problem.edges]
+    order = np.argsort(attention.weights, kind="stable").tolist()  # the strongest on top
+    for place, edge in enumerate(order):
+        share, (x, y) = float(attention.weights[edge]) / attention.total, curves[edge]
+        width, rim = THINNEST + (WIDEST - THINNEST) * share, float(radius[problem.edges[edge][1]]) + 1.5
+        colour, last = alpha(BLUE, round(0.18 + 0.72 * share**0.5, 3)), len(x) - 1
+        figure.add_scatter(
+            x=x.round(3), y=y.round(3), name=attention.title, legendgroup="attention", legendrank=1000,
+            showlegend=place == len(order) - 1, line={"color": colour, "width": width},
+            **_arrows(colour, [0] * last + [6 + width], [0] * last + [rim]),
+        )  # fmt: skip
+    _attention_hover(figure, attention, problem, curves)
+
+
+def _attention_hover(figure: go.Figure, attention: EdgeAttention, problem: Problem, curves: list) -> None:
+    """Add what is read when the pointer is on an edge: its number, beside chance."""
+    xs, ys, texts, nodes = [], [], [], []
+    for (source, target), weight, (x, y) in zip(problem.edges, attention.weights.tolist(), curves, strict=True):
+        middle = x[HOVER].round(3).tolist()
+        share = weight / attention.on_edges if attention.on_edges else 0.0
+        text = (
+            f"<b>{problem.names[source]} → {problem.names[target]}</b><br>"
+            f"attention {weight:.4f} of {attention.total} (chance {attention.chance:.4f})<br>"
+            f"{share:.3f} of what goes to edges (chance {1 / len(problem.edges):.3f})"
+        )
+        xs += middle
+        ys += y[HOVER].round(3).tolist()
+        texts += [text] * len(middle)
+        nodes += [[target]] * len(middle)
+    figure.add_scatter(
+        x=xs, y=ys, mode="markers", hovertext=texts, hoverinfo="text", customdata=nodes, name="attention, in numbers",
+        showlegend=False, cliponaxis=False, marker={"size": 9, "color": BLUE, "opacity": 0},
+        selected={"marker": {"opacity": 0}}, unselected={"marker": {"opacity": 0}},
+    )  # fmt: skip
+
+
+def _told(attention: EdgeAttention, problem: Problem) -> str:
+    best = np.argsort(-attention.weights, kind="stable")[:3].tolist()
+    most = ", ".join(
+        f"{problem.names[problem.edges[e][0]]} to {problem.names[problem.edges[e][1]]} {attention.weights[e]:.2f}"
+        for e in best
+    )
+    return f"Edges are as wide as the {attention.title}: most of it goes to {most}; chance {attention.chance:.3f}."
