@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import tiny
 from workbench.measure.evaluate import results_frame
 from workbench.measure.statistics import Estimate
-from workbench.measure.trace import Answer, answers, run, sweep
+from workbench.measure.trace import answers, run, sweep
 from workbench.model.checkpoint import Checkpoint
 from workbench.problems.problem import Problem
 from workbench.problems.sets import generate
@@ -47,12 +47,10 @@ def test_a_sweep_answers_as_one_number_of_thoughts_after_the_other(
     checkpoint = replace(tiny(thoughts=2, markers=markers, max_position_embeddings=512), fed=fed)
     asked = [(0, "answer"), (3, "answer"), (1, "chain")]
 
-    found: dict[tuple[int, str], list[Answer]] = {one: [] for one in asked}
-    for one, answer in sweep(checkpoint, problems, asked, batch_size=2):
-        found[one].append(answer)
+    found = list(sweep(checkpoint, problems, asked, batch_size=2))
 
-    for k, says in asked:
-        assert found[k, says] == list(answers(checkpoint, problems, k, says=says))
+    for (k, says), column in zip(asked, zip(*found, strict=True), strict=True):
+        assert list(column) == list(answers(checkpoint, problems, k, says=says))
 
 
 def test_what_is_asked_depends_on_what_the_method_has_seen(checkpoint: Checkpoint) -> None:

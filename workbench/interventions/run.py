@@ -58,6 +58,7 @@ class InterventionRunner:
         problems: The whole set, from which bank and means are made where they are needed and not given.
         spaces: Learned directions of every token, by name.
         batch_size: Problems run at a time here.
+        lens: Runs everything under this lens, so that its hook points fire; by default only what changes layers.
 
     Raises:
         WorkbenchError: A donor's problem cannot be run, or the model has no such layer, or the run no such thought.
@@ -73,16 +74,17 @@ class InterventionRunner:
         problems: Sequence[Problem] | None = None,
         spaces: Mapping[str, Float[Tensor, "vocab d"]] | None = None,
         batch_size: int = 64,
+        lens: CoconutLens | None = None,
     ) -> None:
         self.checkpoint, self.count, self.spaces = checkpoint, count, dict(spaces or {})
         for plan in plans:
             require_thoughts(plan.interventions, count)
         self._busy = any(plan.interventions for plan in plans)
-        self._bridge: Any = None
-        if any(plan.inside for plan in plans):
-            self._bridge = CoconutLens(checkpoint).bridge
+        if lens is None and any(plan.inside for plan in plans):
+            lens = CoconutLens(checkpoint)
+        self._bridge: Any = lens and lens.bridge
         self.model: PreTrainedModel = checkpoint.model if self._bridge is None else self._bridge.original_model
-        """What sessions must run: the live model, or its view under TransformerLens where layers are operated on."""
+        """What sessions must run: the live model, or its view under TransformerLens."""
         self._asked: dict[str, set[str]] = {}
         for one in (one for plan in plans for one in plan.inside):
             if wanted := one.wants(checkpoint.model.config.num_hidden_layers):

@@ -8,28 +8,31 @@ Controls: runs that should not show what the model shows, to be drawn in the sam
 What several readings need of one recording is computed once: kept with the recording, and gone with it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, wraps
+from functools import cached_property, partial, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.nn import functional as F
 from transformers import AutoModelForCausalLM
 
 from workbench.errors import WorkbenchError
-from workbench.interventions.base import Bank, Context, Intervention, composed, require_thoughts
+from workbench.interventions.base import Bank, Context, Intervention
+from workbench.interventions.plan import Plan, as_plan
+from workbench.interventions.run import InterventionRunner
 from workbench.interventions.thoughts import Noise, Shuffle
 from workbench.measure.arrays import Trace
 from workbench.measure.run_labels import CONTROLS, MODEL
-from workbench.measure.trace import run
+from workbench.measure.trace import Tracer
 from workbench.model.checkpoint import Checkpoint
 from workbench.model.formats import places
-from workbench.model.lens import THOUGHT, CoconutLens, Hook
+from workbench.model.lens import CoconutLens
 from workbench.model.prompts import Prompt
+from workbench.model.session import Batch, Session, as_numpy, in_batches, thought_count
 from workbench.problems.graph import structure
 from workbench.problems.problem import Problem
 
@@ -183,102 +186,97 @@ def record(
     """
     if not problems:
         raise WorkbenchError("There is nothing to record.", "The list of problems is empty.", "Give some problems.")
-    count = checkpoint.thoughts if thoughts is None else thoughts
-    lens, traces = CoconutLens(checkpoint), []
-    kept: dict[str, list[np.ndarray]] = {}
-    widest = max(len(problem.edges) for problem in problems)
-    for trace in run(
-        checkpoint, problems, count, batch_size, continuations=continuations, interventions=interventions, bank=bank
-    ):
-        traces.append(trace)
-    order = sorted(range(len(problems)), key=lambda i: len(problems[i].edges))  # little padding in a batch
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        for name, array in _activations(lens, [problems[i] for i in rows], rows, count, widest, interventions, bank):
-            kept.setdefault(name, []).append(array)
-        if on_progress:
-            on_progress(len(rows))
-    back = np.argsort(order)
-    arrays: dict[str, Any] = {name: np.concatenate(parts)[back] for name, parts in kept.items()}
-    return Recording(label, checkpoint, tuple(problems), tuple(traces), tuple(interventions), **arrays)
+    count = thought_count(checkpoint, thoughts)
+    lens, plan = CoconutLens(checkpoint), as_plan(interventions)
+    for one in interventions:
+        if one not in plan.fed:
+            one.change(Context(checkpoint, (), ()))  # raises: a recording is of changed thoughts only
+    runner = InterventionRunner(checkpoint, [plan], count, bank=bank, batch_size=batch_size, lens=lens)
+    recorder = _Recorder(runner, plan, continuations, lens, max(len(problem.edges) for problem in problems))
+    rows = list(in_batches(checkpoint, problems, recorder.rows, batch_size, on_progress))
+    arrays: dict[str, Any] = {name: np.stack([row[name] for _, row in rows]) for name in rows[0][1]}
+    return Recording(
+        label, checkpoint, tuple(problems), tuple(trace for trace, _ in rows), tuple(interventions), **arrays
+    )
 
 
-@torch.inference_mode()
-def _activations(
-    lens: CoconutLens,
-    batch: Sequence[Problem],
-    rows: Sequence[int],
-    count: int,
-    widest: int,
-    interventions: Sequence[Intervention],
-    bank: Bank | None,
-) -> list[tuple[str, np.ndarray]]:
-    """Run one batch under TransformerLens and return its part of every array, by name."""
-    form = lens.checkpoint.format
-    prompts = form.prompts(batch)
-    laid = lens.rows(batch, count, [form.value_opening(prompt) for prompt in prompts])
-    hooks = thought_hooks(interventions, Context(lens.checkpoint, tuple(prompts), tuple(rows), bank), count)
-    layers = range(lens.checkpoint.model.config.num_hidden_layers)
-    residual_streams = [*(f"blocks.{layer}.hook_resid_pre" for layer in layers), f"blocks.{layers[-1]}.hook_resid_post"]
-    patterns = [f"blocks.{layer}.attn.hook_pattern" for layer in layers]
-    _, cache = lens.run_with_cache(laid, hooks, names_filter=lambda name: name in (*residual_streams, *patterns))
-    begin = max(len(prompt.ids) for prompt in prompts)
-    openings = torch.tensor([len(form.value_opening(prompt)) for prompt in prompts])
-    # The end of the prompt and the thoughts stand in the same columns for all rows, the answer's opening may not.
-    columns = torch.cat([torch.arange(begin - 1, begin + count).expand(len(batch), -1), openings[:, None]], 1)
-    columns[:, -1] += begin + count - 1
-    row = torch.arange(len(batch))[:, None]
-    residual = torch.stack([cache[name][row, columns] for name in residual_streams], 2)
-    attention = torch.stack([cache[name].transpose(1, 2)[row, columns] for name in patterns], 2)
-    return [("residual", _numpy(residual)), *_attention(lens, prompts, attention, begin, widest)]
+class _Recorder(Tracer):
+    """Traces batches under TransformerLens and keeps what its hook points see at the columns of a recording.
 
-
-def _attention(
-    lens: CoconutLens, prompts: Sequence[Prompt], attention: Float[Tensor, "n C L H columns"], begin: int, widest: int
-) -> list[tuple[str, np.ndarray]]:
-    """Sum the attention of the recorded columns over what stands in the prompt."""
-    shape, count = attention.shape[:-1], attention.shape[1] - 2
-    edges = np.full((*shape, widest), np.nan, dtype=np.float32)
-    options, root = np.zeros((*shape, 2), np.float32), np.zeros(shape, np.float32)
-    # Sums over spans are differences of running sums.
-    running = torch.nn.functional.pad(attention.double().cumsum(-1), (1, 0)).cpu().numpy()
-    for row, prompt in enumerate(prompts):
-        stands, pad = places(lens.checkpoint.format, prompt), begin - len(prompt.ids)
-        spans = np.array([*stands.edges, *stands.options, stands.root]) + pad
-        sums = running[row][..., spans[:, 1]] - running[row][..., spans[:, 0]]
-        edges[row][..., : len(stands.edges)] = sums[..., :-3]
-        options[row], root[row] = sums[..., -3:-1], sums[..., -1]
-    return [
-        ("attention", edges),
-        ("attention_options", options),
-        ("attention_root", root),
-        ("attention_thoughts", _numpy(attention[..., begin : begin + count])),
-    ]
-
-
-def thought_hooks(interventions: Sequence[Intervention], context: Context, count: int) -> list[Hook]:
-    """Return interventions as hooks of `CoconutLens`, one for each of so many thoughts.
-
-    Raises:
-        WorkbenchError: One acts on a thought beyond them.
+    Each of these columns is the last of a pass: the end of the prompt (prompts are padded on the left), a thought, and
+    the last token of the answer's opening in the branch after all thoughts.
     """
-    require_thoughts(interventions, count)
-    edit = composed(interventions, context)
-    if edit is None:
-        return []
 
-    def at(k: int) -> Hook:
-        return THOUGHT, lambda vectors, hook: edit(k, vectors[:, 0])[:, None], k
+    def __init__(
+        self, runner: InterventionRunner, plan: Plan, continuations: bool, lens: CoconutLens, widest: int
+    ) -> None:
+        super().__init__(runner, plan, 10, continuations)
+        self.widest = widest
+        layers = range(self.checkpoint.model.config.num_hidden_layers)
+        self._residual = [*(f"blocks.{n}.hook_resid_pre" for n in layers), f"blocks.{layers[-1]}.hook_resid_post"]
+        self._patterns = [f"blocks.{layer}.attn.hook_pattern" for layer in layers]
+        self._passes: list[dict[str, Tensor]] = []
+        self._arrays: dict[str, np.ndarray] = {}
+        for name in (*self._residual, *self._patterns):
+            lens.bridge.hook_dict[name].add_hook(partial(self._keep, name), is_permanent=True)
 
-    return [at(k) for k in range(1, count + 1)]
+    def rows(self, batch: Batch) -> Iterator[tuple[Trace, dict[str, np.ndarray]]]:
+        """Return the trace of each problem of a batch, and its part of every array."""
+        self._passes = []
+        traces = self.traces(batch)
+        return ((trace, {name: a[row] for name, a in self._arrays.items()}) for row, trace in enumerate(traces))
+
+    def _keep(self, name: str, activation: Tensor, hook: object) -> None:
+        if name == self._residual[0]:  # a new pass
+            self._passes.append({})
+        self._passes[-1][name] = activation[:, -1].clone() if name in self._residual else activation[:, :, -1].clone()
+
+    def thought(self, batch: Batch, session: Session) -> None:
+        # Before the last K passes the model may have thought without the interventions, which need its own thoughts.
+        self._passes = [self._passes[0], *self._passes[len(self._passes) - self.count :]]
+
+    def opened(self, batch: Batch, session: Session) -> None:
+        passes, begin = [*self._passes[: self.count + 1], self._passes[-1]], session.begin
+        residual = torch.stack([torch.stack([one[name] for name in self._residual], 1) for one in passes], 1)
+        columns = begin + self.count  # those of later branches are left out
+        attention = torch.stack(
+            [
+                torch.stack(
+                    [
+                        F.pad(one[name], (0, max(0, columns - one[name].shape[-1])))[..., :columns]
+                        for name in self._patterns
+                    ],
+                    1,
+                )
+                for one in passes
+            ],
+            1,
+        )
+        self._arrays = {"residual": as_numpy(residual), **self._attention(batch.prompts, attention, begin)}
+
+    def _attention(
+        self, prompts: Sequence[Prompt], attention: Float[Tensor, "n C L H columns"], begin: int
+    ) -> dict[str, np.ndarray]:
+        """Sum the attention of the recorded columns over the tokens of edges, options and root in the prompt."""
+        shape = attention.shape[:-1]
+        edges = np.full((*shape, self.widest), np.nan, dtype=np.float32)
+        options, root = np.zeros((*shape, 2), np.float32), np.zeros(shape, np.float32)
+        # Sums over spans are differences of running sums.
+        running = F.pad(attention.double().cumsum(-1), (1, 0)).cpu().numpy()
+        for row, prompt in enumerate(prompts):
+            stands, pad = places(self.checkpoint.format, prompt), begin - len(prompt.ids)
+            spans = np.array([*stands.edges, *stands.options, stands.root]) + pad
+            sums = running[row][..., spans[:, 1]] - running[row][..., spans[:, 0]]
+            edges[row][..., : len(stands.edges)] = sums[..., :-3]
+            options[row], root[row] = sums[..., -3:-1], sums[..., -1]
+        thoughts = as_numpy(attention[..., begin:])
+        return {
+            "attention": edges, "attention_options": options, "attention_root": root, "attention_thoughts": thoughts,
+        }  # fmt: skip
 
 
 def _weight(layer: Any) -> np.ndarray:
-    return _numpy(cast(nn.Embedding, layer).weight.detach())
-
-
-def _numpy(array: Tensor) -> np.ndarray:
-    return array.float().cpu().numpy()
+    return as_numpy(cast(nn.Embedding, layer).weight)
 
 
 def record_controls(
@@ -371,20 +369,19 @@ _T = TypeVar("_T")
 
 
 def memoize(function: Callable[Concatenate[Recording, _P], _T]) -> Callable[Concatenate[Recording, _P], _T]:
-    """Return a function of a recording that remembers what it returned, for as long as the recording is held.
+    """Return a function of a recording that keeps its results for as long as the recording is held.
 
-    What it returns is shared by all who ask, so it must not be written to.
+    A result is shared by all who ask, so it must not be written to.
 
     Args:
-        function: Of a recording and of further arguments, hashable ones, that depends on nothing else.
+        function: Of a recording and of further arguments, hashable ones; depends on nothing else.
     """
-    kept: WeakKeyDictionary[Recording, dict[object, _T]] = WeakKeyDictionary()
 
     @wraps(function)
     def remembered(recording: Recording, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        held, key = kept.setdefault(recording, {}), (args, tuple(sorted(kwargs.items())))
-        if key not in held:
-            held[key] = function(recording, *args, **kwargs)
-        return held[key]
+        kept, key = vars(recording).setdefault("_kept", {}), (function, args, frozenset(kwargs.items()))
+        if key not in kept:
+            kept[key] = function(recording, *args, **kwargs)
+        return kept[key]
 
     return remembered

@@ -146,8 +146,9 @@ def answers_frame(checkpoint: Checkpoint, problems: Sequence[Problem | Item], se
     ordered = sorted(problems, key=lambda problem: len(problem.question))
     twins = {p.id: twin for p in ordered if isinstance(p, Problem) and (twin := entity_swap(p)) is not None}
     pairs = {p.id: _pair(p.question, twins[p.id].question) for p in ordered if p.id in twins}
-    for one, answer in sweep(checkpoint, ordered, asked):
-        add("itself", answer.problem.id, pairs.get(answer.problem.id), one, answer)
+    for found in sweep(checkpoint, ordered, asked):
+        for one, answer in zip(asked, found, strict=True):
+            add("itself", answer.problem.id, pairs.get(answer.problem.id), one, answer)
     for id, answer in zip(twins, answers(checkpoint, twins.values()), strict=True):
         add("swap", id, pairs[id], own, answer)
     rewrites = {p.id: drawn for p in ordered if isinstance(p, Problem) and (drawn := drawn_rewrite(p, seed))}
