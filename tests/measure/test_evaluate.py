@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import chain, tiny
 from workbench.errors import WorkbenchError
-from workbench.measure.evaluate import evaluate, mass_without_target, results_frame, save_evaluation, summarise
+from workbench.measure.evaluate import evaluate, evaluation_of, mass_without_target, results_frame, save_evaluation
 from workbench.measure.provenance import checkpoint_digest, problems_digest, provenance
 from workbench.measure.trace import answers, run
 from workbench.model.checkpoint import Checkpoint, make_checkpoint
@@ -65,7 +65,7 @@ def test_the_second_of_two_thoughts_per_step_is_about_the_first_hop() -> None:
         mass_without_target=[[0.1, 0.5]] * 4, mass_without_target_chance=[[0.1, 0.1]] * 4,
         right=[[True] * 3] * 4, valid=[[True] * 3] * 4, target=[[0.5] * 3] * 4, negative=[[0.1] * 3] * 4,
     )  # fmt: skip
-    assert summarise("m", results).figure("candidate_mass:2").title == "candidate mass of thought 2 (hop 1)"
+    assert evaluation_of("m", results).figure("candidate_mass:2").title == "candidate mass of thought 2 (hop 1)"
 
 
 def test_mass_that_may_be_copied_from_the_question_is_left_out() -> None:
@@ -79,7 +79,7 @@ def test_mass_that_may_be_copied_from_the_question_is_left_out() -> None:
 
 
 def value(results: pl.DataFrame, name: str) -> float:
-    return summarise("m", results).figure(name).estimate.value
+    return evaluation_of("m", results).figure(name).estimate.value
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_figures_count_what_they_say(name: str, expected: float) -> None:
 
 
 def test_chance_levels_stand_beside_the_figures() -> None:
-    evaluation = summarise("m", made())
+    evaluation = evaluation_of("m", made())
 
     assert evaluation.figure("candidate_mass:1").chance == pytest.approx(0.2)
     assert evaluation.figure("choice_accuracy").chance == pytest.approx(2.5 / 4)
@@ -115,7 +115,7 @@ def test_a_figure_that_no_problem_defines_is_null_in_json(tmp_path: Path) -> Non
     results = made(pair=[None] * 4, pair_right=[None] * 4).with_columns(
         pl.col("pair").cast(pl.String), pl.col("pair_right").cast(pl.Boolean)
     )
-    evaluation = summarise("m", results)
+    evaluation = evaluation_of("m", results)
     save_evaluation(evaluation, tmp_path / "figures.json")
 
     assert math.isnan(evaluation.figure("swap_pair_consistency").estimate.value)

@@ -5,6 +5,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from tests.conftest import tiny
+from workbench.measure.columns import columns
 from workbench.measure.recording import Recording, record, record_controls
 from workbench.measure.run_labels import RUN
 from workbench.problems.sets import generate
@@ -30,3 +31,4 @@ def test_a_series_reads_the_same_without_the_other_controls(
     # The copy map is one of weights: of shuffled thoughts it would be the model's own.
     assert together[RUN].n_unique() == (2 if name == "copy_map" else 3)
     assert_frame_equal(together, pl.concat(apart), abs_tol=1e-6)
+    assert [column.name for column in columns(name, together.columns)] == together.columns  # each is described

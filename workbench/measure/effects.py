@@ -1,6 +1,7 @@
-"""A plan on many problems: how often the right answer stays, beside a control of the same dose on each of them.
+"""Effects of an intervention plan: on the answers to many problems, and on the later thoughts of one.
 
-What a plan changed downstream: two traces of one problem, thought by thought.
+`on_each` and `shares`: how often the right answer stays, beside a control of the same strength on each problem.
+`downstream`: two traces of one problem compared thought by thought.
 """
 
 from collections.abc import Callable, Sequence
@@ -51,9 +52,7 @@ def on_each(
     for number, problem in enumerate(problems):
         row: dict[str, object] = {"problem": problem.id, "done": False}
         try:
-            table = answered(
-                checkpoint, problem, plan, thoughts, control, 1, donors=donors_of(problem), seed=number
-            )  # fmt: skip
+            table = answered(checkpoint, problem, plan, thoughts, control, 1, donors=donors_of(problem), seed=number)
         except WorkbenchError as error:
             last = error
         else:
@@ -73,10 +72,10 @@ def on_each(
 
 
 def shares(table: pl.DataFrame, seed: int = 0) -> tuple[dict[str, Estimate], PairedComparison | None]:
-    """Return what became of the answers that were right without the plan.
+    """Return how often the answers that were right without the plan stay right, or become the other option.
 
     Args:
-        table: What `on_each` returns.
+        table: `on_each`.
         seed: Of the bootstrap over problems.
 
     Returns:
@@ -102,7 +101,7 @@ WHAT: dict[str, str] = {
 
 
 def downstream(before: Trace, after: Trace, around: AffectedRegion) -> pl.DataFrame:
-    """Return what can have changed, what did, and how much.
+    """Return which thoughts and answers can have changed, which did, and how much.
 
     Args:
         before: The run without the plan.
@@ -135,26 +134,20 @@ def downstream(before: Trace, after: Trace, around: AffectedRegion) -> pl.DataFr
         moved = total_variation(one, two)
         for row, k in enumerate(range(first, first + len(one))):
             pair = (before.thoughts[row], after.thoughts[row]) if what == THOUGHT else (one[row], two[row])
+            step = float(np.linalg.norm(pair[1] - pair[0]) / np.linalg.norm(pair[0])) if what == THOUGHT else None
             rows.append(
                 {
-                    "what": what,
-                    "k": k,
-                    "operated": bool(operated[k]),
-                    "can_change": bool(can[row]),
-                    "same": bool(np.array_equal(*pair)),
-                    "moved": float(moved[row]),
-                    "step": float(np.linalg.norm(pair[1] - pair[0]) / np.linalg.norm(pair[0]))
-                    if what == THOUGHT
-                    else None,
+                    "what": what, "k": k, "operated": bool(operated[k]), "can_change": bool(can[row]),
+                    "same": bool(np.array_equal(*pair)), "moved": float(moved[row]), "step": step,
                 }
-            )
+            )  # fmt: skip
     return pl.DataFrame(rows, schema_overrides={"step": pl.Float64})
 
 
 def total_variation(
     one: Float[np.ndarray, "rows nodes"], two: Float[np.ndarray, "rows nodes"]
 ) -> Float[np.ndarray, " rows"]:
-    """Return the total variation distance of raw values, what no node has counted as one more."""
+    """Return the total variation distance of raw values, with the probability of all else as one more outcome."""
     first, second = one.astype(np.float64), two.astype(np.float64)
     rest = second.sum(1) - first.sum(1)
     return (np.abs(second - first).sum(1) + np.abs(rest)) / 2

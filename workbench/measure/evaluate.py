@@ -1,8 +1,7 @@
-"""One row per problem: what a checkpoint answered, and whether it follows when the problem changes.
+"""The evaluation of a model: accuracy and the rest, each with its interval, its chance level and its controls.
 
-`evaluate` and the report are both made from these rows, so they cannot disagree.
-
-The figures that a model is judged by, each with its interval, its chance level and its controls.
+`results_frame` has one row per problem: the answer, and whether it follows when the problem changes. Evaluations and
+reports are both made from these rows, so they cannot disagree.
 """
 
 import hashlib
@@ -10,10 +9,12 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+from jaxtyping import Float
 
 from workbench.errors import WorkbenchError
 from workbench.files import write_whole
@@ -65,67 +66,46 @@ def results_frame(
 ) -> pl.DataFrame:
     """Answer the twins of traced problems and return one row per problem, in order.
 
-    Columns:
-        problem: id. steps: hops from root to target. nodes, edges: of the graph.
-        nearest_source: score of that query-blind rule: 1 right, 0.5 tied, 0 wrong; below 1 the problem is
-        shortcut-resistant.
-        answer: after all K thoughts, given as the model was trained to: at once, or at the end of a chain in words.
-        right, valid: whether the answer after 0..K thoughts is exactly right, of a valid form; after fewer than K it is
-        always forced at once. thoughts_per_step: thought j is about hop j / thoughts_per_step, rounded up.
-        target, negative: probabilities of the two as the answer after 0..K thoughts, forced at once.
-        candidate_mass: raw probability that the LM head of thought 1..K puts on the nodes at exactly hop 1..K, null
-        where there are none; candidate_mass_chance: the same of a uniform distribution over the problem's concepts.
-        mass_without_target, mass_without_target_chance: the same on the frontier less the target, null where nothing is
-        left: the question names the target, so mass on it may be copied and not found.
-        pair: names the pair of this problem and its entity-swapped twin, null where there is no twin; pair_right:
-        whether both are answered exactly right.
-        rewrite: id of the single-edge rewrite drawn for this problem, null where there is none; rewrite_followed:
-        whether its answer is the new target. rewrites: number of rewrites there are; rewrites_followed: share of all
-        of them that is followed, null unless asked for.
+    The columns are described in `columns.columns("problems")`.
 
     Args:
-        checkpoint: What was run.
+        checkpoint: The model that was run.
         traces: Of `run`.
         seed: Draws one rewrite per problem, whatever file the problem is in.
         all_rewrites: Whether to answer every rewrite (about nine per problem).
         batch_size: Problems run at a time.
     """
     thoughts = len(traces[0].thoughts) if traces else 0
+
+    def answered(problems: Iterable[Problem]) -> Iterator[Answer]:
+        return answers(checkpoint, problems, thoughts, batch_size=batch_size)
+
     spoken: list[Answer | None] = [None] * len(traces)
     if checkpoint.says == "chain":
-        spoken = list(answers(checkpoint, [trace.problem for trace in traces], thoughts, batch_size=batch_size))
-    swapped: list[tuple[int, Problem]] = []
-    rewritten: list[tuple[int, Problem]] = []
-    drawn: dict[int, tuple[int, int]] = {}
-    for row, trace in enumerate(traces):
-        if (twin := entity_swap(trace.problem)) is not None:
-            swapped.append((row, twin))
-        if twins := edge_rewrites(trace.problem):
-            one = drawn_rewrite(trace.problem, seed, twins)
-            chosen = next(number for number, twin in enumerate(twins) if twin is one)
-            drawn[row] = (len(rewritten) + (chosen if all_rewrites else 0), len(twins))
-            rewritten += [(row, twin) for twin in (twins if all_rewrites else [twins[chosen]])]
-    asked = [twin for _, twin in (*swapped, *rewritten)]
-    right = [answer.right for answer in answers(checkpoint, asked, thoughts, batch_size=batch_size)]
-    swap_right = {row: (twin, ok) for (row, twin), ok in zip(swapped, right, strict=False)}
-    rewrite_right = right[len(swapped) :]
-    followed: dict[int, list[bool]] = {}
-    for (row, _), ok in zip(rewritten, rewrite_right, strict=True):
-        followed.setdefault(row, []).append(ok)
-    return pl.DataFrame(
-        [
+        spoken = list(answered(trace.problem for trace in traces))
+    swaps = [entity_swap(trace.problem) for trace in traces]
+    rewrites = [edge_rewrites(trace.problem) for trace in traces]
+    drawn = [drawn_rewrite(trace.problem, seed, every) for trace, every in zip(traces, rewrites, strict=True)]
+    asked = rewrites if all_rewrites else [[one] if one else [] for one in drawn]
+    right = (one.right for one in answered([*filter(None, swaps), *chain.from_iterable(asked)]))
+    swap_right = [None if twin is None else next(right) for twin in swaps]
+    rows = []
+    for trace, said, twin, twin_right, every, some, one in zip(
+        traces, spoken, swaps, swap_right, rewrites, asked, drawn, strict=True
+    ):
+        followed, itself = [next(right) for _ in some], right_now(trace, said)
+        rows.append(
             {
                 **_of_trace(trace, said),
-                **_of_pair(trace, right_now(trace, said), swap_right.get(row)),
-                "rewrite": rewritten[drawn[row][0]][1].id if row in drawn else None,
-                "rewrite_followed": rewrite_right[drawn[row][0]] if row in drawn else None,
-                "rewrites": drawn[row][1] if row in drawn else 0,
-                "rewrites_followed": float(np.mean(followed[row])) if all_rewrites and row in drawn else None,
+                "pair": None if twin is None else _pair_name(trace.problem, twin),
+                "pair_right": None if twin is None else itself and twin_right,
+                "rewrite": one and one.id,
+                "rewrite_followed": followed[next(i for i, each in enumerate(some) if each is one)] if one else None,
+                "rewrites": len(every),
+                "rewrites_followed": float(np.mean(followed)) if all_rewrites and some else None,
             }
-            for row, (trace, said) in enumerate(zip(traces, spoken, strict=True))
-        ],
-        schema=_COLUMNS,
-    )
+        )
+    return pl.DataFrame(rows, schema=_COLUMNS)
 
 
 def right_now(trace: Trace, said: Answer | None) -> bool:
@@ -135,8 +115,7 @@ def right_now(trace: Trace, said: Answer | None) -> bool:
 
 def _of_trace(trace: Trace, said: Answer | None) -> dict[str, object]:
     problem, heads = trace.problem, node_scores(trace, "lm_head")
-    mass = heads.candidate_mass
-    chance = np.where(np.isnan(mass), np.nan, heads.frontier_size * heads.chance_value)
+    chance = np.where(np.isnan(heads.candidate_mass), np.nan, heads.frontier_size * heads.chance_value)
     other = mass_without_target(trace)
     return {
         "problem": problem.id,
@@ -150,11 +129,15 @@ def _of_trace(trace: Trace, said: Answer | None) -> dict[str, object]:
         "valid": [*trace.answer_valid.tolist()[:-1], bool(trace.answer_valid[-1]) if said is None else said.valid],
         "target": trace.answers[:, problem.target].tolist(),
         "negative": trace.answers[:, problem.negative].tolist(),
-        "candidate_mass": [None if np.isnan(m) else m for m in mass.tolist()],
-        "candidate_mass_chance": [None if np.isnan(c) else c for c in chance.tolist()],
+        "candidate_mass": _nulls(heads.candidate_mass),
+        "candidate_mass_chance": _nulls(chance),
         "mass_without_target": [pair and pair[0] for pair in other],
         "mass_without_target_chance": [pair and pair[1] for pair in other],
     }
+
+
+def _nulls(values: Float[np.ndarray, " K"]) -> list[float | None]:
+    return [None if math.isnan(one) else one for one in values.tolist()]
 
 
 def mass_without_target(trace: Trace) -> list[tuple[float, float] | None]:
@@ -172,16 +155,9 @@ def mass_without_target(trace: Trace) -> list[tuple[float, float] | None]:
     return found
 
 
-def _of_pair(trace: Trace, itself: bool, answered: tuple[Problem, bool] | None) -> dict[str, object]:
-    if answered is None:
-        return {"pair": None, "pair_right": None}
-    twin, right = answered
-    # A file may hold both of a pair: they are one pair, and have one name.
-    both = "\n".join(sorted((trace.problem.question, twin.question)))
-    return {
-        "pair": hashlib.sha256(both.encode()).hexdigest()[:16],
-        "pair_right": itself and right,
-    }
+def _pair_name(problem: Problem, twin: Problem) -> str:
+    """Return the name of a pair, the same from both of its sides: a file may hold both."""
+    return hashlib.sha256("\n".join(sorted((problem.question, twin.question))).encode()).hexdigest()[:16]
 
 
 EVALUATION_SCHEMA = 1
@@ -268,7 +244,7 @@ def evaluate(
     batch_size: int = 64,
     on_progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
-    """Measure a checkpoint on problems. See `summarise` for what each figure means.
+    """Measure a checkpoint on problems. See `evaluation_of` for what each figure means.
 
     Args:
         checkpoint: What to measure.
@@ -291,10 +267,10 @@ def evaluate(
         parts.append(results_frame(checkpoint, traces, seed, all_rewrites=all_rewrites, batch_size=batch_size))
         if on_progress:
             on_progress(len(part))
-    return summarise(checkpoint.name, pl.concat(parts), seed)
+    return evaluation_of(checkpoint.name, pl.concat(parts), seed)
 
 
-def summarise(checkpoint: str, results: pl.DataFrame, seed: int = 0) -> Evaluation:
+def evaluation_of(checkpoint: str, results: pl.DataFrame, seed: int = 0) -> Evaluation:
     """Turn rows of `results_frame` into figures with bootstrap intervals over problems.
 
     - accuracy: exact answer (the likeliest of all tokens, or the whole greedy answer) after all K thoughts.
@@ -328,15 +304,18 @@ def summarise(checkpoint: str, results: pl.DataFrame, seed: int = 0) -> Evaluati
     follow = results["rewrite_followed"].cast(pl.Float64).fill_null(np.nan).to_numpy()
     following = np.where(last > 0, follow, np.nan)
     every = np.where(last > 0, results["rewrites_followed"].fill_null(np.nan).to_numpy(), np.nan)
-    mass, chance = (np.array(results[c].to_list(), dtype=float) for c in ("candidate_mass", "candidate_mass_chance"))
-    rest, rest_chance = (
-        np.array(results[c].to_list(), dtype=float) for c in ("mass_without_target", "mass_without_target_chance")
-    )
     per_step = int(results["thoughts_per_step"][0])
     blind, steps = results["nearest_source"].to_numpy(), results["steps"].to_numpy()
 
     def made(name: str, title: str, values: np.ndarray, chance: float | None, baseline: str) -> Figure:
         return Figure(name, title, resample(values, seed=seed), chance, baseline)
+
+    def by_thought(name: str, title: str) -> Iterator[Figure]:
+        mass, chance = (np.array(results[c].to_list(), dtype=float) for c in (name, f"{name}_chance"))
+        for k, (values, level) in enumerate(zip(mass.T, chance.T, strict=True), 1):
+            there = ~np.isnan(level)
+            words = title.format(k=k, hop=hop_read(k, per_step))
+            yield made(f"{name}:{k}", words, values, float(level[there].mean()) if there.any() else None, _EVEN)
 
     def figures() -> Iterator[Figure]:
         yield made("accuracy", "accuracy, exact answer", last, 0.5, _COIN)
@@ -350,23 +329,14 @@ def summarise(checkpoint: str, results: pl.DataFrame, seed: int = 0) -> Evaluati
         yield made("edge_rewrite_following_any", "the same, right before or not", follow, 0.5, _COIN)
         if not np.isnan(every).all():
             yield made("edge_rewrite_following_all", "the same, every rewrite", every, 0.5, _COIN)
-        for k in range(1, mass.shape[1] + 1):
-            open_ = ~np.isnan(chance[:, k - 1])
-            level = float(chance[open_, k - 1].mean()) if open_.any() else None
-            title = f"candidate mass of thought {k} (hop {hop_read(k, per_step)})"
-            yield made(f"candidate_mass:{k}", title, mass[:, k - 1], level, _EVEN)
-        for k in range(1, rest.shape[1] + 1):
-            open_ = ~np.isnan(rest_chance[:, k - 1])
-            level = float(rest_chance[open_, k - 1].mean()) if open_.any() else None
-            title = f"the same without the target, thought {k} (hop {hop_read(k, per_step)})"
-            yield made(f"mass_without_target:{k}", title, rest[:, k - 1], level, _EVEN)
+        yield from by_thought("candidate_mass", "candidate mass of thought {k} (hop {hop})")
+        yield from by_thought("mass_without_target", "the same without the target, thought {k} (hop {hop})")
         hard = np.where(blind < 1, last, np.nan)
         score = float(blind[blind < 1].mean()) if (blind < 1).any() else None
         yield made("accuracy_shortcut_resistant", "accuracy, shortcut-resistant", hard, score, _RULE)
         for hop in sorted(set(steps.tolist())):
-            at_hop = np.where(steps == hop, last, np.nan)
             title = f"accuracy, target {hop} hop{'' if hop == 1 else 's'} away"
-            yield made(f"accuracy_by_hop:{hop}", title, at_hop, 0.5, _COIN)
+            yield made(f"accuracy_by_hop:{hop}", title, np.where(steps == hop, last, np.nan), 0.5, _COIN)
         for k in range(right.shape[1]):
             title = f"accuracy after {k} thought{'' if k == 1 else 's'}"
             yield made(f"accuracy_by_thoughts:{k}", title, right[:, k], 0.5, _COIN)

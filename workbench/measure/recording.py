@@ -1,11 +1,8 @@
-"""A recording: what one run over a problem set leaves, thoughts and activations, as arrays with the problems first.
+"""Recordings: the thoughts and activations of one run over a problem set, as arrays whose first axis is the problems.
 
-A trace says what was read of one problem; a recording adds what the layers held and attended to at every thought, of
-all problems, so that a reading of the whole set is a function of arrays.
-
-Controls: runs that should not show what the model shows, to be drawn in the same axes.
-
-What several readings need of one recording is computed once: kept with the recording, and gone with it.
+A trace holds the values of one problem; a recording adds residual stream and attention at every thought, of all
+problems, so that a reading of the whole set is a function of arrays. `record_controls` runs the controls of a
+recording; `memoize` keeps what several readings need of it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM
 
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, unknown
 from workbench.interventions.base import Bank, Context, Intervention
 from workbench.interventions.plan import Plan, as_plan
 from workbench.interventions.run import InterventionRunner
@@ -39,10 +36,10 @@ from workbench.problems.problem import Problem
 
 @dataclass(frozen=True, eq=False)  # a recording is itself alone: arrays have no one answer to "equal?"
 class Recording:
-    """What one run over n problems left, with K thoughts (K + 2 columns), L layers (L + 1 streams), H heads, width d.
+    """One run over n problems, with K thoughts (K + 2 columns), L layers (L + 1 streams), H heads, width d.
 
-    Arrays over nodes and edges are as wide as the largest problem; `is_node` and `is_edge` say what is there, and what
-    is not there is nan. **Columns**: column 0 is the end of the prompt, whose last hidden state is thought 1; column k
+    Arrays over nodes and edges are as wide as the largest problem; `is_node` and `is_edge` mark the entries that exist,
+    the others are nan. **Columns**: column 0 is the end of the prompt, whose last hidden state is thought 1; column k
     is where thought k was fed, and its last hidden state becomes thought k + 1; column K + 1 is the last token of the
     answer's opening, after which the target is named.
     """
@@ -50,12 +47,12 @@ class Recording:
     label: str
     """Name of the series in figures: `MODEL`, or that of a control."""
     checkpoint: Checkpoint
-    """What was run."""
+    """The model that was run."""
     problems: tuple[Problem, ...]
     traces: tuple[Trace, ...]
     """Of each problem: thoughts, values under the readouts, answers, and continuations where asked for."""
     interventions: tuple[Intervention, ...]
-    """What was changed in the thoughts while it ran; readings are of the changed run."""
+    """Changes made to the thoughts while it ran; readings are of the changed run."""
     residual: Float[np.ndarray, "n columns streams d"]
     """Residual stream at the columns: 0 is what was fed, l what block l left, the final norm not applied."""
     attention: Float[np.ndarray, "n columns L H edges"]
@@ -168,15 +165,17 @@ def record(
     continuations: bool = False,
     on_progress: Callable[[int], None] | None = None,
 ) -> Recording:
-    """Run a checkpoint on a problem set and keep what it thought, held and attended to.
+    """Run a checkpoint on a problem set and keep its thoughts, residual stream and attention.
+
+    Each problem is run once, under TransformerLens.
 
     Args:
-        checkpoint: What to run.
+        checkpoint: The model to run.
         problems: The set; all of it is held.
         thoughts: Number of thoughts, K; by default as many as the model was trained with.
         label: Name of the series in figures.
         interventions: Changes made to thoughts before they are fed.
-        bank: Thoughts that interventions take donors from, a row for each problem.
+        bank: Source thoughts of interventions, a row for each problem.
         batch_size: Problems run at a time.
         continuations: Whether to let the model go on in words after each number of thoughts (slow).
         on_progress: Called with the number of problems done since the last call.
@@ -238,20 +237,9 @@ class _Recorder(Tracer):
     def opened(self, batch: Batch, session: Session) -> None:
         passes, begin = [*self._passes[: self.count + 1], self._passes[-1]], session.begin
         residual = torch.stack([torch.stack([one[name] for name in self._residual], 1) for one in passes], 1)
-        columns = begin + self.count  # those of later branches are left out
-        attention = torch.stack(
-            [
-                torch.stack(
-                    [
-                        F.pad(one[name], (0, max(0, columns - one[name].shape[-1])))[..., :columns]
-                        for name in self._patterns
-                    ],
-                    1,
-                )
-                for one in passes
-            ],
-            1,
-        )
+        columns = begin + self.count  # thoughts to come get no attention; columns of other branches are left out
+        seen = [[F.pad(one[name], (0, columns))[..., :columns] for name in self._patterns] for one in passes]
+        attention = torch.stack([torch.stack(layers, 1) for layers in seen], 1)
         self._arrays = {"residual": as_numpy(residual), **self._attention(batch.prompts, attention, begin)}
 
     def _attention(
@@ -321,7 +309,7 @@ def record_controls(
 def control(
     checkpoint: Checkpoint, name: str, seed: int = 0, *, pause: Checkpoint | None = None
 ) -> tuple[Checkpoint, tuple[Intervention, ...]]:
-    """Return what is run for a control, and what is changed in its thoughts; those need the model's own as a bank.
+    """Return the checkpoint that a control runs, and its interventions, which need the model's thoughts as a bank.
 
     Args:
         checkpoint: The model.
@@ -333,9 +321,7 @@ def control(
         WorkbenchError: There is no such control.
     """
     if name not in CONTROLS:
-        raise WorkbenchError(
-            f'There is no control "{name}".', f"The controls are {', '.join(CONTROLS)}.", "Choose among them."
-        )
+        raise unknown("control", name, CONTROLS)
     if name == "untrained":
         return untrained(checkpoint, seed), ()
     if name == "pause":
@@ -346,9 +332,8 @@ def control(
 def untrained(checkpoint: Checkpoint, seed: int = 0) -> Checkpoint:
     """Return a checkpoint of the same architecture whose weights are drawn anew.
 
-    Every matrix is Gaussian with the mean and spread of the trained one, entry by entry; gains and biases of norms and
-    layers keep their values in another order. So norms of embeddings and thoughts stay comparable, and nothing learned
-    is left.
+    Every matrix is Gaussian with the mean and spread of the trained one; gains and biases of norms and layers keep
+    their values in another order. So lengths of embeddings and thoughts stay comparable, and nothing learned is left.
     """
     model = AutoModelForCausalLM.from_config(checkpoint.model.config).eval()
     generator = torch.Generator().manual_seed(seed)

@@ -1,8 +1,6 @@
-"""From a trace to numbers per node: what a readout says at each thought.
+"""From a trace to numbers per node, and from these to statistics with unit, range and chance.
 
-Trace -> `NodeScores` (arrays) -> `Statistic` (numbers with unit, range and chance) -> figures.
-
-Named numbers of a `NodeScores`, each with its unit, its range and its own chance level.
+`Trace` -> `NodeScores` (arrays) -> `Statistic` (one number per thought) -> figures.
 """
 
 from collections.abc import Iterable
@@ -15,7 +13,7 @@ import polars as pl
 from jaxtyping import Bool, Float, Int
 from scipy.stats import rankdata
 
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, unknown
 from workbench.measure.arrays import Trace
 from workbench.problems.graph import (
     NODE_CLASSES,
@@ -213,36 +211,18 @@ def node_scores(trace: Trace, readout: str) -> NodeScores:
     """
     known: Readout | None = next((name for name in READOUTS if name == readout), None)
     if known is None:
-        raise WorkbenchError(
-            f'There is no readout "{readout}".',
-            f"The readouts are {', '.join(READOUTS)}.",
-            "Choose one of them.",
-        )
+        raise unknown("readout", readout, READOUTS)
     raw = trace.lm_head if readout == "lm_head" else trace.forced_language
     first = 1 if readout == "lm_head" else 0
     depths = tuple(range(first, first + len(raw)))
-    return NodeScores(
-        trace.problem,
-        trace.checkpoint,
-        known,
-        depths,
-        tuple(max(trace.hop(k), 1) for k in depths),
-        np.asarray(raw, np.float64),
-    )
+    hops_read = tuple(max(trace.hop(k), 1) for k in depths)
+    return NodeScores(trace.problem, trace.checkpoint, known, depths, hops_read, np.asarray(raw, np.float64))
 
 
 def scores_frame(scores: Iterable[NodeScores]) -> pl.DataFrame:
     """Return one row per (problem, readout, thought, node), in the order given; columns of `SCORES_SCHEMA`.
 
-    Columns:
-        checkpoint, problem: names; readout: one of `READOUTS`; thought: number of thoughts; hop_read: see
-            `NodeScores`.
-        node, name: number and name; role: "root", "target", "negative" or "".
-        class: one of `graph.NODE_CLASSES`, at the hop read; hop: BFS depth, null for unreachable nodes.
-        height_longest, height_shortest: distance to a leaf, both definitions.
-        raw: probability among all tokens; value: normalised over the concepts in the problem, null for
-        entities. rank: by value, 1 for the largest; chance: value under a uniform distribution over the
-        concepts. on_frontier, on_walk_frontier, reaches_target: booleans.
+    They are described in `columns.columns("scores")`.
     """
     several = list(scores)
     rows, nodes = [len(s.depths) for s in several], [len(s.problem.names) for s in several]
@@ -402,21 +382,16 @@ def statistics(scores: NodeScores) -> dict[str, Statistic]:
         "negative": (scores.negative, one / concepts, zero, one),
         "preference": (preference, one / 2, zero, one),
     }
-    return {name: _statistic(name, made[name]) for name in TITLES}
-
-
-def _statistic(name: str, numbers: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]) -> Statistic:
-    title, unit, baseline = TITLES[name]
-    values, chance, low, high = numbers
-    return Statistic(name, title, unit, values, chance, low, high, baseline)
+    return {
+        name: Statistic(name, title, unit, *made[name], baseline) for name, (title, unit, baseline) in TITLES.items()
+    }
 
 
 def statistics_frame(scores: Iterable[NodeScores]) -> pl.DataFrame:
     """Return one row per (problem, readout, thought), in the order given; columns of `STATISTICS_SCHEMA`.
 
-    Columns: checkpoint, problem, readout, thought, hop_read, steps (hops from root to target),
-    frontier_size, then for every statistic its value under its name and its chance level under
-    `NAME_chance`; null where undefined.
+    Every statistic under its name, its chance level under `NAME_chance`; null where undefined. They are described in
+    `columns.columns("statistics")`.
     """
     several = list(scores)
     rows = np.array([len(s.depths) for s in several], dtype=np.int64)

@@ -1,6 +1,6 @@
-"""How a model spells the nodes of one problem after so many thoughts: each token's probability, and the search tree.
+"""Probabilities of the nodes' names, token by token, after 0..K thoughts of one problem; and its search tree.
 
-A trace holds the product alone; here is what it is a product of.
+A trace holds only their products.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,12 +31,12 @@ _AT_A_TIME = 64
 
 @dataclass(frozen=True)
 class Spelling:
-    """The nodes' names after one number of thoughts, token by token."""
+    """Probabilities of the nodes' names after one number of thoughts, token by token."""
 
     thoughts: int
     """Number of thoughts."""
     hop: int
-    """The hop whose nodes are read: that of the thought, 1 for none."""
+    """The hop whose nodes are read: that of the thought; 1 without thoughts."""
     prefix: str
     """The forced beginning of the next step, marker included."""
     tokens: tuple[tuple[str, ...], ...]
@@ -60,15 +60,15 @@ def spell(
     bank: Bank | None = None,
     row: int = 0,
 ) -> tuple[Spelling, ...]:
-    """Return how the nodes of one problem are spelt after 0..K thoughts; the products are a trace's forced language.
+    """Return the probabilities of the nodes' names after 0..K thoughts; their products are a trace's forced language.
 
     Args:
-        checkpoint: What to run.
-        problem: What is asked.
+        checkpoint: The model to run.
+        problem: The problem asked.
         thoughts: Largest number of thoughts, K; by default as many as the model was trained with.
         interventions: Changes made to thoughts before they are fed.
-        bank: Thoughts that interventions take donors from.
-        row: Number of the problem in the bank's set; seeds and donors go by it.
+        bank: Source thoughts of interventions.
+        row: Number of the problem in the bank's set; seeds and sources go by it.
 
     Raises:
         WorkbenchError: The problem cannot be written in the checkpoint's format, or is too long for the model.
@@ -168,16 +168,11 @@ def search_tree_frame(
                 value = (
                     own.value[node] if own else None if k is None or trace is None else trace.forced_language[k, node]
                 )
+                parents = [p for p in (layers[layer - 1] if layer else []) if problem.adjacency[p, node]]
                 rows.append(
                     {
-                        "run": run,
-                        "problem": problem.id,
-                        "layer": layer,
-                        "node": node,
-                        "name": problem.names[node],
-                        "role": roles.get(node, ""),
-                        "parents": [p for p in (layers[layer - 1] if layer else []) if problem.adjacency[p, node]],
-                        "thoughts": k,
+                        "run": run, "problem": problem.id, "layer": layer, "node": node, "name": problem.names[node],
+                        "role": roles.get(node, ""), "parents": parents, "thoughts": k,
                         "prefix": spelling.prefix if spelling else None,
                         "tokens": list(own.tokens[node]) if own else None,
                         "probabilities": list(own.probabilities[node]) if own else None,
@@ -185,31 +180,16 @@ def search_tree_frame(
                         "chance": None if k is None else 1 / int(about.concepts.sum()),
                         "height_longest": int(about.longest_height[node]),
                         "height_shortest": int(about.shortest_height[node]),
-                        "reaches_target": bool(about.reaches_target[node]),
-                        "optimal": bool(about.optimal[node]),
+                        "reaches_target": bool(about.reaches_target[node]), "optimal": bool(about.optimal[node]),
                         "earlier": bool(about.hops[node] < layer),
                     }
-                )
+                )  # fmt: skip
     return pl.DataFrame(rows, schema=_COLUMNS)
 
 
 _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
-    "run": pl.String,
-    "problem": pl.String,
-    "layer": pl.Int16,
-    "node": pl.Int16,
-    "name": pl.String,
-    "role": pl.String,
-    "parents": pl.List(pl.Int16),
-    "thoughts": pl.Int16,
-    "prefix": pl.String,
-    "tokens": pl.List(pl.String),
-    "probabilities": pl.List(pl.Float64),
-    "value": pl.Float64,
-    "chance": pl.Float64,
-    "height_longest": pl.Int16,
-    "height_shortest": pl.Int16,
-    "reaches_target": pl.Boolean,
-    "optimal": pl.Boolean,
-    "earlier": pl.Boolean,
-}
+    "run": pl.String, "problem": pl.String, "layer": pl.Int16, "node": pl.Int16, "name": pl.String, "role": pl.String,
+    "parents": pl.List(pl.Int16), "thoughts": pl.Int16, "prefix": pl.String, "tokens": pl.List(pl.String),
+    "probabilities": pl.List(pl.Float64), "value": pl.Float64, "chance": pl.Float64, "height_longest": pl.Int16,
+    "height_shortest": pl.Int16, "reaches_target": pl.Boolean, "optimal": pl.Boolean, "earlier": pl.Boolean,
+}  # fmt: skip

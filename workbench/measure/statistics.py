@@ -191,7 +191,9 @@ def resample(
             arrays, statistic = [arrays[0], np.ones(n)], ratio
         if statistic is ratio:  # sums of a cluster are all that counts
             arrays, member = [np.bincount(member, array) for array in arrays], None
-    drawn = _draws(count, seed, resamples or (RESAMPLES if clusters is None else CLUSTER_RESAMPLES), clusters is None)
+    times = resamples or (RESAMPLES if clusters is None else CLUSTER_RESAMPLES)
+    draw = _draws if count * times <= _CELLS else _draws.__wrapped__  # large ones are not kept
+    drawn = draw(count, seed, times, clusters is None)
     value = float(statistic(*arrays, weights=np.ones((1, len(arrays[0]))))[0])
     found = np.concatenate([statistic(*arrays, weights=part) for part in _weights(drawn, member, len(arrays[0]))])
     found = found[np.isfinite(found)]  # a resample may hold one class alone

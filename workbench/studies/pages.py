@@ -14,7 +14,7 @@ from plotly.offline import get_plotlyjs
 
 from workbench import figures
 from workbench.files import write_whole
-from workbench.measure.evaluate import Evaluation, save_evaluation, summarise
+from workbench.measure.evaluate import Evaluation, evaluation_of, save_evaluation
 from workbench.measure.provenance import Provenance
 from workbench.measure.scores import READOUTS
 
@@ -46,7 +46,7 @@ def write_page(
         readings: Whether to link to the page of the readings.
     """
     tables = _Tables(directory, origin.seed)
-    evaluation = summarise(checkpoint, tables.read("problems"), origin.seed)
+    evaluation = evaluation_of(checkpoint, tables.read("problems"), origin.seed)
     save_evaluation(evaluation, directory / "evaluation.json")
     rows = _rows(tables.first("problems", MOST_IN_TABLE), checkpoint, problems.stem, explorer)
     environment = Environment(
