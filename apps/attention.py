@@ -50,7 +50,7 @@ def read(reading: Reading, depth: int, choice: Choice | None) -> EdgeAttention |
     if choice is None:
         return None
     from apps import recordings
-    from workbench.readings.attention_arrows import attention_arrows
+    from workbench.readings.attention import attention_arrows
 
     recording = recordings.of_problem(reading.run, reading.trace.problem)
     return attention_arrows(recording, depth, choice.layer, choice.head)

@@ -13,8 +13,7 @@ from workbench.figures.layers import problem_lens
 from workbench.measure.splits import others
 from workbench.model.lens import residual_streams
 from workbench.problems.problem import Problem
-from workbench.readings.lens_layers import RAW, TUNED, Fitted, for_all, read_lenses
-from workbench.readings.tuned_lens import TunedLens, fit_lens
+from workbench.readings.lenses import RAW, TUNED, Fitted, TunedLens, fit_lens, for_all, read_lenses
 
 LENSES = {"logit lens": RAW, "tuned lens": TUNED}
 HELP = (

@@ -15,8 +15,8 @@ from apps.view import Run, Source
 from apps.words import plural
 from workbench.measure.run_labels import CONTROLS, title
 from workbench.problems.problem import Problem
+from workbench.readings import READINGS
 from workbench.readings.base import Reading
-from workbench.readings.catalogue import READINGS
 
 USUAL_CONTROLS = ("untrained", "shuffled")
 WIDTH = 1150

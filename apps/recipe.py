@@ -21,7 +21,7 @@ def script(view: View, readings: list[Reading], depths: list[int], concept: str)
         "from workbench.figures import node_curve, problem_graph, thought_strip",
         "from workbench.figures.layers import problem_lens",
         "from workbench.figures.thoughts import search_tree",
-        "from workbench.readings.lens_layers import RAW, read_lenses",
+        "from workbench.readings.lenses import RAW, read_lenses",
         "from workbench.measure.recording import record",
         "from workbench.measure.scores import node_scores",
         "from workbench.measure.search_tree import search_tree_frame, spell",
@@ -68,7 +68,7 @@ def population(reading: str, run: Run, source: Source, controls: Sequence[str]) 
     """
     imports = {
         "from workbench.model.checkpoint import load_checkpoint",
-        "from workbench.readings.catalogue import find_reading",
+        "from workbench.readings import find_reading",
         "from workbench.measure.recording import record",
         *source.imports,
     }

@@ -24,7 +24,7 @@ from workbench.measure.run_labels import CONTROLS, MODEL
 from workbench.model.checkpoint import Checkpoint, load_checkpoint
 from workbench.problems.files import load_problems
 from workbench.problems.problem import Problem
-from workbench.readings.catalogue import READINGS, find_reading
+from workbench.readings import READINGS, find_reading
 from workbench.studies.pages import drawing
 
 

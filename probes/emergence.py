@@ -26,7 +26,7 @@ from pathlib import Path
 
 from workbench.figures.training import accuracy_by_step, by_step, classes_by_step
 from workbench.problems.files import load_problems
-from workbench.readings.catalogue import READINGS
+from workbench.readings import READINGS
 from workbench.readings.emergence import appearance, emergence, scrub
 from workbench.train.state import stage_checkpoints
 

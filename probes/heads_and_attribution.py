@@ -34,8 +34,8 @@ from workbench.figures.attention import (
 from workbench.measure.recording import record
 from workbench.model.checkpoint import load_checkpoint
 from workbench.problems.files import load_problems
+from workbench.readings import READINGS
 from workbench.readings.attribution import leading_head
-from workbench.readings.catalogue import READINGS
 
 HERE = Path.cwd() if (Path.cwd() / "fixtures").exists() else Path.cwd().parent
 RUN = os.environ.get("WORKBENCH_RUN", str(HERE / "fixtures/runs/reference"))

@@ -36,7 +36,7 @@ from workbench.interventions.thoughts import Noise
 from workbench.measure.recording import record
 from workbench.model.checkpoint import load_checkpoint
 from workbench.problems.files import load_problems
-from workbench.readings.lens_layers import RAW, TUNED, lens_frame
+from workbench.readings.lenses import RAW, TUNED, lens_frame
 from workbench.readings.probes import probe_frame
 
 HERE = Path.cwd() if (Path.cwd() / "fixtures").exists() else Path.cwd().parent

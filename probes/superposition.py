@@ -30,8 +30,8 @@ from workbench.figures.superposition import by_class, closest, explained_by_thou
 from workbench.measure.recording import record, record_controls
 from workbench.model.checkpoint import load_checkpoint
 from workbench.problems.files import load_problems
-from workbench.readings.catalogue import READINGS
-from workbench.readings.replaced import kept_when_replaced
+from workbench.readings import READINGS
+from workbench.readings.node_vectors import kept_when_replaced
 
 HERE = Path.cwd() if (Path.cwd() / "fixtures").exists() else Path.cwd().parent
 RUN = os.environ.get("WORKBENCH_RUN", str(HERE / "fixtures/runs/reference"))

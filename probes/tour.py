@@ -32,7 +32,7 @@ from workbench.measure.scores import node_scores
 from workbench.measure.trace import answers, run
 from workbench.model.checkpoint import load_checkpoint
 from workbench.problems.files import load_problems
-from workbench.readings.catalogue import READINGS
+from workbench.readings import READINGS
 
 HERE = Path.cwd() if (Path.cwd() / "fixtures").exists() else Path.cwd().parent
 RUN = os.environ.get("WORKBENCH_RUN", str(HERE / "fixtures/runs/reference"))

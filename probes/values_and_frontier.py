@@ -30,7 +30,7 @@ from workbench.measure.recording import record, record_controls
 from workbench.measure.search_tree import search_tree_frame, spell
 from workbench.model.checkpoint import load_checkpoint
 from workbench.problems.files import load_problems
-from workbench.readings.catalogue import READINGS
+from workbench.readings import READINGS
 
 HERE = Path.cwd() if (Path.cwd() / "fixtures").exists() else Path.cwd().parent
 RUN = os.environ.get("WORKBENCH_RUN", str(HERE / "fixtures/runs/reference"))

@@ -38,7 +38,7 @@ from workbench.measure.recording import record
 from workbench.model.checkpoint import load_checkpoint, prepare_pretrained, save_checkpoint
 from workbench.model.lens import CoconutLens
 from workbench.problems.sets import generate
-from workbench.readings.catalogue import READINGS
+from workbench.readings import READINGS
 
 problems = generate("released", 12, seed=5)
 backend = Tokenizer(BPE())

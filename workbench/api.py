@@ -34,7 +34,7 @@ from workbench.problems.problem import Item, Problem
 from workbench.problems.prosqa import parse_question
 from workbench.problems.sets import generate as generated
 from workbench.problems.variants import entity_swap
-from workbench.readings.catalogue import READINGS, find_reading
+from workbench.readings import READINGS, find_reading
 
 Asked = Problem | Item
 """What a model can be asked: a problem with a graph, or an item that is words alone."""

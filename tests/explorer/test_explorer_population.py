@@ -8,7 +8,7 @@ import pytest
 from apps import navigation, recordings
 from tests.explorer.page import Open, charts, fine, link, text
 from workbench.measure.run_labels import CONTROLS, title
-from workbench.readings.catalogue import READINGS
+from workbench.readings import READINGS
 
 FIRST, SECOND, *_ = READINGS.values()
 

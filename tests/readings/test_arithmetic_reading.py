@@ -14,7 +14,8 @@ from workbench.model.coconut import collate, forward
 from workbench.model.formats import words_tokenizer
 from workbench.problems.arithmetic import arithmetic_items
 from workbench.problems.problem import Item
-from workbench.readings.arithmetic import arithmetic_frame
+from workbench.readings import find_reading
+from workbench.readings.arithmetic import arithmetic_frame, record_items
 from workbench.train.config import ModelConfig
 from workbench.train.init import build_model
 
@@ -35,7 +36,7 @@ def items() -> list[Item]:
 
 @torch.no_grad()
 def test_a_value_has_the_probability_that_the_plain_model_gives_it(checkpoint: Checkpoint, items: list[Item]) -> None:
-    table = arithmetic_frame(checkpoint, items, batch_size=3)
+    table = arithmetic_frame(record_items(checkpoint, items, batch_size=3))
     form = checkpoint.format
     for item, prompt in zip(items, form.prompts(items), strict=True):
         rows = collate([prompt.ids], [2], [()], pad=form.pad, thought=form.marker.thought)
@@ -51,7 +52,7 @@ def test_a_value_has_the_probability_that_the_plain_model_gives_it(checkpoint: C
 
 
 def test_other_items_and_controls_stand_beside(checkpoint: Checkpoint, items: list[Item]) -> None:
-    table = arithmetic_frame(checkpoint, items, controls=["shuffled", "untrained"])
+    table = find_reading("arithmetic").frame(record_items(checkpoint, items, controls=["shuffled", "untrained"]))
     own, shuffled = (table.filter(run=label) for label in ("model", "shuffled"))
 
     # With the thoughts of the other item fed, what is read in thought 1 is what the model reads there.
@@ -67,6 +68,6 @@ def test_other_items_and_controls_stand_beside(checkpoint: Checkpoint, items: li
 def test_items_without_values_are_refused(checkpoint: Checkpoint, items: list[Item]) -> None:
     bare = Item("bare", "How many?", "3", (), "gsm8k")
     with pytest.raises(WorkbenchError, match="Item bare says no value of its steps"):
-        arithmetic_frame(checkpoint, [*items, bare])
+        arithmetic_frame(record_items(checkpoint, [*items, bare]))
     with pytest.raises(WorkbenchError, match="needs two"):
-        arithmetic_frame(checkpoint, items[:1])
+        arithmetic_frame(record_items(checkpoint, items[:1]))

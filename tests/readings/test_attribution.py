@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import chain, tiny
 from workbench.measure.recording import Recording, record, record_controls
 from workbench.problems.graph import structure
-from workbench.readings.attribution import READING, frame, leading_head
+from workbench.readings.attribution import ATTRIBUTION, attribution_frame, leading_head
 from workbench.readings.direct_attribution import attribute
 
 PROBLEMS = [chain(0, 2), chain(1, 4), chain(2, 3)]
@@ -20,7 +20,7 @@ def recordings() -> list[Recording]:
 
 
 def test_rows_of_a_place_sum_to_its_logit_difference(recordings: list[Recording]) -> None:
-    made, found = frame(recordings[:1]), attribute(recordings[0])
+    made, found = attribution_frame(recordings[:1]), attribute(recordings[0])
     answers = made.filter(pl.col("thought").is_null()).group_by("problem", maintain_order=True).agg("attribution")
     np.testing.assert_allclose([v.sum() for v in answers["attribution"]], found.answer_logits, atol=1e-4)
     for k in (1, 2, 3):
@@ -31,7 +31,7 @@ def test_rows_of_a_place_sum_to_its_logit_difference(recordings: list[Recording]
 
 
 def test_attention_to_the_edges_that_leave_the_hop_before(recordings: list[Recording]) -> None:
-    made, own = frame(recordings[:1]), recordings[0]
+    made, own = attribution_frame(recordings[:1]), recordings[0]
     for row, problem in enumerate(PROBLEMS):
         hops = structure(problem).hops
         for k in (1, 2, 3):
@@ -51,15 +51,15 @@ def test_attention_to_the_edges_that_leave_the_hop_before(recordings: list[Recor
 
 
 def test_the_leading_head_is_the_one_that_writes_most(recordings: list[Recording]) -> None:
-    made = frame(recordings[:1]).filter(pl.col("thought").is_not_null() & pl.col("head").is_not_null())
+    made = attribution_frame(recordings[:1]).filter(pl.col("thought").is_not_null() & pl.col("head").is_not_null())
     best = made.group_by("layer", "head").agg(pl.mean("attribution")).sort("attribution").row(-1)
     assert leading_head(recordings[0]) == best[:2]
 
 
 def test_figures_show_the_model_and_its_controls_with_chance(recordings: list[Recording]) -> None:
-    made = READING.frame(recordings)
+    made = ATTRIBUTION.frame(recordings)
     assert made["run"].unique(maintain_order=True).to_list() == ["model", "untrained", "shuffled"]
-    answer, thoughts, attention = READING.figures(made)
+    answer, thoughts, attention = ATTRIBUTION.figures(made)
     own = made.filter((pl.col("run") == "model") & pl.col("thought").is_null() & (pl.col("part") == "L0H1"))
     first = answer.data[0]
     assert first.name == "model"

@@ -10,8 +10,7 @@ from tests.conftest import tiny
 from workbench.measure.recording import Recording, record, record_controls
 from workbench.problems.problem import Problem
 from workbench.problems.prosqa import make_problem
-from workbench.readings.attribution import leading_head
-from workbench.readings.edge_knockout import ARMS, READING, SCOPES, chosen
+from workbench.readings.attribution import ARMS, EDGE_KNOCKOUT, SCOPES, chosen, leading_head
 from workbench.readings.knockout import Knockout, knock_out
 
 
@@ -50,7 +49,7 @@ def test_arms_have_as_many_edges_of_the_right_hops() -> None:
 
 
 def test_rows_hold_the_effect_of_their_knock_out(recordings: list[Recording]) -> None:
-    made = READING.frame(recordings)
+    made = EDGE_KNOCKOUT.frame(recordings)
     assert len(made) == 2 * 3 * 3 * 7
     assert made["run"].unique(maintain_order=True).to_list() == ["model", "untrained"]
     layer, head = leading_head(recordings[0])
@@ -75,11 +74,11 @@ def test_rows_hold_the_effect_of_their_knock_out(recordings: list[Recording]) ->
 
 
 def test_figures_count_only_what_was_right_and_keep_the_target_apart(recordings: list[Recording]) -> None:
-    made = READING.frame(recordings).with_columns(
+    made = EDGE_KNOCKOUT.frame(recordings).with_columns(
         right_before=pl.col("problem") != "bushy-2",
         right=(pl.col("arm") != "optimal") | (pl.col("problem") == "bushy-0") | pl.col("names_target"),
     )
-    loss, change, scopes = READING.figures(made)
+    loss, change, scopes = EDGE_KNOCKOUT.figures(made)
     optimal = next(trace for trace in loss.data if trace.name == "optimal")
     assert list(optimal.x) == [1, 2]  # thought 3 would be made without the target's name
     assert list(optimal.y) == [0.5, 0.5]  # of two right answers one is lost, the third was never right

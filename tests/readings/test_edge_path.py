@@ -10,8 +10,8 @@ from tests.conftest import tiny
 from tests.readings.test_edge_knockout_reading import PROBLEMS
 from workbench.figures.attention import route_figure
 from workbench.measure.recording import Recording, record, record_controls
+from workbench.readings.attribution import EDGE_PATH, edge_path_frame, route
 from workbench.readings.direct_attribution import attribute
-from workbench.readings.edge_path import READING, frame, route
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def recordings() -> list[Recording]:
 
 def test_rows_hold_attention_and_what_it_writes(recordings: list[Recording]) -> None:
     own = recordings[0]
-    made, found = frame(recordings[:1]), attribute(own)
+    made, found = edge_path_frame(recordings[:1]), attribute(own)
     assert len(made) == 3 * 4 * len(PROBLEMS[0].edges)
     (row,) = made.filter(
         (pl.col("problem") == "bushy-1") & (pl.col("thought") == 2) & (pl.col("source") == "lempus")
@@ -56,7 +56,7 @@ def test_rows_hold_attention_and_what_it_writes(recordings: list[Recording]) -> 
 
 
 def test_the_route_is_root_to_target_with_ranks(recordings: list[Recording]) -> None:
-    made = frame(recordings)
+    made = edge_path_frame(recordings)
     found = route(made, "bushy-2").filter(pl.col("run") == "model").sort("thought")
     assert list(zip(found["source"], found["target"], strict=True)) == [
         ("Sally", "lempus"), ("lempus", "brimpus"), ("brimpus", "scrompus"),
@@ -68,8 +68,8 @@ def test_the_route_is_root_to_target_with_ranks(recordings: list[Recording]) -> 
 
 
 def test_figures(recordings: list[Recording]) -> None:
-    made = READING.frame(recordings)
-    by_class, drawn = READING.figures(made)
+    made = EDGE_PATH.frame(recordings)
+    by_class, drawn = EDGE_PATH.figures(made)
     first = by_class.data[0]
     assert first.name == "model"
     optimal = made.filter((pl.col("run") == "model") & (pl.col("class") == "optimal") & (pl.col("thought") == 2))

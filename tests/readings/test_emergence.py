@@ -15,7 +15,7 @@ from workbench.measure.recording import Recording, record, record_controls
 from workbench.measure.run_labels import MODEL, RUN
 from workbench.model.checkpoint import load_checkpoint
 from workbench.problems.graph import structure
-from workbench.readings.catalogue import READINGS
+from workbench.readings import READINGS
 from workbench.readings.emergence import appearance, emergence, emergence_frame, scrub
 
 PROBLEMS = [chain(number, 1 + number % 4) for number in range(5)]

@@ -1,7 +1,6 @@
 """Logit lens, tuned lens, and what they are fitted on."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -19,8 +18,15 @@ from workbench.model.checkpoint import Checkpoint
 from workbench.model.lens import final_norm, logit_lens, residual_streams
 from workbench.problems.graph import structure
 from workbench.problems.sets import generate
-from workbench.readings.lens_layers import RAW, READING, TUNED, lens_frame, read_lenses
-from workbench.readings.tuned_lens import TunedLens, fit_lens, load_lens, save_lens
+from workbench.readings.lenses import (
+    LENS_LAYERS,
+    RAW,
+    TUNED,
+    TunedLens,
+    fit_lens,
+    lens_frame,
+    read_lenses,
+)
 
 PROBLEMS = [chain(0, 2), chain(1, 4), chain(2, 3)]
 K = 3
@@ -87,20 +93,6 @@ def test_a_tuned_lens_begins_as_the_logit_lens_and_comes_closer_to_the_last_laye
     assert all(parameter.grad is None for parameter in model.parameters())
     again = fit_lens(own.checkpoint, residual, steps=60)
     assert torch.equal(again.weight, end.weight)
-
-
-def test_a_tuned_lens_is_kept_and_belongs_to_one_checkpoint(own: Recording, tmp_path: Path) -> None:
-    lens, file = fit_lens(own.checkpoint, own.residual, steps=2), tmp_path / "lens.safetensors"
-    save_lens(lens, file)
-
-    assert torch.equal(load_lens(file, own.checkpoint).weight, lens.weight)
-    with pytest.raises(WorkbenchError, match="belongs to another checkpoint"):
-        load_lens(file, tiny(seed=1))
-    with pytest.raises(WorkbenchError, match="is no tuned lens of"):
-        load_lens(file, tiny(num_hidden_layers=3))
-    file.write_bytes(b"{}")
-    with pytest.raises(WorkbenchError, match="cannot be read"):
-        load_lens(file, own.checkpoint)
 
 
 def test_a_frame_holds_masses_and_chance_of_the_hop_fed_and_the_next(own: Recording, frame: pl.DataFrame) -> None:
@@ -174,7 +166,7 @@ def test_what_is_fitted_on_shares_no_graph_with_what_is_read() -> None:
 
 def test_figures_show_the_model_and_its_controls_beside_chance(own: Recording) -> None:
     frame = lens_frame([own, *record_controls(own, ["untrained"])], count=0, steps=1)
-    tuned, raw, distance = READING.figures(frame)
+    tuned, raw, distance = LENS_LAYERS.figures(frame)
 
     assert len(tuned.data) == 4
     assert {"model: hop of the thought fed", "untrained model: hop of the next thought"} < {

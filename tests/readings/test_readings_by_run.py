@@ -9,7 +9,7 @@ from workbench.measure.columns import columns
 from workbench.measure.recording import Recording, record, record_controls
 from workbench.measure.run_labels import RUN
 from workbench.problems.sets import generate
-from workbench.readings.catalogue import READINGS
+from workbench.readings import READINGS
 
 
 @pytest.fixture(scope="module")

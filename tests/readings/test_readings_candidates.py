@@ -15,8 +15,7 @@ from workbench.figures.values import correlations, parallelism, value_by_height
 from workbench.measure.recording import Recording, record, record_controls
 from workbench.measure.statistics import _draws, auroc, resample, spearman
 from workbench.problems.graph import structure
-from workbench.readings import height
-from workbench.readings import parallelism as reading
+from workbench.readings.values import HEIGHT, PARALLELISM
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +93,7 @@ def test_what_is_undefined_is_nan():
 
 
 def test_parallelism_sums_the_largest_values_of_the_candidates(recordings):
-    frame = reading.READING.frame(recordings)
+    frame = PARALLELISM.frame(recordings)
     for recording in recordings:
         for problem, trace in zip(recording.problems, recording.traces, strict=True):
             about = structure(problem)
@@ -117,7 +116,7 @@ def test_parallelism_sums_the_largest_values_of_the_candidates(recordings):
 
 
 def test_parallelism_draws_sorted_curves_whose_points_are_problems(recordings):
-    frame = reading.READING.frame(recordings)
+    frame = PARALLELISM.frame(recordings)
     figure = parallelism(frame, "forced_language")
     curves = [t for t in drawn(figure) if t.name in ("top 1", "top 2", "top 3")]
     assert len(curves) == 3 * 3  # after 0, 1, 2 thoughts
@@ -131,7 +130,7 @@ def test_parallelism_draws_sorted_curves_whose_points_are_problems(recordings):
 
 
 def test_height_has_a_row_for_every_candidate(recordings):
-    frame = height.READING.frame(recordings)
+    frame = HEIGHT.frame(recordings)
     problem, trace = recordings[0].problems[1], recordings[0].traces[1]
     about = structure(problem)
     rows = frame.filter(run="model", problem=problem.id, readout="lm_head", thought=2).sort("node")
@@ -144,7 +143,7 @@ def test_height_has_a_row_for_every_candidate(recordings):
 
 
 def test_correlations_are_those_of_scipy_for_every_run_thought_and_height(recordings):
-    frame = height.READING.frame(recordings)
+    frame = HEIGHT.frame(recordings)
     found = correlations(frame)
     assert len(found) == 2 * (2 + 3) * 3 * 2
     for row in found.filter(found["reaches_target"].is_null()).iter_rows(named=True):
@@ -156,7 +155,7 @@ def test_correlations_are_those_of_scipy_for_every_run_thought_and_height(record
 
 
 def test_values_by_height_are_means_of_nodes(recordings):
-    frame = height.READING.frame(recordings)
+    frame = HEIGHT.frame(recordings)
     figure = value_by_height(frame, "lm_head", "height_longest")
     lines = [t for t in drawn(figure) if t.name == "model, does not"]
     rows = frame.filter(run="model", readout="lm_head", thought=1, reaches_target=False)
@@ -165,7 +164,7 @@ def test_values_by_height_are_means_of_nodes(recordings):
 
 
 def test_every_figure_of_these_readings_has_an_alt_and_shows_chance_and_controls(recordings):
-    for one in (reading.READING, height.READING):
+    for one in (PARALLELISM, HEIGHT):
         figures = one.figures(one.frame(recordings))
         assert len(figures) == (2 if one.name == "parallelism" else 9)
         for figure in figures:

@@ -17,7 +17,7 @@ from workbench.figures.values import behaviour_shares, statistic_by_run
 from workbench.measure.behaviour import classify
 from workbench.measure.recording import Recording, record, record_controls
 from workbench.problems.graph import structure
-from workbench.readings import behaviour, breadth
+from workbench.readings.values import BEHAVIOUR, BREADTH, behaviour_frame
 
 PROBLEMS = [chain(number, 1 + number % 4) for number in range(6)]
 
@@ -39,7 +39,7 @@ def drawn(figure: go.Figure) -> list[Any]:
 
 
 def test_behaviour_has_a_row_for_every_run_problem_and_number_of_thoughts(recordings):
-    frame = behaviour.READING.frame(recordings)
+    frame = BEHAVIOUR.frame(recordings)
     assert len(frame) == 3 * 6 * 4
     assert frame["run"].unique(maintain_order=True).to_list() == ["model", "untrained", "noise"]
     for recording in recordings:
@@ -63,15 +63,13 @@ def test_thoughts_that_share_a_step_are_classified_by_step(recordings):
     words = ("", "", said)
     one = replace(own, traces=(replace(trace, continuations=words), own.traces[1]))
     two = replace(own, traces=(replace(trace, continuations=words, thoughts_per_step=2), own.traces[1]))
-    first, second = (
-        behaviour.behaviour_frame([r]).filter(problem=problem.id, thought=2)["behaviour"].item() for r in (one, two)
-    )
+    first, second = (behaviour_frame([r]).filter(problem=problem.id, thought=2)["behaviour"].item() for r in (one, two))
     assert (first, second) == ("Hallucination", "Correct Path")
 
 
 def test_behaviour_shares_show_a_panel_for_each_run_and_add_up(recordings):
-    frame = behaviour.READING.frame(recordings)
-    accuracy, shares = behaviour.READING.figures(frame)
+    frame = BEHAVIOUR.frame(recordings)
+    accuracy, shares = BEHAVIOUR.figures(frame)
     bars = drawn(shares)
     assert len(bars) == 3 * 7
     assert len({bar.xaxis for bar in bars}) == 3
@@ -89,15 +87,15 @@ def test_behaviour_shares_show_a_panel_for_each_run_and_add_up(recordings):
 
 
 def test_without_continuations_accuracy_stands_alone_and_the_error_says_what_to_do(mute):
-    frame = behaviour.READING.frame([mute])
+    frame = BEHAVIOUR.frame([mute])
     assert frame["behaviour"].is_null().all()
-    assert len(behaviour.READING.figures(frame)) == 1
+    assert len(BEHAVIOUR.figures(frame)) == 1
     with pytest.raises(WorkbenchError, match="continuations=True"):
         behaviour_shares(frame)
 
 
 def test_breadth_by_hand(recordings):
-    frame = breadth.READING.frame(recordings)
+    frame = BREADTH.frame(recordings)
     assert len(frame) == 3 * 6 * (3 + 4)
     own = recordings[0]
     for problem, trace in zip(own.problems, own.traces, strict=True):
@@ -120,9 +118,9 @@ def test_breadth_by_hand(recordings):
 
 
 def test_breadth_is_drawn_with_runs_readouts_and_chance(recordings):
-    frame = breadth.READING.frame(recordings)
-    mass, *_ = breadth.READING.figures(frame)
-    assert len(breadth.READING.figures(frame)) == 3
+    frame = BREADTH.frame(recordings)
+    mass, *_ = BREADTH.figures(frame)
+    assert len(BREADTH.figures(frame)) == 3
     lines = drawn(mass)
     for axis in ("x", "x2"):
         assert [t.name for t in lines if (t.xaxis or "x") == axis] == [
@@ -138,7 +136,7 @@ def test_breadth_is_drawn_with_runs_readouts_and_chance(recordings):
 
 
 def test_every_figure_of_these_readings_has_an_alt_and_is_a_function_of_the_frame(recordings):
-    for reading in (behaviour.READING, breadth.READING):
+    for reading in (BEHAVIOUR, BREADTH):
         frame = reading.frame(recordings)
         for one, two in zip(reading.figures(frame), reading.figures(frame), strict=True):
             assert one.to_json() == two.to_json()

@@ -50,7 +50,7 @@ def made_of(own: Recording, build) -> Recording:
     ],
 )
 def test_a_thought_made_of_a_set_is_told_from_the_others(recordings, name, build) -> None:
-    table = superposition.frame([made_of(recordings[0], build)])
+    table = superposition.superposition_frame([made_of(recordings[0], build)])
     means = set_means(table)
     exact = means.filter(pl.col("set") == name)
     np.testing.assert_allclose(exact["value"], 1, atol=1e-5)
@@ -67,8 +67,8 @@ def test_a_thought_made_of_a_set_is_told_from_the_others(recordings, name, build
 
 
 def test_superposition_frame(recordings) -> None:
-    table = superposition.frame(recordings)
-    assert table.equals(superposition.frame(recordings))
+    table = superposition.superposition_frame(recordings)
+    assert table.equals(superposition.superposition_frame(recordings))
     own = recordings[0]
     nodes = own.embedding[own.first_tokens[0][:6]].astype(float)
     thought = own.thoughts[0, 1].astype(float)
@@ -87,6 +87,6 @@ def test_superposition_frame(recordings) -> None:
 
 
 def test_one_problem_has_no_other(recordings) -> None:
-    table = superposition.frame([record(tiny(), [diamond()])])
+    table = superposition.superposition_frame([record(tiny(), [diamond()])])
     assert "another frontier" not in table["set"].cast(pl.String).to_list()
     assert set(closest(table)["set"]) == set(RIVALS)

@@ -24,7 +24,9 @@ from workbench.model.lens import CoconutLens
 from workbench.problems.graph import hops, optimal, structure, walk_frontier
 from workbench.problems.problem import Problem
 from workbench.problems.prosqa import make_problem
-from workbench.readings import attention_by_class, copy_map, inner_products, superposition
+from workbench.readings import attention, superposition
+from workbench.readings.attention import ATTENTION_BY_CLASS, COPY_MAP
+from workbench.readings.superposition import INNER_PRODUCTS, SUPERPOSITION
 
 
 def diamond() -> Problem:
@@ -49,14 +51,14 @@ def test_exclusive_classes_by_hand() -> None:
 
 def test_edge_classes_by_hand(recordings) -> None:
     own = recordings[0]
-    codes = [[EXCLUSIVE[code] for code in attention_by_class.edge_codes(own, k)[0][:6]] for k in (1, 2, 3)]
+    codes = [[EXCLUSIVE[code] for code in attention.edge_codes(own, k)[0][:6]] for k in (1, 2, 3)]
     # Edges: root-lempus, lempus-brimpus, root-brimpus, brimpus-target, Tom-rempus, Tom-lempus.
     # The path is root-brimpus-target.
     never = ["never reached"] * 2
     assert codes[0] == ["off the path", "reached later", "optimal", "reached later", *never]
     assert codes[1] == ["reached before", "off the path", "reached before", "optimal", *never]
     assert codes[2] == ["reached before"] * 4 + never  # brimpus is at hop 1 by BFS, but at hop 2 by a walk
-    assert attention_by_class.from_walk_frontier(own, 3)[0][:6].tolist() == [False, False, False, True, False, False]
+    assert attention.from_walk_frontier(own, 3)[0][:6].tolist() == [False, False, False, True, False, False]
 
 
 def test_the_walk_frontier_changes_no_optimal_edge() -> None:
@@ -74,7 +76,7 @@ def test_the_walk_frontier_changes_no_optimal_edge() -> None:
 
 def test_edge_attention_is_that_of_the_column_before_with_the_last_edge_counted(recordings) -> None:
     own = recordings[0]
-    table, problem = attention_by_class.frame(recordings), own.problems[0]
+    table, problem = attention.attention_by_class_frame(recordings), own.problems[0]
     (prompt,) = own.checkpoint.format.prompts([problem])
     lens = CoconutLens(own.checkpoint)
     ran, cache = lens.run_with_cache(lens.rows([problem], own.count))
@@ -82,7 +84,7 @@ def test_edge_attention_is_that_of_the_column_before_with_the_last_edge_counted(
         column = len(prompt.ids) - 1 + thought - 1  # the last hidden state there is the thought
         torch.testing.assert_close(ran.hidden[0, column], torch.from_numpy(own.thoughts[0, thought - 1]))
         edge = cache["blocks.1.attn.hook_pattern"][0, :, column, 1:19].reshape(4, 6, 3).sum(2)
-        codes = attention_by_class.edge_codes(own, thought)[0][:6]
+        codes = attention.edge_codes(own, thought)[0][:6]
         mine = table.filter(run="model", problem="diamond", thought=thought, layer=1)
         for code, name in enumerate(EXCLUSIVE):
             rows = mine.filter(pl.col("class") == name).sort("head", nulls_last=False)
@@ -98,23 +100,23 @@ def test_edge_attention_is_that_of_the_column_before_with_the_last_edge_counted(
 
 
 def test_table_1_pools_edges_and_reach(recordings) -> None:
-    table = attention_by_class.frame(recordings)
-    found = attention_by_class.table_1(table)
+    table = attention.attention_by_class_frame(recordings)
+    found = attention.table_1(table)
     first = found.filter(run="model", thought=1)
     values = dict(first.select("class", "value").rows())
     for name in ("reached", "walk frontier"):
         assert values[name] == pytest.approx(values["frontier"], rel=1e-6)  # only the root's edges
-    own, attention, total = recordings[0], [], 0
+    own, seen, total = recordings[0], [], 0
     for row, problem in enumerate(own.problems):
         for edge, (source, _) in enumerate(problem.edges):
             total += 1
             if source == problem.root:
-                attention.append(own.attention[row, 0, 1, :, edge].sum())
+                seen.append(own.attention[row, 0, 1, :, edge].sum())
     cells = dict(first.select("class", "items").rows())
-    assert values["frontier"] == pytest.approx(np.mean(attention), rel=1e-5)
-    assert first.filter(pl.col("class") == "frontier")["spread"].item() == pytest.approx(np.std(attention), rel=1e-4)
+    assert values["frontier"] == pytest.approx(np.mean(seen), rel=1e-5)
+    assert first.filter(pl.col("class") == "frontier")["spread"].item() == pytest.approx(np.std(seen), rel=1e-4)
     assert cells["reached"] + cells["not reached"] == total  # no edge is lost
-    mean = attention_by_class.table_1(table, over="mean").filter(run="model", thought=1)
+    mean = attention.table_1(table, over="mean").filter(run="model", thought=1)
     np.testing.assert_allclose(mean["value"] * 4, first["value"], rtol=1e-6)
     long = found.filter(run="model", thought=3)["n"].max()
     assert long == sum(structure(problem).length >= 3 for problem in own.problems)
@@ -158,7 +160,7 @@ def test_a_preference_that_only_pooling_makes_is_told_apart() -> None:
 
 def test_inner_products_are_logits_where_embeddings_are_tied(recordings) -> None:
     own = recordings[0]
-    table = inner_products.frame(recordings)
+    table = superposition.inner_products_frame(recordings)
     assert table["tied"].all()
     logits = own.checkpoint.model.lm_head(torch.from_numpy(own.thoughts)).detach().numpy()
     for row, problem in enumerate(own.problems):
@@ -174,8 +176,8 @@ def test_inner_products_are_logits_where_embeddings_are_tied(recordings) -> None
 
 
 def test_table_5_by_hand(recordings) -> None:
-    table = inner_products.frame(recordings)
-    found = inner_products.table_5(table, "input_cosine").filter(run="model", thought=2)
+    table = superposition.inner_products_frame(recordings)
+    found = superposition.table_5(table, "input_cosine").filter(run="model", thought=2)
     kept = table.filter(pl.col("run") == "model", pl.col("thought") == 2, pl.col("steps") >= 2)
     frontier = kept.filter(pl.col("hop") == 2)["input_cosine"]
     row = found.filter(pl.col("class") == "frontier").row(0, named=True)
@@ -185,16 +187,16 @@ def test_table_5_by_hand(recordings) -> None:
 
 
 def test_untied_embeddings_are_read_apart() -> None:
-    table = inner_products.frame([record(tiny("llama"), [diamond()])])
+    table = superposition.inner_products_frame([record(tiny("llama"), [diamond()])])
     assert not table["tied"].any()
     assert not np.allclose(table["input"], table["unembedding"])
-    assert len(inner_products.READING.figures(table)) == 6
+    assert len(INNER_PRODUCTS.figures(table)) == 6
 
 
 def test_every_column_of_the_question_is_in_one_place() -> None:
     form, problem = tiny().format, diamond()
     (prompt,) = form.prompts([problem])
-    codes = copy_map.place_codes(prompt)
+    codes = attention.place_codes(prompt)
     spans = places(form, prompt).edges
     for edge, (start, _) in enumerate(spans):
         for token in range(3):
@@ -215,8 +217,8 @@ def test_every_column_of_the_question_is_in_one_place() -> None:
 
 def test_copy_map_sums_to_one_and_tells_a_copying_head() -> None:
     checkpoint, problems = tiny(), [diamond(), chain(0, 3)]
-    table = copy_map.copy_map(checkpoint, problems, batch_size=1)
-    together = copy_map.copy_map(checkpoint, problems, batch_size=2)
+    table = attention.copy_map(checkpoint, problems, batch_size=1)
+    together = attention.copy_map(checkpoint, problems, batch_size=2)
     np.testing.assert_allclose(table["attention"], together["attention"], atol=1e-5)  # padding changes nothing
     sums = table.group_by("problem", "layer", "head", "token").agg(pl.col("attention", "chance").sum())
     np.testing.assert_allclose(sums["attention"], 1, atol=1e-5)
@@ -233,16 +235,15 @@ def test_copy_map_sums_to_one_and_tells_a_copying_head() -> None:
 
 
 def test_copy_map_reads_equal_weights_once_and_refuses_sentences(recordings) -> None:
-    assert copy_map.frame(recordings)["run"].unique().to_list() == [
+    assert attention.copy_map_frame(recordings)["run"].unique().to_list() == [
         "model"
     ]  # shuffled thoughts come after the question
     with pytest.raises(WorkbenchError, match="needs the edges format"):
-        copy_map.copy_map(pretrained(), [diamond()])
+        attention.copy_map(pretrained(), [diamond()])
 
 
-@pytest.mark.parametrize("module", [attention_by_class, inner_products, copy_map, superposition])
-def test_figures_show_runs_chance_and_say_what_they_show(recordings, module) -> None:
-    reading = module.READING
+@pytest.mark.parametrize("reading", [ATTENTION_BY_CLASS, INNER_PRODUCTS, COPY_MAP, SUPERPOSITION])
+def test_figures_show_runs_chance_and_say_what_they_show(recordings, reading) -> None:
     table = reading.frame(recordings)
     assert table.columns[:2] == ["run", "problem"]
     for made in reading.figures(table):
@@ -251,7 +252,7 @@ def test_figures_show_runs_chance_and_say_what_they_show(recordings, module) -> 
         names = {trace.name for trace in made.data}
         if any(trace.type == "heatmap" for trace in made.data):
             continue
-        assert "thoughts of other problems" in str(names) or module is copy_map
+        assert "thoughts of other problems" in str(names) or reading is COPY_MAP
         assert any("chance" in str(name) for name in names) or made.layout.shapes  # a line across
     with pytest.raises(WorkbenchError, match="nothing to draw"):
         reading.figures(table.clear())

@@ -14,10 +14,10 @@ from workbench.model.checkpoint import load_checkpoint
 from workbench.problems.files import load_problems
 from workbench.problems.problem import Problem
 from workbench.problems.prosqa import make_problem
+from workbench.readings.node_vectors import NodeVectors
 from workbench.studies.audit.node_masks import NodeMasks
 from workbench.studies.audit.search import search
 from workbench.studies.audit.subject import Subject
-from workbench.studies.audit.sums import Sums
 
 
 def graph_masks(problems: list[Problem], values: np.ndarray | None = None) -> NodeMasks:
@@ -63,15 +63,15 @@ def test_a_longer_path_leads_to_the_target_but_is_not_shortest() -> None:
 
 def test_nodes_taken_out_are_what_the_sum_without_them_lacks() -> None:
     rng = np.random.default_rng(0)
-    sums = Sums(rng.standard_normal((2, 4)), rng.standard_normal((2, 9, 4)), rng.standard_normal((2, 9, 4)))
+    sums = NodeVectors(rng.standard_normal((2, 4)), rng.standard_normal((2, 9, 4)), rng.standard_normal((2, 9, 4)))
     tokens = [np.array([3, 4, 5])]
     both, first = (lambda row, k: np.array([True, True, False])), (lambda row, k: np.array([True, False, False]))
-    added = sums.given(tokens, first, both, 1, 1.0)
+    added = sums.contribution(tokens, first, both, 1, 1.0)
 
     assert added[0, 0].tolist() == pytest.approx((sums.now[0, 3] / np.sqrt(2)).tolist())
     assert added[0, 1].tolist() == pytest.approx(((sums.now[1, 3] + sums.before[1, 3]) / np.sqrt(2)).tolist())
-    np.testing.assert_allclose(sums.given(tokens, first, both, 1, -1.0), -added)
-    whole = sums.of(tokens, both)[0, 0].numpy()
+    np.testing.assert_allclose(sums.contribution(tokens, first, both, 1, -1.0), -added)
+    whole = sums.sums(tokens, both)[0, 0]
     np.testing.assert_allclose(whole, sums.constant[0] + (sums.now[0, 3] + sums.now[0, 4]) / np.sqrt(2), rtol=1e-5)
 
 

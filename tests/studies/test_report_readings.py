@@ -17,7 +17,7 @@ from workbench.measure.run_labels import CONTROLS, MODEL, RUN
 from workbench.model.checkpoint import Checkpoint
 from workbench.problems.problem import Problem
 from workbench.problems.sets import generate
-from workbench.readings.catalogue import READINGS, find_reading
+from workbench.readings import READINGS, find_reading
 from workbench.studies import report_readings as readings
 from workbench.studies.pages import drawing
 from workbench.studies.report_readings import ReadingOptions, drawn, possible, write_readings

@@ -24,7 +24,7 @@ def reading_names(text: str) -> tuple[str, ...]:
     """
     if text == NONE:
         return ()
-    from workbench.readings.catalogue import READINGS  # it loads the model code
+    from workbench.readings import READINGS  # it loads the model code
 
     return _names(text, READINGS, "reading")
 

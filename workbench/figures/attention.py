@@ -177,7 +177,7 @@ def edge_path_figures(table: pl.DataFrame) -> list[go.Figure]:
     """Draw what edges of each class write over the set, and the route of the first problem that is answered rightly.
 
     Args:
-        table: `readings.edge_path.frame`.
+        table: `readings.attribution.edge_path_frame`.
     """
     require_rows(table)
     right = table.filter(pl.col("right"))
@@ -188,7 +188,7 @@ def written_by_class(table: pl.DataFrame, column: str = "written", *, seed: int 
     """Draw the mean of an edge by its class as thought k is made; a panel per class.
 
     Args:
-        table: `readings.edge_path.frame`.
+        table: `readings.attribution.edge_path_frame`.
         column: "written" or "attention".
         seed: Of the bootstrap.
     """
@@ -214,7 +214,7 @@ def route_figure(table: pl.DataFrame, problem: str) -> go.Figure:
     """Draw what attention to each edge of one problem writes as each thought is made; the optimal edges are joined.
 
     Args:
-        table: `readings.edge_path.frame`.
+        table: `readings.attribution.edge_path_frame`.
         problem: Its id.
     """
     rows = table.filter((pl.col("problem") == problem) & pl.col("thought").is_not_null())
@@ -268,7 +268,7 @@ def knockout_figures(table: pl.DataFrame) -> list[go.Figure]:
     """Draw the loss of accuracy and of the logit difference by thought, and by whose attention is knocked out.
 
     Args:
-        table: `readings.edge_knockout.frame`.
+        table: `readings.attribution.edge_knockout_frame`.
     """
     return [knockout_by_thought(table, "loss"), knockout_by_thought(table, "change"), knockout_by_scope(table)]
 
@@ -277,7 +277,7 @@ def knockout_by_thought(table: pl.DataFrame, column: str = "loss", *, seed: int 
     """Draw what is lost without the edges, all heads, by the thought that is made without them; a panel per run.
 
     Args:
-        table: `readings.edge_knockout.frame`.
+        table: `readings.attribution.edge_knockout_frame`.
         column: "loss" (share of the problems answered right before that are not any more) or "change" (logit of target
             less negative, all problems).
         seed: Of the bootstrap.
@@ -334,7 +334,7 @@ def attribution_figures(table: pl.DataFrame) -> list[go.Figure]:
     """Draw attribution by part for the answer and for thoughts, and the heads' attention.
 
     Args:
-        table: `readings.attribution.frame`.
+        table: `readings.attribution.attribution_frame`.
     """
     return [answer_parts(table), thought_parts(table), head_attention(table)]
 
@@ -379,7 +379,7 @@ def over_parts(
     """Draw means of a column by part as markers with intervals; a slider chooses the thought.
 
     Args:
-        table: `readings.attribution.frame`, or rows of it.
+        table: `readings.attribution.attribution_frame`, or rows of it.
         column: What is drawn.
         chance: Column of the chance level, drawn dashed for the model's own run.
         words: Title, subtitle, and the name of the chance level in the legend.

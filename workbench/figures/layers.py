@@ -282,7 +282,7 @@ def geometry_figures(table: pl.DataFrame) -> list[go.Figure]:
     """Draw lengths, cosines, dimensions and the map.
 
     Args:
-        table: `readings.geometry.frame`.
+        table: `readings.geometry.geometry_frame`.
     """
     return [
         norms(table),
@@ -327,7 +327,7 @@ def spreads(table: pl.DataFrame, name: str) -> go.Figure:
     """Draw the effective rank or participation ratio of the set of thoughts k of all problems.
 
     Args:
-        table: `readings.geometry.frame`.
+        table: `readings.geometry.geometry_frame`.
         name: "effective_rank" or "participation_ratio".
     """
     require_rows(table)
@@ -357,7 +357,7 @@ def thought_map(table: pl.DataFrame, colour: str = "thought", most: int = 150) -
     """Draw every thought of every problem on the two principal axes of all thoughts of its run, a panel per run.
 
     Args:
-        table: `readings.geometry.frame`.
+        table: `readings.geometry.geometry_frame`.
         colour: "thought", "steps" (hops from root to target) or "right".
         most: Problems drawn, evenly spaced over the set; axes and shares are those of all.
 

@@ -274,7 +274,7 @@ def shares(table: pl.DataFrame, seed: int = 0) -> pl.DataFrame:
     """Return the share of the thoughts' variance that each sum explains, with a bootstrap interval over problems.
 
     Args:
-        table: `readings.codes.frame`.
+        table: `readings.node_vectors.codes_frame`.
         seed: Of the resampling.
 
     Returns:
@@ -291,7 +291,7 @@ def explained_by_thought(table: pl.DataFrame, *, seed: int = 0) -> go.Figure:
     """Draw the share of variance explained by thought: the model's own by each sum, its controls by the codes.
 
     Args:
-        table: `readings.codes.frame`.
+        table: `readings.node_vectors.codes_frame`.
         seed: Of the bootstrap.
     """
     found = shares(table, seed).with_columns(

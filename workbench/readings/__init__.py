@@ -1,1 +1,80 @@
-"""Readings: tables computed from the recordings of a model and of its controls."""
+"""Readings: tables computed from the recordings of a model and of its controls.
+
+- `base`: what a reading is, and the columns that all tables share.
+- `values`: values of candidates: breadth, parallelism, height, and behaviour by number of thoughts.
+- `node_vectors`: a thought as a sum of one vector per node, learned or taken from the embeddings; its replacement test.
+- `superposition`: which set of nodes a thought resembles, and inner products with node embeddings.
+- `attention`: attention of thoughts to edges by class and on one graph, and the copy map of the question.
+- `lenses`: logit lens and tuned lens over layers and thoughts.
+- `probes`: linear probes with their control task.
+- `direct_attribution`: logit differences as sums over heads, MLPs and inputs.
+- `attribution`: which head makes a thought, the path from edge to thought to answer, and edges knocked out.
+- `geometry`: lengths, angles and dimensionality of thoughts.
+- `arithmetic`: values of the steps of a calculation in the thoughts; for items without a graph.
+- `emergence`: any reading over the checkpoints of a training run.
+
+`READINGS` has every reading by name, `ITEM_READINGS` those of items without a graph. Importing this package loads no
+model code; looking a reading up does.
+"""
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from workbench.errors import unknown
+
+if TYPE_CHECKING:
+    from workbench.readings.base import Reading
+
+_MODULES = {
+    "breadth": "values",
+    "behaviour": "values",
+    "parallelism": "values",
+    "height": "values",
+    "codes": "node_vectors",
+    "superposition": "superposition",
+    "inner_products": "superposition",
+    "attention_by_class": "attention",
+    "copy_map": "attention",
+    "lens_layers": "lenses",
+    "probes": "probes",
+    "attribution": "attribution",
+    "edge_path": "attribution",
+    "edge_knockout": "attribution",
+    "geometry": "geometry",
+}
+"""The module of each reading, which holds it under its name in capitals."""
+
+
+class _Readings(Mapping[str, "Reading"]):
+    """Readings by name, each loaded when it is looked up: the modules by reading."""
+
+    def __init__(self, modules: Mapping[str, str]) -> None:
+        self._modules = modules
+
+    def __getitem__(self, name: str) -> "Reading":
+        return getattr(import_module(f"workbench.readings.{self._modules[name]}"), name.upper())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+
+READINGS: Mapping[str, "Reading"] = _Readings(_MODULES)
+"""Every reading of problems on graphs by name, in the order of menus."""
+ITEM_READINGS: Mapping[str, "Reading"] = _Readings({"arithmetic": "arithmetic"})
+"""Every reading of items without a graph."""
+
+
+def find_reading(name: str) -> "Reading":
+    """Return a reading by its name.
+
+    Raises:
+        WorkbenchError: There is none.
+    """
+    for readings in (READINGS, ITEM_READINGS):
+        if name in readings:
+            return readings[name]
+    raise unknown("reading", name, READINGS)

@@ -1,4 +1,4 @@
-"""Geometry of thoughts: lengths, angles, effective rank, and a map of all thoughts in two dimensions.
+"""Geometry of thoughts: lengths, angles, dimensionality, and a map of all thoughts in two dimensions.
 
 Lengths against token embeddings are the question of issue 29 of facebookresearch/coconut: a thought is fed where an
 embedding is expected, and comes out of the final norm, whose gain sets its length.
@@ -13,9 +13,7 @@ from jaxtyping import Float
 from workbench.figures.layers import geometry_figures
 from workbench.interventions.thoughts import exchanged
 from workbench.measure.recording import Recording
-from workbench.measure.run_labels import RUN
 from workbench.measure.statistics import (
-    bootstrap_mean,
     effective_rank,
     jackknife,
     noise_like,
@@ -23,14 +21,13 @@ from workbench.measure.statistics import (
     principal_map,
     variances,
 )
-from workbench.problems.graph import structure
-from workbench.readings.base import Reading
+from workbench.readings.base import Reading, rows, steps
 
 MEASURES = {"effective_rank": effective_rank, "participation_ratio": participation_ratio}
-"""Measures of spread by name."""
+"""Measures of dimensionality by name."""
 
 
-def frame(recordings: Sequence[Recording], seed: int = 0) -> pl.DataFrame:
+def geometry_frame(recordings: Sequence[Recording], seed: int = 0) -> pl.DataFrame:
     """Return one row per (run, problem, thought).
 
     Columns: run, problem, steps, right, thought; norm (length of the thought), concept_norm (mean length of the
@@ -45,51 +42,25 @@ def frame(recordings: Sequence[Recording], seed: int = 0) -> pl.DataFrame:
     return pl.concat([_of(recording, seed) for recording in recordings])
 
 
-def geometry_frame(recordings: Sequence[Recording], seed: int = 0) -> pl.DataFrame:
-    """Return means and spreads, one row per (run, thought, statistic): what a curve over training is drawn of.
-
-    Columns: run, thought, statistic, value, low, high, n (problems), chance. The chance of norm is the mean
-    length of the concepts' embeddings, that of cosine_before the cosine to another problem's thought k - 1, that of
-    cosine_between 0 (random directions), those of the two spreads the spread of random directions of the same lengths.
-    """
-    rows = frame(recordings, seed)
-    beside = {"norm": "concept_norm", "cosine_before": "cosine_before_other", "cosine_between": None}
-    found = []
-    for (run, thought), part in rows.group_by(RUN, "thought", maintain_order=True):
-        for name, chance in beside.items():
-            made = bootstrap_mean(part[name].fill_null(float("nan")).to_numpy(), seed=seed)
-            level = 0.0 if chance is None else part[chance].mean()
-            found.append((run, thought, name, made.value, made.low, made.high, made.n, level))
-        for name in MEASURES:
-            ends = (part[f"{name}{end}"][0] for end in ("", "_low", "_high"))
-            found.append((run, thought, name, *ends, len(part), part[f"{name}_chance"][0]))
-    types = {"value": pl.Float64, "low": pl.Float64, "high": pl.Float64, "n": pl.Int64, "chance": pl.Float64}
-    schema = {RUN: pl.String, "thought": pl.Int16, "statistic": pl.String, **types}
-    return pl.DataFrame(found, schema, orient="row").with_columns(pl.col(pl.Float64).fill_nan(None))
-
-
 def _of(recording: Recording, seed: int) -> pl.DataFrame:
-    thoughts, problems = recording.thoughts.astype(np.float64), recording.problems
+    thoughts = recording.thoughts.astype(np.float64)
     n, count, width = thoughts.shape
     flat = thoughts.reshape(-1, width)
     places, share = principal_map(flat)
     spread = [_spread(recording, thoughts[:, k], seed) for k in range(count)]
-    ids, steps = [problem.id for problem in problems], [structure(problem).length for problem in problems]
-    return pl.DataFrame(
-        {
-            RUN: pl.Series([recording.label] * (n * count), dtype=pl.String),
-            "problem": pl.Series(np.repeat(np.array(ids, object), count), dtype=pl.String),
-            "steps": pl.Series(np.repeat(steps, count), dtype=pl.Int16),
-            "right": np.repeat(recording.right, count),
-            "thought": pl.Series(np.tile(np.arange(1, count + 1), n), dtype=pl.Int16),
-            **{name: values.ravel() for name, values in _single(recording, thoughts, seed).items()},
-            "x": places[:, 0],
-            "y": places[:, 1],
-            "map_share": np.full(n * count, share),
-            "map_share_chance": np.full(n * count, principal_map(noise_like(flat, seed))[1]),
-            **{name: np.tile([of_set[name] for of_set in spread], n) for name in spread[0]},
-        }
-    ).with_columns(pl.col(pl.Float64).fill_nan(None))
+    at, k = (axis.ravel() for axis in np.indices((n, count)))
+    columns = {
+        "steps": steps(recording)[at],
+        "right": recording.right[at],
+        "thought": k + 1,
+        **_single(recording, thoughts, seed),
+        "x": places[:, 0],
+        "y": places[:, 1],
+        "map_share": share,
+        "map_share_chance": principal_map(noise_like(flat, seed))[1],
+        **{name: np.array([of_set[name] for of_set in spread])[k] for name in spread[0]},
+    }
+    return rows(recording, at, columns)
 
 
 def _single(
@@ -123,7 +94,7 @@ def _spread(recording: Recording, vectors: Float[np.ndarray, "n d"], seed: int) 
     return found
 
 
-READING = Reading(
+GEOMETRY = Reading(
     name="geometry",
     title="Geometry of thoughts",
     question="How long are thoughts, how alike, and over how many dimensions do they spread?",
@@ -131,6 +102,6 @@ READING = Reading(
     chance="Lengths: embeddings of the problem's concepts; cosines: thoughts of another problem; spread: random "
     "directions of the same lengths.",
     schema=1,
-    frame=frame,
+    frame=geometry_frame,
     figures=geometry_figures,
 )

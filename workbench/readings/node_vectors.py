@@ -1,80 +1,140 @@
-"""The code of a thought: one learned vector per node name, so that a thought is the sum of its frontier's vectors.
+"""A thought as a sum of one vector per node: a linear node dictionary, learned or taken from the embeddings.
 
-Theory says that a thought is (1/√|V|) Σ u_v over the nodes v of its frontier, u_v their embeddings (Reasoning by
-Superposition, arXiv 2505.12514). Nothing makes a trained model use the embeddings for it: here the vectors are learned,
-by ridge regression of thoughts on which names stand at which hop. What they explain on other problems says how much of
-a thought is a superposition at all, in whatever directions.
+Theory says that a thought is (1/√|V|) Σ u_v over the nodes v of its frontier V, u_v their embeddings (Reasoning by
+Superposition, arXiv 2505.12514). A trained model need not use the embeddings. So the vectors are also learned, by ridge
+regression of thoughts on the names at each hop. What they explain on other problems is how much of a thought is a
+superposition at all, in whatever directions.
 """
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Int
+import polars as pl
+import torch
+from jaxtyping import Bool, Float, Int
 
 from workbench.errors import WorkbenchError
+from workbench.figures.superposition import explained_by_thought
+from workbench.interventions.run import run_intervened, think_about
+from workbench.interventions.thoughts import Transplant
+from workbench.measure.recording import Recording
+from workbench.measure.splits import alike, folds
+from workbench.measure.statistics import bootstrap_mean
+from workbench.model.checkpoint import Checkpoint
+from workbench.problems.graph import hop_read, structure
+from workbench.problems.problem import Problem
+from workbench.readings.base import Reading, hops_read, rows, steps
 
-Base = Literal["frontier", "both"]
-"""Whose codes are summed: the nodes at the thought's own hop, or those and the nodes one hop before it."""
-BASES: tuple[Base, ...] = ("frontier", "both")
+Space = Literal["codes", "embeddings"]
+SPACES: tuple[Space, ...] = ("codes", "embeddings")
+"""Learned vectors, and those of the theory."""
+
+SUMS = ("embeddings", "codes", "codes, hop before too", "codes, other graph")
+"""What thoughts are predicted from. The last one is a control: codes summed over the frontier of another problem."""
 
 RIDGE = 1.0
-"""Weight of the squared codes; the constant part is not held back."""
+"""Weight of the squared codes; the constant part has no penalty."""
+NOISE, OWN = "noise", "its own thought"
+
+NodeSets = Callable[[int, int], Bool[np.ndarray, " _"]]
+"""From the number of a problem and of a thought to the nodes that are summed."""
+
+Thoughts = Float[np.ndarray, "n K d"]
+Tokens = Int[np.ndarray, "n nodes"]
+Members = Bool[np.ndarray, "n K nodes"]
 
 
 @dataclass(frozen=True)
-class NodeDictionary:
-    """What one model's thoughts are made of."""
+class NodeVectors:
+    """The vectors of names, by thought, and a constant part that every problem has."""
 
     constant: Float[np.ndarray, "K d"]
-    """The part of thought 1..K that every problem has."""
     now: Float[np.ndarray, "K vocab d"]
-    """Of each name (by its first token) standing at hop k, in thought k."""
+    """Of each name (by its first token) in the set of nodes that thought k is about."""
     before: Float[np.ndarray, "K vocab d"]
-    """Of each name standing at hop k - 1, in thought k; zeros where only the frontier was asked for."""
+    """Of each name one hop before; zeros where only one set is summed."""
 
-    def thoughts(
-        self, tokens: Int[np.ndarray, "n nodes"], hops: Int[np.ndarray, "n nodes"]
-    ) -> Float[np.ndarray, "n K d"]:
-        """Return the thoughts that the graph alone predicts.
+    def sums(self, tokens: Sequence[Int[np.ndarray, " _"]], now: NodeSets, before: NodeSets | None = None) -> Thoughts:
+        """Return the constant part plus (1/√|V|) Σ over sets V, for each problem and thought.
 
         Args:
-            tokens: First token of every node's name, anything where there is no node.
-            hops: Hop of every node from the root, negative for unreachable and where there is no node.
+            tokens: First token of every node's name, of each problem.
+            now: The set that the thought is about.
+            before: The set one hop before; none by default.
         """
-        vocab, found = self.now.shape[1], []
-        for k in range(1, len(self.constant) + 1):
-            sums = names_at(tokens, hops, k, vocab) @ self.now[k - 1] + self.constant[k - 1]
-            found.append(sums + names_at(tokens, hops, k - 1, vocab) @ self.before[k - 1])
-        return np.stack(found, 1)
+        made = np.tile(self.constant, (len(tokens), 1, 1))
+        for (row, k), own in _each(made):
+            own += _sum(self.now[k - 1], tokens[row], now(row, k))
+            if before is not None:
+                own += _sum(self.before[k - 1], tokens[row], before(row, k))
+        return made
+
+    def contribution(
+        self,
+        tokens: Sequence[Int[np.ndarray, " _"]],
+        nodes: NodeSets,
+        frontier: NodeSets,
+        per_step: int,
+        sign: float,
+    ) -> Thoughts:
+        """Return what some nodes add to each thought, with a sign: their vectors times 1/√|V| of the frontier V.
+
+        Nodes count in the thought that is about them and, by their `before` vectors, in that of the next hop.
+
+        Args:
+            tokens: As in `sums`.
+            nodes: Of each problem and thought.
+            frontier: V.
+            per_step: Thoughts that stand for one hop.
+            sign: 1 to add them, -1 to take them out.
+        """
+        made = np.zeros((len(tokens), *self.constant.shape))
+        for (row, k), own in _each(made):
+            for vectors, at in ((self.now[k - 1], k), (self.before[k - 1], k - per_step)):
+                chosen = tokens[row][nodes(row, at)] if at > 0 else tokens[row][:0]
+                if len(chosen):
+                    own += sign * vectors[chosen].sum(0) / np.sqrt(max(int(frontier(row, at).sum()), 1))
+        return made
 
 
-def names_at(
-    tokens: Int[np.ndarray, "n nodes"], hops: Int[np.ndarray, "n nodes"], hop: int, vocab: int
-) -> Float[np.ndarray, "n vocab"]:
-    """Return which names stand at a hop, each with the weight 1/√|V| of the theory."""
-    rows, nodes = np.nonzero(hops == hop)
-    there = np.zeros((len(hops), vocab))
-    np.add.at(there, (rows, tokens[rows, nodes]), 1.0)
+def _each(made: Thoughts) -> Iterator[tuple[tuple[int, int], Float[np.ndarray, " d"]]]:
+    """Yield problem, thought (from 1) and its vector, to be written to."""
+    return (((row, k + 1), made[row, k]) for row, k in np.ndindex(made.shape[:2]))
+
+
+def _sum(
+    vectors: Float[np.ndarray, "vocab d"], tokens: Int[np.ndarray, " nodes"], nodes: Bool[np.ndarray, " nodes"]
+) -> Float[np.ndarray, " d"]:
+    chosen = tokens[nodes]
+    return vectors[chosen].sum(0) / np.sqrt(max(len(chosen), 1))
+
+
+def at_hops(hops: Int[np.ndarray, "n nodes"], read: Sequence[int]) -> Members:
+    """Return the nodes at a hop from the root, for each thought: `read` is the hop that each thought is about."""
+    return hops[:, None] == np.array(read)[:, None]
+
+
+def name_weights(tokens: Tokens, members: Bool[np.ndarray, "n nodes"], vocab: int) -> Float[np.ndarray, "n vocab"]:
+    """Return which names are in each problem's set V, each with the weight 1/√|V| of the theory."""
+    row, node = np.nonzero(members)
+    there = np.zeros((len(tokens), vocab))
+    np.add.at(there, (row, tokens[row, node]), 1.0)
     return there / np.sqrt(np.maximum(there.sum(1, keepdims=True), 1))
 
 
-def fit_node_dictionary(
-    thoughts: Float[np.ndarray, "n K d"],
-    tokens: Int[np.ndarray, "n nodes"],
-    hops: Int[np.ndarray, "n nodes"],
-    vocab: int,
-    base: Base = "both",
-    ridge: float = RIDGE,
-) -> NodeDictionary:
-    """Learn the codes of a model from its thoughts about many problems.
+def learn_vectors(
+    thoughts: Thoughts, tokens: Tokens, now: Members, before: Members | None, vocab: int, ridge: float = RIDGE
+) -> NodeVectors:
+    """Learn the node vectors of a model from its thoughts about many problems, by ridge regression.
 
     Args:
         thoughts: Thought 1..K of every problem.
-        tokens: First token of every node's name.
-        hops: Hop of every node from the root, negative where there is none.
+        tokens: First token of every node's name, anything where there is no node.
+        now: The nodes that each thought is about.
+        before: The nodes one hop before, to be summed too; None for `now` alone.
         vocab: Number of tokens.
-        base: Whose codes are summed.
         ridge: See `RIDGE`.
 
     Raises:
@@ -83,76 +143,225 @@ def fit_node_dictionary(
     if len(thoughts) < 2:
         why = f"There {'is one problem' if len(thoughts) else 'are no problems'}."
         raise WorkbenchError("A code cannot be learned.", why, "Give some hundred problems.")
-    constant, now, before = [], [], []
-    for k in range(1, thoughts.shape[1] + 1):
-        there = [names_at(tokens, hops, k, vocab)]
-        if base == "both":
-            there.append(names_at(tokens, hops, k - 1, vocab))
-        names = np.concatenate(there, 1)
-        centre, mean = names.mean(0), thoughts[:, k - 1].mean(0)
+    sets, constant, learned = [now] if before is None else [now, before], [], []
+    for k in range(thoughts.shape[1]):
+        names = np.concatenate([name_weights(tokens, members[:, k], vocab) for members in sets], 1)
+        centre, mean = names.mean(0), thoughts[:, k].mean(0)
         names = names - centre
         gram = names.T @ names + ridge * np.eye(names.shape[1])
-        codes = np.linalg.solve(gram, names.T @ (thoughts[:, k - 1] - mean))
-        constant.append(mean - centre @ codes)
-        now.append(codes[:vocab])
-        before.append(codes[vocab:] if base == "both" else np.zeros_like(codes))
-    return NodeDictionary(np.stack(constant), np.stack(now), np.stack(before))
+        vectors = np.linalg.solve(gram, names.T @ (thoughts[:, k] - mean))
+        constant.append(mean - centre @ vectors)
+        learned.append(vectors if before is not None else np.concatenate([vectors, np.zeros_like(vectors)]))
+    both = np.stack(learned)
+    return NodeVectors(np.stack(constant), both[:, :vocab], both[:, vocab:])
+
+
+def scaled_embeddings(
+    thoughts: Thoughts, tokens: Tokens, now: Members, embedding: Float[np.ndarray, "vocab d"]
+) -> NodeVectors:
+    """Return the node vectors of the theory: for each thought a constant, and one number times the embeddings.
+
+    Args:
+        thoughts: Thought 1..K of every problem; the numbers are fitted to them by least squares.
+        tokens: First token of every node's name.
+        now: The nodes that each thought is about.
+        embedding: Of every token.
+    """
+    constant, sizes = [], []
+    for k in range(thoughts.shape[1]):
+        summed = name_weights(tokens, now[:, k], len(embedding)) @ embedding
+        centre, mean = summed.mean(0), thoughts[:, k].mean(0)
+        off, about = summed - centre, thoughts[:, k] - mean
+        sizes.append(float((off * about).sum() / max(float((off**2).sum()), 1e-12)))
+        constant.append(mean - sizes[-1] * centre)
+    vectors = np.array(sizes)[:, None, None] * embedding
+    return NodeVectors(np.stack(constant), vectors, np.zeros_like(vectors))
 
 
 def cross_fitted(
-    thoughts: Float[np.ndarray, "n K d"],
-    tokens: Int[np.ndarray, "n nodes"],
-    hops: Int[np.ndarray, "n nodes"],
-    vocab: int,
+    fit: Callable[[Int[np.ndarray, " rows"]], NodeVectors],
+    tokens: Tokens,
+    now: Members,
+    before: Members | None,
     fold: Int[np.ndarray, " n"],
-    base: Base = "both",
-) -> Float[np.ndarray, "n K d"]:
-    """Return for every problem the thoughts that codes learned from the other folds predict.
+) -> Thoughts:
+    """Return for every problem the thoughts that vectors learned from the other folds predict.
 
     Args:
-        thoughts: As in `fit_codebook`.
-        tokens: As there.
-        hops: As there.
-        vocab: As there.
-        fold: Part of each problem, see `held_out.folds`.
-        base: As there.
+        fit: From the numbers of some problems to the vectors that are learned from them.
+        tokens: First token of every node's name.
+        now: The nodes that each thought is about.
+        before: The nodes one hop before; None where they are not summed.
+        fold: Part of each problem, see `splits.folds`.
     """
-    predicted = np.empty(thoughts.shape)
+    predicted = np.empty((*now.shape[:2], 0))
     for number in np.unique(fold):
-        held = fold == number
-        book = fit_node_dictionary(thoughts[~held], tokens[~held], hops[~held], vocab, base)
-        predicted[held] = book.thoughts(tokens[held], hops[held])
+        held = np.flatnonzero(fold == number)
+        made = fit(np.flatnonzero(fold != number)).sums(
+            list(tokens[held]), _sets(now[held]), None if before is None else _sets(before[held])
+        )
+        predicted = predicted if predicted.size else np.empty((*now.shape[:2], made.shape[2]))
+        predicted[held] = made
     return predicted
 
 
-def of_embeddings(
-    thoughts: Float[np.ndarray, "n K d"],
-    tokens: Int[np.ndarray, "n nodes"],
-    hops: Int[np.ndarray, "n nodes"],
-    embedding: Float[np.ndarray, "vocab d"],
-    fold: Int[np.ndarray, " n"],
-) -> Float[np.ndarray, "n K d"]:
-    """Return the thoughts of the theory: a constant and one number times (1/√|V|) Σ u_v, both from the other folds."""
-    predicted = np.empty(thoughts.shape)
-    for k in range(1, thoughts.shape[1] + 1):
-        sums = names_at(tokens, hops, k, len(embedding)) @ embedding
-        for number in np.unique(fold):
-            held = fold == number
-            centre, mean = sums[~held].mean(0), thoughts[~held, k - 1].mean(0)
-            off, about = sums[~held] - centre, thoughts[~held, k - 1] - mean
-            size = float((off * about).sum() / max(float((off**2).sum()), 1e-12))
-            predicted[held, k - 1] = mean + size * (sums[held] - centre)
-    return predicted
+def _sets(members: Members) -> NodeSets:
+    return lambda row, k: members[row, k - 1]
 
 
-def explained(
-    thoughts: Float[np.ndarray, "n K d"], predicted: Float[np.ndarray, "n K d"]
-) -> Float[np.ndarray, "n K 2"]:
+def squared_errors(thoughts: Thoughts, predicted: Thoughts) -> Float[np.ndarray, "n K 2"]:
     """Return for every problem and thought the squared error of a prediction, and that of the mean thought.
 
     One less the ratio of their sums is the share of variance explained (R²); it is below zero where the prediction is
     worse than the mean.
     """
     error = np.square(thoughts - predicted).sum(-1)
-    spread = np.square(thoughts - thoughts.mean(0)).sum(-1)
-    return np.stack([error, spread], -1)
+    return np.stack([error, np.square(thoughts - thoughts.mean(0)).sum(-1)], -1)
+
+
+def learn_from_generated(
+    checkpoint: Checkpoint, problems: Sequence[Problem], count: int, seed: int = 0
+) -> tuple[dict[Space, NodeVectors], int]:
+    """Learn both kinds of vectors from what a model thinks about generated problems on other graphs.
+
+    Args:
+        checkpoint: The model.
+        problems: Those that the vectors will be used on; others like them are generated.
+        count: Problems to generate.
+        seed: Of the generator.
+
+    Returns:
+        The vectors by their name of `SPACES`, and the number of problems that were run.
+
+    Raises:
+        WorkbenchError: No such problems can be generated.
+    """
+    made = alike(problems, count, seed)
+    thoughts = think_about(checkpoint, made).double().cpu().numpy()
+    names, width = first_tokens(checkpoint, made), max(len(problem.names) for problem in made)
+    tokens, hops = np.full((len(made), width), -1), np.full((len(made), width), -2)
+    for row, (own, problem) in enumerate(zip(names, made, strict=True)):
+        tokens[row, : len(own)], hops[row, : len(own)] = own, structure(problem).hops
+    embedding = checkpoint.model.get_input_embeddings().weight.detach().double().cpu().numpy()  # type: ignore[union-attr]
+    read = [hop_read(k, checkpoint.thoughts_per_step) for k in range(1, thoughts.shape[1] + 1)]
+    now, before = at_hops(hops, read), at_hops(hops, [hop - 1 for hop in read])
+    return {
+        "codes": learn_vectors(thoughts, tokens, now, before, len(embedding)),
+        "embeddings": scaled_embeddings(thoughts, tokens, now, embedding),
+    }, len(made)
+
+
+def first_tokens(checkpoint: Checkpoint, problems: Sequence[Problem]) -> list[Int[np.ndarray, " _"]]:
+    """Return the token that each node's name begins with, for each problem."""
+    return [np.array([word[0] for word in prompt.nodes]) for prompt in checkpoint.format.prompts(problems)]
+
+
+def predictions(recording: Recording) -> dict[str, Thoughts]:
+    """Predict every thought from its graph alone by each of `SUMS`, with vectors learned from other graphs.
+
+    Raises:
+        WorkbenchError: All problems share one graph.
+    """
+    thoughts, tokens = recording.thoughts.astype(np.float64), recording.first_tokens
+    embedding, fold = recording.embedding, folds(recording.problems)
+    read = hops_read(recording)
+    now, before = at_hops(recording.hops, read), at_hops(recording.hops, [hop - 1 for hop in read])
+    # Another problem's graph, of the same fold so that its codes too were learned elsewhere.
+    other = np.arange(len(fold))
+    for number in np.unique(fold):
+        held = np.flatnonzero(fold == number)
+        other[held] = np.roll(held, 1)
+
+    def by_embeddings(rest: np.ndarray) -> NodeVectors:
+        return scaled_embeddings(thoughts[rest], tokens[rest], now[rest], embedding)
+
+    def by_codes(rest: np.ndarray) -> NodeVectors:
+        return learn_vectors(thoughts[rest], tokens[rest], now[rest], None, len(embedding))
+
+    def by_both(rest: np.ndarray) -> NodeVectors:
+        return learn_vectors(thoughts[rest], tokens[rest], now[rest], before[rest], len(embedding))
+
+    codes = cross_fitted(by_codes, tokens, now, None, fold)
+    made = (
+        cross_fitted(by_embeddings, tokens, now, None, fold),
+        codes,
+        cross_fitted(by_both, tokens, now, before, fold),
+        codes[other],
+    )
+    return dict(zip(SUMS, made, strict=True))
+
+
+def codes_frame(recordings: Sequence[Recording]) -> pl.DataFrame:
+    """Return one row per (run, problem, thought, sum).
+
+    Columns: run, problem, thought, sum (of `SUMS`), frontier_size, error (squared distance of thought and prediction),
+    spread (squared distance of the thought from the mean thought). The share of variance explained is one less the
+    ratio of their sums over problems; see `figures.superposition.shares`.
+    """
+    parts = []
+    for recording in recordings:
+        at, k = (axis.ravel() for axis in np.indices((len(recording.problems), recording.count)))
+        size = at_hops(recording.hops, hops_read(recording)).sum(2)
+        for name, predicted in predictions(recording).items():
+            error, spread = np.moveaxis(squared_errors(recording.thoughts.astype(np.float64), predicted), 2, 0)
+            kind = pl.Series([name] * len(at), dtype=pl.Enum(SUMS))
+            columns = {"thought": k + 1, "sum": kind, "frontier_size": size, "error": error, "spread": spread}
+            parts.append(rows(recording, at, columns))
+    return pl.concat(parts)
+
+
+CODES = Reading(
+    name="codes",
+    title="What a thought is the sum of",
+    question="How much of a thought can be predicted from its graph by adding one vector per frontier node?",
+    source="Theory: arXiv 2505.12514, section 4 (the vectors are the embeddings); learned vectors: the workbench's own",
+    chance="0, what the mean thought explains; codes summed over another problem's frontier are the control.",
+    schema=1,
+    frame=codes_frame,
+    figures=lambda table: [explained_by_thought(table)],
+)
+
+
+def kept_when_replaced(
+    recording: Recording, thoughts: Sequence[int] = (1, 2, 3), seed: int = 0, batch_size: int = 64
+) -> pl.DataFrame:
+    """Replace one thought by a sum of node vectors, and return the share of right answers that is kept.
+
+    Each sum is learned from problems on other graphs (`predictions`) and scaled to the length of the thought that it
+    replaces; later thoughts change through the recurrence. A sum that names the target would give away the answer, so
+    only problems whose target lies beyond the hop of the thought count. Chance is the share kept with noise of that
+    length; a control is the sum over the frontier of another problem.
+
+    Args:
+        recording: Of the model's own run.
+        thoughts: Which thoughts are replaced, one at a time.
+        seed: Of the noise and of the bootstrap.
+        batch_size: Problems run at a time.
+
+    Returns:
+        One row per (thought, in_its_place): kept, low, high, n (problems that were right and whose target lies beyond
+        the hop of the thought). `in_its_place` is one of `SUMS`, `NOISE`, or `OWN`.
+
+    Raises:
+        WorkbenchError: All problems share one graph, or the recording has no such thought.
+    """
+    own = recording.thoughts
+    length = np.linalg.norm(own, axis=-1, keepdims=True)
+    noise = np.random.default_rng(seed).standard_normal(own.shape)
+    donors = {
+        name: torch.from_numpy((one / np.linalg.norm(one, axis=-1, keepdims=True) * length).astype(np.float32))
+        for name, one in (predictions(recording) | {NOISE: noise, OWN: own}).items()
+    }
+    asked = [(k, name) for k in thoughts for name in donors]
+    plain, *outcomes = run_intervened(
+        recording.checkpoint, recording.problems,
+        [[], *([Transplant(at=(k,), donor=name)] for k, name in asked)],
+        recording.count, donors=donors, batch_size=batch_size,
+    )  # fmt: skip
+    found = []
+    for (k, name), outcome in zip(asked, outcomes, strict=True):
+        counts = plain.right & (steps(recording) > recording.traces[0].hop(k))
+        kept = bootstrap_mean(outcome.right[counts].astype(float), seed=seed)
+        found.append((k, name, kept.value, kept.low, kept.high, kept.n))
+    columns = ["thought", "in_its_place", "kept", "low", "high", "n"]
+    return pl.DataFrame(found, schema=columns, orient="row", infer_schema_length=None)

@@ -1,38 +1,44 @@
-"""Which set of nodes a thought resembles: the superposition of the theory (arXiv 2505.12514) against other sets.
+"""Which nodes a thought resembles: the superposition of the theory against other sets, and node by node.
 
-The theory's thought after k hops is (1/√|V|) Σ u_v over the set V of nodes **reached** within k hops. A model trained
-to name the next node may rather hold the **frontier**, exactly k hops away, or the **optimal** node alone. Each of
-these is a direction; what is measured is the cosine of thought and direction, and how far the two are apart when the
-direction is given the thought's length, in lengths of the thought: √(2 - 2 cos).
+**Sets.** The theory's thought after k hops is (1/√|V|) Σ u_v over the set V of nodes **reached** within k hops (arXiv
+2505.12514). A model trained to name the next node may rather hold the **frontier**, exactly k hops away, or the
+**optimal** node alone. Each of these is a direction. Measured are the cosine of thought and direction, and how far the
+two are apart when the direction is given the thought's length, in lengths of the thought: √(2 - 2 cos). The **explained
+share** is how much of the thought's squared length lies in the span of the set's embeddings, whatever their weights
+(least squares): a thought need not weigh its nodes equally. The span of a larger set explains more, so a set is
+compared with as many random concepts of the same problem. Controls that need no run: the same sets of another problem
+(`exchanged`; concepts have the same names, so the two may share some), and frontiers of the wrong hop.
 
-Beside it stands the **explained share**: how much of the thought's squared length lies in the span of the set's
-embeddings, whatever their weights (least squares). A thought need not weigh its nodes equally. The span of a larger set
-explains more, so a set is to be compared with as many random concepts of the same problem.
-
-Controls that need no run of their own: the same sets of another problem (`exchanged`; concepts have the same names, so
-the two may share some), and frontiers of the wrong hop.
+**Node by node.** The inner product of a thought with each node's embedding: Table 5 and Fig. 6 of arXiv 2505.12514.
+Thought i is compared with the nodes i hops away (where c thoughts stand for a step, i / c, rounded up). A thought is
+the hidden state after the final norm, so where input and output embeddings are tied, as in the paper, this inner
+product *is* the logit of the node's token under the LM head: the same reading as values, before the softmax. Cosines
+take the lengths out. Where the two embeddings are not tied, both are read, and only the unembedding's is a logit.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float
 
-from workbench.figures.superposition import SETS, superposition_figures
+from workbench.figures.superposition import SETS, by_class, inner_product_figures, superposition_figures
 from workbench.interventions.thoughts import exchanged
+from workbench.measure.class_means import EXCLUSIVE, NESTED, class_codes, class_means
 from workbench.measure.recording import Recording
 from workbench.measure.run_labels import RUN
-from workbench.problems.graph import structure
-from workbench.readings.base import Reading
-from workbench.readings.inner_products import on_walk_frontier
+from workbench.problems.graph import structure, walk_frontier
+from workbench.readings.base import Reading, hops_read, named, rows, steps
 
 DRAWS = 4
-"""Random sets of as many concepts that a chance level is the mean over."""
+"""Random sets of as many concepts whose mean is a chance level."""
 
 Mask = Bool[np.ndarray, "n nodes"]
 Vectors = Float[np.ndarray, "n nodes d"]
 Thoughts = Float[np.ndarray, "n K d"]
+Which = Literal["input", "unembedding", "input_cosine", "unembedding_cosine"]
+"""Columns of inner products that `table_5` can be of."""
 
 
 def superposed(nodes: Vectors, members: Mask) -> Float[np.ndarray, "n d"]:
@@ -71,7 +77,15 @@ def random_members(members: Mask, among: Mask, rng: np.random.Generator) -> Mask
     return (order < np.count_nonzero(members, axis=1, keepdims=True)) & among
 
 
-def frame(recordings: Sequence[Recording], seed: int = 0) -> pl.DataFrame:
+def on_walk_frontier(recording: Recording, hop: int) -> Mask:
+    """Say which nodes a walk of exactly so many edges from the root ends at."""
+    found = np.zeros_like(recording.is_node)
+    for row, problem in zip(found, recording.problems, strict=True):
+        row[: len(problem.names)] = walk_frontier(structure(problem).adjacency, problem.root, hop)
+    return found
+
+
+def superposition_frame(recordings: Sequence[Recording], seed: int = 0) -> pl.DataFrame:
     """Return one row per (run, problem, thought, set) that is not empty.
 
     Columns: run, problem, steps (hops from root to target), thought, hop_read (the hop it stands for), set (`SETS`;
@@ -82,13 +96,13 @@ def frame(recordings: Sequence[Recording], seed: int = 0) -> pl.DataFrame:
     leaves over is no superposition of names. Of these two `explained_chance` is that of a direction at random, nodes /
     dimensions.
     """
-    return pl.concat([_of(recording, seed) for recording in recordings])
+    return pl.concat([_of_sets(recording, seed) for recording in recordings])
 
 
-def _of(recording: Recording, seed: int) -> pl.DataFrame:
+def _of_sets(recording: Recording, seed: int) -> pl.DataFrame:
     hops, thoughts = recording.hops, recording.thoughts.astype(np.float64)
     nodes = recording.embedding[np.maximum(recording.first_tokens, 0)].astype(np.float64)
-    read = [recording.traces[0].hop(k) for k in range(1, recording.count + 1)]
+    read = hops_read(recording)
     own: dict[str, Callable[[int], Mask]] = {
         "frontier": lambda hop: hops == hop,
         "reached": lambda hop: (hops >= 0) & (hops <= hop),
@@ -99,25 +113,29 @@ def _of(recording: Recording, seed: int) -> pl.DataFrame:
     here, parts = pl.col("hop_read") == pl.col("hop"), []
     for name, members in own.items():
         for hop in range(max(read) + 2) if name == "frontier" else sorted(set(read)):
-            rows = _rows(recording, name, hop, nodes, members(hop), thoughts)
-            rows = rows if name == "frontier" else rows.filter(here)
-            parts.append(_with_chance(recording, nodes, thoughts, rows, members(hop), hop, seed))
+            found = _against(recording, name, hop, nodes, members(hop), thoughts)
+            found = found if name == "frontier" else found.filter(here)
+            parts.append(_with_chance(recording, nodes, thoughts, found, members(hop), hop, seed))
     if len(hops) > 1:
         donors = exchanged(len(hops), seed)
         for hop in sorted(set(read)):
             for name in ("frontier", "reached"):
                 other = own[name](hop)[donors]
-                parts.append(_rows(recording, f"another {name}", hop, nodes[donors], other, thoughts).filter(here))
-    parts.append(_of_any_direction(_rows(recording, "concepts", 0, nodes, recording.is_concept, thoughts), nodes))
+                parts.append(_against(recording, f"another {name}", hop, nodes[donors], other, thoughts).filter(here))
+    of_any_direction = pl.col("size") / nodes.shape[2]
+    concepts = _against(recording, "concepts", 0, nodes, recording.is_concept, thoughts)
+    parts.append(concepts.with_columns(explained_chance=of_any_direction))
     every = recording.embedding.astype(np.float64)[None]
     if every.shape[1] < every.shape[2]:  # more tokens than dimensions span everything, and take long
-        rows = _rows(recording, "vocabulary", 0, every, np.ones((1, every.shape[1]), dtype=bool), thoughts)
-        parts.append(_of_any_direction(rows, nodes))
-    return pl.concat(parts, how="diagonal").select(pl.lit(recording.label).alias(RUN), pl.all())
+        tokens = _against(recording, "vocabulary", 0, every, np.ones((1, every.shape[1]), dtype=bool), thoughts)
+        parts.append(tokens.with_columns(explained_chance=of_any_direction))
+    return pl.concat(parts, how="diagonal")
 
 
-def _rows(recording: Recording, name: str, hop: int, nodes: Vectors, members: Mask, thoughts: Thoughts) -> pl.DataFrame:
-    """Set every thought against one set of nodes for each problem (or one for all); empty sets are left out."""
+def _against(
+    recording: Recording, name: str, hop: int, nodes: Vectors, members: Mask, thoughts: Thoughts
+) -> pl.DataFrame:
+    """Compare every thought with one set of nodes for each problem (or one for all); empty sets are left out."""
     count, ks = thoughts.shape[:2]
     if len(nodes) == 1 < count:  # the same span for all: they are projected together
         flat = thoughts.reshape(1, count * ks, -1)
@@ -125,61 +143,116 @@ def _rows(recording: Recording, name: str, hop: int, nodes: Vectors, members: Ma
         share, members = explained(nodes, members, flat).reshape(count, ks), members.repeat(count, 0)
     else:
         cosine, share = cosines(thoughts, superposed(nodes, members)), explained(nodes, members, thoughts)
-    problems, trace = recording.problems, recording.traces[0]
-    table = pl.DataFrame(
-        {
-            "problem": pl.Series([problem.id for problem in problems for _ in range(ks)], dtype=pl.String),
-            "steps": pl.Series([structure(problem).length for problem in problems for _ in range(ks)], dtype=pl.Int16),
-            "thought": pl.Series(list(range(1, ks + 1)) * count, dtype=pl.Int16),
-            "hop_read": pl.Series([trace.hop(k) for k in range(1, ks + 1)] * count, dtype=pl.Int16),
-            "set": pl.Series([name] * (count * ks), dtype=pl.Enum(tuple(SETS))),
-            "hop": pl.Series([hop] * (count * ks), dtype=pl.Int16),
-            "size": pl.Series(members.sum(1).repeat(ks), dtype=pl.Int16),
-            "cosine": cosine.ravel(),
-            "distance": np.sqrt(np.maximum(2 - 2 * cosine.ravel(), 0)),
-            "explained": share.ravel(),
-        }
-    )
-    return table.filter(pl.col("size") > 0).with_columns(pl.col("cosine", "distance", "explained").fill_nan(None))
+    at, k = (axis.ravel() for axis in np.indices((count, ks)))
+    columns = {
+        "steps": steps(recording)[at],
+        "thought": k + 1,
+        "hop_read": np.array(hops_read(recording))[k],
+        "set": pl.Series([name] * len(at), dtype=pl.Enum(tuple(SETS))),
+        "hop": hop,
+        "size": members.sum(1)[at],
+        "cosine": cosine,
+        "distance": np.sqrt(np.maximum(2 - 2 * cosine, 0)),
+        "explained": share,
+    }
+    return rows(recording, at, columns).filter(pl.col("size") > 0)
 
 
 def _with_chance(
     recording: Recording,
     nodes: Vectors,
     thoughts: Thoughts,
-    rows: pl.DataFrame,
+    found: pl.DataFrame,
     members: Mask,
     hop: int,
     seed: int,
 ) -> pl.DataFrame:
-    """Add what as many random concepts of the problem would score, to the rows of the thoughts of that hop."""
-    ks = [k for k in range(1, recording.count + 1) if recording.traces[0].hop(k) == hop]
-    if not ks or rows.is_empty():
-        return rows
+    """Add the score of as many random concepts of the problem, to the rows of the thoughts of that hop."""
+    ks = [k for k, read in enumerate(hops_read(recording), 1) if read == hop]
+    if not ks or found.is_empty():
+        return found
     rng, own = np.random.default_rng([seed, hop]), thoughts[:, [k - 1 for k in ks]]
     drawn = [random_members(members, recording.is_concept, rng) for _ in range(DRAWS)]
-    levels = pl.DataFrame(
-        {
-            "problem": pl.Series([problem.id for problem in recording.problems for _ in ks], dtype=pl.String),
-            "thought": pl.Series(ks * len(own), dtype=pl.Int16),
-            "cosine_chance": np.mean([cosines(own, superposed(nodes, some)) for some in drawn], 0).ravel(),
-            "explained_chance": np.mean([explained(nodes, some, own) for some in drawn], 0).ravel(),
-        }
-    )
-    return rows.join(levels.fill_nan(None), on=("problem", "thought"), how="left", maintain_order="left")
+    columns = {
+        "thought": np.tile(ks, len(own)),
+        "cosine_chance": np.mean([cosines(own, superposed(nodes, some)) for some in drawn], 0),
+        "explained_chance": np.mean([explained(nodes, some, own) for some in drawn], 0),
+    }
+    levels = rows(recording, np.arange(len(own)).repeat(len(ks)), columns)
+    return found.join(levels.drop(RUN), on=("problem", "thought"), how="left", maintain_order="left")
 
 
-def _of_any_direction(rows: pl.DataFrame, nodes: Vectors) -> pl.DataFrame:
-    return rows.with_columns(explained_chance=pl.col("size") / nodes.shape[2])
-
-
-READING = Reading(
+SUPERPOSITION = Reading(
     name="superposition",
     title="Distance from the superposition",
     question="Which set of nodes does a thought resemble most: all that is reached, the frontier, or the optimal node?",
     source="Reasoning by Superposition, arXiv 2505.12514, section 4 (the construction); no published measurement",
     chance="As many random concepts of the same problem; beside it the same set of another problem.",
     schema=1,
-    frame=frame,
+    frame=superposition_frame,
     figures=superposition_figures,
+)
+
+
+def inner_products_frame(recordings: Sequence[Recording]) -> pl.DataFrame:
+    """Return one row per (run, problem, thought, node).
+
+    Columns: run, problem, steps (hops from root to target), thought, hop_read (the hop it stands for), node (its name),
+    hop (BFS depth, null where unreachable), class (`EXCLUSIVE`, at hop_read), walk (whether it is on the walk
+    frontier), input and unembedding (inner product of thought and the node's embedding; of its first token where a name
+    has several), input_cosine and unembedding_cosine, tied (whether the two embeddings are the same).
+    """
+    return pl.concat([_of_nodes(recording) for recording in recordings])
+
+
+def _of_nodes(recording: Recording) -> pl.DataFrame:
+    tokens, thoughts = np.maximum(recording.first_tokens, 0), recording.thoughts.astype(np.float64)
+    lengths, products = np.linalg.norm(thoughts, axis=2)[..., None], {}
+    for name, matrix in (("input", recording.embedding), ("unembedding", recording.unembedding)):
+        nodes = matrix[tokens].astype(np.float64)  # n nodes d
+        products[name] = thoughts @ nodes.swapaxes(1, 2)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            products[f"{name}_cosine"] = products[name] / lengths / np.linalg.norm(nodes, axis=2)[:, None]
+    read = hops_read(recording)
+    codes = np.stack([class_codes(recording.hops, hop, recording.is_optimal) for hop in read], 1)
+    walks = np.stack([on_walk_frontier(recording, hop) for hop in read], 1)
+    at, k, node = np.nonzero(codes >= 0)  # problem by problem, thought by thought
+    columns = {
+        "steps": steps(recording)[at],
+        "thought": k + 1,
+        "hop_read": np.array(read)[k],
+        "node": [name for problem in recording.problems for _ in read for name in problem.names],
+        "hop": recording.hops[at, node],
+        "class": named(EXCLUSIVE, codes[at, k, node]),
+        "walk": walks[at, k, node],
+        **{name: array[at, k, node].astype(np.float32) for name, array in products.items()},
+        "tied": np.array_equal(recording.embedding, recording.unembedding),
+    }
+    return rows(recording, at, columns)
+
+
+def table_5(table: pl.DataFrame, which: Which = "input", *, seed: int = 0) -> pl.DataFrame:
+    """Return Table 5: one row per (run, thought, class of `NESTED`), pooled over the nodes of all problems.
+
+    Args:
+        table: `inner_products_frame`.
+        which: Inner products with input embeddings, as published, or with the unembedding; or the cosines.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        Columns of `class_means`; chance is the mean over all nodes of the same problems, which a thought that does not
+        tell nodes apart would give every class. Only problems whose chain reaches the thought count, as published.
+    """
+    return class_means(by_class(table, which), which, "nodes", classes=NESTED, seed=seed)
+
+
+INNER_PRODUCTS = Reading(
+    name="inner_products",
+    title="Inner products of thoughts and nodes",
+    question="Is a thought closer to the embeddings of the frontier than to those of other nodes?",
+    source="Reasoning by Superposition, arXiv 2505.12514, section 5, figure 6 and table 5",
+    chance="The mean over all nodes of the same problem, which a thought that tells no nodes apart gives every class.",
+    schema=1,
+    frame=inner_products_frame,
+    figures=inner_product_figures,
 )

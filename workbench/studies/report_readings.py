@@ -22,8 +22,8 @@ from workbench.measure.recording import Recording, record, record_controls
 from workbench.measure.run_labels import CONTROLS, MODEL, RUN, title
 from workbench.model.checkpoint import Checkpoint
 from workbench.problems.problem import Problem
+from workbench.readings import find_reading
 from workbench.readings.base import Reading
-from workbench.readings.catalogue import find_reading
 from workbench.studies.pages import drawing
 from workbench.studies.shards import READINGS_FOLDER as FOLDER
 from workbench.studies.shards import READINGS_PAGE as PAGE
@@ -39,7 +39,7 @@ class ReadingOptions:
     """Which readings are made, and how."""
 
     names: tuple[str, ...]
-    """Of the readings, see `readings.catalogue`."""
+    """Of the readings, see `readings.READINGS`."""
     controls: tuple[str, ...] = tuple(CONTROLS)
     """Of `series.CONTROLS`, drawn in every figure."""
     thoughts: int | None = None
@@ -228,7 +228,7 @@ def _command(options: ReadingOptions, directory: Path) -> str:
 def _code(name: str) -> str:
     return (
         "import polars as pl\n"
-        "from workbench.readings.catalogue import find_reading\n\n"
+        "from workbench.readings import find_reading\n\n"
         f'table = pl.read_parquet("{FOLDER}/{name}.parquet")\n'
         f'for figure in find_reading("{name}").figures(table):\n'
         "    figure.show()"

@@ -11,7 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from workbench.problems.graph import Structure, hop_read, structure
 from workbench.problems.problem import Problem
 from workbench.problems.variants import entity_swap
-from workbench.studies.audit.sums import NodeSets
+from workbench.readings.node_vectors import NodeSets
 
 Mask = Bool[np.ndarray, " nodes"]
 

@@ -1,7 +1,7 @@
 """Battery 3. Is it a search that the thoughts hold? Plan on their frontier, the target's own name left alone.
 
-Nodes are taken out of thoughts and put into them as the codes of the model say that it holds them (`sums`), and whole
-thoughts are replaced by what they should be. A model that no longer knows still picks an option: a coin loses half of
+Nodes are taken out of thoughts and put into them by the learned vectors of `readings.node_vectors`, and whole thoughts
+are replaced by what they should be. A model that no longer knows still picks an option: a coin loses half of
 the right answers, and no plan that only takes away can be expected to lose more.
 
 An intervention that erases the target or names it says nothing about a search. The target is never taken out and
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
+import torch
 from torch import Tensor
 
 from workbench.errors import WorkbenchError
@@ -19,10 +20,10 @@ from workbench.interventions.base import Intervention
 from workbench.interventions.thoughts import Instead, Noise, Offset, Project, exchanged
 from workbench.model.checkpoint import Checkpoint
 from workbench.problems.problem import Problem
+from workbench.readings.node_vectors import SPACES, NodeSets, NodeVectors, first_tokens, learn_from_generated
 from workbench.studies.audit.node_masks import NodeMasks
 from workbench.studies.audit.rows import NOT_APPLICABLE, NOT_MEASURED, Rows, where
 from workbench.studies.audit.subject import Advance, Options, Subject, quiet
-from workbench.studies.audit.sums import SPACES, NodeSets, Sums, first_tokens, learn
 
 BATTERY = "search"
 COIN = 0.5
@@ -56,7 +57,8 @@ def search(checkpoint: Checkpoint, problems: list[Problem], options: Options, ad
         rows.say("taken out", "none", f"{NOT_APPLICABLE}: {note}")
         return rows.frame()
     try:
-        sums = learn(subject)
+        sums, count = learn_from_generated(checkpoint, problems, options.fit, options.seed)
+        advance(count)
     except WorkbenchError as error:
         rows.say("taken out", "none", f"{NOT_MEASURED}: {error.why}")
         return rows.frame()
@@ -73,7 +75,7 @@ class _Search:
         assert own.lm_head is not None
         self.right = own.right
         self.masks = NodeMasks(subject.problems, own.lm_head, subject.checkpoint.thoughts_per_step)
-        self.tokens = first_tokens(subject, subject.problems)
+        self.tokens = first_tokens(subject.checkpoint, subject.problems)
         self.single = [k for k in range(1, subject.thoughts + 1) if self.masks.hop(k) <= SINGLE]
         self.every = range(1, subject.thoughts + 1)
         self.places: list[int | None] = [None, *self.single]
@@ -177,7 +179,8 @@ class _Search:
             for name, sets in self.replacements.items():
                 self._donor(f"{name}, {space}", self._sums(self.sums[space], sets))
             whole = self._sums(self.sums[space], self.masks.frontier)
-            elsewhere = self.sums[space].of([self.tokens[row] for row in self.other], self._other, self._other_before)
+            names = [self.tokens[row] for row in self.other]
+            elsewhere = _tensor(self.sums[space].sums(names, self._other, self._other_before))
             self._donor(f"another problem, {space}", elsewhere.where(~whole.isnan(), whole))
             for name in (*self.replacements, "another problem"):
                 for k in self.places:
@@ -230,18 +233,19 @@ class _Search:
 
     def _difference(self, sets: NodeSets, sign: float = -1.0, to_the_end: bool = False) -> Tensor:
         """Return what nodes before the target's hop give to each thought by the model's codes, with a sign."""
-        return self.sums["codes"].given(
-            self.tokens, self._before_target(sets, to_the_end), self.masks.frontier, self.masks.per_step, sign
+        nodes = self._before_target(sets, to_the_end)
+        return _tensor(
+            self.sums["codes"].contribution(self.tokens, nodes, self.masks.frontier, self.masks.per_step, sign)
         )
 
-    def _sums(self, sums: Sums, sets: NodeSets, to_the_end: bool = False) -> Tensor:
+    def _sums(self, vectors: NodeVectors, sets: NodeSets, to_the_end: bool = False) -> Tensor:
         """Return thoughts that are sums over sets, nan from the target's hop on and where a set is empty."""
 
         def before(row: int, k: int) -> np.ndarray:
             at = k - self.masks.per_step
             return sets(row, at) if at > 0 else self.masks.frontier(row, 0)
 
-        made = sums.of(self.tokens, sets, before)
+        made = _tensor(vectors.sums(self.tokens, sets, before))
         for row, length in enumerate(self.masks.lengths):
             for k in self.every:
                 if (self.masks.hop(k) >= length and not to_the_end) or not sets(row, k).any():
@@ -260,6 +264,10 @@ class _Search:
             return chosen if to_the_end or self.masks.hop(k) < self.masks.lengths[row] else np.zeros_like(chosen)
 
         return mask
+
+
+def _tensor(vectors: np.ndarray) -> Tensor:
+    return torch.from_numpy(vectors.astype(np.float32))
 
 
 def _at(k: int | None) -> tuple[int, ...]:

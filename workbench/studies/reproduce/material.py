@@ -21,8 +21,8 @@ from workbench.model.checkpoint import Checkpoint, load_checkpoint
 from workbench.problems.graph import structure
 from workbench.problems.problem import Problem
 from workbench.problems.variants import entity_swap
-from workbench.readings.catalogue import find_reading
-from workbench.readings.replaced import kept_when_replaced
+from workbench.readings import find_reading
+from workbench.readings.node_vectors import kept_when_replaced
 
 T = TypeVar("T")
 

@@ -8,8 +8,8 @@ from workbench.figures.superposition import shares
 from workbench.measure.class_means import within_problems
 from workbench.measure.run_labels import RUN
 from workbench.measure.statistics import Estimate
-from workbench.readings.attention_by_class import table_1
-from workbench.readings.inner_products import table_5
+from workbench.readings.attention import table_1
+from workbench.readings.superposition import table_5
 from workbench.studies.claims import MARGIN, Check, Claim, Finding
 from workbench.studies.reproduce.material import Material
 

@@ -16,9 +16,20 @@ from workbench.measure.run_labels import MODEL
 from workbench.measure.trace import run
 from workbench.problems.graph import structure
 from workbench.problems.sets import generate
-from workbench.readings.codes import READING, SUMS, predictions
-from workbench.readings.node_vectors import cross_fitted, explained, fit_node_dictionary, names_at, of_embeddings
-from workbench.readings.replaced import OWN, kept_when_replaced
+from workbench.readings.node_vectors import (
+    CODES,
+    OWN,
+    SUMS,
+    NodeVectors,
+    at_hops,
+    cross_fitted,
+    kept_when_replaced,
+    learn_vectors,
+    name_weights,
+    predictions,
+    scaled_embeddings,
+    squared_errors,
+)  # fmt: skip
 
 VOCAB, NODES, WIDTH = 12, 8, 16
 
@@ -40,12 +51,12 @@ def made_of_codes(n: int, noise: float = 0.0) -> tuple[np.ndarray, np.ndarray, n
 
 
 def share(thoughts: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    both = explained(thoughts, predicted).sum(0)
+    both = squared_errors(thoughts, predicted).sum(0)
     return 1 - both[:, 0] / both[:, 1]
 
 
 def test_names_count_by_one_over_the_root_of_their_number() -> None:
-    found = names_at(np.array([[3, 5, 7, 0]]), np.array([[0, 1, 1, -1]]), 1, VOCAB)
+    found = name_weights(np.array([[3, 5, 7, 0]]), np.array([[False, True, True, False]]), VOCAB)
 
     assert found[0, [5, 7]].tolist() == pytest.approx([2**-0.5] * 2)
     assert found.sum() == pytest.approx(2**0.5)
@@ -53,20 +64,29 @@ def test_names_count_by_one_over_the_root_of_their_number() -> None:
 
 def test_codes_are_found_again_up_to_what_the_constant_holds() -> None:
     thoughts, tokens, hops, codes, _ = made_of_codes(400)
-    book = fit_node_dictionary(thoughts, tokens, hops, VOCAB, "frontier", ridge=1e-6)
+    now = at_hops(hops, [1, 2])
+    book = learn_vectors(thoughts, tokens, now, None, VOCAB, ridge=1e-6)
 
     # As many names stand at a hop everywhere, so that what all codes share cannot be told from the constant.
     for k in range(2):
         np.testing.assert_allclose(book.now[k] - book.now[k].mean(0), codes[k] - codes[k].mean(0), atol=1e-3)
     assert (book.before == 0).all()
-    np.testing.assert_allclose(book.thoughts(tokens, hops), thoughts, atol=1e-3)
+    np.testing.assert_allclose(book.sums(list(tokens), lambda row, k: now[row, k - 1]), thoughts, atol=1e-3)
 
 
 def test_what_codes_explain_is_measured_on_other_problems() -> None:
     thoughts, tokens, hops, _, fold = made_of_codes(300, noise=0.5)
-    by_codes = share(thoughts, cross_fitted(thoughts, tokens, hops, VOCAB, fold, "frontier"))
     noise = np.random.default_rng(1).standard_normal(thoughts.shape)
-    of_noise = share(noise, cross_fitted(noise, tokens, hops, VOCAB, fold, "both"))
+    now, before = at_hops(hops, [1, 2]), at_hops(hops, [0, 1])
+
+    def codes(rest: np.ndarray) -> NodeVectors:
+        return learn_vectors(thoughts[rest], tokens[rest], now[rest], None, VOCAB)
+
+    def codes_of_noise(rest: np.ndarray) -> NodeVectors:
+        return learn_vectors(noise[rest], tokens[rest], now[rest], before[rest], VOCAB)
+
+    by_codes = share(thoughts, cross_fitted(codes, tokens, now, None, fold))
+    of_noise = share(noise, cross_fitted(codes_of_noise, tokens, now, before, fold))
 
     assert (by_codes > 0.6).all()
     assert (of_noise < 0).all()
@@ -75,7 +95,12 @@ def test_what_codes_explain_is_measured_on_other_problems() -> None:
 
 def test_embeddings_explain_thoughts_that_are_sums_of_them_and_no_others() -> None:
     thoughts, tokens, hops, codes, fold = made_of_codes(300)
-    first = share(thoughts, of_embeddings(thoughts, tokens, hops, codes[0], fold))
+    now = at_hops(hops, [1, 2])
+
+    def embedded(rest: np.ndarray) -> NodeVectors:
+        return scaled_embeddings(thoughts[rest], tokens[rest], now[rest], codes[0])
+
+    first = share(thoughts, cross_fitted(embedded, tokens, now, None, fold))
 
     assert first[0] == pytest.approx(1, abs=1e-6)
     assert first[1] < 0.1
@@ -84,12 +109,12 @@ def test_embeddings_explain_thoughts_that_are_sums_of_them_and_no_others() -> No
 def test_a_code_needs_problems() -> None:
     thoughts, tokens, hops, _, _ = made_of_codes(1)
     with pytest.raises(WorkbenchError, match="A code cannot be learned"):
-        fit_node_dictionary(thoughts, tokens, hops, VOCAB)
+        learn_vectors(thoughts, tokens, at_hops(hops, [1, 2]), None, VOCAB)
 
 
 def test_the_reading_has_a_row_for_each_sum_and_its_figure_says_the_shares() -> None:
     recording = record(tiny(thoughts=2, max_position_embeddings=256), generate("balanced", 12, seed=3))
-    table = READING.frame([recording])
+    table = CODES.frame([recording])
 
     assert len(table) == len(SUMS) * 12 * 2
     assert set(table["run"]) == {MODEL}
@@ -106,7 +131,7 @@ def test_the_reading_has_a_row_for_each_sum_and_its_figure_says_the_shares() -> 
 def test_problems_on_one_graph_leave_nothing_to_learn_from() -> None:
     recording = record(tiny(thoughts=2), [chain(1, 3), chain(1, 3)])
     with pytest.raises(WorkbenchError, match="share one graph"):
-        READING.frame([recording])
+        CODES.frame([recording])
 
 
 def test_a_thought_is_replaced_by_a_sum_and_its_own_thought_changes_nothing() -> None:
@@ -121,7 +146,7 @@ def test_a_thought_is_replaced_by_a_sum_and_its_own_thought_changes_nothing() ->
     assert (own["n"] == 0).all() or own["kept"].drop_nans().to_list() == [1.0] * own.filter(pl.col("n") > 0).height
     for k in (1, 2):
         thoughts = recording.thoughts.copy()
-        thoughts[:, k - 1] = predictions(recording).by_sum["codes"][:, k - 1]
+        thoughts[:, k - 1] = predictions(recording)["codes"][:, k - 1]
         given = torch.from_numpy(thoughts.astype(np.float32))
         traces = list(run(recording.checkpoint, problems, interventions=[Transplant(at=(k,), donor="sum")],
                           donors={"sum": given}))  # fmt: skip
