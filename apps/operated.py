@@ -12,13 +12,11 @@ from apps import caches
 from apps.view import Run
 from workbench import catalog
 from workbench.errors import WorkbenchError
-from workbench.interventions.base import Intervention
-from workbench.interventions.controls import Control, answered, dose_curve, unoperated
-from workbench.interventions.layers import Patch
+from workbench.interventions.base import Control, Intervention
+from workbench.interventions.controls import answered, strength_curve, unoperated
 from workbench.interventions.plan import Plan, affected_region
 from workbench.interventions.run import think_about
 from workbench.interventions.text import from_address, to_address
-from workbench.interventions.thoughts import Interpolate, Transplant
 from workbench.measure.effects import downstream, on_each
 from workbench.measure.trace import Trace, run
 from workbench.problems.problem import Problem
@@ -32,10 +30,6 @@ MOST_SETS = 64
 """Tables of many problems that are kept."""
 STEPS = 8
 """Doses above none on the curve."""
-
-
-WIDE = ("project", "add", "move", "zero", "perturb")
-"""Kinds whose dose means something beyond 1: the curve goes to 2."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +75,7 @@ def by_dose(who: Patient, plan: Plan, place: int, most: float, control: Control 
 
 def most(one: Intervention) -> float:
     """Return where a curve of an intervention's doses ends."""
-    return 2.0 if one.kind in WIDE else 1.0
+    return one.most
 
 
 def known_of_set(who: Patient, plan: Plan, control: Control | None, count: int) -> pl.DataFrame | None:
@@ -103,7 +97,7 @@ def of_set(
             known.pop(next(iter(known)))
         known[key] = on_each(
             who.run.checkpoint, caches.problems(who.set)[:count] if who.set else (), plan, who.run.thoughts, control,
-            donors_of=lambda problem: _given(Patient(who.run, problem, who.set), plan)["donors"],
+            sources_of=lambda problem: _given(Patient(who.run, problem, who.set), plan)["sources"],
             on_progress=on_progress,
         )  # fmt: skip
     return known[key]
@@ -156,7 +150,7 @@ def _by_dose(
 ) -> pl.DataFrame:
     plan = from_address(address)
     doses = [most * step / STEPS for step in range(STEPS + 1)]
-    return dose_curve(
+    return strength_curve(
         _who.run.checkpoint, _who.problem, plan, place, doses, thoughts, control, DRAWS_BY_DOSE,
         **_given(_who, plan),
     )  # fmt: skip
@@ -164,11 +158,10 @@ def _by_dose(
 
 def _given(who: Patient, plan: Plan) -> dict[str, Any]:
     """Return the donors and the bank that a plan asks for."""
-    names = {one.donor for one in plan.interventions if isinstance(one, Transplant | Interpolate | Patch)}
-    given: dict[str, Any] = {"donors": {name: [_donor(who, name)] for name in sorted(names - {"own"})}}
-    if any(one.whole_set for one in plan.interventions) and who.others:
+    given: dict[str, Any] = {"sources": {name: [_donor(who, name)] for name in plan.sources}}
+    if plan.needs_set and who.others:
         several = [who.problem, *who.others[: OTHERS - 1]]
-        given["bank"] = think_about(who.run.checkpoint, several, who.run.thoughts)
+        given["set_thoughts"] = think_about(who.run.checkpoint, several, who.run.thoughts)
     return given
 
 

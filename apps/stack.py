@@ -3,7 +3,6 @@
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from apps.operations import said
 from apps.words import plain
 from workbench.errors import WorkbenchError
 from workbench.interventions.base import Intervention
@@ -69,7 +68,7 @@ def change(plan: Plan) -> None:
 def add(one: Intervention, plan: Plan) -> None:
     """Do one thing more, in a callback."""
     try:
-        change(Plan((*plan.interventions, one), plan.frozen))
+        change(Plan((*plan.interventions, one), plan.freeze))
     except WorkbenchError as error:
         st.session_state["refused"] = error
 
@@ -79,7 +78,7 @@ def listed(plan: Plan, thoughts: int) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         for place, one in enumerate(plan.interventions):
             st.button(
-                f"{place + 1}. {plain(said(one, thoughts))}", key=f"drop-{place}", icon=":material/close:",
+                f"{place + 1}. {plain(one.described(thoughts))}", key=f"drop-{place}", icon=":material/close:",
                 type="tertiary", on_click=_drop, args=(plan, place), help="Take this one back",
             )  # fmt: skip
         if not plan.interventions:
@@ -88,7 +87,7 @@ def listed(plan: Plan, thoughts: int) -> None:
 
 def switches(plan: Plan) -> None:
     """Draw what holds for the whole plan: in the loop or frozen, undo, reset."""
-    st.session_state["loop or frozen"] = FROZEN if plan.frozen else LOOP
+    st.session_state["loop or frozen"] = FROZEN if plan.freeze else LOOP
     st.segmented_control(
         "Later thoughts", (LOOP, FROZEN), required=True, key="loop or frozen", on_change=_freeze, args=(plan,),
         help=LATER_HELP,
@@ -111,7 +110,7 @@ def undo() -> None:
 
 def _drop(plan: Plan, place: int) -> None:
     kept = plan.interventions[:place] + plan.interventions[place + 1 :]
-    change(Plan(kept, plan.frozen and bool(kept)))
+    change(Plan(kept, plan.freeze and bool(kept)))
 
 
 def _freeze(plan: Plan) -> None:

@@ -3,10 +3,8 @@
 from apps.operated import OTHERS, TWIN, Patient
 from apps.view import Source
 from workbench import catalog
-from workbench.interventions.layers import Patch
 from workbench.interventions.plan import Plan
 from workbench.interventions.text import to_code
-from workbench.interventions.thoughts import Interpolate, Transplant
 
 
 def script(who: Patient, source: Source, plan: Plan, control: str | None, readout: str, depth: int) -> str:
@@ -24,11 +22,8 @@ def script(who: Patient, source: Source, plan: Plan, control: str | None, readou
         "from workbench.measure.trace import run",
         *source.imports,
     }
-    names = sorted(
-        {one.donor for one in plan.interventions if isinstance(one, Transplant | Interpolate | Patch)} - {"own"}
-    )
     donors = []
-    for name in names:
+    for name in plan.sources:
         if name == TWIN:
             lines.add("from workbench.problems.variants import entity_swap")
             donors.append('"twin": [entity_swap(problem)]')
@@ -37,9 +32,9 @@ def script(who: Patient, source: Source, plan: Plan, control: str | None, readou
             donors.append(f"{name!r}: [p for p in load_problems(Path({_file(who)!r})) if p.id == {name!r}]")
     given, before = "", []
     if donors:
-        before.append(f"donors = {{{', '.join(donors)}}}")
-        given += ", donors=donors"
-    if any(one.whole_set for one in plan.interventions):
+        before.append(f"sources = {{{', '.join(donors)}}}")
+        given += ", sources=sources"
+    if plan.needs_set:
         lines |= {
             "from pathlib import Path",
             "from workbench.problems.prosqa import load_problems",
@@ -47,9 +42,9 @@ def script(who: Patient, source: Source, plan: Plan, control: str | None, readou
         }
         before += [
             f"others = [p for p in load_problems(Path({_file(who)!r})) if p.id != problem.id][:{OTHERS - 1}]",
-            f"bank = think_about(checkpoint, [problem, *others], {who.run.thoughts})",
+            f"set_thoughts = think_about(checkpoint, [problem, *others], {who.run.thoughts})",
         ]
-        given += ", bank=bank"
+        given += ", set_thoughts=set_thoughts"
     beside = "" if control is None else f", {control!r}"
     pause = ", pause=True" if who.run.checkpoint.pause is not None else ""
     return "\n".join(

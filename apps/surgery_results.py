@@ -7,11 +7,11 @@ import streamlit as st
 
 from apps import charts, operated, saying, surgery_code, surgery_set, tables
 from apps.operated import Patient
-from apps.operations import UNITS, said
 from apps.view import Reading, View
 from apps.words import plain, plural
 from workbench.figures.interventions import answer_options, dose_curve_figure, downstream_map
-from workbench.interventions.controls import BEFORE, CONTROL, OPERATED, Control, controls_of, dosed
+from workbench.interventions.base import Control
+from workbench.interventions.controls import BEFORE, CONTROL, INTERVENED, with_strength
 from workbench.interventions.plan import Plan
 from workbench.interventions.text import to_yaml
 from workbench.measure.effects import STEP, THOUGHT
@@ -61,7 +61,7 @@ def answers(who: Patient, plan: Plan) -> tuple[pl.DataFrame, str]:
 def metrics(who: Patient, plan: Plan) -> None:
     """Draw the answer and its two options' probabilities, before and after, beside the control."""
     found, words = answers(who, plan)
-    before, after = (found.filter(series=name).row(0, named=True) for name in (BEFORE, OPERATED))
+    before, after = (found.filter(series=name).row(0, named=True) for name in (BEFORE, INTERVENED))
     beside, names = found.filter(series=CONTROL), who.problem.names
     shown = [
         ("Answer under the surgery", _plain(after), f"without: {_plain(before)}",
@@ -115,7 +115,7 @@ def draw(who: Patient, view: View, plan: Plan, depth: int, table: pl.DataFrame, 
 
 
 def _control(plan: Plan) -> Control | None:
-    there = controls_of(plan)
+    there = plan.controls
     chosen = st.session_state.get("against")
     found: list[Control] = [one for one in there if one == chosen] or list(there)
     return found[0] if found else None
@@ -123,7 +123,7 @@ def _control(plan: Plan) -> Control | None:
 
 def choose_control(plan: Plan) -> None:
     """Draw the choice of the control; before anything is held against it."""
-    there = controls_of(plan)
+    there = plan.controls
     if st.session_state.get("against") not in there:
         st.session_state.pop("against", None)
     if there:
@@ -155,11 +155,11 @@ def _plain(row: dict) -> str:
 
 
 def _dose(who: Patient, plan: Plan) -> None:
-    places = dosed(plan)
+    places = with_strength(plan)
     if not places:
         st.caption("Nothing in this surgery has a dose: do something that has, and its curve stands here.")
         return
-    titles = {place: f"{place + 1}. {said(plan.interventions[place], who.run.thoughts)}" for place in places}
+    titles = {place: f"{place + 1}. {plan.interventions[place].described(who.run.thoughts)}" for place in places}
     if st.session_state.get("dose of") not in places:
         st.session_state.pop("dose of", None)
     place = places[-1]
@@ -168,13 +168,13 @@ def _dose(who: Patient, plan: Plan) -> None:
             st.selectbox("Dose of", places, index=len(places) - 1, format_func=titles.__getitem__, key="dose of")
         )
     one, control = plan.interventions[place], _control(plan)
-    present = float(getattr(one, "dose", 1.0))
+    present = float(getattr(one, "strength", 1.0))
     most = max(operated.most(one), present)
     table = operated.by_dose(who, plan, place, most, control)
 
     def make():
         return dose_curve_figure(
-            table, who.problem, unit=UNITS.get(one.kind, "share"), control=CONTROL_WORDS.get(control or "", ""),
+            table, who.problem, unit=one.unit or "share", control=CONTROL_WORDS.get(control or "", ""),
             dose=present,
         )  # fmt: skip
 

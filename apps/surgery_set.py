@@ -5,7 +5,7 @@ import streamlit as st
 from apps import caches, operated, tables
 from apps.operated import Patient
 from apps.words import plain, plural
-from workbench.interventions.controls import Control
+from workbench.interventions.base import Control
 from workbench.interventions.nodes import SETS
 from workbench.interventions.plan import Plan
 from workbench.measure.effects import shares
@@ -75,6 +75,6 @@ def _reason(who: Patient, plan: Plan) -> str:
             f"This surgery names nodes of this problem ({plain(', '.join(alone))}), and a name stands for another node "
             "in every problem. Choose sets of nodes (`set: on_path`, for one) to ask many problems."
         )
-    if any(one.whole_set for one in plan.interventions):
+    if any(one.needs_set for one in plan.interventions):
         return "Means and exchanges need the whole set at once: `workbench.interventions.run` does them."
     return ""

@@ -6,7 +6,7 @@ import streamlit as st
 from apps import navigation, stack
 from apps.tour_stops import STOPS, Stop
 from apps.words import plain, plural
-from workbench.interventions.controls import BEFORE, CONTROL, OPERATED
+from workbench.interventions.controls import BEFORE, CONTROL, INTERVENED
 from workbench.problems.problem import Problem
 
 KEY = "tour"
@@ -52,7 +52,7 @@ def offer_the_way_back(stop: Stop) -> None:
 
 def tell(stop: Stop, problem: Problem, guess: str, table: pl.DataFrame, control: str) -> None:
     """Say what happened, in sentences that follow the numbers of the table."""
-    before, after = (table.filter(series=name).row(0, named=True) for name in (BEFORE, OPERATED))
+    before, after = (table.filter(series=name).row(0, named=True) for name in (BEFORE, INTERVENED))
     beside = table.filter(series=CONTROL)
     lines = [
         f"**What happened**: it answers **{_name(after)}** ({_kind(after)}), and {_name(before)} without the surgery. "

@@ -6,7 +6,7 @@ something; which of them are typical is for a whole set to say.
 
 from dataclasses import dataclass
 
-from workbench.interventions.controls import Control
+from workbench.interventions.base import Control
 
 
 @dataclass(frozen=True)

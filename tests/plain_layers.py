@@ -89,11 +89,11 @@ def check_inside(
 ) -> None:
     """Hold all surgeries at once, in batches, to the plain loop under hooks."""
     outcomes = run_intervened(
-        held, problems, [Plan(), *plans], donors={"friend": DONORS}, batch_size=2, keep_thoughts=True
+        held, problems, [Plan(), *plans], sources={"friend": DONORS}, batch_size=2, keep_thoughts=True
     )
     for plan, outcome in zip(plans, outcomes[1:], strict=True):
         for row, problem in enumerate(problems):
-            clean = plain(held, problem).thoughts if plan.frozen else None
+            clean = plain(held, problem).thoughts if plan.freeze else None
             made = [hook for one in plan.inside for hook in hooks(one, row)]  # all before any is in place
             with ExitStack() as stack:
                 for hook in made:

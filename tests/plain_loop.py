@@ -140,13 +140,23 @@ def check(held: Checkpoint, cases: Sequence[Case], batch_size: int = 2, **given:
             def confined(k: int, vector: Tensor, case: Case = case, row: int = row) -> Tensor:
                 return case.change(row)(k, vector) if case.change and (not case.at or k in case.at) else vector
 
-            clean = own[row] if case.plan.frozen else None
+            clean = own[row] if case.plan.freeze else None
             ran = plain(held, problem, confined, clean=clean, without=case.without)
             where = f"{case.plan} on {problem.id}"
             assert outcome.thoughts is not None
             close(outcome.thoughts[row], ran.thoughts, where)
             close(outcome.target[row], ran.target, where)
             close(outcome.negative[row], ran.negative, where)
+
+
+def check_unchanged(held: Checkpoint, problems: Sequence[Problem], plans: Sequence[Plan], **given: Any) -> None:
+    """Hold plans that should change nothing to the run without, to the last bit."""
+    without, *outcomes = run_intervened(held, problems, [Plan(), *plans], batch_size=2, keep_thoughts=True, **given)
+    for plan, outcome in zip(plans, outcomes, strict=True):
+        for name in ("target", "negative", "thoughts", "lm_head"):
+            found, expected = getattr(outcome, name), getattr(without, name)
+            np.testing.assert_array_equal(found, expected, strict=True, err_msg=str(plan))
+        assert outcome.texts == without.texts
 
 
 def close(found: object, expected: object, where: str = "") -> None:

@@ -33,7 +33,7 @@ PUBLIC: dict[str, str] = {
     "Zero": "workbench.interventions.thoughts",
     "Mean": "workbench.interventions.thoughts",
     "Remove": "workbench.interventions.thoughts",
-    "Transplant": "workbench.interventions.thoughts",
+    "Patch": "workbench.interventions.thoughts",
     "Interpolate": "workbench.interventions.thoughts",
     "Project": "workbench.interventions.thoughts",
     "Move": "workbench.interventions.thoughts",
@@ -44,7 +44,7 @@ PUBLIC: dict[str, str] = {
     "Perturb": "workbench.interventions.thoughts",
     "Ablate": "workbench.interventions.layers",
     "Knockout": "workbench.interventions.layers",
-    "Patch": "workbench.interventions.layers",
+    "PatchLayer": "workbench.interventions.layers",
     "WorkbenchError": "workbench.errors",
 }
 """Every public name, and the module that defines it. Anything else may change without notice."""
@@ -65,20 +65,20 @@ if TYPE_CHECKING:
     from workbench.errors import WorkbenchError as WorkbenchError
     from workbench.interventions.layers import Ablate as Ablate
     from workbench.interventions.layers import Knockout as Knockout
-    from workbench.interventions.layers import Patch as Patch
+    from workbench.interventions.layers import PatchLayer as PatchLayer
     from workbench.interventions.plan import Plan as Plan
     from workbench.interventions.thoughts import Add as Add
     from workbench.interventions.thoughts import Interpolate as Interpolate
     from workbench.interventions.thoughts import Mean as Mean
     from workbench.interventions.thoughts import Move as Move
     from workbench.interventions.thoughts import Noise as Noise
+    from workbench.interventions.thoughts import Patch as Patch
     from workbench.interventions.thoughts import Permute as Permute
     from workbench.interventions.thoughts import Perturb as Perturb
     from workbench.interventions.thoughts import Project as Project
     from workbench.interventions.thoughts import Remove as Remove
     from workbench.interventions.thoughts import Shuffle as Shuffle
     from workbench.interventions.thoughts import Superpose as Superpose
-    from workbench.interventions.thoughts import Transplant as Transplant
     from workbench.interventions.thoughts import Zero as Zero
     from workbench.problems.problem import Problem as Problem
 

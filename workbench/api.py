@@ -354,7 +354,7 @@ class Model:
         """
         single = isinstance(problems, str | Problem | Item)
         asked, plan = _graphs(_problems(problems)), _plan(interventions)
-        found = tracing.run(self.checkpoint, asked, thoughts, interventions=plan, donors=_sources(plan, asked))
+        found = tracing.run(self.checkpoint, asked, thoughts, interventions=plan, sources=_sources(plan, asked))
         traces = [Trace(one) for one in found]
         return traces[0] if single else traces
 
@@ -382,7 +382,7 @@ class Model:
             True
         """
         asked, plan = _problems(problems), _plan(interventions)
-        found = tracing.answers(self.checkpoint, asked, thoughts, interventions=plan, donors=_sources(plan, asked))
+        found = tracing.answers(self.checkpoint, asked, thoughts, interventions=plan, sources=_sources(plan, asked))
         return Answers(list(found))
 
     def run_with_cache(self, problems: Problems, thoughts: int | None = None) -> "tuple[Any, ActivationCache]":
@@ -561,7 +561,7 @@ def _plan(interventions: object) -> Plan:
 
 def _sources(plan: Plan, asked: Sequence[Asked]) -> dict[str, list[Problem]] | None:
     """Return the problems' twins, where an intervention takes thoughts or activations from them."""
-    if not any(getattr(one, "donor", None) == TWIN for one in plan.interventions):
+    if TWIN not in plan.sources:
         return None
     twins = [entity_swap(one) for one in _graphs(list(asked))]
     if without := [one.id for one, twin in zip(asked, twins, strict=True) if twin is None]:

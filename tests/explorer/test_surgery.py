@@ -4,12 +4,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from apps import stack
-from apps.operations import OPERATIONS, said
+from apps.operations import OPERATIONS
 from apps.parameters import PARAMETERS
 from apps.words import plain
 from tests.explorer.page import Open, charts, fine, link, text
 from workbench.interventions.plan import Plan
-from workbench.interventions.text import KINDS, from_address
+from workbench.interventions.text import from_address
 
 PAGE = "surgery"
 TWO = "project:at=2;nodes=brimpus"
@@ -52,7 +52,7 @@ def test_a_link_opens_problem_surgery_and_view(opened: Open) -> None:
     assert not app.info
     assert link(app) == asked
     assert [button.label for button in app.button if str(button.key).startswith("drop-")] == [
-        "1. remove brimpus out of thought 2", "2. noise \\(seed 0\\) in thought 3, dose 0.5",
+        "1. remove brimpus out of thought 2", "2. noise \\(seed 0\\) in thought 3, strength 0.5",
     ]  # fmt: skip
     assert app.segmented_control(key="loop or frozen").value == "frozen"
 
@@ -79,7 +79,7 @@ def test_frozen_leaves_the_later_thoughts_as_they_were(opened: Open) -> None:
     app.run()
 
     assert fine(app)
-    assert link(app)["surgery"] == f"frozen~{TWO}"
+    assert link(app)["surgery"] == f"freeze~{TWO}"
     assert values(app, 0) == values(app, 1)
 
 
@@ -96,7 +96,7 @@ def test_every_operation_can_be_done_and_is_in_the_link(opened: Open, title: str
     assert fine(app)
     (one,) = from_address(link(app)["surgery"]).interventions
     assert one.at == (2,)
-    assert plain(said(one, 3)) in next(button.label for button in app.button if button.key == "drop-0")
+    assert plain(one.described(3)) in next(button.label for button in app.button if button.key == "drop-0")
     assert "Right is" in text(app)
 
 
@@ -204,12 +204,6 @@ def test_a_problem_without_a_twin_says_so(opened: Open) -> None:
 
     assert not app.exception
     assert "entity\\-swapped twin" in text(app)
-
-
-def test_every_kind_has_words() -> None:
-    for kind, made in KINDS.items():
-        assert said(made(at=(2,)), 3).strip()
-        assert kind in KINDS
 
 
 def test_links_know_every_box_that_is_bound() -> None:

@@ -9,7 +9,6 @@ from apps.tour_stops import STOPS
 from apps.words import plain
 from tests.explorer.page import Open, charts, fine, link, text
 from workbench import catalog
-from workbench.interventions.controls import controls_of
 from workbench.interventions.text import from_address
 from workbench.problems.prosqa import load_problems
 from workbench.problems.shortcuts import shortcut_resistant
@@ -153,7 +152,7 @@ def test_every_stop_is_a_surgery_on_a_bundled_problem_that_no_query_blind_rule_g
         problem = problems[stop.problem]
         assert stop.set == "released"
         assert shortcut_resistant(problem)
-        assert stop.control in controls_of(from_address(stop.plan))
+        assert stop.control in from_address(stop.plan).controls
         assert entity_swap(problem) is not None
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from tests.conftest import FAMILIES, chain, tiny
 from workbench.measure.recording import Recording, record, record_controls
 from workbench.model.formats import places
-from workbench.readings.knockout import Knockout, knock_out
+from workbench.readings.knockout import EdgeCut, knock_out
 
 K = 3
 PROBLEMS = [chain(0, 2), chain(1, 4), chain(2, 3)]
@@ -46,7 +46,7 @@ def masked(recording: Recording, row: int, thought: int, edges: tuple[int, ...])
 
 
 def check(recording: Recording) -> None:
-    knockouts = [Knockout(thought, EDGES) for thought in (1, 2, 3)] + [Knockout(2, ((), (), ()))]
+    knockouts = [EdgeCut(thought, EDGES) for thought in (1, 2, 3)] + [EdgeCut(2, ((), (), ()))]
     found = knock_out(recording, knockouts, batch_size=2)
     form = recording.checkpoint.format
     for row, problem in enumerate(PROBLEMS):
@@ -78,7 +78,7 @@ def test_heads_go_blind_alone_and_together() -> None:
     recording = record(tiny(thoughts=K), PROBLEMS)
     nobody, one = np.zeros((2, 2, 4), bool)
     one[1, 2] = True
-    found = knock_out(recording, [Knockout(2, EDGES, heads) for heads in (nobody, one, ~one, ~nobody, None)])
+    found = knock_out(recording, [EdgeCut(2, EDGES, heads) for heads in (nobody, one, ~one, ~nobody, None)])
     plain, without = found.logit_difference[0], found.logit_difference[1:]
     np.testing.assert_allclose(without[0], plain, atol=1e-5)
     np.testing.assert_allclose(without[3], without[4], atol=1e-5)

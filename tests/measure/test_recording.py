@@ -138,7 +138,7 @@ def test_an_intervention_at_thought_two_changes_that_column_and_those_after_it(
 ) -> None:
     own = record(tiny_checkpoint, PROBLEMS)
     bank = torch.from_numpy(own.thoughts)
-    changed = record(tiny_checkpoint, PROBLEMS, interventions=[intervention], bank=bank, batch_size=2)
+    changed = record(tiny_checkpoint, PROBLEMS, interventions=[intervention], set_thoughts=bank, batch_size=2)
 
     np.testing.assert_allclose(changed.residual[:, :2], own.residual[:, :2], atol=1e-5)
     np.testing.assert_allclose(changed.residual[:, 2, 0], changed.thoughts[:, 1], atol=1e-5)
@@ -153,7 +153,7 @@ def test_an_intervention_at_thought_two_changes_that_column_and_those_after_it(
 def test_noise_keeps_the_length_whatever_the_dose_and_none_of_it_changes_nothing(tiny_checkpoint: Checkpoint) -> None:
     own = next(run(tiny_checkpoint, PROBLEMS))
     for dose in (0.0, 0.3, 1.0):
-        noisy = next(run(tiny_checkpoint, PROBLEMS, interventions=[Noise(dose=dose)]))
+        noisy = next(run(tiny_checkpoint, PROBLEMS, interventions=[Noise(strength=dose)]))
         np.testing.assert_allclose(np.linalg.norm(noisy.thoughts[0]), np.linalg.norm(own.thoughts[0]), rtol=1e-5)
         assert np.array_equal(noisy.thoughts, own.thoughts) == (dose == 0)
 
@@ -191,6 +191,6 @@ def test_an_untrained_model_has_the_spread_of_the_trained_one_and_none_of_its_we
     assert tiny_model("gpt2").state_dict().keys() == drawn.model.state_dict().keys()
 
 
-def test_shuffling_needs_thoughts_to_take_donors_from(tiny_checkpoint: Checkpoint) -> None:
-    with pytest.raises(WorkbenchError, match="has no thoughts to take donors from"):
+def test_shuffling_needs_thoughts_of_the_whole_set(tiny_checkpoint: Checkpoint) -> None:
+    with pytest.raises(WorkbenchError, match="has no thoughts of the whole set"):
         next(run(tiny_checkpoint, PROBLEMS, interventions=[Shuffle()]))

@@ -17,7 +17,7 @@ from workbench.errors import WorkbenchError
 from workbench.interventions.base import Context, Intervention
 from workbench.measure.trace import Trace, answers, run
 from workbench.model.checkpoint import Checkpoint, make_checkpoint, prepare_pretrained
-from workbench.model.coconut import Edit, collate, forward
+from workbench.model.coconut import collate, forward
 from workbench.problems.problem import Problem
 
 
@@ -105,17 +105,17 @@ def test_answers_are_those_of_the_trace(tiny_checkpoint: Checkpoint, tiny_proble
 
 
 @dataclass(frozen=True)
-class Negated(Intervention):
+class _Negated(Intervention):
     kind: ClassVar[str] = "negated"
 
-    def change(self, context: Context) -> Edit:
-        return lambda k, thought: -thought
+    def change(self, context: Context, k: int, vectors: Tensor) -> Tensor:
+        return -vectors
 
 
 def test_an_intervention_changes_what_follows_it(tiny_checkpoint: Checkpoint, tiny_problems: list[Problem]) -> None:
     (plain, *_), (edited, *_) = (
         list(run(tiny_checkpoint, tiny_problems, interventions=interventions))
-        for interventions in ((), [Negated(at=(2,))])
+        for interventions in ((), [_Negated(at=(2,))])
     )
     np.testing.assert_allclose(plain.thoughts[0], edited.thoughts[0], atol=1e-5)
     np.testing.assert_allclose(plain.thoughts[1], -edited.thoughts[1], atol=1e-5)

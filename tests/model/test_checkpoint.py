@@ -13,8 +13,8 @@ from tests.conftest import FAMILIES, tiny, tiny_model
 from tests.model.test_formats import bpe_tokenizer
 from workbench.errors import WorkbenchError
 from workbench.model import checkpoint as checkpoint_files
-from workbench.model.checkpoint import load_checkpoint, make_checkpoint, prepare_pretrained, save_checkpoint, self_check
-from workbench.model.coconut import embedding_rows
+from workbench.model.checkpoint import load_checkpoint, make_checkpoint, prepare_pretrained, save_checkpoint
+from workbench.model.coconut import embedding_rows, self_check
 from workbench.problems.vocabulary import edges_tokenizer
 
 
@@ -211,7 +211,7 @@ def test_a_model_that_does_not_think_is_found_out(monkeypatch: pytest.MonkeyPatc
     with torch.no_grad():
         checkpoint.model.get_parameter("model.norm.weight").fill_(float("nan"))
     with pytest.raises(WorkbenchError, match="does not run as a Coconut model should") as caught:
-        self_check(checkpoint)
+        self_check(checkpoint.model, 8, checkpoint.name)
     assert "not finite" in caught.value.why
 
     deaf = make_checkpoint(tiny_model("qwen2"), edges_tokenizer(), dict(tiny().meta), "deaf")
@@ -220,5 +220,5 @@ def test_a_model_that_does_not_think_is_found_out(monkeypatch: pytest.MonkeyPatc
             if "o_proj" in name:
                 weight.zero_()
     with pytest.raises(WorkbenchError) as caught:
-        self_check(deaf)
+        self_check(deaf.model, 8, deaf.name)
     assert "thought set to zero changes nothing" in caught.value.why

@@ -172,6 +172,24 @@ def test_branches_equal_rows_of_their_own(model: PreTrainedModel, count: int) ->
                 assert float(spelled[row][k, number].log()) == pytest.approx(expected, abs=1e-4)
 
 
+def test_gradients_of_a_session_are_those_of_the_reference(model: PreTrainedModel) -> None:
+    def gradients(logits: Tensor) -> dict[str, Tensor]:
+        model.zero_grad()
+        logits.square().mean().backward()
+        return {name: one.grad.clone() for name, one in model.named_parameters() if one.grad is not None}
+
+    rows = collate(PROMPTS, [2] * 3, [[2, 20]] * 3, pad=0, thought=8)
+    expected = gradients(forward(model, rows.ids, rows.is_thought, rows.mask).logits[:, -1])
+    session = Session(model, PROMPTS, pad=0, more=20)
+    session.think(2)
+    Branches(session, [0, 2]).say([[[2], [3]]] * 3)  # what others say leaves no trace in the gradient
+    session.rewind(session.end)
+    found = gradients(Branches(session, [2]).say([[[2, 20]]] * 3)[:, 0])
+    assert found.keys() == expected.keys()
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, atol=1e-5, rtol=1e-4)
+
+
 def test_the_prompt_is_run_once_whatever_the_number_of_branches(model: PreTrainedModel) -> None:
     columns: list[int] = []
     handle = model.base_model.register_forward_hook(

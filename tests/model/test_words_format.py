@@ -113,7 +113,7 @@ def test_words_without_a_token_are_named() -> None:
         form.prompts([SUMS, strange])
     with pytest.raises(WorkbenchError, match="does not speak the words format"):
         make_format("words", bpe_tokenizer())
-    with pytest.raises(WorkbenchError, match='no vocabulary of words for the task "edges"'):
+    with pytest.raises(WorkbenchError, match='no vocabulary "edges"'):
         words_tokenizer("edges")
 
 

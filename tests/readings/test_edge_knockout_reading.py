@@ -11,7 +11,7 @@ from workbench.measure.recording import Recording, record, record_controls
 from workbench.problems.problem import Problem
 from workbench.problems.prosqa import make_problem
 from workbench.readings.attribution import ARMS, EDGE_KNOCKOUT, SCOPES, chosen, leading_head
-from workbench.readings.knockout import Knockout, knock_out
+from workbench.readings.knockout import EdgeCut, knock_out
 
 
 def bushy(number: int) -> Problem:
@@ -59,7 +59,7 @@ def test_rows_hold_the_effect_of_their_knock_out(recordings: list[Recording]) ->
     for scope, heads in zip(SCOPES, (None, only, ~only), strict=True):
         for arm in ARMS[:2]:
             edges = tuple(chosen(problem, 2, row, 0)[arm] for row, problem in enumerate(PROBLEMS))
-            effect = knock_out(recordings[0], [Knockout(2, edges, heads)])
+            effect = knock_out(recordings[0], [EdgeCut(2, edges, heads)])
             rows = made.filter(
                 (pl.col("run") == "model")
                 & (pl.col("thought") == 2)

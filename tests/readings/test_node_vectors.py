@@ -10,7 +10,7 @@ import torch
 from tests.conftest import chain, tiny
 from workbench.errors import WorkbenchError
 from workbench.figures.superposition import explained_by_thought, shares
-from workbench.interventions.thoughts import Transplant
+from workbench.interventions.thoughts import Patch
 from workbench.measure.recording import record
 from workbench.measure.run_labels import MODEL
 from workbench.measure.trace import run
@@ -148,6 +148,6 @@ def test_a_thought_is_replaced_by_a_sum_and_its_own_thought_changes_nothing() ->
         thoughts = recording.thoughts.copy()
         thoughts[:, k - 1] = predictions(recording)["codes"][:, k - 1]
         given = torch.from_numpy(thoughts.astype(np.float32))
-        traces = list(run(recording.checkpoint, problems, interventions=[Transplant(at=(k,), donor="sum")],
-                          donors={"sum": given}))  # fmt: skip
+        traces = list(run(recording.checkpoint, problems, interventions=[Patch(at=(k,), source="sum")],
+                          sources={"sum": given}))  # fmt: skip
         np.testing.assert_allclose(traces[5].thoughts[k - 1], thoughts[5, k - 1], atol=1e-5)

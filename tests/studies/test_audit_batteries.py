@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from tests.conftest import chain, tiny
-from workbench.interventions.thoughts import Transplant
+from workbench.interventions.thoughts import Patch
 from workbench.model.checkpoint import Checkpoint, load_checkpoint
 from workbench.problems import graph
 from workbench.problems.files import load_problems
@@ -123,7 +123,7 @@ def test_interchange_by_hand(reference: Checkpoint) -> None:
     asked = load_problems(ROOT / "fixtures" / "problems" / "released.json")[:4]
     subject = Subject(reference, asked, OPTIONS)
     own = subject.answered(asked)
-    again = subject.operated([[Transplant(donor="twin", at=(2,))]], donors={"twin": asked})
+    again = subject.operated([[Patch(source="twin", at=(2,))]], sources={"twin": asked})
 
     assert again[0].right.tolist() == own.right.tolist()
 

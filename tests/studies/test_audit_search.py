@@ -9,56 +9,12 @@ import torch
 
 from tests.conftest import chain, tiny
 from tests.studies.test_audit_batteries import OPTIONS, ROOT, figure
-from workbench.interventions.thoughts import Instead, Offset, Zero
+from workbench.interventions.thoughts import Offset, Patch, Zero
 from workbench.model.checkpoint import load_checkpoint
 from workbench.problems.files import load_problems
-from workbench.problems.problem import Problem
-from workbench.problems.prosqa import make_problem
 from workbench.readings.node_vectors import NodeVectors
-from workbench.studies.audit.node_masks import NodeMasks
 from workbench.studies.audit.search import search
 from workbench.studies.audit.subject import Subject
-
-
-def graph_masks(problems: list[Problem], values: np.ndarray | None = None) -> NodeMasks:
-    """Sets of problems by even values."""
-    widest = max(len(problem.names) for problem in problems)
-    return NodeMasks(problems, np.full((len(problems), 6, widest), 0.5) if values is None else values)
-
-
-def test_sets_of_nodes_by_hand() -> None:
-    # Sally -> lempus -> brimpus (target); Sally -> scrompus, a dead end; Tom -> rempus -> sterpus (negative).
-    names = "Sally Tom lempus scrompus brimpus rempus sterpus hilpus".split()
-    edges = [(0, 2), (0, 3), (2, 4), (1, 5), (5, 6), (1, 7)]
-    problem = make_problem("hand", names, edges, 0, 4, 6, True)
-    masks = graph_masks([problem])
-    named = {
-        name: [names[node] for node in np.flatnonzero(getattr(masks, name)(0, 1))]
-        for name in ("frontier", "shortest", "leading", "off_path", "other_side")
-    }
-
-    assert named == {
-        "frontier": ["lempus", "scrompus"],
-        "shortest": ["lempus"],
-        "leading": ["lempus"],
-        "off_path": ["scrompus"],
-        "other_side": ["rempus"],
-    }
-    assert [names[node] for node in np.flatnonzero(masks.strangers(0, 1))] == ["hilpus"]
-    beside = masks.beside(masks.leading, masks.leading_and_target)
-    assert [names[node] for node in np.flatnonzero(beside(0, 1))] == ["scrompus"]
-    assert masks.matched(masks.leading, beside, [1]).tolist() == [True]
-    assert not masks.shortest(0, 2).any()  # the target itself is never among them
-    assert masks.leading_and_target(0, 2).sum() == 1
-
-
-def test_a_longer_path_leads_to_the_target_but_is_not_shortest() -> None:
-    names = "Sally Tom lempus scrompus brimpus rempus sterpus".split()
-    edges = [(0, 2), (0, 3), (2, 4), (3, 5), (5, 4), (1, 6)]
-    masks = graph_masks([make_problem("hand", names, edges, 0, 4, 6, True)])
-
-    assert np.flatnonzero(masks.shortest(0, 1)).tolist() == [2]
-    assert np.flatnonzero(masks.leading(0, 1)).tolist() == [2, 3]
 
 
 def test_nodes_taken_out_are_what_the_sum_without_them_lacks() -> None:
@@ -85,10 +41,10 @@ def test_vectors_of_ones_own_are_added_by_dose_and_fed_by_length() -> None:
     donors = {"own": own.thoughts, "gone": gone, "half": 7 * half, "minus": -own.thoughts}
     donors["thoughts"] = donors.pop("own")
     plans = [
-        [Offset(donor="thoughts", dose=0.0)], [Instead(donor="gone")], [Instead(donor="half", at=(1,))],
-        [Offset(donor="minus", at=(1,))], [Zero(at=(1,))],
+        [Offset("thoughts", 0.0)], [Patch("gone", rescale=True)], [Patch("half", rescale=True, at=(1,))],
+        [Offset("minus", at=(1,))], [Zero(at=(1,))],
     ]  # fmt: skip
-    nothing, kept, scaled, minus, zero = (one.preference for one in subject.operated(plans, donors=donors))
+    nothing, kept, scaled, minus, zero = (one.preference for one in subject.operated(plans, sources=donors))
 
     (first,) = subject.operated([[]])
     assert nothing.tolist() == first.preference.tolist()

@@ -1,10 +1,14 @@
 """What an intervention is, and what it may know of the batch it acts on."""
 
+import ast
+import inspect
+import textwrap
 from abc import ABC
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from functools import cached_property
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cache, cached_property
+from itertools import pairwise
+from typing import Any, ClassVar, Literal, NoReturn, get_args, get_origin
 
 import numpy as np
 import torch
@@ -12,15 +16,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, unknown
 from workbench.model.checkpoint import Checkpoint
 from workbench.model.coconut import Edit, lm_head
 from workbench.model.prompts import Prompt
 from workbench.problems.graph import hop_read
 from workbench.settings import convert
 
-Bank = Float[Tensor, "problems K d"]
-"""Thoughts 1..K that a model thought about every problem of a set, in the set's order; donors are taken from it."""
+Thoughts = Float[Tensor, "problems K d"]
+"""Thoughts 1..K about every problem of a set, in the set's order, as they were fed."""
 
 MOST = 1000
 """No number in an intervention is larger, and no list in it is longer."""
@@ -41,40 +45,55 @@ class Context:
     prompts: tuple[Prompt, ...]
     """Of the batch's rows, in their order."""
     rows: tuple[int, ...]
-    """Number of each row in the whole set: seeds and donors go by it, so that batches of another size or order change
-    nothing."""
-    bank: Bank | None = None
+    """Number of each row in the whole set. Seeds and sources go by it, so the batch size changes no result."""
+    set_thoughts: Thoughts | None = None
     """What the model thought about the whole set without interventions, None if the caller gave none."""
     own: Float[Tensor, "batch K d"] | None = None
-    """What was fed to this batch without interventions; by default its rows of the bank."""
+    """What was fed to this batch without interventions; by default its rows of `set_thoughts`."""
     read: Float[Tensor, "batch K d"] | None = None
     """What values are read of: where pauses are fed, the hidden states that Coconut would have fed; by default the same
     as `own`."""
-    donors: Mapping[str, Bank] = field(default_factory=dict)
+    sources: Mapping[str, Thoughts] = field(default_factory=dict)
     """Thoughts about other sets, by name; row i belongs to problem i of this one."""
     spaces: Mapping[str, Float[Tensor, "vocab d"]] = field(default_factory=dict)
     """Learned directions of every token, by name: those of a probe, a lens."""
+    edges: Mapping[str, Sequence[Sequence[int]]] = field(default_factory=dict)
+    """By name, numbers of edges of each problem of the whole set, which attention can be cut from."""
 
-    def thoughts(self, who: str) -> Float[Tensor, "batch K d"]:
-        """Return the thoughts of a donor about this batch's problems.
+    def thoughts(self, source: str) -> Float[Tensor, "batch K d"]:
+        """Return the thoughts of a source about this batch's problems.
 
         Args:
-            who: Name of a donor; "own" for what the model thinks itself.
+            source: Its name; "own" for what the model thinks itself.
 
         Raises:
-            WorkbenchError: There is no such donor, or it has fewer problems.
+            WorkbenchError: There is no such source, or it has fewer problems.
         """
-        if who == "own" and self.own is not None:
+        if source == "own" and self.own is not None:
             return self.own
-        bank = self.bank if who == "own" else self.donors.get(who)
-        if bank is None or max(self.rows) >= len(bank):
-            known = ", ".join(sorted(self.donors)) or "none"
+        found = self.set_thoughts if source == "own" else self.sources.get(source)
+        if found is None or max(self.rows) >= len(found):
+            known = ", ".join(sorted(self.sources)) or "none"
             raise WorkbenchError(
-                f'The donor "{who}" has no thoughts about these problems.',
-                f"The donors given are: {known}." if bank is None else f"It thought about {len(bank)} problems.",
-                "Give donors={name: problems}, one problem for each of those that are run.",
+                f'The source "{source}" has no thoughts about these problems.',
+                f"The sources given are: {known}." if found is None else f"It thought about {len(found)} problems.",
+                "Give sources={name: problems}, one problem for each of those that are run.",
             )
-        return bank[list(self.rows)]
+        return found[list(self.rows)]
+
+    def thoughts_of_set(self, kind: str) -> Thoughts:
+        """Return the thoughts about the whole set, for an intervention of a kind.
+
+        Raises:
+            WorkbenchError: There are none, or too few.
+        """
+        if self.set_thoughts is None or max(self.rows) >= len(self.set_thoughts):
+            raise WorkbenchError(
+                f'The intervention "{kind}" has no thoughts of the whole set.',
+                "None were given." if self.set_thoughts is None else f"There are {len(self.set_thoughts)} problems.",
+                "Run the problems without it first, and give their thoughts as set_thoughts.",
+            )
+        return self.set_thoughts
 
     @cached_property
     @torch.no_grad()
@@ -99,11 +118,7 @@ class Context:
         if name == "unembedding":
             return model.get_output_embeddings().weight.detach()  # type: ignore[union-attr, return-value]
         if name not in self.spaces:
-            raise WorkbenchError(
-                f'There is no space "{name}".',
-                f"Directions are known in: {', '.join([*SPACES, *sorted(self.spaces)])}.",
-                "Choose one of them, or give spaces={name: a direction for each token}.",
-            )
+            raise unknown("space", name, [*SPACES, *sorted(self.spaces)])
         return self.spaces[name].to(model.device)
 
     def random_directions(self, seed: int, k: int, like: Float[Tensor, "batch d"]) -> Float[Tensor, "batch d"]:
@@ -117,25 +132,86 @@ class Context:
         return self.space(space)[first[nodes]]
 
 
+KINDS: dict[str, type["Intervention"]] = {}
+"""Every kind of intervention by the name it is written with; a kind enters itself."""
+
+Control = Literal["other nodes", "random direction"]
+"""How a control of an intervention is drawn; see `controls.controls`."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """A field of a kind of intervention, as a page, a form or a table shows it."""
+
+    name: str
+    type: Any
+    """Annotation of the field: int, float, str, bool, a Literal, or a tuple of one of these."""
+    default: Any
+    help: str
+    """Docstring of the field."""
+    choices: tuple[str, ...] = ()
+    """Values of a Literal."""
+    nodes: bool = False
+    """Whether it names nodes (`nodes.SETS`, names, or numbers)."""
+
+
 @dataclass(frozen=True)
 class Intervention(ABC):
-    """A change made to thoughts before they are fed; later thoughts change through the recurrence.
+    """A change made while a model thinks.
 
-    Subclasses are frozen dataclasses of numbers, strings and tuples of them, so that they can be written down.
+    A new kind is one class, and nothing else:
+
+        @dataclass(frozen=True)
+        class Flip(Intervention):
+            '''The thought with its sign turned.'''
+
+            kind: ClassVar[str] = "flip"
+            title: ClassVar[str] = "Flip"
+            strength: float = 1.0
+            '''Share of the thought taken away twice: 0 changes nothing.'''
+
+            def change(self, context: Context, k: int, vectors: Tensor) -> Tensor:
+                return vectors * (1 - 2 * self.strength)
+
+    It can then be written in YAML, in a link and on the command line, has controls, and with a `title` is offered by
+    the explorer. Kinds are frozen dataclasses of numbers, strings and tuples of them. Their docstrings are what the
+    explorer says of them.
 
     Raises:
         WorkbenchError: A value is of the wrong type, a number too large, or a list too long.
     """
 
     kind: ClassVar[str]
-    """Name in YAML, in an address, and on the screen."""
-    whole_set: ClassVar[bool] = False
-    """Whether it needs what was thought about the whole set (`Scene.bank`)."""
-    doses: ClassVar[tuple[float, float]] = (-MOST, MOST)
-    """Smallest and largest dose that mean something, for one that has a dose."""
+    """Name in YAML, in a link, and on the screen."""
+    former: ClassVar[tuple[str, ...]] = ()
+    """Names it had before, which are still read."""
+    title: ClassVar[str] = ""
+    """What the explorer calls it; one without a title is not offered there."""
+    says: ClassVar[str] = ""
+    """A few words on what is done, with fields in braces: "remove {nodes}{space}"."""
+    changes: ClassVar[Literal["fed", "columns", "layers"]] = "fed"
+    """Whether it changes what is fed, takes columns away, or acts inside the layers."""
+    place: ClassVar[str] = "in"
+    """Word before the thought in a description: "in", "out of", "in place of"."""
+    unit: ClassVar[str] = ""
+    """What a strength of 1 is, for axes."""
+    strengths: ClassVar[tuple[float, float]] = (-MOST, MOST)
+    """Smallest and largest strength that mean something, for a kind that has a `strength`."""
+    most: ClassVar[float] = 1.0
+    """Largest strength worth showing in a slider or a curve."""
+    node_fields: ClassVar[tuple[str, ...]] = ()
+    """Fields that name nodes."""
+    needs_set: ClassVar[bool] = False
+    """Whether it needs what was thought about the whole set (`Context.set_thoughts`)."""
 
     at: tuple[int, ...] = field(default=(), kw_only=True)
     """Numbers of the thoughts it acts on, from 1; none means all."""
+
+    def __init_subclass__(cls, **named: Any) -> None:
+        """Enter the kind in `KINDS`, unless the class is private."""
+        super().__init_subclass__(**named)
+        if "kind" in vars(cls) and not cls.__name__.startswith("_"):
+            KINDS[cls.kind] = cls
 
     def __post_init__(self) -> None:
         """Refuse what no run could mean; lists become tuples, and whole numbers what the field asks for."""
@@ -151,18 +227,81 @@ class Intervention(ABC):
                     self.refuse(one.name, f"{item!r:.80} is too large")
         if getattr(self, "seed", 0) < 0:
             self.refuse("seed", "it must be 0 or more")
-        least, most = self.doses
-        if not least <= getattr(self, "dose", most) <= most:
-            self.refuse("dose", f"it lies between {least:g} and {most:g}")
+        least, most = self.strengths
+        if not least <= getattr(self, "strength", most) <= most:
+            self.refuse("strength", f"it lies between {least:g} and {most:g}")
         if any(k < 1 for k in self.at):
             self.refuse("at", "thoughts are counted from 1")
 
-    def refuse(self, field: str, why: str) -> None:
+    def refuse(self, field: str, why: str) -> NoReturn:
         """Raise the error about a field that cannot have its value."""
         raise WorkbenchError(f'The intervention "{self.kind}" cannot be made.', f"{field}: {why}.", "Change the value.")
 
-    def change(self, context: Context) -> Edit:
-        """Return the function that is given a thought's number and vectors [batch, d], whatever `at` says.
+    @classmethod
+    def help(cls) -> str:
+        """Return the first paragraph of the docstring: what the kind does."""
+        return " ".join(inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0].split())
+
+    @classmethod
+    def options(cls) -> list[Option]:
+        """Return the fields of the kind, `at` apart, with their documentation."""
+        helps = {name: text for base in reversed(cls.__mro__) for name, text in _field_docs(base).items()}
+        return [
+            Option(
+                one.name, one.type, one.default, helps.get(one.name, ""),
+                get_args(one.type) if get_origin(one.type) is Literal else (), one.name in cls.node_fields,
+            )
+            for one in fields(cls) if one.name != "at"
+        ]  # fmt: skip
+
+    @property
+    def label(self) -> str:
+        """What is done, in a few words, without where: `says` with its fields filled in."""
+        values = {one.name: _shown(one.name, getattr(self, one.name)) for one in fields(self)}
+        return (self.says or self.kind).format(**values)
+
+    def described(self, count: int) -> str:
+        """Return in a few words what is done, where, and how strongly, in a run of so many thoughts."""
+        strength = getattr(self, "strength", 1.0)
+        return f"{self.label} {self.where_described(count)}" + ("" if strength == 1 else f", strength {strength:g}")
+
+    def where_described(self, count: int) -> str:
+        """Return in a few words where it acts."""
+        thoughts, before = [k for k in range(1, count + 1) if self.acts_on(k)], f"{self.place} " if self.place else ""
+        if not thoughts:
+            return f"in thought {', '.join(map(str, self.at))}, which this run does not think"
+        if len(thoughts) == count:
+            return f"{before}every thought"
+        if len(thoughts) > 2 and thoughts == list(range(thoughts[0], thoughts[-1] + 1)):
+            return f"{before}thoughts {thoughts[0]} to {thoughts[-1]}"
+        return f"{before}thought{'s' if len(thoughts) > 1 else ''} {' and '.join(map(str, thoughts))}"
+
+    @property
+    def controls(self) -> tuple[Control, ...]:
+        """Which controls it has, the closer one first."""
+        near: tuple[Control, ...] = ("other nodes",) if self.node_fields else ()
+        return (*near, "random direction") if self.changes == "fed" else ()
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the runs that it takes thoughts or activations from; "own" needs none."""
+        source = getattr(self, "source", "own")
+        return () if source == "own" else (source,)
+
+    def at_strength(self, strength: float) -> "Intervention":
+        """Return the same with another strength.
+
+        Raises:
+            WorkbenchError: The kind has none.
+        """
+        if not hasattr(self, "strength"):
+            raise WorkbenchError(
+                f'The intervention "{self.kind}" has no strength.', "It acts or it does not.", "Choose another one."
+            )
+        return replace(self, **{"strength": strength})
+
+    def change(self, context: Context, k: int, vectors: Float[Tensor, "batch d"]) -> Float[Tensor, "batch d"]:
+        """Return what is fed as thought k in place of these vectors, whatever `at` says.
 
         Raises:
             WorkbenchError: It does not act by changing what is fed.
@@ -170,7 +309,7 @@ class Intervention(ABC):
         raise WorkbenchError(
             f'The intervention "{self.kind}" does not change what is fed.',
             "It takes columns away, or acts inside the layers.",
-            "Run it with workbench.trace.run or run_intervened.",
+            "Run it with workbench.measure.trace.run or run_intervened.",
         )
 
     def acts_on(self, k: int) -> bool:
@@ -178,13 +317,47 @@ class Intervention(ABC):
         return not self.at or k in self.at
 
     def edit(self, context: Context) -> Edit:
-        """Return the function that acts on the thoughts of `at` and gives the others back as they are."""
-        change = self.change(context)
+        """Return the function that changes the thoughts of `at`; with no strength it changes nothing, to the bit."""
 
         def confined(k: int, vectors: Float[Tensor, "batch d"]) -> Float[Tensor, "batch d"]:
-            return change(k, vectors) if self.acts_on(k) else vectors
+            acts = self.acts_on(k) and getattr(self, "strength", 1.0) != 0
+            return self.change(context, k, vectors) if acts else vectors
 
         return confined
+
+
+def _shown(name: str, value: Any) -> str:
+    """Return a field as a description shows it; those with a usual value say nothing where they have it."""
+    match name, value:
+        case "source", _:
+            return {"twin": "the twin", "own": "its own run"}.get(str(value), str(value))
+        case "thought", _:
+            return f"thought {value}" if value else "the thought"
+        case "space", _:
+            return "" if value == "embedding" else f" ({value})"
+        case "rest", _:
+            return ", the rest kept" if value else ""
+        case "layers", _:
+            return f" in layer {', '.join(map(str, value))}" if value else ""
+        case _, tuple():
+            return " + ".join(map(str, value)) or "nothing"
+    return str(value)
+
+
+@cache
+def _field_docs(kind: type) -> dict[str, str]:
+    """Return the docstrings below the fields of a class; none where its source is out of reach."""
+    try:
+        (body,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    except (OSError, TypeError, SyntaxError):
+        return {}
+    assert isinstance(body, ast.ClassDef)
+    return {
+        field.target.id: " ".join(below.value.value.split())
+        for field, below in pairwise(body.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) and isinstance(below.value.value, str)
+    }
 
 
 def composed(interventions: Sequence[Intervention], context: Context) -> Edit | None:
@@ -228,17 +401,5 @@ def require_shape(what: str, given: Tensor, *shape: int | str) -> None:
         raise WorkbenchError(
             f"The {what} does not fit this run.",
             f"It is {list(given.shape)}; [{', '.join(map(str, shape))}] is needed.",
-            "Make it with the same checkpoint and as many thoughts; banks with interventions.run.think_about.",
+            "Make it with the same checkpoint and as many thoughts; thoughts with interventions.run.think_about.",
         )
-
-
-def each_row(
-    vectors: Float[Tensor, "batch d"], change: Callable[[int, Float[Tensor, " d"]], Float[Tensor, " d"] | None]
-) -> Float[Tensor, "batch d"]:
-    """Return the vectors with those rows changed for which the function returns something."""
-    changed = vectors.clone()
-    for row, vector in enumerate(vectors):
-        found = change(row, vector)
-        if found is not None:
-            changed[row] = found
-    return changed

@@ -1,12 +1,13 @@
-"""Controls of a plan on one problem: the same dose given to other nodes, or a step as long in a random direction.
+"""Controls of a plan on one problem: the same done to other nodes, or a step as long in a random direction.
 
-One problem under a plan, beside none and beside its controls; and the answer against the dose.
+`answered` puts one problem's answers under a plan beside those without it and under its controls; `strength_curve` does
+so at several strengths.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -14,27 +15,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.errors import WorkbenchError
-from workbench.interventions.base import Bank, Context, Intervention
+from workbench.interventions.base import Context, Control, Intervention, Thoughts
 from workbench.interventions.nodes import members, node_name
 from workbench.interventions.plan import Plan
-from workbench.interventions.run import Donors, InterventionRunner, Outcome, run_intervened
-from workbench.interventions.thoughts import Interpolate, Perturb, Transplant
+from workbench.interventions.run import InterventionRunner, Sources, run_intervened
+from workbench.interventions.thoughts import Perturb
 from workbench.model.checkpoint import Checkpoint
-from workbench.model.coconut import Edit
 from workbench.problems.graph import structure
 from workbench.problems.problem import Problem
-
-Control = Literal["other nodes", "random direction"]
-
-_NODES = ("nodes", "to")
-"""Fields that name nodes."""
-
-
-def controls_of(plan: Plan) -> tuple[Control, ...]:
-    """Return which controls there are for a plan, the closer one first."""
-    named = [one for one in plan.fed if hasattr(one, "nodes")]
-    return (*(("other nodes",) if named else ()), *(("random direction",) if plan.fed else ()))
 
 
 def controls(
@@ -45,8 +33,8 @@ def controls(
     control: Control,
     draws: int = 8,
     *,
-    donors: Donors | None = None,
-    bank: Bank | None = None,
+    sources: Sources | None = None,
+    set_thoughts: Thoughts | None = None,
     seed: int = 0,
 ) -> list[list[Plan]]:
     """Return the controls of each of several plans on one problem, each control with another draw.
@@ -58,14 +46,14 @@ def controls(
     Thoughts that are removed, and what is done inside the layers, stay.
 
     Args:
-        checkpoint: What is operated on.
+        checkpoint: What runs.
         problem: The problem.
         plans: The plans; the same draws serve all of them.
         thoughts: Number of thoughts, K.
         control: Which kind.
         draws: How many at most for each; other nodes may be fewer than that.
-        donors: As for `run_intervened`.
-        bank: As for `run_intervened`.
+        sources: As for `run_intervened`.
+        set_thoughts: As for `run_intervened`.
         seed: Of the draws: with another one all of them are others.
 
     Returns:
@@ -75,7 +63,7 @@ def controls(
         WorkbenchError: The plan cannot be done on this problem.
     """
     if control == "random direction":
-        found = step_lengths(checkpoint, problem, plans, thoughts, donors=donors, bank=bank)
+        found = step_lengths(checkpoint, problem, plans, thoughts, sources=sources, set_thoughts=set_thoughts)
         return [
             [stepping(plan, lengths, seed * draws + draw) for draw in range(draws)] if lengths else []
             for plan, lengths in zip(plans, found, strict=True)
@@ -90,8 +78,8 @@ def step_lengths(
     plans: Sequence[Plan],
     thoughts: int,
     *,
-    donors: Donors | None = None,
-    bank: Bank | None = None,
+    sources: Sources | None = None,
+    set_thoughts: Thoughts | None = None,
 ) -> list[dict[int, float]]:
     """Return for each plan how far it moves each thought at the moment it acts, in lengths of that thought.
 
@@ -103,8 +91,8 @@ def step_lengths(
     watched = [(_Watch(), one, _Watch()) for one in plans]
     run_intervened(
         checkpoint, [problem],
-        [Plan((first, *one.interventions, last), one.frozen) for first, one, last in watched],
-        thoughts, donors=donors, bank=bank,
+        [Plan((first, *one.interventions, last), one.freeze) for first, one, last in watched],
+        thoughts, sources=sources, set_thoughts=set_thoughts,
     )  # fmt: skip
     found = []
     for first, _, last in watched:
@@ -120,7 +108,7 @@ def stepping(plan: Plan, lengths: dict[int, float], seed: int) -> Plan:
     by_length = groupby(sorted(lengths, key=lambda k: (round(lengths[k], 6), k)), lambda k: round(lengths[k], 6))
     steps = tuple(Perturb(length, seed, at=tuple(places)) for length, places in by_length)
     kept = tuple(one for one in plan.interventions if one not in plan.fed)
-    return Plan((*steps, *kept), plan.frozen)
+    return Plan((*steps, *kept), plan.freeze)
 
 
 @torch.inference_mode()
@@ -131,20 +119,18 @@ def _context(checkpoint: Checkpoint, problem: Problem, plans: Sequence[Plan], th
 
 
 def _all_with_other_nodes(plan: Plan, context: Context, thoughts: int, draws: int, seed: int) -> list[Plan]:
-    found: list[Plan] = []
-    if "other nodes" not in controls_of(plan):
-        return found
-    for draw in range(4 * draws):
-        drawn = _with_other_nodes(plan, context, thoughts, np.random.default_rng([seed, draw]))
-        if drawn not in [*found, plan] and len(found) < draws:
-            found.append(drawn)
-    return found
+    """Return plans with other nodes, which all differ, also from the plan."""
+    if "other nodes" not in plan.controls:
+        return []
+    randoms = (np.random.default_rng([seed, draw]) for draw in range(4 * draws))
+    drawn = dict.fromkeys(_with_other_nodes(plan, context, thoughts, random) for random in randoms)
+    return [one for one in drawn if one != plan][:draws]
 
 
 def _with_other_nodes(plan: Plan, context: Context, thoughts: int, random: np.random.Generator) -> Plan:
     made: list[Intervention] = []
     for one in plan.interventions:
-        if one not in plan.fed or not hasattr(one, "nodes"):
+        if "other nodes" not in one.controls:
             made.append(one)
             continue
         drawn: dict[int, int] = {}
@@ -152,7 +138,7 @@ def _with_other_nodes(plan: Plan, context: Context, thoughts: int, random: np.ra
         for named, places in groupby(acted, lambda pair: pair[1]):
             if named:  # none where the intervention does nothing at that thought
                 made.append(replace(one, at=tuple(k for k, _ in places), **named))
-    return Plan(tuple(made), plan.frozen)
+    return Plan(tuple(made), plan.freeze)
 
 
 def _others(
@@ -160,8 +146,8 @@ def _others(
 ) -> dict[str, Any]:
     """Return the fields of an intervention at thought k with other nodes; `drawn` keeps who stands for whom."""
     problem = context.prompts[0].graph
-    about, names = structure(problem), [one_field.name for one_field in fields(one) if one_field.name in _NODES]
-    meant = {name: members(context, 0, k, getattr(one, name)).tolist() for name in names}
+    about = structure(problem)
+    meant = {name: members(context, 0, k, getattr(one, name)).tolist() for name in one.node_fields}
     if not all(meant.values()):
         return {}
     taken = {problem.root, *problem.options, *(node for nodes in meant.values() for node in nodes)}
@@ -191,15 +177,12 @@ class _Watch(Intervention):
     def __post_init__(self) -> None:
         """Hold what no file could: nothing to check."""
 
-    def change(self, context: Context) -> Edit:
-        def edit(k: int, vectors: Float[Tensor, "batch d"]) -> Float[Tensor, "batch d"]:
-            self.kept.append(vectors[0].double().clone())
-            return vectors
-
-        return edit
+    def change(self, context: Context, k: int, vectors: Float[Tensor, "batch d"]) -> Float[Tensor, "batch d"]:
+        self.kept.append(vectors[0].double().clone())
+        return vectors
 
 
-BEFORE, OPERATED, CONTROL = "without", "surgery", "control"
+BEFORE, INTERVENED, CONTROL = "without", "surgery", "control"
 """Series of the tables."""
 
 
@@ -208,8 +191,7 @@ def unoperated(plan: Plan) -> Plan:
 
     What acts inside the layers runs under TransformerLens, whose last bits differ from those of the live model.
     """
-    idle: list[Any] = [replace(one, dose=0.0) for one in plan.inside]  # type: ignore[call-arg]
-    return Plan(tuple(idle))
+    return Plan(tuple(one.at_strength(0.0) for one in plan.inside))
 
 
 def answered(
@@ -220,135 +202,118 @@ def answered(
     control: Control | None = None,
     draws: int = 8,
     *,
-    donors: Donors | None = None,
-    bank: Bank | None = None,
+    sources: Sources | None = None,
+    set_thoughts: Thoughts | None = None,
     seed: int = 0,
 ) -> pl.DataFrame:
     """Answer one problem without a plan, under it, and under its controls.
 
     Args:
-        checkpoint: What is operated on.
+        checkpoint: What runs.
         problem: The problem.
         plan: The plan.
         thoughts: Number of thoughts, K.
         control: Which kind of control; none for none.
         draws: Of the control, at most.
-        donors: As for `run_intervened`.
-        bank: As for `run_intervened`.
+        sources: As for `run_intervened`.
+        set_thoughts: As for `run_intervened`.
         seed: Of the control's draws.
 
     Returns:
-        A row per series ("without", "plan", "control") and draw: answer, right, valid, target, negative (the raw
+        A row per series ("without", "surgery", "control") and draw: answer, right, valid, target, negative (the raw
         probabilities of the two options as the answer).
 
     Raises:
         WorkbenchError: The plan cannot be done on this problem.
     """
-    given: dict[str, Any] = {"donors": donors, "bank": bank}
+    given: dict[str, Any] = {"sources": sources, "set_thoughts": set_thoughts}
     beside: list[Plan] = []
     if control is not None:
         (beside,) = controls(checkpoint, problem, [plan], thoughts, control, draws, **given, seed=seed)
-    asked = [unoperated(plan), plan, *beside]
-    outcomes = run_intervened(checkpoint, [problem], asked, thoughts, **given)
-    series = [BEFORE, OPERATED, *[CONTROL] * len(beside)]
-    return _frame(
-        [
-            {"series": name, "draw": max(number - 2, 0)} | _row(outcome)
-            for number, (name, outcome) in enumerate(zip(series, outcomes, strict=True))
-        ]
-    )
+    asked = [(BEFORE, unoperated(plan)), (INTERVENED, plan), *((CONTROL, one) for one in beside)]
+    rows = [({"series": series, "draw": max(number - 2, 0)}, one) for number, (series, one) in enumerate(asked)]
+    return _answers(checkpoint, problem, rows, thoughts, given)
 
 
-def dosed(plan: Plan) -> list[int]:
-    """Return the places of the interventions that have a dose, or can be given one."""
-    return [
-        place
-        for place, one in enumerate(plan.interventions)
-        if hasattr(one, "dose") or (isinstance(one, Transplant) and one.thought == 0)
-    ]
+def with_strength(plan: Plan) -> list[int]:
+    """Return the places of the interventions that have a strength."""
+    return [place for place, one in enumerate(plan.interventions) if hasattr(one, "strength")]
 
 
-def at_dose(plan: Plan, place: int, dose: float) -> Plan:
-    """Return a plan with another dose of one intervention; a transplant in part is a step along the line.
+def at_strength(plan: Plan, place: int, strength: float) -> Plan:
+    """Return a plan with another strength of one intervention.
 
     Raises:
-        WorkbenchError: That intervention has no dose.
+        WorkbenchError: That intervention has no strength.
     """
-    if place not in dosed(plan):
-        raise WorkbenchError(
-            "This intervention has no dose.",
-            f"Of the {len(plan.interventions)} in this surgery, these have one (from 0): {dosed(plan)}.",
-            "Choose one of them.",
-        )
-    one: Intervention = plan.interventions[place]
-    if isinstance(one, Transplant):
-        other: Intervention = one if dose == 1 else Interpolate(one.donor, dose, "line", at=one.at)
-    else:
-        other = replace(one, dose=dose)  # type: ignore[call-arg]
-    return Plan((*plan.interventions[:place], other, *plan.interventions[place + 1 :]), plan.frozen)
+    other = plan.interventions[place].at_strength(strength)
+    return Plan((*plan.interventions[:place], other, *plan.interventions[place + 1 :]), plan.freeze)
 
 
-def dose_curve(
+def strength_curve(
     checkpoint: Checkpoint,
     problem: Problem,
     plan: Plan,
     place: int,
-    doses: Sequence[float],
+    strengths: Sequence[float],
     thoughts: int,
     control: Control | None = None,
     draws: int = 4,
     *,
-    donors: Donors | None = None,
-    bank: Bank | None = None,
+    sources: Sources | None = None,
+    set_thoughts: Thoughts | None = None,
 ) -> pl.DataFrame:
-    """Answer one problem under a plan at several doses of one of its interventions, and under controls at each.
+    """Answer one problem under a plan at several strengths of one of its interventions, and under controls at each.
 
     Args:
-        checkpoint: What is operated on.
+        checkpoint: What runs.
         problem: The problem.
         plan: The plan.
         place: Which intervention, from 0.
-        doses: The doses.
+        strengths: The strengths.
         thoughts: Number of thoughts, K.
-        control: Which kind of control; none for none. Each draw is the same at every dose.
+        control: Which kind of control; none for none. Each draw is the same at every strength.
         draws: Of the control, at most.
-        donors: As for `run_intervened`.
-        bank: As for `run_intervened`.
+        sources: As for `run_intervened`.
+        set_thoughts: As for `run_intervened`.
 
     Returns:
-        A row per series ("plan", "control"), dose and draw, with the columns of `answered`.
+        A row per series ("surgery", "control"), strength and draw, with the columns of `answered`.
 
     Raises:
-        WorkbenchError: The plan cannot be done on this problem, or the intervention has no dose.
+        WorkbenchError: The plan cannot be done on this problem, or the intervention has no strength.
     """
-    given: dict[str, Any] = {"donors": donors, "bank": bank}
-    each = [at_dose(plan, place, dose) for dose in doses]
-    beside = [[]] * len(each)
+    given: dict[str, Any] = {"sources": sources, "set_thoughts": set_thoughts}
+    each = [at_strength(plan, place, strength) for strength in strengths]
+    beside: list[list[Plan]] = [[]] * len(each)
     if control is not None:
         beside = controls(checkpoint, problem, each, thoughts, control, draws, **given)
-    asked = [
-        (dose, number, one)
-        for dose, here, others in zip(doses, each, beside, strict=True)
+    rows = [
+        ({"series": CONTROL if number else INTERVENED, "dose": float(strength), "draw": max(number - 1, 0)}, one)
+        for strength, here, others in zip(strengths, each, beside, strict=True)
         for number, one in enumerate([here, *others])
     ]
-    outcomes = run_intervened(checkpoint, [problem], [one for *_, one in asked], thoughts, **given)
-    return _frame(
-        [
-            {"series": CONTROL if number else OPERATED, "dose": float(dose), "draw": max(number - 1, 0)} | _row(outcome)
-            for (dose, number, _), outcome in zip(asked, outcomes, strict=True)
-        ]
-    )
+    return _answers(checkpoint, problem, rows, thoughts, given)
 
 
-def _row(outcome: Outcome) -> dict[str, object]:
-    return {
-        "answer": outcome.texts[0],
-        "right": bool(outcome.right[0]),
-        "valid": bool(outcome.valid[0]),
-        "target": float(np.exp(outcome.target[0])),
-        "negative": float(np.exp(outcome.negative[0])),
-    }
-
-
-def _frame(rows: Sequence[dict[str, object]]) -> pl.DataFrame:
-    return pl.DataFrame(rows, infer_schema_length=None)
+def _answers(
+    checkpoint: Checkpoint,
+    problem: Problem,
+    rows: Sequence[tuple[dict[str, Any], Plan]],
+    thoughts: int,
+    given: dict[str, Any],
+) -> pl.DataFrame:
+    """Return a row for each plan: what is given for it, and the answer."""
+    outcomes = run_intervened(checkpoint, [problem], [plan for _, plan in rows], thoughts, **given)
+    table = [
+        about
+        | {
+            "answer": outcome.texts[0],
+            "right": bool(outcome.right[0]),
+            "valid": bool(outcome.valid[0]),
+            "target": float(np.exp(outcome.target[0])),
+            "negative": float(np.exp(outcome.negative[0])),
+        }
+        for (about, _), outcome in zip(rows, outcomes, strict=True)
+    ]
+    return pl.DataFrame(table, infer_schema_length=None)

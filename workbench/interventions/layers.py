@@ -1,9 +1,8 @@
-"""What stands before a thought, by name: the columns that attention can be cut from.
+"""Interventions inside the layers: attention knocked out, heads and sublayers ablated or patched.
 
-Interventions inside the layers: attention knocked out, heads and sublayers ablated or patched.
+`PARTS` names the columns before a thought that attention can be cut from.
 """
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -13,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from workbench.errors import WorkbenchError
+from workbench.errors import unknown
 from workbench.interventions.base import Context, Intervention
 from workbench.model.formats import Span, TokenSpans, places
 from workbench.model.prompts import Format, Prompt
@@ -40,7 +39,7 @@ def columns_of(context: Context, session: Session, names: Sequence[str], width: 
     Args:
         context: The batch.
         session: What runs it.
-        names: Of `PARTS`, or "edge-NUMBER".
+        names: Of `PARTS`, of the edges given to the run (`Context.edges`), or "edge-NUMBER".
         width: Number of columns, those of the pass itself included.
 
     Raises:
@@ -48,6 +47,7 @@ def columns_of(context: Context, session: Session, names: Sequence[str], width: 
     """
     meant = torch.zeros(len(context.prompts), width, dtype=torch.bool)
     fed = width - 1 if session.feeding else session.end
+    k = session.feeding if session.feeding or session.making else None
     for row, prompt in enumerate(context.prompts):
         pad = session.begin - len(prompt.ids)
         for name in names:
@@ -56,22 +56,27 @@ def columns_of(context: Context, session: Session, names: Sequence[str], width: 
             elif name == "thoughts":
                 meant[row, session.begin : fed] = True
             else:
-                for start, end in _spans(context, prompt, session.feeding, name):
+                for start, end in _spans(context, row, k, name):
                     meant[row, pad + start : pad + end] = True
+    if session.making == 1:
+        meant[:, -1] = False  # the column itself, the last of the prompt
     return meant.to(session.mask.device)
 
 
-def _spans(context: Context, prompt: Prompt, k: int, name: str) -> list[Span]:
-    stands, problem = _places(context.checkpoint.format, prompt), prompt.graph
+def _spans(context: Context, row: int, k: int | None, name: str) -> list[Span]:
+    prompt = context.prompts[row]
+    stands = _places(context.checkpoint.format, prompt)
     if name == "options":
         return list(stands.options)
     if name == "root":
         return [stands.root]
-    return [stands.edges[edge] for edge in _edges(problem, context.hop(k), name)]
+    if name in context.edges:
+        return [stands.edges[edge] for edge in context.edges[name][context.rows[row]]]
+    return [stands.edges[edge] for edge in _edges(prompt.graph, None if k is None else context.hop(k), name)]
 
 
-def _edges(problem: Problem, hop: int, name: str) -> list[int]:
-    """Return the numbers of the edges that a name stands for."""
+def _edges(problem: Problem, hop: int | None, name: str) -> list[int]:
+    """Return the numbers of the edges that a name stands for; a hop of None means at what is said."""
     about, count = structure(problem), range(len(problem.edges))
     on_path = [
         bool(about.optimal[source] and about.optimal[target] and about.hops[target] == about.hops[source] + 1)
@@ -85,13 +90,9 @@ def _edges(problem: Problem, hop: int, name: str) -> list[int]:
     if name in ("path_edges", "other_edges"):
         return [edge for edge in count if on_path[edge] == (name == "path_edges")]
     if name == "frontier_edges":
-        return [edge for edge in count if hop > 0 and about.hops[problem.edges[edge][0]] == hop]
-    near = difflib.get_close_matches(name, PARTS, n=1)
-    raise WorkbenchError(
-        f'Problem {problem.id} has no part "{name}".',
-        f"Parts are {', '.join(PARTS)}, and edge-0 to edge-{len(problem.edges) - 1}.",
-        f'Did you mean "{near[0]}"?' if near else "Choose one of these.",
-    )
+        return [edge for edge in count if about.hops[problem.edges[edge][0]] == hop]
+    known = [*PARTS, f"edge-0 to edge-{len(problem.edges) - 1}"]
+    raise unknown("part", name, known, f"Name one of these parts of problem {problem.id}.")
 
 
 @lru_cache(maxsize=4096)
@@ -103,7 +104,7 @@ LayerHook = tuple[str, Callable[..., Tensor | None]]
 """Name of a hook point of TransformerLens, and the function that is given its activation and `hook=`."""
 
 Observed = Mapping[str, Mapping[str, Tensor]]
-"""By donor ("mean" is the mean over the set) and hook point: activations at thoughts 1..K without interventions,
+"""By source ("mean" is the mean over the set) and hook point: activations at thoughts 1..K without interventions,
 [batch or 1, K, ...]."""
 
 Part = Literal["heads", "attention", "mlp", "residual"]
@@ -119,6 +120,7 @@ _POINTS: dict[str, str] = {
 class LayerIntervention(Intervention):
     """A change made while the layers compute the column of a thought, or what is said after the thoughts."""
 
+    changes: ClassVar[Literal["fed", "columns", "layers"]] = "layers"
     layers: tuple[int, ...] = field(default=(), kw_only=True)
     """Numbers of the layers, from 0; none means all."""
     where: Literal["thoughts", "answer", "both"] = field(default="thoughts", kw_only=True)
@@ -131,7 +133,7 @@ class LayerIntervention(Intervention):
         Args:
             context: The batch.
             session: What runs it; says what it feeds.
-            observed: Activations of donors, as far as `wants` asked for them.
+            observed: Activations of sources, as far as `wants` asked for them.
 
         Raises:
             WorkbenchError: The model has no such layer or head.
@@ -139,8 +141,14 @@ class LayerIntervention(Intervention):
         raise NotImplementedError
 
     def wants(self, layers: int) -> tuple[str, list[str]] | None:
-        """Return whose activations it needs, and at which hook points; None for nobody's."""
+        """Return the source whose activations it needs, and at which hook points; None for none."""
         return None
+
+    def where_described(self, count: int) -> str:
+        """Return in a few words where it acts."""
+        if self.where == "answer":
+            return "while it answers"
+        return super().where_described(count) + (" and while it answers" if self.where == "both" else "")
 
     def active(self, session: Session) -> bool:
         """Say whether it acts on the pass under way."""
@@ -162,13 +170,34 @@ class Knockout(LayerIntervention):
     """
 
     kind: ClassVar[str] = "knockout"
-    doses: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    says: ClassVar[str] = "no attention to {to}{layers}"
+    unit: ClassVar[str] = "share of the attention cut"
+    strengths: ClassVar[tuple[float, float]] = (0.0, 1.0)
     to: tuple[str, ...] = ("prompt",)
-    """Names of `prompt_parts.PARTS`, or edges as "edge-NUMBER", from 0 in the order of the question."""
+    """Parts of the prompt by name, or edges as "edge-NUMBER", from 0 in the order of the question."""
     heads: tuple[int, ...] = ()
     """Numbers of the heads, from 0; none means all."""
-    dose: float = 1.0
+    strength: float = 1.0
     """Share of the attention cut: 0 changes nothing."""
+    making: bool = False
+    """Whether it acts where the thoughts of `at` are made, the column before each (the prompt's last token for thought
+    1), rather than on their own columns."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is said: it makes no thought."""
+        super().__post_init__()
+        if self.making and self.where != "thoughts":
+            self.refuse("making", "what is said makes no thought")
+
+    def active(self, session: Session) -> bool:
+        """Say whether it acts on the pass under way."""
+        return session.making > 0 and self.acts_on(session.making) if self.making else super().active(session)
+
+    def where_described(self, count: int) -> str:
+        """Return in a few words where it acts."""
+        return ("where it makes " if self.making else "") + super().where_described(count).removeprefix(
+            "in " if self.making else ""
+        )
 
     def hooks(self, context: Context, session: Session, observed: Observed) -> list[LayerHook]:
         """Hook the patterns."""
@@ -176,10 +205,10 @@ class Knockout(LayerIntervention):
         heads = self.chosen("heads", self.heads, config.num_attention_heads)
 
         def cut(pattern: Float[Tensor, "batch heads new columns"], hook: Any) -> Tensor | None:
-            if self.dose == 0 or not self.active(session):
+            if self.strength == 0 or not self.active(session):
                 return None
             hidden = columns_of(context, session, self.to, pattern.shape[-1])
-            left = pattern * (1 - self.dose * hidden[:, None, None].to(pattern))
+            left = pattern * (1 - self.strength * hidden[:, None, None].to(pattern))
             total = left.sum(-1, keepdim=True)
             changed = pattern.clone()
             changed[:, heads] = torch.where(total > 0, left / total, left)[:, heads]
@@ -198,7 +227,7 @@ class _Replacing(LayerIntervention):
     """What a layer adds: "heads" one by one, the whole of "attention", "mlp"; or "residual", the stream after it."""
     heads: tuple[int, ...] = ()
     """Numbers of the heads, from 0; none means all. For "heads" alone."""
-    dose: float = 1.0
+    strength: float = 1.0
     """Share replaced: 0 changes nothing."""
 
     def __post_init__(self) -> None:
@@ -208,8 +237,8 @@ class _Replacing(LayerIntervention):
             self.refuse("heads", f'"{self.part}" has none')
 
     @property
-    def whose(self) -> str | None:
-        """Whose activation is put in the place, None for zeros."""
+    def puts_in(self) -> str | None:
+        """Name of the source whose activation is put in the place, None for zeros."""
         return None
 
     def points(self, layers: int) -> list[str]:
@@ -218,7 +247,7 @@ class _Replacing(LayerIntervention):
 
     def wants(self, layers: int) -> tuple[str, list[str]] | None:
         """Ask for the activations that it puts in."""
-        return None if self.whose is None else (self.whose, self.points(layers))
+        return None if self.puts_in is None else (self.puts_in, self.points(layers))
 
     def hooks(self, context: Context, session: Session, observed: Observed) -> list[LayerHook]:
         """Hook the activations."""
@@ -227,13 +256,13 @@ class _Replacing(LayerIntervention):
 
         def at(name: str) -> LayerHook:
             def replace(activation: Float[Tensor, "batch new *rest"], hook: Any) -> Tensor | None:
-                if self.dose == 0 or not self.active(session):
+                if self.strength == 0 or not self.active(session):
                     return None
                 other = torch.zeros_like(activation)
-                if self.whose is not None:
-                    given = observed[self.whose][name][:, session.feeding - 1, None]
+                if self.puts_in is not None:
+                    given = observed[self.puts_in][name][:, session.feeding - 1, None]
                     other = given.to(activation).expand_as(activation)
-                mixed = other if self.dose == 1 else (1 - self.dose) * activation + self.dose * other
+                mixed = other if self.strength == 1 else (1 - self.strength) * activation + self.strength * other
                 if self.part != "heads":
                     return mixed
                 changed = activation.clone()
@@ -250,6 +279,8 @@ class Ablate(_Replacing):
     """A head, a sublayer or the residual stream set to zero, or to its mean over the set at that thought."""
 
     kind: ClassVar[str] = "ablate"
+    says: ClassVar[str] = "{part} set to {to}{layers}"
+    unit: ClassVar[str] = "share ablated"
     to: Literal["zero", "mean"] = "zero"
     """What is put in."""
 
@@ -260,28 +291,31 @@ class Ablate(_Replacing):
             self.refuse("where", "only thoughts have a mean over the set")
 
     @property
-    def whose(self) -> str | None:
-        """The mean, or nobody."""
+    def puts_in(self) -> str | None:
+        """The mean, or none."""
         return "mean" if self.to == "mean" else None
 
 
 @dataclass(frozen=True)
-class Patch(_Replacing):
-    """The activation of a donor, who thinks without interventions, at the same thought."""
+class PatchLayer(_Replacing):
+    """The activation of another run without interventions, at the same thought."""
 
-    kind: ClassVar[str] = "patch"
-    donor: str = "twin"
-    """Name of the donor; "own" is the model itself without interventions."""
+    kind: ClassVar[str] = "patch_layer"
+    former: ClassVar[tuple[str, ...]] = ("patch",)
+    says: ClassVar[str] = "{part} of {source}{layers}"
+    unit: ClassVar[str] = "share patched in"
+    source: str = "twin"
+    """Name of the source; "own" is the model itself without interventions."""
 
     def __post_init__(self) -> None:
-        """Refuse patches of what is said: donors say something else, in other columns."""
+        """Refuse patches of what is said: sources say something else, in other columns."""
         super().__post_init__()
         if self.where != "thoughts":
-            self.refuse("where", "donors are observed at thoughts only")
-        if self.donor in ("", "mean"):
-            self.refuse("donor", '"mean" is what ablate puts in' if self.donor else "it has no name")
+            self.refuse("where", "sources are observed at thoughts only")
+        if self.source in ("", "mean"):
+            self.refuse("source", '"mean" is what ablate puts in' if self.source else "it has no name")
 
     @property
-    def whose(self) -> str | None:
-        """The donor."""
-        return self.donor
+    def puts_in(self) -> str | None:
+        """The source."""
+        return self.source

@@ -1,21 +1,19 @@
-"""A plan: interventions one after the other, in the loop or with the later thoughts frozen.
+"""A plan: interventions made one after the other, and what they can change at all.
 
-The affected region of a plan: which thoughts, and what is said after how many of them, can differ at all.
-
-A pass sees only what stands before it. So all that comes before the first thought operated on keeps its last bit, and
-what can differ is known from the plan alone, before anything is run.
+A pass sees only what stands before it. So all that comes before the first changed thought keeps its last bit, and what
+can differ is known from the plan alone, before anything is run: the affected region.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 from jaxtyping import Bool
 
 from workbench.errors import WorkbenchError
-from workbench.interventions.base import Intervention
-from workbench.interventions.layers import LayerIntervention
-from workbench.interventions.thoughts import Remove
+from workbench.interventions.base import Control, Intervention
+from workbench.interventions.layers import Knockout, LayerIntervention
 
 MOST_INTERVENTIONS = 32
 
@@ -30,15 +28,15 @@ class Plan:
 
     interventions: tuple[Intervention, ...] = ()
     """Made one after the other."""
-    frozen: bool = False
-    """Whether every thought is what it was without interventions before they act on it. In the loop, the default, the
-    thoughts after a changed one change with it."""
+    freeze: bool = False
+    """Whether every thought is put back to what it was without interventions before they act on it. By default changes
+    propagate: the thoughts after a changed one change with it."""
 
     def __post_init__(self) -> None:
         """Refuse lists without end."""
         if len(self.interventions) > MOST_INTERVENTIONS:
             raise WorkbenchError(
-                f"A surgery cannot have {len(self.interventions)} interventions.",
+                f"A plan cannot have {len(self.interventions)} interventions.",
                 f"It may have {MOST_INTERVENTIONS}.",
                 "Leave some out.",
             )
@@ -46,7 +44,7 @@ class Plan:
     @property
     def fed(self) -> list[Intervention]:
         """The interventions that change what is fed."""
-        return [one for one in self.interventions if not isinstance(one, Remove | LayerIntervention)]
+        return [one for one in self.interventions if one.changes == "fed"]
 
     @property
     def inside(self) -> list[LayerIntervention]:
@@ -55,12 +53,28 @@ class Plan:
 
     def without(self, count: int) -> set[int]:
         """Return the numbers of the thoughts removed, of so many."""
-        removing = [one for one in self.interventions if isinstance(one, Remove)]
+        removing = [one for one in self.interventions if one.changes == "columns"]
         return {k for k in range(1, count + 1) for one in removing if one.acts_on(k)}
+
+    @property
+    def needs_set(self) -> bool:
+        """Whether an intervention needs what was thought about the whole set."""
+        return any(one.needs_set for one in self.interventions)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the runs that thoughts or activations are taken from, sorted; "own" needs none."""
+        return tuple(sorted({name for one in self.interventions for name in one.sources}))
+
+    @property
+    def controls(self) -> tuple[Control, ...]:
+        """Which controls there are, the closer one first."""
+        had = {name for one in self.interventions for name in one.controls}
+        return tuple(name for name in get_args(Control) if name in had)
 
 
 def as_plan(given: Plan | Sequence[Intervention]) -> Plan:
-    """Return a list of interventions as a plan in the loop; a plan as it is."""
+    """Return a list of interventions as a plan that propagates; a plan as it is."""
     return given if isinstance(given, Plan) else Plan(tuple(given))
 
 
@@ -73,7 +87,7 @@ class AffectedRegion:
     thoughts: Bool[np.ndarray, " K"]
     """Whether thought k, as a trace holds it, can differ."""
     said: Bool[np.ndarray, " depths"]
-    """Whether what is said after k thoughts can differ, the prompt's reading aside, which never does."""
+    """Whether what is said after k thoughts can differ."""
 
 
 def affected_region(plan: Plan, count: int, pause: bool = False) -> AffectedRegion:
@@ -85,20 +99,22 @@ def affected_region(plan: Plan, count: int, pause: bool = False) -> AffectedRegi
         pause: Whether the model feeds a pause token in place of thoughts. A trace then holds the hidden states that
             would have been fed, which follow all that stands before them even where what is fed is frozen.
     """
-    fed, column = np.zeros(count, bool), np.zeros(count, bool)
-    spoken = False
+    fed, begins = np.zeros(count, bool), np.zeros(count + 1, bool)
+    operated, spoken = np.zeros(count, bool), False
     for one in plan.interventions:
-        inside = isinstance(one, LayerIntervention)
-        if inside and one.where == "answer":
-            spoken = True
+        where = one.where if isinstance(one, LayerIntervention) else "thoughts"
+        spoken |= where != "thoughts"
+        if where == "answer":
             continue
-        spoken |= inside and one.where == "both"
         acts = np.array([one.acts_on(k) for k in range(1, count + 1)], bool)
-        column |= acts
-        # What is removed, or operated on inside the layers, is fed or would have been fed as it was.
-        if not inside and not isinstance(one, Remove):
+        operated |= acts
+        # Column k holds thought k, column 0 the end of the prompt; column k - 1 makes thought k.
+        making = isinstance(one, Knockout) and one.making
+        begins |= np.append(acts, False) if making else np.insert(acts, 0, False)
+        # What is removed, or acted on inside the layers, is fed or would have been fed as it was.
+        if one.changes == "fed":
             fed |= acts
-    after = np.concatenate([[False], np.logical_or.accumulate(column)])
-    follows = after[:-1] & (pause or not plan.frozen)
+    after = np.logical_or.accumulate(begins)
+    follows = after[:-1] & (pause or not plan.freeze)
     own = np.zeros(count, bool) if pause else fed
-    return AffectedRegion(column, own | follows, after | spoken)
+    return AffectedRegion(operated, own | follows, after | spoken)

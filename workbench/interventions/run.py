@@ -16,8 +16,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from workbench.errors import WorkbenchError
-from workbench.interventions.base import Bank, Context, Intervention, composed, require_shape, require_thoughts
-from workbench.interventions.layers import Observed
+from workbench.interventions.base import Context, Intervention, Thoughts, composed, require_shape, require_thoughts
+from workbench.interventions.layers import Knockout, Observed
 from workbench.interventions.plan import Plan, as_plan
 from workbench.model.checkpoint import Checkpoint
 from workbench.model.coconut import Edit, embedding_rows, lm_head
@@ -26,12 +26,12 @@ from workbench.model.prompts import Prompt, first_token_shares, with_graph
 from workbench.model.session import Batch, Branches, Session, as_numpy, in_batches, thought_count
 from workbench.problems.problem import Problem
 
-Donors = Mapping[str, Sequence[Problem] | Bank]
-"""By name, problems that a donor thinks about, or thoughts as they are: one for each problem that is run."""
+Sources = Mapping[str, Sequence[Problem] | Thoughts]
+"""By name, problems that a source thinks about, or thoughts as they are: one for each problem that is run."""
 
 
 class InterventionRunner:
-    """Prepares what plans need of donors and of the whole set, and runs batches under them.
+    """Prepares what plans need of sources and of the whole set, and runs batches under them.
 
     An experiment under a plan is a function of a batch, given to `session.in_batches`:
 
@@ -50,18 +50,19 @@ class InterventionRunner:
             ...
 
     Args:
-        checkpoint: What is operated on.
+        checkpoint: What runs.
         plans: All that will be asked for.
         count: Number of thoughts, K.
-        donors: See `Donors`.
-        bank: What was thought about the whole set without interventions.
-        problems: The whole set, from which bank and means are made where they are needed and not given.
+        sources: See `Sources`.
+        set_thoughts: What was thought about the whole set without interventions.
+        problems: The whole set, from which thoughts and means are made where they are needed and not given.
         spaces: Learned directions of every token, by name.
         batch_size: Problems run at a time here.
         lens: Runs everything under this lens, so that its hook points fire; by default only what changes layers.
+        edges: See `Context.edges`.
 
     Raises:
-        WorkbenchError: A donor's problem cannot be run, or the model has no such layer, or the run no such thought.
+        WorkbenchError: A source's problem cannot be run, or the model has no such layer, or the run no such thought.
     """
 
     def __init__(
@@ -69,14 +70,15 @@ class InterventionRunner:
         checkpoint: Checkpoint,
         plans: Sequence[Plan],
         count: int,
-        donors: Donors | None = None,
-        bank: Bank | None = None,
+        sources: Sources | None = None,
+        set_thoughts: Thoughts | None = None,
         problems: Sequence[Problem] | None = None,
         spaces: Mapping[str, Float[Tensor, "vocab d"]] | None = None,
         batch_size: int = 64,
         lens: CoconutLens | None = None,
+        edges: Mapping[str, Sequence[Sequence[int]]] | None = None,
     ) -> None:
-        self.checkpoint, self.count, self.spaces = checkpoint, count, dict(spaces or {})
+        self.checkpoint, self.count, self.spaces, self.edges = checkpoint, count, dict(spaces or {}), dict(edges or {})
         for plan in plans:
             require_thoughts(plan.interventions, count)
         self._busy = any(plan.interventions for plan in plans)
@@ -89,28 +91,28 @@ class InterventionRunner:
         for one in (one for plan in plans for one in plan.inside):
             if wanted := one.wants(checkpoint.model.config.num_hidden_layers):
                 self._asked.setdefault(wanted[0], set()).update(wanted[1])
-        given = dict(donors or {})
+        given = dict(sources or {})
         if taken := {"own", "mean"} & given.keys():
             raise WorkbenchError(
-                f'A donor cannot be called "{min(taken)}".',
+                f'A source cannot be called "{min(taken)}".',
                 '"own" is the model without interventions, "mean" the mean over the set.',
                 "Give it another name.",
             )
-        self.donors: dict[str, Bank] = {name: one for name, one in given.items() if isinstance(one, Tensor)}
-        self._donors = {name: one for name, one in given.items() if not isinstance(one, Tensor)}
-        self.donors |= {name: self._bank(one, batch_size) for name, one in self._donors.items()}
+        self.sources: dict[str, Thoughts] = {name: one for name, one in given.items() if isinstance(one, Tensor)}
+        self._sources = {name: one for name, one in given.items() if not isinstance(one, Tensor)}
+        self.sources |= {name: self._fed(one, batch_size) for name, one in self._sources.items()}
         width = checkpoint.model.config.hidden_size
-        for name, thoughts in self.donors.items():
-            require_shape(f'donor "{name}"', thoughts, "problems", count, width)
-        if bank is not None:
-            require_shape("bank", bank, "problems", count, width)
+        for name, thoughts in self.sources.items():
+            require_shape(f'source "{name}"', thoughts, "problems", count, width)
+        if set_thoughts is not None:
+            require_shape("set of thoughts", set_thoughts, "problems", count, width)
         for name, directions in self.spaces.items():
             require_shape(f'space "{name}"', directions, embedding_rows(checkpoint.model), width)
-        self.bank: Bank | None = bank
+        self.set_thoughts: Thoughts | None = set_thoughts
         self._mean: dict[str, Tensor] | None = None
         self._seen: tuple[Context | None, dict[str, Mapping[str, Tensor]]] = (None, {})
-        if problems and bank is None and any(one.whole_set for plan in plans for one in plan.interventions):
-            self.bank = self._bank(problems, batch_size)
+        if problems and set_thoughts is None and any(plan.needs_set for plan in plans):
+            self.set_thoughts = self._fed(problems, batch_size)
         if problems and "mean" in self._asked:
             self._mean = self._means(problems, batch_size)
 
@@ -144,9 +146,8 @@ class InterventionRunner:
     def context(self, session: Session, prompts: Sequence[Prompt], rows: Sequence[int]) -> Context:
         """Let a batch think without interventions once, if there will be any, and return what is known of it."""
         own, read = self._clean(session) if self._busy else (None, None)
-        return Context(
-            self.checkpoint, tuple(prompts), tuple(rows), self.bank, own, read, donors=self.donors, spaces=self.spaces
-        )
+        about = (self.set_thoughts, own, read, self.sources, self.spaces, self.edges)
+        return Context(self.checkpoint, tuple(prompts), tuple(rows), *about)
 
     @contextmanager
     def under(self, plan: Plan, session: Session, context: Context) -> Iterator[Float[Tensor, "batch K d"]]:
@@ -160,13 +161,15 @@ class InterventionRunner:
         """
         session.restart()
         edit = composed(plan.fed, context)
-        if plan.frozen and plan.interventions:
-            edit = _frozen(edit, context.thoughts("own"))
+        if plan.freeze and plan.interventions:
+            edit = _freeze(edit, context.thoughts("own"))
         hooks = []
         if plan.inside:
             observed = self._observed(plan, context, session)
             hooks = [hook for one in plan.inside for hook in one.hooks(context, session, observed)]
         with self._bridge.hooks(fwd_hooks=hooks) if hooks else nullcontext():
+            if any(isinstance(one, Knockout) and one.making and one.strength and one.acts_on(1) for one in plan.inside):
+                session.reread_end()
             yield session.think(self.count, edit, self.checkpoint.pause, plan.without(self.count))
 
     def _observed(self, plan: Plan, context: Context, session: Session) -> Observed:
@@ -179,7 +182,7 @@ class InterventionRunner:
         return seen
 
     def _activations(self, who: str, context: Context, session: Session) -> Mapping[str, Tensor]:
-        """Return the activations of a donor, who thinks beside the batch, or of the batch itself."""
+        """Return the activations of a source, which thinks beside the batch, or of the batch itself."""
         if who == "mean":
             if self._mean is None:
                 raise WorkbenchError(
@@ -192,14 +195,14 @@ class InterventionRunner:
             found = self._watch(session, self._asked[who])
             session.restart()
             return found
-        context.thoughts(who)  # says what is wrong where there is no such donor
-        if who not in self._donors:
+        context.thoughts(who)  # says what is wrong where there is no such source
+        if who not in self._sources:
             raise WorkbenchError(
-                f'The donor "{who}" has no activations.',
+                f'The source "{who}" has no activations.',
                 "Its thoughts were given as they are, and no problem to think about.",
-                "Give problems as the donor, or transplant its thoughts.",
+                "Give problems as the source, or patch its thoughts.",
             )
-        prompts = self.checkpoint.format.prompts([self._donors[who][row] for row in context.rows])
+        prompts = self.checkpoint.format.prompts([self._sources[who][row] for row in context.rows])
         return self._watch(self.session(prompts, self.count), self._asked[who])
 
     def _watch(self, session: Session, names: set[str]) -> dict[str, Tensor]:
@@ -230,7 +233,7 @@ class InterventionRunner:
             pass
         return {name: summed / len(problems) for name, summed in total.items()}
 
-    def _bank(self, problems: Sequence[Problem], batch_size: int) -> Bank:
+    def _fed(self, problems: Sequence[Problem], batch_size: int) -> Thoughts:
         """Return what is fed for each of the problems without interventions."""
 
         def fed(batch: Batch) -> Tensor:
@@ -251,7 +254,7 @@ class InterventionRunner:
         return torch.stack(fed, 1) if fed else thoughts, thoughts
 
 
-def _frozen(change: Edit | None, clean: Float[Tensor, "batch K d"]) -> Edit:
+def _freeze(change: Edit | None, clean: Float[Tensor, "batch K d"]) -> Edit:
     """Return the function that changes thoughts as they were, whatever has become of them."""
 
     def edit(k: int, vectors: Float[Tensor, "batch d"]) -> Float[Tensor, "batch d"]:
@@ -261,10 +264,10 @@ def _frozen(change: Edit | None, clean: Float[Tensor, "batch K d"]) -> Edit:
     return edit
 
 
-def think_about(checkpoint: Checkpoint, problems: Sequence[Problem], thoughts: int | None = None) -> Bank:
-    """Return what is fed as thoughts 1..K for each problem, without interventions: a bank."""
+def think_about(checkpoint: Checkpoint, problems: Sequence[Problem], thoughts: int | None = None) -> Thoughts:
+    """Return what is fed as thoughts 1..K for each problem, without interventions."""
     count = checkpoint.thoughts if thoughts is None else thoughts
-    return InterventionRunner(checkpoint, [], count, {"these": problems}).donors["these"]
+    return InterventionRunner(checkpoint, [], count, {"these": problems}).sources["these"]
 
 
 @dataclass(frozen=True)
@@ -304,8 +307,8 @@ def run_intervened(
     plans: Sequence[Plan | Sequence[Intervention]],
     thoughts: int | None = None,
     *,
-    donors: Donors | None = None,
-    bank: Bank | None = None,
+    sources: Sources | None = None,
+    set_thoughts: Thoughts | None = None,
     spaces: Mapping[str, Float[Tensor, "vocab d"]] | None = None,
     batch_size: int = 64,
     keep_thoughts: bool = False,
@@ -313,16 +316,16 @@ def run_intervened(
 ) -> list[Outcome]:
     """Answer problems under each of several plans, after all thoughts.
 
-    Put an empty plan first for what the model does without: where layers are operated on, all plans of a call
+    Put an empty plan first for what the model does without: where a plan acts inside the layers, all plans of a call
     run under TransformerLens, whose last bits differ from those of the live model.
 
     Args:
-        checkpoint: What is operated on.
+        checkpoint: What runs.
         problems: The whole set.
         plans: Each a plan, or a list of interventions in the loop.
         thoughts: Number of thoughts, K; by default as many as the model was trained with.
-        donors: Problems that named donors think about, one for each of the problems: {"twin": twins}.
-        bank: What was thought about the whole set without interventions; made where it is needed and not given.
+        sources: Problems that named sources think about, one for each of the problems: {"twin": twins}.
+        set_thoughts: What was thought about the whole set without interventions; made where it is needed and not given.
         spaces: Learned directions of every token that interventions name.
         batch_size: Problems run at a time.
         keep_thoughts: Whether to keep thoughts and their LM-head values.
@@ -337,7 +340,7 @@ def run_intervened(
     if not problems:
         raise WorkbenchError("There is nothing to run.", "The list of problems is empty.", "Give some problems.")
     count, asked = thought_count(checkpoint, thoughts), [as_plan(one) for one in plans]
-    runner = InterventionRunner(checkpoint, asked, count, donors, bank, problems, spaces, batch_size)
+    runner = InterventionRunner(checkpoint, asked, count, sources, set_thoughts, problems, spaces, batch_size)
     form, nodes = checkpoint.format, max(len(with_graph(problem).names) for problem in problems)
 
     def outcomes(batch: Batch) -> Iterator[tuple[_Row, ...]]:

@@ -1,11 +1,10 @@
 """Plans written down: as YAML, as a piece of an address, and as the Python code that makes them.
 
-An address reads `project:nodes=on_path,negative;at=1,2~noise:dose=0.5`, with `frozen~` in front where later thoughts
-are frozen: kinds and fields are words, everything is in reach of a reader who edits it by hand. It is data: nothing in
-it is ever run.
+An address reads `project:nodes=on_path,negative;at=1,2~noise:strength=0.5`, with `freeze~` in front where later
+thoughts are frozen: kinds and fields are words, so that it can be edited by hand. It is data: nothing in it is ever
+run. What older versions wrote is read too.
 """
 
-import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
@@ -14,35 +13,17 @@ from urllib.parse import quote, unquote
 
 import yaml
 
-from workbench.errors import WorkbenchError
-from workbench.interventions.base import Intervention
-from workbench.interventions.layers import Ablate, Knockout, Patch
+from workbench.errors import WorkbenchError, unknown
+from workbench.interventions import layers, thoughts
+from workbench.interventions.base import KINDS, Intervention
 from workbench.interventions.plan import Plan
-from workbench.interventions.thoughts import (
-    Add,
-    Interpolate,
-    Mean,
-    Move,
-    Noise,
-    Permute,
-    Perturb,
-    Project,
-    Remove,
-    Shuffle,
-    Superpose,
-    Transplant,
-    Zero,
-)
 from workbench.settings import build
 
-KINDS: dict[str, type[Intervention]] = {
-    kind.kind: kind
-    for kind in (
-        Remove, Zero, Mean, Noise, Perturb, Permute, Shuffle, Transplant, Interpolate, Superpose, Project, Move, Add,
-        Knockout, Ablate, Patch,
-    )
-}  # fmt: skip
-"""Every intervention by the name it is written with."""
+KIND_MODULES = (thoughts, layers)
+"""Modules whose kinds enter `base.KINDS` when they are imported."""
+
+FORMER_FIELDS = {"dose": "strength", "donor": "source"}
+"""Names that fields had before, and have now."""
 
 ADDRESS_SAFE = ":;,=~%"
 """Beside letters, digits and `-_.`, all that an address holds. A link keeps it readable with
@@ -53,7 +34,7 @@ MOST_ADDRESS = 4000
 MOST_YAML = 64_000
 """Characters of the longest YAML read."""
 
-_FROZEN = "frozen"
+_FREEZE, _FORMERLY = "freeze", "frozen"
 _NUMBER = re.compile(r"-?\d{1,20}(\.\d{1,20})?(e-?\d{1,3})?", re.ASCII)
 
 
@@ -69,7 +50,7 @@ class _WithoutAliases(yaml.SafeLoader):
 def to_yaml(plan: Plan) -> str:
     """Return a plan as YAML; fields that have their default are left out."""
     steps = [{"kind": one.kind} | {name: _plain(value) for name, value in _said(one)} for one in plan.interventions]
-    return yaml.safe_dump({"frozen": plan.frozen, "interventions": steps}, sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump({_FREEZE: plan.freeze, "interventions": steps}, sort_keys=False, allow_unicode=True)
 
 
 def from_yaml(text: str) -> Plan:
@@ -87,16 +68,16 @@ def from_yaml(text: str) -> Plan:
     raw = {"interventions": raw} if isinstance(raw, list) else raw
     if not isinstance(raw, dict) or not isinstance(raw.get("interventions", []), list):
         raise _no_plan(f"it is {raw!r:.80}, not a list of interventions")
-    unknown = [key for key in raw if key not in (_FROZEN, "interventions")]
-    if unknown or not isinstance(raw.get(_FROZEN, False), bool):
-        raise _no_plan(f"{unknown[0]!r:.80} is no key of it" if unknown else "frozen must be true or false")
-    steps = raw.get("interventions", [])
-    return Plan(tuple(_made(number, step) for number, step in enumerate(steps, 1)), bool(raw.get(_FROZEN, False)))
+    strange = [key for key in raw if key not in (_FREEZE, _FORMERLY, "interventions")]
+    freeze = raw.get(_FREEZE, raw.get(_FORMERLY, False))
+    if strange or not isinstance(freeze, bool):
+        raise _no_plan(f"{strange[0]!r:.80} is no key of it" if strange else "freeze must be true or false")
+    return Plan(tuple(_made(number, step) for number, step in enumerate(raw.get("interventions", []), 1)), freeze)
 
 
 def to_address(plan: Plan) -> str:
     """Return a plan as text for a link; empty for one that does nothing."""
-    parts = [_FROZEN] if plan.frozen else []
+    parts = [_FREEZE] if plan.freeze else []
     for one in plan.interventions:
         said = ";".join(f"{name}={_spelt(value)}" for name, value in _said(one))
         parts.append(f"{one.kind}:{said}" if said else one.kind)
@@ -112,18 +93,18 @@ def from_address(text: str) -> Plan:
     if len(text) > MOST_ADDRESS:
         raise _no_plan(f"it has {len(text)} characters, at most {MOST_ADDRESS} are read")
     parts = text.split("~") if text else []
-    frozen = parts[:1] == [_FROZEN]
+    freeze = parts[:1] in ([_FREEZE], [_FORMERLY])
     steps = []
-    for number, part in enumerate(parts[frozen:], 1):
+    for number, part in enumerate(parts[freeze:], 1):
         kind, _, said = part.partition(":")
         step: dict[str, Any] = {"kind": kind}
         for pair in said.split(";") if said else []:
             name, equals, value = pair.partition("=")
             if not equals or name in step:
                 raise _no_plan(f"intervention {number} has {pair!r:.80}, which is no new field=value")
-            step[name] = _read(KINDS.get(kind), name, value)
+            step[name] = _read(_kind(kind), FORMER_FIELDS.get(name, name), value)
         steps.append(_made(number, step))
-    return Plan(tuple(steps), frozen)
+    return Plan(tuple(steps), freeze)
 
 
 def to_code(plan: Plan) -> str:
@@ -136,9 +117,9 @@ def to_code(plan: Plan) -> str:
         f"        {type(one).__name__}({', '.join(f'{name}={value!r}' for name, value in _said(one))}),\n"
         for one in plan.interventions
     )
-    frozen = "    frozen=True,\n" if plan.frozen else ""
+    freeze = "    freeze=True,\n" if plan.freeze else ""
     listed = f"    (\n{steps}    ),\n" if steps else ""
-    return "\n".join([*imports, "", f"plan = Plan(\n{listed}{frozen})" if listed or frozen else "plan = Plan()"])
+    return "\n".join([*imports, "", f"plan = Plan(\n{listed}{freeze})" if listed or freeze else "plan = Plan()"])
 
 
 def _said(one: Intervention) -> Iterator[tuple[str, Any]]:
@@ -184,15 +165,21 @@ def _made(number: int, raw: Any) -> Intervention:
     """Build an intervention from its kind and fields."""
     if not isinstance(raw, dict) or not isinstance(raw.get("kind"), str):
         raise _no_plan(f"intervention {number} is {raw!r:.80}, without a kind")
-    kind = raw["kind"]
-    if kind not in KINDS:
-        near = difflib.get_close_matches(kind, KINDS, n=1)
-        hint = f'Did you mean "{near[0]}"?' if near else f"Kinds are {', '.join(KINDS)}."
-        raise _no_plan(f'intervention {number} has the unknown kind "{kind:.40}"', hint)
-    return build(KINDS[kind], {key: value for key, value in raw.items() if key != "kind"}, f'intervention "{kind}"')
+    kind = _kind(raw["kind"])
+    if kind is None:
+        raise unknown("intervention", raw["kind"][:40], KINDS)
+    given: dict[str, Any] = {
+        FORMER_FIELDS.get(str(key), str(key)): value for key, value in raw.items() if key != "kind"
+    }
+    return build(kind, given, f'intervention "{kind.kind}"')
+
+
+def _kind(name: str) -> type[Intervention] | None:
+    """Return the kind of a name, be it a former one; None where there is none."""
+    return KINDS.get(name) or next((kind for kind in KINDS.values() if name in kind.former), None)
 
 
 def _no_plan(
-    why: str, do: str = "See the interventions in docs, or copy the link or code of a surgery."
+    why: str, do: str = "See the interventions in docs, or copy the link or code of a plan."
 ) -> WorkbenchError:
-    return WorkbenchError("This is no surgery.", f"{why[:300]}.", do)
+    return WorkbenchError("This is no plan of interventions.", f"{why[:300]}.", do)

@@ -11,9 +11,10 @@ import polars as pl
 from jaxtyping import Float
 
 from workbench.errors import WorkbenchError
-from workbench.interventions.controls import BEFORE, CONTROL, OPERATED, Control, answered
+from workbench.interventions.base import Control
+from workbench.interventions.controls import BEFORE, CONTROL, INTERVENED, answered
 from workbench.interventions.plan import AffectedRegion, Plan
-from workbench.interventions.run import Donors
+from workbench.interventions.run import Sources
 from workbench.measure.arrays import Trace
 from workbench.measure.statistics import Estimate, PairedComparison, mcnemar, resample
 from workbench.model.checkpoint import Checkpoint
@@ -27,7 +28,7 @@ def on_each(
     thoughts: int,
     control: Control | None = None,
     *,
-    donors_of: Callable[[Problem], Donors | None] = lambda problem: None,
+    sources_of: Callable[[Problem], Sources | None] = lambda problem: None,
     on_progress: Callable[[int], None] | None = None,
 ) -> pl.DataFrame:
     """Answer each problem without a plan, under it, and under one draw of its control.
@@ -38,7 +39,7 @@ def on_each(
         plan: The plan; its nodes are named by sets, since a name stands for another node in each problem.
         thoughts: Number of thoughts, K.
         control: Which kind of control; none for none.
-        donors_of: The donors of a problem.
+        sources_of: The sources of a problem.
         on_progress: Told how many problems are done.
 
     Returns:
@@ -52,11 +53,11 @@ def on_each(
     for number, problem in enumerate(problems):
         row: dict[str, object] = {"problem": problem.id, "done": False}
         try:
-            table = answered(checkpoint, problem, plan, thoughts, control, 1, donors=donors_of(problem), seed=number)
+            table = answered(checkpoint, problem, plan, thoughts, control, 1, sources=sources_of(problem), seed=number)
         except WorkbenchError as error:
             last = error
         else:
-            before, after = (table.filter(series=name).row(0, named=True) for name in (BEFORE, OPERATED))
+            before, after = (table.filter(series=name).row(0, named=True) for name in (BEFORE, INTERVENED))
             beside = table.filter(series=CONTROL)["right"].to_list()
             row |= {
                 "done": True, "right": before["right"], "kept": after["right"],

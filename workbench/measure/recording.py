@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from transformers import AutoModelForCausalLM
 
 from workbench.errors import WorkbenchError, unknown
-from workbench.interventions.base import Bank, Context, Intervention
+from workbench.interventions.base import Context, Intervention, Thoughts
 from workbench.interventions.plan import Plan, as_plan
 from workbench.interventions.run import InterventionRunner
 from workbench.interventions.thoughts import Noise, Shuffle
@@ -160,7 +160,7 @@ def record(
     *,
     label: str = MODEL,
     interventions: Sequence[Intervention] = (),
-    bank: Bank | None = None,
+    set_thoughts: Thoughts | None = None,
     batch_size: int = 64,
     continuations: bool = False,
     on_progress: Callable[[int], None] | None = None,
@@ -175,7 +175,7 @@ def record(
         thoughts: Number of thoughts, K; by default as many as the model was trained with.
         label: Name of the series in figures.
         interventions: Changes made to thoughts before they are fed.
-        bank: Source thoughts of interventions, a row for each problem.
+        set_thoughts: Source thoughts of interventions, a row for each problem.
         batch_size: Problems run at a time.
         continuations: Whether to let the model go on in words after each number of thoughts (slow).
         on_progress: Called with the number of problems done since the last call.
@@ -190,7 +190,7 @@ def record(
     for one in interventions:
         if one not in plan.fed:
             one.change(Context(checkpoint, (), ()))  # raises: a recording is of changed thoughts only
-    runner = InterventionRunner(checkpoint, [plan], count, bank=bank, batch_size=batch_size, lens=lens)
+    runner = InterventionRunner(checkpoint, [plan], count, set_thoughts=set_thoughts, batch_size=batch_size, lens=lens)
     recorder = _Recorder(runner, plan, continuations, lens, max(len(problem.edges) for problem in problems))
     rows = list(in_batches(checkpoint, problems, recorder.rows, batch_size, on_progress))
     arrays: dict[str, Any] = {name: np.stack([row[name] for _, row in rows]) for name in rows[0][1]}
@@ -294,12 +294,12 @@ def record_controls(
         raise WorkbenchError(
             "A control has no controls.", f'This recording is "{own.label}".', "Give the model's own recording."
         )
-    bank, found = torch.from_numpy(own.thoughts), []
+    set_thoughts, found = torch.from_numpy(own.thoughts), []
     for name in names:
         ran, interventions = control(own.checkpoint, name, seed, pause=pause)
         found.append(
             record(
-                ran, own.problems, own.count, label=name, interventions=interventions, bank=bank,
+                ran, own.problems, own.count, label=name, interventions=interventions, set_thoughts=set_thoughts,
                 batch_size=batch_size, continuations=bool(own.traces[0].continuations), on_progress=on_progress,
             )
         )  # fmt: skip
@@ -309,7 +309,7 @@ def record_controls(
 def control(
     checkpoint: Checkpoint, name: str, seed: int = 0, *, pause: Checkpoint | None = None
 ) -> tuple[Checkpoint, tuple[Intervention, ...]]:
-    """Return the checkpoint that a control runs, and its interventions, which need the model's thoughts as a bank.
+    """Return the checkpoint that a control runs, and its interventions, which need the model's own thoughts.
 
     Args:
         checkpoint: The model.

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 
 from workbench.errors import WorkbenchError
-from workbench.interventions.base import Bank, Context, Intervention, composed
+from workbench.interventions.base import Context, Intervention, Thoughts, composed
 from workbench.measure.arrays import Trace
 from workbench.measure.run_labels import MODEL
 from workbench.model.checkpoint import Checkpoint
@@ -57,7 +57,7 @@ def spell(
     thoughts: int | None = None,
     *,
     interventions: Sequence[Intervention] = (),
-    bank: Bank | None = None,
+    set_thoughts: Thoughts | None = None,
     row: int = 0,
 ) -> tuple[Spelling, ...]:
     """Return the probabilities of the nodes' names after 0..K thoughts; their products are a trace's forced language.
@@ -67,8 +67,8 @@ def spell(
         problem: The problem asked.
         thoughts: Largest number of thoughts, K; by default as many as the model was trained with.
         interventions: Changes made to thoughts before they are fed.
-        bank: Source thoughts of interventions.
-        row: Number of the problem in the bank's set; seeds and sources go by it.
+        set_thoughts: Source thoughts of interventions.
+        row: Number of the problem in that set; seeds and sources go by it.
 
     Raises:
         WorkbenchError: The problem cannot be written in the checkpoint's format, or is too long for the model.
@@ -78,7 +78,9 @@ def spell(
     openings = [form.step_opening(prompt, k) for k in range(count + 1)]
     needed = count + max(map(len, openings)) + max(map(len, prompt.nodes))
     session = Session(checkpoint.model, [prompt.ids], pad=form.pad, more=needed)
-    session.think(count, composed(interventions, Context(checkpoint, (prompt,), (row,), bank)), checkpoint.pause)
+    session.think(
+        count, composed(interventions, Context(checkpoint, (prompt,), (row,), set_thoughts)), checkpoint.pause
+    )
     text = _Texts(checkpoint, prompt)
     found = []
     for k, opening in enumerate(openings):

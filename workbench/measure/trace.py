@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.interventions.base import Bank, Intervention
+from workbench.interventions.base import Intervention, Thoughts
 from workbench.interventions.plan import Plan, as_plan
-from workbench.interventions.run import Donors, InterventionRunner
+from workbench.interventions.run import InterventionRunner, Sources
 from workbench.measure.arrays import Trace
 from workbench.model.checkpoint import Checkpoint
 from workbench.model.coconut import lm_head
@@ -42,8 +42,8 @@ def run(
     top: int = 10,
     continuations: bool = True,
     interventions: Plan | Sequence[Intervention] = (),
-    bank: Bank | None = None,
-    donors: Donors | None = None,
+    set_thoughts: Thoughts | None = None,
+    sources: Sources | None = None,
     spaces: Mapping[str, Float[Tensor, "vocab d"]] | None = None,
 ) -> Iterator[Trace]:
     """Run a checkpoint on problems and yield a trace for each, in order.
@@ -58,8 +58,8 @@ def run(
         top: Number of decoded tokens to keep per thought.
         continuations: Whether to let the model go on after the forced step opening.
         interventions: Changes made while it thinks, one after the other; a plan may freeze later thoughts.
-        bank: Source thoughts of interventions, a row for each of the problems.
-        donors: By name, source problems or source thoughts: one for each of the problems.
+        set_thoughts: Source thoughts of interventions, a row for each of the problems.
+        sources: By name, source problems or source thoughts: one for each of the problems.
         spaces: Learned directions of every token, for interventions that name a space.
 
     Raises:
@@ -67,7 +67,13 @@ def run(
     """
     plan = as_plan(interventions)
     runner = InterventionRunner(
-        checkpoint, [plan], thought_count(checkpoint, thoughts), donors, bank, spaces=spaces, batch_size=batch_size
+        checkpoint,
+        [plan],
+        thought_count(checkpoint, thoughts),
+        sources,
+        set_thoughts,
+        spaces=spaces,
+        batch_size=batch_size,
     )
     yield from in_batches(checkpoint, problems, Tracer(runner, plan, top, continuations).traces, batch_size)
 
@@ -79,8 +85,8 @@ def answers(
     interventions: Plan | Sequence[Intervention] = (),
     batch_size: int = 64,
     says: str | None = None,
-    bank: Bank | None = None,
-    donors: Donors | None = None,
+    set_thoughts: Thoughts | None = None,
+    sources: Sources | None = None,
 ) -> Iterator[Answer]:
     """Answer problems after one number of thoughts, in order: several times as fast as `run`.
 
@@ -92,14 +98,14 @@ def answers(
         batch_size: Problems run at a time.
         says: "answer" forces the answer's opening right after the thoughts; "chain" only the beginning of a
             continuation, and the model says steps and answer as it likes. By default as it was trained.
-        bank: As in `run`.
-        donors: As in `run`.
+        set_thoughts: As in `run`.
+        sources: As in `run`.
 
     Raises:
         WorkbenchError: As `run`.
     """
     asked = [(thought_count(checkpoint, thoughts), says or checkpoint.says)]
-    for (answer,) in sweep(checkpoint, problems, asked, batch_size, interventions, bank, donors):
+    for (answer,) in sweep(checkpoint, problems, asked, batch_size, interventions, set_thoughts, sources):
         yield answer
 
 
@@ -113,8 +119,8 @@ def sweep(
     asked: Sequence[Asked],
     batch_size: int = 64,
     interventions: Plan | Sequence[Intervention] = (),
-    bank: Bank | None = None,
-    donors: Donors | None = None,
+    set_thoughts: Thoughts | None = None,
+    sources: Sources | None = None,
 ) -> Iterator[tuple[Answer, ...]]:
     """Answer problems after several numbers of thoughts, with an answer forced or a chain begun.
 
@@ -126,14 +132,14 @@ def sweep(
         asked: The questions put to each.
         batch_size: Problems run at a time.
         interventions: As in `run`.
-        bank: As in `run`.
-        donors: As in `run`.
+        set_thoughts: As in `run`.
+        sources: As in `run`.
 
     Yields:
         For each problem, in order, its answer to each question.
     """
     form, deepest, plan = checkpoint.format, max(k for k, _ in asked), as_plan(interventions)
-    runner = InterventionRunner(checkpoint, [plan], deepest, donors, bank, batch_size=batch_size)
+    runner = InterventionRunner(checkpoint, [plan], deepest, sources, set_thoughts, batch_size=batch_size)
     forms = {
         says: (form.answer_opening, form.answer_limit)
         if says == "answer"

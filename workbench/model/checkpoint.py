@@ -1,6 +1,6 @@
-"""What must lie in a checkpoint's directory before anything in it is opened.
+"""Checkpoints: plain Hugging Face directories whose `config.coconut` says how the model thinks.
 
-Checkpoints: plain Hugging Face directories whose `config.coconut` says how the model thinks.
+What must lie in a directory is checked before anything in it is opened, and what was loaded is checked by running it.
 """
 
 import json
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from huggingface_hub import HfApi, snapshot_download
@@ -27,9 +27,10 @@ from transformers.utils import logging as hf_logging
 
 from workbench.errors import WorkbenchError
 from workbench.files import replacing
-from workbench.model.coconut import embedding_rows, forward
+from workbench.model.coconut import embedding_rows, self_check
 from workbench.model.formats import make_format
 from workbench.model.prompts import Format
+from workbench.settings import build
 
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
@@ -46,41 +47,31 @@ class CoconutConfig:
     markers: bool = True
     thoughts: int = 6
     thoughts_per_step: int = 1
-    fed: str = "hidden"
-    """What is fed as a thought: "hidden", the hidden state itself, or "pause", always the pause token."""
-    says: str = "answer"
-    """What follows the thoughts: "answer" at once, or the "chain" of steps with the answer at its end."""
+    fed: Literal["hidden", "pause"] = "hidden"
+    says: Literal["answer", "chain"] = "answer"
 
     @classmethod
     def read(cls, meta: object, name: str) -> "CoconutConfig":
-        """Read and check the fields; others (task, method, ...) are free.
+        """Read and check the fields; others (task, method, ...) are free. `Checkpoint` says what they mean.
 
         Raises:
             WorkbenchError: A field has the wrong type or value.
         """
         if not isinstance(meta, dict):
             raise _wrong_field(name, f"config.coconut is {meta!r}, not a table of fields")
-        given = {field.name: meta[field.name] for field in fields(cls) if field.name in meta}
-        for field in fields(cls):
-            key, kind = field.name, type(field.default)
-            if key in given and type(given[key]) is not kind:
-                raise _wrong_field(name, f"config.coconut.{key} is {given[key]!r}, not of type {kind.__name__}")
-        for key, known in {"fed": ("hidden", "pause"), "says": ("answer", "chain")}.items():
-            if key in given and given[key] not in known:
-                raise _wrong_field(name, f"config.coconut.{key} is {given[key]!r}, expected {' or '.join(known)}")
-        read = cls(**given)
+        try:
+            read = build(cls, {field.name: meta[field.name] for field in fields(cls) if field.name in meta}, name)
+        except WorkbenchError as error:
+            raise _wrong_field(name, f"In config.coconut {error.why}") from error
         if read.version != 1:
             raise WorkbenchError(
                 f"{name} was saved by another version of the workbench.",
                 f"config.coconut.version is {read.version}; this one reads version 1.",
                 "Update coconut-workbench.",
             )
-        if read.thoughts < 0:
-            raise _wrong_field(name, f"config.coconut.thoughts is {read.thoughts}; it counts thoughts")
-        if read.thoughts_per_step < 1:
-            raise _wrong_field(
-                name, f"config.coconut.thoughts_per_step is {read.thoughts_per_step}, expected 1 or more"
-            )
+        for field, least in {"thoughts": 0, "thoughts_per_step": 1}.items():
+            if (number := getattr(read, field)) < least:
+                raise _wrong_field(name, f"config.coconut.{field} is {number}, expected {least} or more")
         return read
 
 
@@ -350,7 +341,7 @@ def load_checkpoint(source: str | Path) -> Checkpoint:
             "Copy or save the checkpoint again.",
         )
     checkpoint = make_checkpoint(model.eval(), tokenizer, dict(model.config.coconut), name)
-    self_check(checkpoint)
+    self_check(model, checkpoint.format.marker.thought, name)
     return checkpoint
 
 
@@ -431,49 +422,6 @@ def prepare_pretrained(
         "method": "coconut",
     }
     return make_checkpoint(model, tokenizer, meta, name)
-
-
-@torch.inference_mode()
-def self_check(checkpoint: Checkpoint) -> None:
-    """Check on a few made-up tokens that the loop does what every reading relies on; takes some milliseconds.
-
-    The LM head of a thought gives the logits of that pass; no column sees a later one; an intervention that changes
-    nothing changes nothing, to the last bit; a zeroed thought changes something.
-
-    Raises:
-        WorkbenchError: One of these does not hold.
-    """
-    model, marker = checkpoint.model, checkpoint.format.marker
-    room = getattr(model.config, "max_position_embeddings", None) or 16
-    width, rows = min(10, room), embedding_rows(model)
-    ids = (torch.arange(2 * width).view(2, width) * 7919 + 11) % rows
-    ids[1, :-1] = ids[0, :-1]
-    ids[1, -1] = (ids[0, -1] + 1) % rows
-    ids[:, width - 4 : width - 2] = marker.thought
-    is_thought = torch.zeros_like(ids, dtype=torch.bool)
-    is_thought[:, width - 4 : width - 2] = True
-    ids, is_thought = ids.to(model.device), is_thought.to(model.device)
-    mask = torch.ones_like(ids)
-
-    ran = forward(model, ids, is_thought, mask)
-    same = forward(model, ids, is_thought, mask, edit=lambda k, thought: thought)
-    zeroed = forward(model, ids, is_thought, mask, edit=lambda k, thought: torch.zeros_like(thought))
-    plain = model(inputs_embeds=ran.inputs, attention_mask=mask, use_cache=False).logits
-    near = 1e-3 * max(1.0, float(plain.abs().max()))
-    faults = {
-        "the LM head of a thought does not give that pass's logits": bool((plain - ran.logits).abs().max() > near),
-        "attention is not causal": bool((ran.hidden[0, :-1] - ran.hidden[1, :-1]).abs().max() > 1e-3),
-        "an intervention that changes nothing changes the result": not torch.equal(ran.logits, same.logits),
-        "a thought set to zero changes nothing": torch.equal(ran.logits[:, -1], zeroed.logits[:, -1]),
-        "it computes numbers that are not finite": not bool(ran.logits.isfinite().all()),
-    }
-    found = [fault for fault, holds in faults.items() if holds]
-    if found:
-        raise WorkbenchError(
-            f"{checkpoint.name} does not run as a Coconut model should.",
-            f"In the self-check {found[-1]}.",
-            "Check that the weights belong to this config.json, and that the architecture is GPT-2, Llama or Qwen2.",
-        )
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The Coconut loop on plain Hugging Face causal language models, differentiable, on the key-value cache.
+"""The Coconut recurrence on plain Hugging Face causal language models, differentiable: the reference.
 
 Thought k is the last hidden state after the final norm, fed as the next input embedding (Coconut, arXiv 2412.06769,
 section 3). Works with unmodified GPT-2, Llama and Qwen2 models: they are called with `inputs_embeds`, so torch hooks
@@ -241,4 +241,51 @@ def _guard_thoughts(is_thought: Bool[Tensor, "batch columns"], mask: Bool[Tensor
             f"Row {row} has a thought at column {column} with nothing before it.",
             "A thought is the hidden state of the column before it, and that is padding or does not exist.",
             "Put at least one token of the question before the first thought.",
+        )
+
+
+@torch.inference_mode()
+def self_check(model: PreTrainedModel, thought: int, name: str) -> None:
+    """Check on a few made-up tokens that the loop does what every reading relies on; takes some milliseconds.
+
+    The LM head of a thought gives the logits of that pass; no column sees a later one; an intervention that changes
+    nothing changes nothing, to the last bit; a zeroed thought changes something.
+
+    Args:
+        model: What is checked.
+        thought: Token id that holds the place of a thought.
+        name: What the error calls the model.
+
+    Raises:
+        WorkbenchError: One of these does not hold.
+    """
+    room = getattr(model.config, "max_position_embeddings", None) or 16
+    width, rows = min(10, room), embedding_rows(model)
+    ids = (torch.arange(2 * width).view(2, width) * 7919 + 11) % rows
+    ids[1, :-1] = ids[0, :-1]
+    ids[1, -1] = (ids[0, -1] + 1) % rows
+    ids[:, width - 4 : width - 2] = thought
+    is_thought = torch.zeros_like(ids, dtype=torch.bool)
+    is_thought[:, width - 4 : width - 2] = True
+    ids, is_thought = ids.to(model.device), is_thought.to(model.device)
+    mask = torch.ones_like(ids)
+
+    ran = forward(model, ids, is_thought, mask)
+    same = forward(model, ids, is_thought, mask, edit=lambda k, fed: fed)
+    zeroed = forward(model, ids, is_thought, mask, edit=lambda k, fed: torch.zeros_like(fed))
+    plain = model(inputs_embeds=ran.inputs, attention_mask=mask, use_cache=False).logits
+    near = 1e-3 * max(1.0, float(plain.abs().max()))
+    faults = {
+        "the LM head of a thought does not give that pass's logits": bool((plain - ran.logits).abs().max() > near),
+        "attention is not causal": bool((ran.hidden[0, :-1] - ran.hidden[1, :-1]).abs().max() > 1e-3),
+        "an intervention that changes nothing changes the result": not torch.equal(ran.logits, same.logits),
+        "a thought set to zero changes nothing": torch.equal(ran.logits[:, -1], zeroed.logits[:, -1]),
+        "it computes numbers that are not finite": not bool(ran.logits.isfinite().all()),
+    }
+    found = [fault for fault, holds in faults.items() if holds]
+    if found:
+        raise WorkbenchError(
+            f"{name} does not run as a Coconut model should.",
+            f"In the self-check {found[-1]}.",
+            "Check that the weights belong to this config.json, and that the architecture is GPT-2, Llama or Qwen2.",
         )

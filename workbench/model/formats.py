@@ -1,11 +1,10 @@
-"""The words format: items (ProntoQA, arithmetic) in words of their own, one token each, for models from scratch.
+"""The prompt formats by name, and where in a prompt edges, options and root stand (`places`).
 
-A small model learns short rows much faster, so the tokenizer writes telegraphically: "Every jompus is not shy." is
-`jompus not shy .`, and every whole number is one token. Its normaliser does that, so it is saved with the checkpoint.
-
-The prompt formats by name: `edges` of ProsQA for models from scratch, `text` of anything for pre-trained ones.
-
-Where in a prompt's tokens its edges, its options and its root stand.
+- `edges`: ProsQA as lists of edges, for models from scratch.
+- `text`: the sentences of any task, for pre-trained models.
+- `words`: ProntoQA and arithmetic with one token per word, for models from scratch. A small model learns short rows
+  much faster, so the tokenizer leaves words out: "Every jompus is not shy." is `jompus not shy .`, and every whole
+  number is one token. Its normaliser does that, so it is saved with the checkpoint.
 """
 
 import re
@@ -19,7 +18,7 @@ from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
 from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from workbench.errors import WorkbenchError, listed
+from workbench.errors import WorkbenchError, listed, unknown
 from workbench.model.prompts import Format, Ids, Prompt, path, with_graph
 from workbench.problems.arithmetic import LIMIT, story_words
 from workbench.problems.english import split_sentences
@@ -52,11 +51,7 @@ def vocabulary(task: str, limit: int = LIMIT) -> tuple[str, ...]:
         unsaid = UNSAID[task].split()
         words = (word for word in story_words() if word not in unsaid)
         return (*SPECIALS, "<<", ">>", "=", "+", "-", "*", "/", *map(str, range(limit + 1)), *words)
-    raise WorkbenchError(
-        f'There is no vocabulary of words for the task "{task}".',
-        f"The tasks that have one are {', '.join(UNSAID)}.",
-        "Use one of these, or a pre-trained model in the text format.",
-    )
+    raise unknown("vocabulary", task, UNSAID, "Use a pre-trained model in the text format.")
 
 
 def words_tokenizer(task: str, limit: int = LIMIT) -> PreTrainedTokenizerFast:
@@ -101,39 +96,23 @@ class WordsFormat(Format):
     value_is_answer = True
 
     @cached_property
-    def _fixed(self) -> dict[str, int]:
-        known = self.tokenizer.get_vocab()
-        missing = [word for word in ("|", "###") if word not in known]
-        if missing:
-            raise WorkbenchError(
-                "The tokenizer does not speak the words format.",
-                f"It has no token {', '.join(missing)}.",
-                'Use the tokenizer saved with the checkpoint, or set format: "text" in config.coconut.',
-            )
-        return {word: known[word] for word in ("|", "###")}
-
-    def check_tokenizer(self) -> None:
-        """Look for the words that every item needs.
-
-        Raises:
-            WorkbenchError: The tokenizer lacks some.
-        """
-        _ = self._fixed
+    def _word(self) -> dict[str, int]:
+        return self._tokens(("|", "###"))
 
     def _encode(self, texts: Sequence[str]) -> list[Ids]:
         try:
             return [tuple(ids) for ids in self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]]  # type: ignore[union-attr]
         except Exception as error:
-            unknown = self._unknown(texts)
-            if not unknown:
+            strange = self._strange(texts)
+            if not strange:
                 raise
             raise WorkbenchError(
                 "The tokenizer lacks words of these problems.",
-                f"Not in its vocabulary: {', '.join(listed(unknown, 10))}.",
+                f"Not in its vocabulary: {', '.join(listed(strange, 10))}.",
                 "Use problems of the checkpoint's own task, or a pre-trained model in the text format.",
             ) from error
 
-    def _unknown(self, texts: Sequence[str]) -> list[str]:
+    def _strange(self, texts: Sequence[str]) -> list[str]:
         """Return the words of texts that have no token, in the alphabet's order."""
         known, backend = self.tokenizer.get_vocab(), cast(PreTrainedTokenizerFast, self.tokenizer).backend_tokenizer
         return sorted(
@@ -154,7 +133,7 @@ class WordsFormat(Format):
 
     def chain_opening(self, prompt: Prompt) -> Ids:
         """Return `<eot>`, without markers `|`."""
-        return self._eot or (self._fixed["|"],)
+        return self._eot or (self._word["|"],)
 
     def step_opening(self, prompt: Prompt, after: int) -> Ids:
         """Return the chain's opening and the first token of a step, which is the same for all steps of an item."""
@@ -163,7 +142,7 @@ class WordsFormat(Format):
 
     def answer_opening(self, prompt: Prompt) -> Ids:
         """Return the chain's opening and `###`."""
-        return (*self.chain_opening(prompt), self._fixed["###"])
+        return (*self.chain_opening(prompt), self._word["###"])
 
     def value_opening(self, prompt: Prompt) -> Ids:
         """Return the answer's opening: the answer follows at once."""
@@ -172,7 +151,7 @@ class WordsFormat(Format):
     def continuation(self, prompt: Prompt, after: int) -> Ids:
         """Return the remaining steps, `###`, the answer, and the end token."""
         steps, answer = self._encode([" ".join(prompt.problem.steps[after:]), prompt.problem.answer])
-        return (*self.chain_opening(prompt), *steps, self._fixed["###"], *answer, self.end)
+        return (*self.chain_opening(prompt), *steps, self._word["###"], *answer, self.end)
 
     def value_ids(self, prompt: Prompt) -> tuple[Ids, ...]:
         """Return the tokens of what each step newly says (`Item.values`): what to look for in a thought."""
@@ -186,8 +165,7 @@ class WordsFormat(Format):
 
     def said_answer(self, prompt: Prompt, ids: Sequence[int]) -> str:
         """Return the words after the last `###`."""
-        ids, mark = self._cut(ids), self._fixed["###"]
-        return self.decode(prompt, ids[len(ids) - ids[::-1].index(mark) :]) if mark in ids else ""
+        return self._after_last(prompt, ids, self._word["###"])
 
     @staticmethod
     def valid(problem: Problem | Item, text: str) -> bool:
@@ -230,16 +208,7 @@ class EdgesFormat(Format):
 
     @cached_property
     def _word(self) -> dict[str, int]:
-        vocabulary = self.tokenizer.get_vocab()
-        needed = ("|", "[Q]", "[R]", "[A]", *NAMES)
-        missing = [word for word in needed if word not in vocabulary]
-        if missing:
-            raise WorkbenchError(
-                "The tokenizer does not speak the edges format.",
-                f"{len(missing)} of its {len(needed)} words are missing, among them {', '.join(missing[:3])}.",
-                'Use the tokenizer saved with the checkpoint, or set format: "text" in config.coconut.',
-            )
-        return {word: vocabulary[word] for word in needed}
+        return self._tokens(("|", "[Q]", "[R]", "[A]", *NAMES))
 
     def prompts(self, problems: Sequence[Problem | Item]) -> list[Prompt]:
         """Encode problems; see `Format.prompts`."""
@@ -288,10 +257,7 @@ class EdgesFormat(Format):
 
     def said_answer(self, prompt: Prompt, ids: Sequence[int]) -> str:
         """Return the words after the last `[A]`."""
-        ids, mark = self._cut(ids), self._word["[A]"]
-        if mark not in ids:
-            return ""
-        return self.decode(prompt, ids[len(ids) - ids[::-1].index(mark) :])
+        return self._after_last(prompt, ids, self._word["[A]"])
 
     def answer_opening(self, prompt: Prompt) -> Ids:
         """Return `[A]`."""
@@ -435,17 +401,9 @@ def make_format(name: str, tokenizer: PreTrainedTokenizerBase, markers: bool = T
         WorkbenchError: There is no such format, or the tokenizer lacks its words or the thought markers.
     """
     if name not in FORMATS:
-        raise WorkbenchError(
-            f'There is no prompt format "{name}".',
-            f"The formats are {', '.join(FORMATS)}.",
-            "Correct `format` in config.coconut.",
-        )
+        raise unknown("prompt format", name, FORMATS, "Correct `format` in config.coconut.")
     made = FORMATS[name](tokenizer, markers)
-    _ = made.marker  # look for what is missing now, not in the middle of a run
-    if isinstance(made, EdgesFormat):
-        _ = made._word
-    if isinstance(made, WordsFormat):
-        made.check_tokenizer()
+    _ = made.marker, getattr(made, "_word", None)  # look for what is missing now, not in the middle of a run
     return made
 
 

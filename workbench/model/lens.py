@@ -1,11 +1,10 @@
 """TransformerLens over every thought: hooks and activation caches with its names, on the live model.
 
 The bridge of TransformerLens rebuilds the model that it wraps. It is therefore given a second module tree that shares
-every parameter with the first: no memory is spent, and the model can still be trained and saved.
+every parameter with the first: no memory is spent, and the model can still be trained and saved. The loop itself is
+`coconut.forward`.
 
-The residual stream at the end of the prompt and at every thought, and nothing else: cheaper than a recording.
-
-The logit lens: what the final norm and the LM head make of the residual stream at any layer.
+`residual_streams` is cheaper than a recording; `logit_lens` decodes the residual stream at any layer.
 """
 
 import copy
@@ -25,6 +24,7 @@ from transformers import PreTrainedModel
 from workbench.errors import WorkbenchError
 from workbench.model.checkpoint import Checkpoint
 from workbench.model.coconut import Pass, Rows, collate, forward, lm_head, positions
+from workbench.model.session import Batch, as_numpy, in_batches
 from workbench.problems.problem import Problem
 
 if TYPE_CHECKING:
@@ -269,7 +269,6 @@ def _bridge(checkpoint: Checkpoint) -> "TransformerBridge":
     return bridge.eval()  # TransformerLens refuses a hook point in training mode
 
 
-@torch.inference_mode()
 def residual_streams(
     checkpoint: Checkpoint,
     problems: Sequence[Problem],
@@ -288,18 +287,14 @@ def residual_streams(
     """
     lens, last = CoconutLens(checkpoint), checkpoint.model.config.num_hidden_layers - 1
     names = [*(f"blocks.{layer}.hook_resid_pre" for layer in range(last + 1)), f"blocks.{last}.hook_resid_post"]
-    prompts = checkpoint.format.prompts(problems)
-    order = sorted(range(len(problems)), key=lambda i: len(prompts[i].ids))  # little padding in a batch
-    parts = []
-    for start in range(0, len(order), batch_size):
+
+    def streams(batch: Batch) -> np.ndarray:
         kept: list[list[Tensor]] = [[] for _ in names]
         hooks = [(name, partial(_keep, into)) for name, into in zip(names, kept, strict=True)]
-        lens.run_with_hooks(lens.rows([problems[i] for i in order[start : start + batch_size]], thoughts), hooks)
-        part = torch.stack([torch.stack(columns, 1) for columns in kept], 2)
-        parts.append(part.float().cpu().numpy())
-        if on_progress:
-            on_progress(len(part))
-    return np.concatenate(parts)[np.argsort(order)]
+        lens.run_with_hooks(lens.rows([prompt.graph for prompt in batch.prompts], thoughts), hooks)
+        return as_numpy(torch.stack([torch.stack(columns, 1) for columns in kept], 2))
+
+    return np.stack(list(in_batches(checkpoint, problems, streams, batch_size, on_progress)))
 
 
 def _keep(into: list[Tensor], activation: Tensor, hook: object) -> None:

@@ -167,6 +167,27 @@ class Format(ABC):
         """Return the tokens that the screen calls otherwise than the tokenizer does (borrowed names)."""
         return {}
 
+    def _tokens(self, words: Sequence[str]) -> dict[str, int]:
+        """Return the token ids of words that the format cannot do without.
+
+        Raises:
+            WorkbenchError: The tokenizer lacks some.
+        """
+        known = self.tokenizer.get_vocab()
+        missing = [word for word in words if word not in known]
+        if missing:
+            raise WorkbenchError(
+                f"The tokenizer does not speak the {self.name} format.",
+                f"{len(missing)} of its {len(words)} words are missing, among them {', '.join(missing[:3])}.",
+                'Use the tokenizer saved with the checkpoint, or set format: "text" in config.coconut.',
+            )
+        return {word: known[word] for word in words}
+
+    def _after_last(self, prompt: Prompt, ids: Sequence[int], mark: int) -> str:
+        """Return the words after the last of a token; empty where there is none."""
+        ids = self._cut(ids)
+        return self.decode(prompt, ids[len(ids) - ids[::-1].index(mark) :]) if mark in ids else ""
+
     def _cut(self, ids: Sequence[int]) -> list[int]:
         """Cut at the end token; drop padding and markers."""
         ids = list(ids)

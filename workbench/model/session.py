@@ -88,15 +88,18 @@ class Session:
         """False on padding, over the columns of prompts and thoughts."""
         self.begin = ids.shape[1]
         """Columns of the prompts."""
-        self._tapes = [RewindableCache() for _ in range(model.config.num_hidden_layers)]
-        self._cache = Cache(layers=[*self._tapes])
+        self._layers = [RewindableCache() for _ in range(model.config.num_hidden_layers)]
+        self._cache = Cache(layers=[*self._layers])
         self.feeding = 0
         """Number of the thought that the pass under way feeds; 0 where it feeds tokens."""
+        self.making = 0
+        """Number of the thought that the pass under way makes; 0 where what it computes is not fed."""
         self.fed = [0]
         """Columns that 0, 1, ... thoughts take; one that is left out takes none."""
         self.last: Float[Tensor, "batch d"] = self.feed(self.embed(ids), self.mask, positions(self.mask))[:, -1]
         """Hidden state after the final norm at the newest column."""
-        self._read = self.last
+        self._read, self._end_ids = self.last, ids[:, -1:]
+        self._end_columns: list[tuple[Tensor, Tensor]] = []
 
     def think(
         self, count: int, edit: Edit | None = None, pause: int | None = None, without: Collection[int] = ()
@@ -122,9 +125,9 @@ class Session:
             if k in without:
                 continue
             self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.mask), 1)], 1)
-            self.feeding = k
+            self.feeding, self.making = k, k + 1 if k < count else 0
             self.last = self.feed(fed[:, None], self.mask, positions(self.mask)[:, -1:])[:, -1]
-            self.feeding = 0
+            self.feeding = self.making = 0
         return torch.stack(thoughts, 1) if thoughts else self.last[:, None][:, :0]
 
     def embed(self, ids: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch d"]:
@@ -134,7 +137,7 @@ class Session:
     @property
     def columns(self) -> int:
         """Columns in the cache: prompts, thoughts, and what branches have said."""
-        return self._tapes[0].length
+        return self._layers[0].length
 
     @property
     def end(self) -> int:
@@ -143,13 +146,30 @@ class Session:
 
     def restart(self) -> None:
         """Forget the thoughts and all that was said; the prompts stay read."""
+        for layer, (keys, values) in zip(self._layers, self._end_columns, strict=False):
+            cast(Tensor, layer.keys)[:, :, self.begin - 1] = keys
+            cast(Tensor, layer.values)[:, :, self.begin - 1] = values
+        self._end_columns = []
         self.rewind(self.begin)
         self.mask, self.fed, self.last = self.mask[:, : self.begin], [0], self._read
 
+    def reread_end(self) -> None:
+        """Read the last token of the prompts again, alone: hooks then act where thought 1 is made. Undone by `restart`.
+
+        No thought may be fed yet. Not where gradients are recorded.
+        """
+        last = self.begin - 1
+        held = [(cast(Tensor, layer.keys), cast(Tensor, layer.values)) for layer in self._layers]
+        self._end_columns = [(keys[:, :, last].clone(), values[:, :, last].clone()) for keys, values in held]
+        self.rewind(last)
+        self.making = 1
+        self.last = self.feed(self.embed(self._end_ids), self.mask, positions(self.mask)[:, -1:])[:, -1]
+        self.making = 0
+
     def rewind(self, columns: int) -> None:
         """Forget all columns of the cache but the first ones."""
-        for tape in self._tapes:
-            tape.length = columns
+        for layer in self._layers:
+            layer.length = columns
 
     def feed(
         self,
@@ -180,7 +200,7 @@ class Session:
 
 
 class Branches:
-    """What could be said after so many thoughts: branches side by side on one cache, each blind to the others.
+    """Continuations after several numbers of thoughts, side by side on one cache; none sees the others.
 
     All of them are read in the same passes, so that the prompt's keys are fetched once for all.
 
@@ -200,7 +220,7 @@ class Branches:
         """Position of the next token of each branch."""
 
     def _pad_columns(self) -> None:
-        """Columns that came into the cache since then belong to others."""
+        """Hide the columns that came into the cache since the last pass: they belong to other branches."""
         missing = self.session.columns - self.sees.shape[2]
         self.sees = torch.nn.functional.pad(self.sees, (0, missing))
 
@@ -208,7 +228,7 @@ class Branches:
         """Feed tokens and return the logits of what comes next.
 
         Args:
-            said: For each row and branch, its token ids: any number, but not none.
+            said: For each row and branch, its token ids, at least one.
         """
         count, device = len(said[0]), self.sees.device
         ids, real = left_padded([tokens for row in said for tokens in row], self.session.pad, device)
@@ -427,27 +447,8 @@ def as_numpy(array: np.ndarray | Tensor) -> np.ndarray:
     return (array.float() if array.is_floating_point() else array).detach().cpu().numpy().copy()
 
 
-def prompt_batches(
-    checkpoint: Checkpoint, problems: Iterable[Problem | Item], batch_size: int
-) -> Iterator[tuple[int, list[Prompt], list[int]]]:
-    """Yield a few batches at a time: the number of their first prompt, the prompts, and their order by length.
-
-    Raises:
-        WorkbenchError: The batch size is below one, or a problem cannot be written in the checkpoint's format.
-    """
-    if batch_size < 1:
-        raise WorkbenchError(
-            f"A batch cannot hold {batch_size} problems.", "The batch size is below one.", "Give 1 or more."
-        )
-    stream, first = iter(problems), 0
-    while chunk := list(islice(stream, batch_size * _WINDOW)):
-        prompts = checkpoint.format.prompts(chunk)
-        yield first, prompts, sorted(range(len(prompts)), key=lambda i: len(prompts[i].ids))
-        first += len(chunk)
-
-
 def thought_count(checkpoint: Checkpoint, thoughts: int | None) -> int:
-    """Return how many thoughts are asked for, by default as many as the model was trained with.
+    """Return the number of thoughts asked for, by default that of the model's training.
 
     Raises:
         WorkbenchError: The number is negative.
@@ -457,12 +458,12 @@ def thought_count(checkpoint: Checkpoint, thoughts: int | None) -> int:
         raise WorkbenchError(
             f"A model cannot think {count} thoughts.",
             "The number of thoughts is negative.",
-            "Give 0 for none, or leave it out for as many as it was trained with.",
+            "Give 0 for none, or leave it out for the number of its training.",
         )
     return count
 
 
 def positions_left(model: PreTrainedModel, batch: Sequence[Prompt], used: int) -> int:
-    """Return how many positions are left after the longest prompt and so many more."""
+    """Return how many positions are left after the longest prompt and `used` more."""
     positions = getattr(model.config, "max_position_embeddings", None) or 1 << 30
     return positions - max(len(prompt.ids) for prompt in batch) - used

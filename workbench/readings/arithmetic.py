@@ -51,10 +51,10 @@ def record_items(
     count, found = thought_count(checkpoint, thoughts), list[ItemRecording]()
     for name in (MODEL, *controls):
         ran, interventions = (checkpoint, ()) if name == MODEL else control(checkpoint, name, seed)
-        bank = found[0].thoughts if found else None
+        set_thoughts = found[0].thoughts if found else None
 
-        def think(batch: Batch, ran=ran, interventions=interventions, bank=bank) -> Tensor:
-            context = Context(ran, batch.prompts, batch.rows, bank)
+        def think(batch: Batch, ran=ran, interventions=interventions, set_thoughts=set_thoughts) -> Tensor:
+            context = Context(ran, batch.prompts, batch.rows, set_thoughts)
             return batch.session(count).think(count, composed(interventions, context), ran.pause)
 
         fed = torch.stack(list(in_batches(ran, items, think, batch_size, on_progress)))

@@ -35,7 +35,7 @@ from workbench.problems.problem import Problem
 from workbench.readings.attention import edge_codes
 from workbench.readings.base import Reading, hops_read, named, rows, steps
 from workbench.readings.direct_attribution import Attribution, attribute
-from workbench.readings.knockout import Effect, Heads, Knockout, knock_out
+from workbench.readings.knockout import EdgeCut, Effect, Heads, knock_out
 
 AT_ANSWER = ("into the target", "into the negative", "into others")
 """Classes of edges where the answer is named."""
@@ -244,7 +244,7 @@ def _of_knockouts(recording: Recording, head: tuple[int, int], seed: int) -> pl.
     edges = [[chosen(problem, hop, row, seed) for row, problem in enumerate(problems)] for hop in hops_read(recording)]
     conditions = list(_conditions(recording.count, leads))
     knockouts = [
-        Knockout(k, tuple(arms.get(arm, ()) for arms in edges[k - 1]), heads) for k, _, arm, heads in conditions
+        EdgeCut(k, tuple(arms.get(arm, ()) for arms in edges[k - 1]), heads) for k, _, arm, heads in conditions
     ]
     effect = knock_out(recording, knockouts)
     parts = [

@@ -17,8 +17,9 @@ from jaxtyping import Bool, Float, Int
 
 from workbench.errors import WorkbenchError
 from workbench.figures.superposition import explained_by_thought
+from workbench.interventions.nodes import NodeSet
 from workbench.interventions.run import run_intervened, think_about
-from workbench.interventions.thoughts import Transplant
+from workbench.interventions.thoughts import Patch
 from workbench.measure.recording import Recording
 from workbench.measure.splits import alike, folds
 from workbench.measure.statistics import bootstrap_mean
@@ -38,9 +39,6 @@ RIDGE = 1.0
 """Weight of the squared codes; the constant part has no penalty."""
 NOISE, OWN = "noise", "its own thought"
 
-NodeSets = Callable[[int, int], Bool[np.ndarray, " _"]]
-"""From the number of a problem and of a thought to the nodes that are summed."""
-
 Thoughts = Float[np.ndarray, "n K d"]
 Tokens = Int[np.ndarray, "n nodes"]
 Members = Bool[np.ndarray, "n K nodes"]
@@ -56,7 +54,7 @@ class NodeVectors:
     before: Float[np.ndarray, "K vocab d"]
     """Of each name one hop before; zeros where only one set is summed."""
 
-    def sums(self, tokens: Sequence[Int[np.ndarray, " _"]], now: NodeSets, before: NodeSets | None = None) -> Thoughts:
+    def sums(self, tokens: Sequence[Int[np.ndarray, " _"]], now: NodeSet, before: NodeSet | None = None) -> Thoughts:
         """Return the constant part plus (1/√|V|) Σ over sets V, for each problem and thought.
 
         Args:
@@ -74,8 +72,8 @@ class NodeVectors:
     def contribution(
         self,
         tokens: Sequence[Int[np.ndarray, " _"]],
-        nodes: NodeSets,
-        frontier: NodeSets,
+        nodes: NodeSet,
+        frontier: NodeSet,
         per_step: int,
         sign: float,
     ) -> Thoughts:
@@ -205,7 +203,7 @@ def cross_fitted(
     return predicted
 
 
-def _sets(members: Members) -> NodeSets:
+def _sets(members: Members) -> NodeSet:
     return lambda row, k: members[row, k - 1]
 
 
@@ -348,15 +346,15 @@ def kept_when_replaced(
     own = recording.thoughts
     length = np.linalg.norm(own, axis=-1, keepdims=True)
     noise = np.random.default_rng(seed).standard_normal(own.shape)
-    donors = {
+    sources = {
         name: torch.from_numpy((one / np.linalg.norm(one, axis=-1, keepdims=True) * length).astype(np.float32))
         for name, one in (predictions(recording) | {NOISE: noise, OWN: own}).items()
     }
-    asked = [(k, name) for k in thoughts for name in donors]
+    asked = [(k, name) for k in thoughts for name in sources]
     plain, *outcomes = run_intervened(
         recording.checkpoint, recording.problems,
-        [[], *([Transplant(at=(k,), donor=name)] for k, name in asked)],
-        recording.count, donors=donors, batch_size=batch_size,
+        [[], *([Patch(at=(k,), source=name)] for k, name in asked)],
+        recording.count, sources=sources, batch_size=batch_size,
     )  # fmt: skip
     found = []
     for (k, name), outcome in zip(asked, outcomes, strict=True):

@@ -7,7 +7,7 @@ thoughts alone, in the prompt alone, or in both.
 import numpy as np
 import polars as pl
 
-from workbench.interventions.thoughts import Transplant
+from workbench.interventions.thoughts import Patch
 from workbench.model.checkpoint import Checkpoint
 from workbench.problems.graph import structure
 from workbench.problems.problem import Problem
@@ -92,8 +92,8 @@ def _interchange(
     donors = {"twin": theirs.thoughts} | {name: one.thoughts for name, one in same.items() if one.thoughts is not None}
     asked = [(donor, k) for donor in ("twin", "reordered") for k in places]
     asked += [(donor, None) for donor in SAME_ANSWER if donor != "reordered"]
-    plans = [[Transplant(donor=donor, at=() if k is None else (k,))] for donor, k in asked]
-    found = subject.operated(plans, problems, donors=donors)
+    plans = [[Patch(source=donor, at=() if k is None else (k,))] for donor, k in asked]
+    found = subject.operated(plans, problems, sources=donors)
     follows = {one: outcome.wrong_option for one, outcome in zip(asked, found, strict=True)}
     for k in places:
         rows.add(
@@ -152,10 +152,10 @@ def _rewrites(subject: Subject, rows: Rows, own: Answered) -> None:
         return
     both, calm_both = right & edited[0].right, has & right & edited[1].right
     donors = {"rewrite": edited[0].thoughts, "harmless": edited[1].thoughts}
-    moved, calm_moved = subject.operated([[Transplant(donor=donor)] for donor in donors], problems, donors=donors)
+    moved, calm_moved = subject.operated([[Patch(source=donor)] for donor in donors], problems, sources=donors)
     original = {"original": own.thoughts[kept]}
-    (stayed,) = subject.operated([[Transplant(donor="original")]], rewrites, donors=original)
-    (calm_stayed,) = subject.operated([[Transplant(donor="original")]], calm, donors=original)
+    (stayed,) = subject.operated([[Patch(source="original")]], rewrites, sources=original)
+    (calm_stayed,) = subject.operated([[Patch(source="original")]], calm, sources=original)
     rows.add(
         "rewrite in the thoughts alone", "single edge", "follows", where(moved.wrong_option, both),
         chance=COIN, control=control, control_values=where(calm_moved.wrong_option, calm_both),

@@ -7,7 +7,7 @@ its mean over the set in its place loses right answers.
 import numpy as np
 import polars as pl
 
-from workbench.interventions.layers import Ablate, Knockout, LayerIntervention, Part, Patch
+from workbench.interventions.layers import Ablate, Knockout, LayerIntervention, Part, PatchLayer
 from workbench.model.checkpoint import Checkpoint
 from workbench.problems.problem import Problem
 from workbench.problems.variants import entity_swap
@@ -90,17 +90,17 @@ def _patches(subject: Subject, rows: Rows) -> None:
         rows.say("patched from the twin", "none", f"{NOT_APPLICABLE}: hardly any problem has an entity-swapped twin")
         return
     problems, twins = [subject.problems[row] for row, _ in pairs], [twin for _, twin in pairs]
-    asked: list[tuple[str, int | None, Patch]] = [
-        (name, None, Patch(part=part, layers=(layer,), heads=heads))
+    asked: list[tuple[str, int | None, PatchLayer]] = [
+        (name, None, PatchLayer(part=part, layers=(layer,), heads=heads))
         for name, part, layer, heads in _components(subject)
     ]
     layers = subject.checkpoint.model.config.num_hidden_layers
     asked += [
-        (_name(part, layer), k, Patch(part=part, layers=(layer,), at=(k,)))
+        (_name(part, layer), k, PatchLayer(part=part, layers=(layer,), at=(k,)))
         for layer in range(layers) for part in PARTS for k in range(1, subject.thoughts + 1)
     ]  # fmt: skip
     (theirs,) = subject.operated([[]], twins)
-    own, *found = subject.operated([[], *([one] for *_, one in asked)], problems, donors={"twin": twins})
+    own, *found = subject.operated([[], *([one] for *_, one in asked)], problems, sources={"twin": twins})
     both = own.right & theirs.right
     for (name, k, _), outcome in zip(asked, found, strict=True):
         rows.add(

@@ -7,7 +7,7 @@ import polars as pl
 
 from workbench.interventions.base import Intervention
 from workbench.interventions.plan import Plan
-from workbench.interventions.thoughts import Mean, Noise, Permute, Remove, Shuffle, Transplant, Zero
+from workbench.interventions.thoughts import Mean, Noise, Patch, Permute, Remove, Shuffle, Zero
 from workbench.model.checkpoint import Checkpoint
 from workbench.problems.problem import Problem
 from workbench.studies.audit.rows import NOT_APPLICABLE, Rows
@@ -65,12 +65,12 @@ def _thoughts(subject: Subject, rows: Rows) -> None:
             continue
         more: dict[str, Any] = {"seed": seed} if kind in (Noise, Permute, Shuffle) else {}
         if kind is Noise:
-            asked += [(name, None, dose, Plan((Noise(dose=dose, seed=seed),))) for dose in DOSES]
+            asked += [(name, None, dose, Plan((Noise(strength=dose, seed=seed),))) for dose in DOSES]
         asked.append((name, None, 1.0 if kind is Noise else None, Plan((kind(**more),))))
         for k in range(1, count + 1):
-            alone = Plan((kind(at=(k,), **more),), frozen=kind is Remove)
+            alone = Plan((kind(at=(k,), **more),), freeze=kind is Remove)
             asked.append((name, k, 1.0 if kind is Noise else None, alone))
-    same = Plan((Transplant(donor="own"),))
+    same = Plan((Patch(source="own"),))
     own, fed_back, *outcomes = subject.operated([[], same, *(plan for *_, plan in asked)])
     texts = np.array(own.texts, dtype=object)
     unchanged = np.array(fed_back.texts, dtype=object) != texts

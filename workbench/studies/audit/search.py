@@ -17,11 +17,11 @@ from torch import Tensor
 
 from workbench.errors import WorkbenchError
 from workbench.interventions.base import Intervention
-from workbench.interventions.thoughts import Instead, Noise, Offset, Project, exchanged
+from workbench.interventions.nodes import NodeSet, NodeSets
+from workbench.interventions.thoughts import Noise, Offset, Patch, Project, exchanged
 from workbench.model.checkpoint import Checkpoint
 from workbench.problems.problem import Problem
-from workbench.readings.node_vectors import SPACES, NodeSets, NodeVectors, first_tokens, learn_from_generated
-from workbench.studies.audit.node_masks import NodeMasks
+from workbench.readings.node_vectors import SPACES, NodeVectors, first_tokens, learn_from_generated
 from workbench.studies.audit.rows import NOT_APPLICABLE, NOT_MEASURED, Rows, where
 from workbench.studies.audit.subject import Advance, Options, Subject, quiet
 
@@ -72,24 +72,29 @@ class _Search:
     def __init__(self, subject: Subject, rows: Rows, sums: dict) -> None:
         self.subject, self.rows, self.sums = subject, rows, sums
         (own,) = subject.operated([[]], keep_thoughts=True)
-        assert own.lm_head is not None
+        values = own.lm_head
+        assert values is not None
         self.right = own.right
-        self.masks = NodeMasks(subject.problems, own.lm_head, subject.checkpoint.thoughts_per_step)
+        self.sets = NodeSets(
+            subject.problems,
+            lambda row, k: values[row, k - 1, : len(subject.problems[row].names)],
+            subject.checkpoint.thoughts_per_step,
+        )
         self.tokens = first_tokens(subject.checkpoint, subject.problems)
-        self.single = [k for k in range(1, subject.thoughts + 1) if self.masks.hop(k) <= SINGLE]
+        self.single = [k for k in range(1, subject.thoughts + 1) if self.sets.hop(k) <= SINGLE]
         self.every = range(1, subject.thoughts + 1)
         self.places: list[int | None] = [None, *self.single]
-        m = self.masks
-        self.taken: dict[str, tuple[NodeSets, NodeSets]] = {
-            "on a shortest path": (m.shortest, m.beside(m.shortest, m.leading_and_target)),
-            "on any path to the target": (m.leading, m.beside(m.leading, m.leading_and_target)),
+        named, around = self.sets.named, self.sets.named("leading_and_target")
+        self.taken: dict[str, tuple[NodeSet, NodeSet]] = {
+            what: (named(name), self.sets.beside(named(name), around))
+            for what, name in (("on a shortest path", "on_path"), ("on any path to the target", "leading"))
         }
-        self.replacements: dict[str, NodeSets] = {
-            "frontier": m.frontier,
-            "all within k hops": m.within,
-            "on a shortest path alone": m.shortest,
-            "top node alone": m.top,
-            "off the path alone": m.off_path,
+        self.replacements: dict[str, NodeSet] = {
+            "frontier": named("frontier"),
+            "all within k hops": named("within"),
+            "on a shortest path alone": named("on_path"),
+            "top node alone": named("top"),
+            "off the path alone": named("others"),
         }
         self.other = exchanged(len(subject.problems), subject.options.seed)
         self.plan = _Plan()
@@ -102,7 +107,7 @@ class _Search:
         noise = {None: "noise", **{k: f"noise {k}" for k in self.single}}
         for k, name in noise.items():
             self.plan.plans[name] = [Noise(at=_at(k), seed=self.subject.options.seed)]
-        done = self.subject.operated(list(self.plan.plans.values()), donors=self.plan.donors)
+        done = self.subject.operated(list(self.plan.plans.values()), sources=self.plan.donors)
         outcomes = dict(zip(self.plan.plans, done, strict=True))
         self.answered = {name: one.right for name, one in outcomes.items()}
         self.turned = {name: one.wrong_option for name, one in outcomes.items()}
@@ -121,7 +126,7 @@ class _Search:
         for arm in ("out", "beside"):
             for dose in DOSES:
                 self._offset(f"on any path to the target, {arm}", None, dose)
-        self._donor("target too, out", self._difference(self.masks.leading_and_target, to_the_end=True))
+        self._donor("target too, out", self._difference(self.sets.named("leading_and_target"), to_the_end=True))
         self._offset("target too, out", None, 1.0)
         for nodes in ("on_path", "off_path"):
             self.plan.plans[f"projected {nodes}"] = [Project(nodes=(f"all_{nodes}",))]
@@ -129,11 +134,11 @@ class _Search:
     def _read_taking(self) -> None:
         for what, (chosen, beside) in self.taken.items():
             for k in self.places:
-                counts = self.masks.matched(chosen, beside, self.every if k is None else [k])
+                counts = self.sets.matched(chosen, beside, self.every if k is None else [k])
                 for dose in (1.0, *DOSES) if k is None and what.startswith("on any") else (1.0,):
                     self._lost(what, f"{what}, out {k} {dose}", f"{what}, beside {k} {dose}", counts, k, dose)
         shortest, beside = self.taken["on a shortest path"]
-        counts = self.masks.matched(shortest, beside, self.every)
+        counts = self.sets.matched(shortest, beside, self.every)
         self._lost("projected out of embeddings", "projected on_path", "projected off_path", counts, None, None)
         self._keep("taken out", "noise in place of the thoughts", "lost", 1.0 - self.answered["noise"], counts)
         self._keep(
@@ -150,7 +155,7 @@ class _Search:
     # Nodes of the other side put in
 
     def _plan_adding(self) -> None:
-        for arm, sets in (("other side", self.masks.other_side), ("strangers", self.masks.strangers)):
+        for arm, sets in (("other side", self.sets.named("other_side")), ("strangers", self.sets.named("strangers"))):
             added = self._difference(sets, sign=1.0)
             self._donor(f"{arm}, added", added)
             self._donor(f"{arm}, moved", added + self.plan.donors["on any path to the target, out"])
@@ -162,7 +167,8 @@ class _Search:
     def _read_adding(self) -> None:
         control = "as many nodes that lead to neither option"
         for k in self.places:
-            counts = self.masks.matched(self.masks.other_side, self.masks.strangers, self.every if k is None else [k])
+            sides = (self.sets.named(name) for name in ("other_side", "strangers"))
+            counts = self.sets.matched(*sides, self.every if k is None else [k])
             for kind, condition in (("added", "added"), ("moved", "in place of those that lead to the target")):
                 for dose in ADDED if kind == "added" else (1.0,):
                     turned = self.turned[f"other side, {kind} {k} {dose}"]
@@ -178,18 +184,18 @@ class _Search:
         for space in SPACES:
             for name, sets in self.replacements.items():
                 self._donor(f"{name}, {space}", self._sums(self.sums[space], sets))
-            whole = self._sums(self.sums[space], self.masks.frontier)
+            whole = self._sums(self.sums[space], self.sets.named("frontier"))
             names = [self.tokens[row] for row in self.other]
             elsewhere = _tensor(self.sums[space].sums(names, self._other, self._other_before))
             self._donor(f"another problem, {space}", elsewhere.where(~whole.isnan(), whole))
             for name in (*self.replacements, "another problem"):
                 for k in self.places:
-                    self.plan.plans[f"{name}, {space} {k}"] = [Instead(donor=f"{name}, {space}", at=_at(k))]
-        self._donor("named", self._sums(self.sums["codes"], self.masks.frontier, to_the_end=True))
-        self.plan.plans["named"] = [Instead(donor="named")]
+                    self.plan.plans[f"{name}, {space} {k}"] = [Patch(f"{name}, {space}", rescale=True, at=_at(k))]
+        self._donor("named", self._sums(self.sums["codes"], self.sets.named("frontier"), to_the_end=True))
+        self.plan.plans["named"] = [Patch("named", rescale=True)]
 
     def _read_replacing(self) -> None:
-        own = {k: self.masks.beyond(k) for k in self.places}
+        own = {k: self.sets.beyond(k) for k in self.places}
         off = {k: self._top_off_path(k) for k in self.places}
         for question, open_ in (("replaced", own), ("replaced, top node off the path", off)):
             for space in SPACES:
@@ -212,9 +218,10 @@ class _Search:
     def _top_off_path(self, k: int | None) -> np.ndarray:
         """Say where the top node of thought k (of all before the target's hop) is on no path to the target."""
         found = []
-        for row, length in enumerate(self.masks.lengths):
-            thoughts = [j for j in (self.every if k is None else [k]) if self.masks.hop(j) < length]
-            leads = [bool((self.masks.top(row, j) & self.masks.leading_and_target(row, j)).any()) for j in thoughts]
+        top, leading = self.sets.named("top"), self.sets.named("leading_and_target")
+        for row, length in enumerate(self.sets.lengths):
+            thoughts = [j for j in (self.every if k is None else [k]) if self.sets.hop(j) < length]
+            leads = [bool((top(row, j) & leading(row, j)).any()) for j in thoughts]
             found.append(bool(leads) and not any(leads))
         return np.array(found, dtype=bool)
 
@@ -224,44 +231,44 @@ class _Search:
         self.plan.donors[name] = vectors
 
     def _offset(self, donor: str, k: int | None, dose: float) -> None:
-        self.plan.plans[f"{donor} {k} {dose}"] = [Offset(donor=donor, dose=dose, at=_at(k))]
+        self.plan.plans[f"{donor} {k} {dose}"] = [Offset(donor, dose, at=_at(k))]
 
     def _keep(
         self, question: str, condition: str, measure: str, values: np.ndarray, counts: np.ndarray, note: str = ""
     ) -> None:
         self.rows.add(question, condition, measure, where(values, self.right & counts), chance=COIN, note=note)
 
-    def _difference(self, sets: NodeSets, sign: float = -1.0, to_the_end: bool = False) -> Tensor:
+    def _difference(self, sets: NodeSet, sign: float = -1.0, to_the_end: bool = False) -> Tensor:
         """Return what nodes before the target's hop give to each thought by the model's codes, with a sign."""
         nodes = self._before_target(sets, to_the_end)
         return _tensor(
-            self.sums["codes"].contribution(self.tokens, nodes, self.masks.frontier, self.masks.per_step, sign)
+            self.sums["codes"].contribution(self.tokens, nodes, self.sets.named("frontier"), self.sets.per_step, sign)
         )
 
-    def _sums(self, vectors: NodeVectors, sets: NodeSets, to_the_end: bool = False) -> Tensor:
+    def _sums(self, vectors: NodeVectors, sets: NodeSet, to_the_end: bool = False) -> Tensor:
         """Return thoughts that are sums over sets, nan from the target's hop on and where a set is empty."""
 
         def before(row: int, k: int) -> np.ndarray:
-            at = k - self.masks.per_step
-            return sets(row, at) if at > 0 else self.masks.frontier(row, 0)
+            at = k - self.sets.per_step
+            return sets(row, at) if at > 0 else self.sets.named("frontier")(row, 0)
 
         made = _tensor(vectors.sums(self.tokens, sets, before))
-        for row, length in enumerate(self.masks.lengths):
+        for row, length in enumerate(self.sets.lengths):
             for k in self.every:
-                if (self.masks.hop(k) >= length and not to_the_end) or not sets(row, k).any():
+                if (self.sets.hop(k) >= length and not to_the_end) or not sets(row, k).any():
                     made[row, k - 1] = float("nan")
         return made
 
     def _other(self, row: int, k: int) -> np.ndarray:
-        return self.masks.frontier(int(self.other[row]), k)
+        return self.sets.named("frontier")(int(self.other[row]), k)
 
     def _other_before(self, row: int, k: int) -> np.ndarray:
-        return self.masks.frontier(int(self.other[row]), k - self.masks.per_step)
+        return self.sets.named("frontier")(int(self.other[row]), k - self.sets.per_step)
 
-    def _before_target(self, sets: NodeSets, to_the_end: bool) -> NodeSets:
+    def _before_target(self, sets: NodeSet, to_the_end: bool) -> NodeSet:
         def mask(row: int, k: int) -> np.ndarray:
             chosen = sets(row, k)
-            return chosen if to_the_end or self.masks.hop(k) < self.masks.lengths[row] else np.zeros_like(chosen)
+            return chosen if to_the_end or self.sets.hop(k) < self.sets.lengths[row] else np.zeros_like(chosen)
 
         return mask
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from workbench.errors import WorkbenchError
 from workbench.interventions.base import Intervention
 from workbench.interventions.plan import Plan
-from workbench.interventions.run import Donors, Outcome, run_intervened
+from workbench.interventions.run import Outcome, Sources, run_intervened
 from workbench.measure.trace import answers
 from workbench.model.checkpoint import Checkpoint
 from workbench.problems.problem import Problem
@@ -74,9 +74,9 @@ class Subject:
         plans: Sequence[Plan | Sequence[Intervention]],
         problems: Sequence[Problem] | None = None,
         *,
-        donors: Donors | None = None,
+        sources: Sources | None = None,
         spaces: Mapping[str, Float[Tensor, "vocab d"]] | None = None,
-        bank: Float[Tensor, "problems K d"] | None = None,
+        set_thoughts: Float[Tensor, "problems K d"] | None = None,
         keep_thoughts: bool = False,
     ) -> list[Outcome]:
         """Answer problems under plans, see `run_intervened`.
@@ -86,7 +86,8 @@ class Subject:
         """
         asked = self.problems if problems is None else problems
         return run_intervened(
-            self.checkpoint, asked, plans, donors=donors, spaces=spaces, bank=bank, keep_thoughts=keep_thoughts,
+            self.checkpoint, asked, plans,
+            sources=sources, spaces=spaces, set_thoughts=set_thoughts, keep_thoughts=keep_thoughts,
             batch_size=self.options.batch_size, on_progress=lambda count: self.advance(count * len(plans)),
         )  # fmt: skip
 

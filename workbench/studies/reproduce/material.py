@@ -130,12 +130,12 @@ class Material:
         Args:
             key: Names the call, which is made once.
             plans: In the loop.
-            twins: Run `paired` with the entity-swapped twins as the donor "twin".
+            twins: Run `paired` with the entity-swapped twins as the source "twin".
         """
         problems = self.paired if twins else list(self.problems)
-        donors = {"twin": [entity_swap(problem) or problem for problem in problems]} if twins else None
+        sources = {"twin": [entity_swap(problem) or problem for problem in problems]} if twins else None
         make = partial(
-            run_intervened, self.checkpoint(), problems, [[], *plans], donors=donors, batch_size=self.batch_size
+            run_intervened, self.checkpoint(), problems, [[], *plans], sources=sources, batch_size=self.batch_size
         )
         return self._once(("under", key), f"interventions: {key}", make)
 

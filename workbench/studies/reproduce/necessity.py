@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from workbench.interventions.run import Outcome
-from workbench.interventions.thoughts import Noise, Permute, Shuffle, Transplant
+from workbench.interventions.thoughts import Noise, Patch, Permute, Shuffle
 from workbench.studies.claims import MARGIN, Check, Claim, Finding
 from workbench.studies.reproduce.material import REFERENCE, Material
 
@@ -67,7 +67,7 @@ def _swapped(material: Material) -> Finding:
 
 def _single(material: Material) -> Finding:
     count = material.checkpoint().thoughts
-    plans = [[Transplant(at=(k,))] for k in range(1, count + 1)]
+    plans = [[Patch(at=(k,))] for k in range(1, count + 1)]
     own, *each = material.under("one thought of the twin", plans, twins=True)
     follow = [np.where(own.right, one.wrong_option, np.nan) for one in each]
     check = Check("answers that follow the twin's thought 1", material.mean(follow[0]), at_most=0.10)
@@ -76,7 +76,7 @@ def _single(material: Material) -> Finding:
 
 
 def _together(material: Material) -> Finding:
-    own, twin = material.under("all thoughts of the twin", [[Transplant()]], twins=True)
+    own, twin = material.under("all thoughts of the twin", [[Patch()]], twins=True)
     follow = np.where(own.right, twin.wrong_option, np.nan)
     check = Check("answers that follow the twin's thoughts", material.mean(follow), at_most=0.10)
     why = "Full restoration of the divergence would be 0, none 15.3; we count answers instead. " + _NEEDED

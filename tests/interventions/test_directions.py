@@ -10,15 +10,29 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from tests.conftest import chain
-from tests.plain_loop import KINDS, PROBLEMS, Case, asked, bank, check, checkpoint, close, forest, rows_of, ways
+from tests.plain_loop import (
+    KINDS,
+    PROBLEMS,
+    Case,
+    asked,
+    bank,
+    check,
+    check_unchanged,
+    checkpoint,
+    close,
+    forest,
+    rows_of,
+    ways,
+)
 from workbench.errors import WorkbenchError
 from workbench.interventions.base import Context, Intervention
-from workbench.interventions.nodes import SETS, members, node_values
+from workbench.interventions.nodes import SETS, NodeSets, members, node_values
 from workbench.interventions.plan import Plan
 from workbench.interventions.run import run_intervened
 from workbench.interventions.thoughts import Add, Move, Project, Superpose, Zero
 from workbench.model.checkpoint import Checkpoint
 from workbench.problems.problem import Problem
+from workbench.problems.prosqa import make_problem
 
 FRONTIER = {1: [2, 3], 2: [4, 5, 6], 3: [7]}
 """Of the forest, by hand."""
@@ -89,18 +103,20 @@ def test_each_is_its_formula(kind: str, space: str) -> None:
 
     some, other = ("frontier",), ("2", "3")
     cases = [
-        *ways(partial(Project, some, space), at_frontier(without)),
-        *ways(partial(Project, other, space, 2.0), by_hand([2, 3], lambda u, v: 2 * without(u, v) - v)),
+        *ways(partial(Project, some, space=space), at_frontier(without)),
+        *ways(partial(Project, other, space=space, strength=2.0), by_hand([2, 3], lambda u, v: 2 * without(u, v) - v)),
         *ways(
-            partial(Move, some, other, space, 0.7),
+            partial(Move, some, other, space=space, strength=0.7),
             lambda row: at_frontier(lambda u, v: moved(u, normalize(raw(row, [2, 3]), dim=-1), 0.7, v))(row),
         ),
-        *ways(partial(Add, some, space, 0.5), at_frontier(added)),
-        *ways(partial(Superpose, some, "even", space), lambda row: partial(superposed, row)),
-        *ways(partial(Superpose, some, "value", space), lambda row: partial(superposed, row, weighted=True)),
-        *ways(partial(Superpose, some, "even", space, rest=True), lambda row: partial(superposed, row, rest=True)),
+        *ways(partial(Add, some, space=space, strength=0.5), at_frontier(added)),
+        *ways(partial(Superpose, some, "even", space=space), lambda row: partial(superposed, row)),
+        *ways(partial(Superpose, some, "value", space=space), lambda row: partial(superposed, row, weighted=True)),
+        *ways(
+            partial(Superpose, some, "even", space=space, rest=True), lambda row: partial(superposed, row, rest=True)
+        ),
         Case(
-            Plan((Superpose(some, space=space, length=2.0, dose=0.5),)),
+            Plan((Superpose(some, space=space, length=2.0, strength=0.5),)),
             lambda row: lambda k, v: v / 2 + superposed(row, k, v) if frontier(problems[row], k) else v,
         ),
     ]
@@ -109,25 +125,22 @@ def test_each_is_its_formula(kind: str, space: str) -> None:
 
 
 SAME: list[Intervention] = [
-    Project(dose=0.0), Project(()), Move(dose=0.0), Move((), ("2",)), Move(("2",), ()), Add(dose=0.0), Add(()),
-    Superpose(dose=0.0), Superpose(()), Superpose(("frontier",), "value", dose=0.0),
+    Project(strength=0.0), Project(()), Move(strength=0.0), Move((), ("2",)), Move(("2",), ()),
+    Add(strength=0.0), Add(()),
+    Superpose(strength=0.0), Superpose(()), Superpose(("frontier",), "value", strength=0.0),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("frozen", [False, True])
 def test_no_dose_and_no_nodes_change_nothing_to_the_last_bit(tiny_checkpoint: Checkpoint, frozen: bool) -> None:
-    plans = [Plan(), *(Plan((one,), frozen) for one in SAME)]
-    without, *outcomes = run_intervened(tiny_checkpoint, PROBLEMS, plans, batch_size=2, keep_thoughts=True)
-    for outcome in outcomes:
-        for name in ("target", "negative", "thoughts", "lm_head"):
-            np.testing.assert_array_equal(getattr(outcome, name), getattr(without, name), strict=True)
+    check_unchanged(tiny_checkpoint, PROBLEMS, [Plan((one,), frozen) for one in SAME])
 
 
 def test_what_is_projected_out_is_gone_turned_round_or_left_in_part(tiny_checkpoint: Checkpoint) -> None:
     embedding, _ = rows_of(tiny_checkpoint)
     (prompt,) = tiny_checkpoint.format.prompts([forest()])
     units = normalize(embedding[[prompt.nodes[node][0] for node in (2, 3)]], dim=-1)
-    plans = [Plan((Project(("2", "lempus", "3"), dose=dose),), True) for dose in (0.0, 1.0, 2.0, 0.5)]
+    plans = [Plan((Project(("2", "lempus", "3"), strength=strength),), True) for strength in (0.0, 1.0, 2.0, 0.5)]
     own, none, round_, half = (
         torch.from_numpy(outcome.thoughts[0])
         for outcome in run_intervened(tiny_checkpoint, [forest()], plans, keep_thoughts=True)
@@ -158,6 +171,11 @@ def context(held: Checkpoint, problems: Sequence[Problem]) -> Context:
 
 BY_HAND: dict[str, tuple[list[int], ...]] = {
     "frontier": ([2, 3], [4, 5, 6], [7]),
+    "within": ([2, 3], [2, 3, 4, 5, 6], [2, 3, 4, 5, 6, 7]),
+    "others": ([3], [5, 6], []),
+    "leading": ([2], [4], []),
+    "leading_and_target": ([2], [4], [7]),
+    "strangers": ([], [], []),
     "optimal": ([2], [4], [7]),
     "on_path": ([2], [4], []),
     "all_on_path": ([2, 4], [2, 4], [2, 4]),
@@ -190,6 +208,46 @@ def test_sets_of_nodes_are_those_found_by_hand(tiny_checkpoint: Checkpoint) -> N
     assert {*BY_HAND, "off_path", "all_off_path", "top"} == set(SETS)
 
 
+def sets_of(problem: Problem) -> NodeSets:
+    """Return the sets of one problem whose nodes all have the same value."""
+    return NodeSets([problem], lambda row, k: np.full(len(problem.names), 0.5))
+
+
+def test_sets_around_the_paths_by_hand() -> None:
+    # Sally -> lempus -> brimpus (target); Sally -> scrompus, a dead end; Tom -> rempus -> sterpus (negative).
+    names = "Sally Tom lempus scrompus brimpus rempus sterpus hilpus".split()
+    edges = [(0, 2), (0, 3), (2, 4), (1, 5), (5, 6), (1, 7)]
+    problem = make_problem("hand", names, edges, 0, 4, 6, True)
+    sets = sets_of(problem)
+    named = {
+        name: [names[node] for node in np.flatnonzero(sets.named(name)(0, 1))]
+        for name in ("frontier", "on_path", "leading", "others", "other_side")
+    }
+
+    assert named == {
+        "frontier": ["lempus", "scrompus"],
+        "on_path": ["lempus"],
+        "leading": ["lempus"],
+        "others": ["scrompus"],
+        "other_side": ["rempus"],
+    }
+    assert [names[node] for node in np.flatnonzero(sets.named("strangers")(0, 1))] == ["hilpus"]
+    beside = sets.beside(sets.named("leading"), sets.named("leading_and_target"))
+    assert [names[node] for node in np.flatnonzero(beside(0, 1))] == ["scrompus"]
+    assert sets.matched(sets.named("leading"), beside, [1]).tolist() == [True]
+    assert not sets.named("on_path")(0, 2).any()  # the target itself is never among them
+    assert sets.named("leading_and_target")(0, 2).sum() == 1
+
+
+def test_a_longer_path_leads_to_the_target_but_is_not_shortest() -> None:
+    names = "Sally Tom lempus scrompus brimpus rempus sterpus".split()
+    edges = [(0, 2), (0, 3), (2, 4), (3, 5), (5, 4), (1, 6)]
+    sets = sets_of(make_problem("hand", names, edges, 0, 4, 6, True))
+
+    assert np.flatnonzero(sets.named("on_path")(0, 1)).tolist() == [2]
+    assert np.flatnonzero(sets.named("leading")(0, 1)).tolist() == [2, 3]
+
+
 def test_where_several_thoughts_stand_for_a_step_the_hop_is_that_of_the_step() -> None:
     held = checkpoint("gpt2")
     object.__setattr__(held, "thoughts_per_step", 2)
@@ -220,7 +278,7 @@ def test_small_values_weigh_as_they_are(tiny_checkpoint: Checkpoint) -> None:
         (lambda: Superpose(("-1",)), 'no node "-1"'),
         (lambda: Project(space="probe"), 'no space "probe"'),
         (lambda: Superpose(length=-1.0), "length: it must be 0 or more"),
-        (lambda: Add(dose=1e9), "too large"),
+        (lambda: Add(strength=1e9), "too large"),
     ],
 )
 def test_what_is_not_there_is_named(tiny_checkpoint: Checkpoint, made: Callable[[], Intervention], named: str) -> None:

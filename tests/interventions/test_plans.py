@@ -19,7 +19,7 @@ from workbench.interventions.nodes import SETS
 from workbench.interventions.plan import Plan
 from workbench.interventions.run import run_intervened
 from workbench.interventions.text import KINDS, from_address, from_yaml
-from workbench.interventions.thoughts import Add, Noise, Project, Remove, Superpose, Transplant, Zero
+from workbench.interventions.thoughts import Add, Noise, Patch, Project, Remove, Superpose, Zero
 from workbench.measure.recording import record
 from workbench.model.checkpoint import Checkpoint
 from workbench.problems.problem import Item
@@ -45,13 +45,13 @@ def test_all_together_with_markers_are_what_they_are_one_by_one() -> None:
     def by_hand(row: int) -> Callable:
         return lambda k, v: {1: -other[row, 0], 2: v, 3: 0.5 * own[:, 2].mean(0) + 0.5 * v}[k]
 
-    text = "transplant:at=1;donor=friend~zero:at=1;dose=2.0~remove:at=2~mean:at=3;dose=0.5"
+    text = "transplant:at=1;source=friend~zero:at=1;strength=2.0~remove:at=2~mean:at=3;strength=0.5"
     cases = [Case(from_address(frozen + text), by_hand, without=(2,)) for frozen in ("", "frozen~")]
-    check(held, cases, donors={"friend": OTHERS})
+    check(held, cases, sources={"friend": OTHERS})
 
 
 def test_without_interventions_nothing_is_changed_frozen_or_not(tiny_checkpoint: Checkpoint) -> None:
-    asked = [Plan(), Plan((), frozen=True), Plan((Zero(0.0),), frozen=True), [], [Noise()]]
+    asked = [Plan(), Plan((), freeze=True), Plan((Zero(0.0),), freeze=True), [], [Noise()]]
     first, *same, noisy = run_intervened(tiny_checkpoint, PROBLEMS, asked, batch_size=2, keep_thoughts=True)
     for outcome in same:
         np.testing.assert_array_equal(outcome.target, first.target)
@@ -81,12 +81,12 @@ def test_where_pauses_are_fed_it_is_them_that_are_changed_and_values_are_of_the_
     ("kind", "given", "named"),
     [
         (Noise, {"at": 2}, "at is 2, expected a list"),
-        (Noise, {"dose": "a lot"}, "dose is 'a lot', expected float"),
+        (Noise, {"strength": "a lot"}, "strength is 'a lot', expected float"),
         (Noise, {"seed": 0.5}, "seed is 0.5, expected int"),
         (Project, {"nodes": "on_path"}, "nodes is 'on_path', expected a list"),
         (Ablate, {"to": "meen"}, "to is 'meen', expected 'zero' or 'mean'"),
         (Ablate, {"where": "here"}, "expected 'thoughts' or 'answer' or 'both'"),
-        (Transplant, {"donor": None}, "donor is None, expected str"),
+        (Patch, {"source": None}, "source is None, expected str"),
     ],
 )
 def test_a_value_of_the_wrong_type_is_named_where_no_test_checks_types(kind: Any, given: dict, named: str) -> None:
@@ -97,9 +97,9 @@ def test_a_value_of_the_wrong_type_is_named_where_no_test_checks_types(kind: Any
 def test_lists_and_numbers_are_taken_for_what_a_field_asks_for() -> None:
     made: Any = Add
     with unchecked():
-        one = made([2, "lempus"], dose=1, at=[1])
+        one = made([2, "lempus"], strength=1, at=[1])
     assert one == Add(("2", "lempus"), at=(1,))
-    assert isinstance(one.dose, float)
+    assert isinstance(one.strength, float)
     assert {one: 1}
 
 

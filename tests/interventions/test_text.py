@@ -1,18 +1,18 @@
 """Surgeries as YAML, as addresses and as code: round trips, and mistakes that are named."""
 
 import random
-from dataclasses import fields
-from typing import Literal, get_args, get_origin
+from dataclasses import dataclass, fields
+from typing import ClassVar, Literal, get_args, get_origin
 from urllib.parse import parse_qs, quote
 
 import pytest
 
 from workbench.errors import WorkbenchError
-from workbench.interventions.base import Intervention
-from workbench.interventions.layers import Ablate, Knockout, Patch
+from workbench.interventions.base import Intervention, Option
+from workbench.interventions.layers import Ablate, Knockout, PatchLayer
 from workbench.interventions.plan import Plan
 from workbench.interventions.text import KINDS, from_address, from_yaml, to_address, to_code, to_yaml
-from workbench.interventions.thoughts import Add, Noise, Project, Remove
+from workbench.interventions.thoughts import Add, Interpolate, Noise, Patch, Project, Remove
 
 WORDS = ("on_path", "lempus", "a b", "é~;=,:%+&#", "12", "true", "-1", "null", "1e3", "edge-3")
 
@@ -57,29 +57,74 @@ def test_what_is_written_is_read_back_exactly(kind: str) -> None:
 
 
 def test_an_address_can_be_read_and_written_by_hand() -> None:
-    plan = Plan((Project(("on_path", "target"), at=(1, 2)), Noise(0.5), Remove(at=(3,))), frozen=True)
-    address = "frozen~project:at=1,2;nodes=on_path,target~noise:dose=0.5~remove:at=3"
+    plan = Plan((Project(("on_path", "target"), at=(1, 2)), Noise(0.5), Remove(at=(3,))), freeze=True)
+    address = "freeze~project:at=1,2;nodes=on_path,target~noise:strength=0.5~remove:at=3"
     assert to_address(plan) == address
     assert (
-        from_address("frozen~project:nodes=on_path,target;at=1,2~noise:dose=.5~remove:at=3".replace("=.", "=0."))
+        from_address("freeze~project:nodes=on_path,target;at=1,2~noise:strength=.5~remove:at=3".replace("=.", "=0."))
         == plan
     )
     assert (to_address(Plan()), from_address("")) == ("", Plan())
-    assert from_yaml("- {kind: noise, dose: 1}\n- {kind: add, nodes: [12, lempus]}") == Plan(
+    assert from_yaml("- {kind: noise, strength: 1}\n- {kind: add, nodes: [12, lempus]}") == Plan(
         (Noise(1.0), Add(("12", "lempus")))
     )
     assert to_code(Plan((Noise(0.5),))).splitlines()[-1] == ")"
+
+
+def test_what_older_versions_wrote_is_read() -> None:
+    old = "frozen~transplant:at=1;donor=own~interpolate:dose=0.25~patch:part=mlp;donor=friend~ablate:dose=0.5"
+    now = (
+        Patch("own", at=(1,)), Interpolate(strength=0.25), PatchLayer("mlp", source="friend"), Ablate(strength=0.5)
+    )  # fmt: skip
+    assert from_address(old) == Plan(now, freeze=True)
+    assert from_yaml("{frozen: true, interventions: [{kind: transplant, donor: own, at: [1]}]}") == Plan(now[:1], True)
+    assert from_address("patch") == Plan((PatchLayer(),))
+    assert to_address(from_address("transplant:donor=b")) == "patch_thought:source=b"
+
+
+def test_a_new_kind_is_one_class() -> None:
+    @dataclass(frozen=True)
+    class Flip(Intervention):
+        """The thought with its sign turned. More of it."""
+
+        kind: ClassVar[str] = "flip"
+        says: ClassVar[str] = "turn {nodes}"
+        node_fields: ClassVar[tuple[str, ...]] = ("nodes",)
+        nodes: tuple[str, ...] = ("root",)
+        """Which nodes."""
+        strength: float = 1.0
+        """Share turned."""
+
+    try:
+        one = from_address("flip:at=1,2,3;strength=0.5").interventions[0]
+        assert one == Flip(strength=0.5, at=(1, 2, 3))
+        assert one.described(4) == "turn root in thoughts 1 to 3, strength 0.5"
+        assert one.controls == ("other nodes", "random direction")
+        assert Flip.help() == "The thought with its sign turned. More of it."
+        assert Flip.options() == [
+            Option("nodes", tuple[str, ...], ("root",), "Which nodes.", nodes=True),
+            Option("strength", float, 1.0, "Share turned."),
+        ]
+    finally:
+        del KINDS["flip"]
+
+
+def test_every_field_is_documented_and_every_kind_has_words() -> None:
+    for kind in KINDS.values():
+        assert all(option.help.endswith(".") for option in kind.options()), kind
+        assert kind.help()
+        assert kind().described(3).startswith(kind.says.split(" {")[0].split("{")[0])
 
 
 @pytest.mark.parametrize(
     ("text", "named"),
     [
         ("nois", 'Did you mean "noise"'),
-        ("noise:dos=1", "did you mean dose"),
-        ("noise:dose=1;dose=2", "no new field=value"),
-        ("noise:dose", "no new field=value"),
-        ("noise:dose=nan", "expected float|is too large"),
-        ("noise:dose=1e9", "too large"),
+        ("noise:strenth=1", "did you mean strength"),
+        ("noise:strength=1;strength=2", "no new field=value"),
+        ("noise:strength", "no new field=value"),
+        ("noise:strength=nan", "expected float|is too large"),
+        ("noise:strength=1e9", "too large"),
         ("noise:seed=1.5", "expected int"),
         ("noise:at=0", "counted from 1"),
         ("noise:at=x", "expected int"),
@@ -87,10 +132,10 @@ def test_an_address_can_be_read_and_written_by_hand() -> None:
         ("project:nodes=", None),
         ("ablate:part=mlp;heads=1", "has none"),
         ("patch:where=both", "thoughts only"),
-        ("~noise", "unknown kind"),
+        ("~noise", "no intervention"),
         ("noise~" * 40 + "noise", "at most|32"),
         ("noise:at=" + "1," * 3000 + "1", "at most"),
-        ("__import__('os')", "unknown kind"),
+        ("__import__('os')", "no intervention"),
     ],
 )
 def test_a_mistake_in_an_address_is_named(text: str, named: str | None) -> None:
@@ -105,14 +150,14 @@ def test_a_mistake_in_an_address_is_named(text: str, named: str | None) -> None:
     ("text", "named"),
     [
         ("hello", "not a list"),
-        ("{frozen: 1}", "true or false"),
-        ("{frosen: true}", "'frosen' is no key"),
-        ("[{dose: 1}]", "without a kind"),
+        ("{freeze: 1}", "true or false"),
+        ("{freze: true}", "'freze' is no key"),
+        ("[{strength: 1}]", "without a kind"),
         ("[{kind: superpos}]", 'Did you mean "superpose"'),
-        ("[{kind: noise, dose: a lot}]", "expected float"),
+        ("[{kind: noise, strength: a lot}]", "expected float"),
         ("!!python/object/apply:os.system [ls]", "could not determine a constructor"),
         ("a: &a [1]\nb: *a", "alias"),
-        ("[" * 60_000, "no surgery"),
+        ("[" * 60_000, "no plan"),
         ("-" * 70_000, "at most 64000"),
     ],
 )
@@ -124,6 +169,10 @@ def test_a_mistake_in_yaml_is_named(text: str, named: str) -> None:
 def test_defaults_are_sound() -> None:
     assert all(isinstance(kind(), Intervention) for kind in KINDS.values())
     assert Knockout(("edges",), layers=(1,)) == Knockout(to=("edges",), layers=(1,))
-    for wrong in (lambda: Ablate(to="mean", where="both"), lambda: Patch(donor="mean"), lambda: Patch(donor="")):
+    for wrong in (
+        lambda: Ablate(to="mean", where="both"),
+        lambda: PatchLayer(source="mean"),
+        lambda: PatchLayer(source=""),
+    ):
         with pytest.raises(WorkbenchError):
             wrong()

@@ -1,4 +1,4 @@
-"""Cones of surgeries, their controls, doses, and what changed downstream, on tiny models."""
+"""Cones of surgeries, their controls, strengths, and what changed downstream, on tiny models."""
 
 from dataclasses import replace
 from itertools import product
@@ -12,27 +12,25 @@ from workbench.errors import WorkbenchError
 from workbench.interventions.base import Intervention
 from workbench.interventions.controls import (
     answered,
-    at_dose,
+    at_strength,
     controls,
-    controls_of,
-    dose_curve,
-    dosed,
     step_lengths,
+    strength_curve,
     unoperated,
+    with_strength,
 )
 from workbench.interventions.layers import Ablate, Knockout
 from workbench.interventions.plan import Plan, affected_region
 from workbench.interventions.text import from_address
 from workbench.interventions.thoughts import (
     Add,
-    Interpolate,
     Move,
     Noise,
+    Patch,
     Perturb,
     Project,
     Remove,
     Superpose,
-    Transplant,
     Zero,
 )
 from workbench.measure.effects import downstream, on_each, shares, total_variation
@@ -45,6 +43,7 @@ from workbench.problems.sets import generate
 EACH: list[Intervention] = [
     Noise(at=(2,)), Zero(at=(3,)), Remove(at=(2,)), Perturb(0.3, at=(2, 3)), Project(("concepts",), at=(2,)),
     Ablate(at=(2,), layers=(0,)), Ablate(where="answer"), Ablate(at=(3,), where="both"),
+    Knockout(("edges",), at=(1,), making=True), Knockout(("edges",), at=(2,), making=True),
 ]  # fmt: skip
 
 
@@ -114,39 +113,40 @@ def test_other_nodes_are_at_the_same_hop_and_never_named_by_question_or_surgery(
 
 
 def test_the_control_of_a_set_has_as_many_nodes_at_every_thought(wide: Problem) -> None:
-    plan = Plan((Move(("on_path",), ("other_side",)), Zero(at=(2,))), frozen=True)
+    plan = Plan((Move(("on_path",), ("other_side",)), Zero(at=(2,))), freeze=True)
     for control in controls(tiny(max_position_embeddings=512), wide, [plan], 2, "other nodes", draws=3)[0]:
         *moved, zero = control.interventions
-        assert control.frozen
+        assert control.freeze
         assert zero == Zero(at=(2,))
         assert [k for one in moved for k in one.at] in ([1, 2], [1], [2])
 
 
 @pytest.mark.parametrize(
-    "written", ["project:nodes=concepts;at=2", "noise:dose=0.5", "frozen~noise~zero:dose=0.5", "transplant:at=1"]
+    "written",
+    ["project:nodes=concepts;at=2", "noise:strength=0.5", "freeze~noise~zero:strength=0.5", "patch_thought:at=1"],
 )
 def test_a_step_in_a_random_direction_is_as_long_as_what_it_stands_for(written: str) -> None:
     checkpoint, problem, plan = tiny(), chain(3, 4), from_address(written)
-    donors = {"twin": [chain(2, 3)]}
-    ((control,),) = controls(checkpoint, problem, [plan], 3, "random direction", 1, donors=donors)
-    own, random = step_lengths(checkpoint, problem, [plan, control], 3, donors=donors)
+    sources = {"twin": [chain(2, 3)]}
+    ((control,),) = controls(checkpoint, problem, [plan], 3, "random direction", 1, sources=sources)
+    own, random = step_lengths(checkpoint, problem, [plan, control], 3, sources=sources)
 
     assert own.keys() == random.keys() == {k for k in (1, 2, 3) if plan.interventions[0].acts_on(k)}
     assert list(random.values()) == pytest.approx(list(own.values()), rel=1e-4)
     first = min(own)
-    before, after = (next(run(checkpoint, [problem], interventions=one, donors=donors)) for one in ((), plan))
+    before, after = (next(run(checkpoint, [problem], interventions=one, sources=sources)) for one in ((), plan))
     length = np.linalg.norm(after.thoughts[first - 1] - before.thoughts[first - 1])
     assert own[first] == pytest.approx(length / np.linalg.norm(before.thoughts[first - 1]), rel=1e-4)
 
 
 def test_what_has_no_control_gets_none() -> None:
-    assert controls_of(Plan((Remove(), Knockout()))) == ()
-    assert controls_of(Plan((Noise(),))) == ("random direction",)
-    assert controls_of(Plan((Remove(), Add(("root",))))) == ("other nodes", "random direction")
-    assert controls(tiny(), chain(3, 4), [Plan((Noise(dose=0.0),))], 3, "random direction") == [[]]
+    assert Plan((Remove(), Knockout())).controls == ()
+    assert Plan((Noise(),)).controls == ("random direction",)
+    assert Plan((Remove(), Add(("root",)))).controls == ("other nodes", "random direction")
+    assert controls(tiny(), chain(3, 4), [Plan((Noise(strength=0.0),))], 3, "random direction") == [[]]
 
 
-# Answers and doses
+# Answers and strengths
 
 
 def test_an_answer_stands_beside_the_one_without_and_its_controls() -> None:
@@ -163,7 +163,7 @@ def test_an_answer_stands_beside_the_one_without_and_its_controls() -> None:
 def test_a_dose_of_nothing_is_the_run_without_and_the_full_one_the_surgery() -> None:
     checkpoint, problem = tiny(), chain(3, 4)
     plan = Plan((Superpose(("frontier",), at=(1,)), Zero(0.5, at=(2,))))
-    table = dose_curve(checkpoint, problem, plan, 0, (0.0, 1.0), 3, "other nodes", 2)
+    table = strength_curve(checkpoint, problem, plan, 0, (0.0, 1.0), 3, "other nodes", 2)
     ends = answered(checkpoint, problem, plan, 3)
     alone = answered(checkpoint, problem, Plan((Zero(0.5, at=(2,)),)), 3)
 
@@ -172,14 +172,14 @@ def test_a_dose_of_nothing_is_the_run_without_and_the_full_one_the_surgery() -> 
     assert table.filter(series="control", dose=0.0)["target"].to_list() == pytest.approx([own[0]] * 2, rel=1e-5)
 
 
-def test_a_transplant_in_part_is_a_step_along_the_line() -> None:
-    plan = Plan((Remove(at=(1,)), Transplant(at=(2,)), Transplant(thought=1)))
+def test_a_plan_with_another_strength_of_one_of_its_interventions() -> None:
+    plan = Plan((Remove(at=(1,)), Patch(at=(2,)), Patch(thought=1)))
 
-    assert dosed(plan) == [1]
-    assert at_dose(plan, 1, 0.5).interventions[1] == Interpolate("twin", 0.5, "line", at=(2,))
-    assert at_dose(plan, 1, 1.0) == plan
-    with pytest.raises(WorkbenchError, match="no dose"):
-        at_dose(plan, 0, 1.0)
+    assert with_strength(plan) == [1, 2]
+    assert at_strength(plan, 1, 0.5).interventions[1] == Patch(strength=0.5, at=(2,))
+    assert at_strength(plan, 1, 1.0) == plan
+    with pytest.raises(WorkbenchError, match="no strength"):
+        at_strength(plan, 0, 1.0)
 
 
 def test_traces_of_other_problems_are_not_compared(tiny_checkpoint: Checkpoint) -> None:
