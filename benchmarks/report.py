@@ -29,7 +29,7 @@ from workbench.model.checkpoint import Checkpoint, load_checkpoint
 from workbench.problems.files import load_problems
 from workbench.problems.graph import structure
 from workbench.problems.problem import Problem
-from workbench.studies.report import Options, write_report
+from workbench.studies.report import ReportOptions, write_report
 
 
 @torch.inference_mode()
@@ -74,7 +74,7 @@ def main(
         turn = iter(range(1 << 20))
 
         def whole() -> float:
-            options = Options(run_name, problem_file, thoughts)
+            options = ReportOptions(run_name, problem_file, thoughts)
             write_report(checkpoint, problems, Path(place) / str(next(turn)), options)
             return len(problems)
 

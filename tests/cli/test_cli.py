@@ -118,6 +118,19 @@ def test_trace_shows_every_thought(run: Path, problems: Path) -> None:
     assert "after 3:" in result.stdout
 
 
+@pytest.mark.parametrize("ending", ["graphml", "json"])
+def test_trace_writes_the_graph_with_all_scores_and_reads_it_again(
+    run: Path, problems: Path, tmp_path: Path, ending: str
+) -> None:
+    file = tmp_path / f"scored.{ending}"
+    written = call("trace", run, problems, "--problem", "released-2", "--graph", file)
+    again = call("trace", run, file)
+
+    assert written.exit_code == again.exit_code == 0, written.output + again.output
+    assert "lm_head_value_3" in file.read_text()
+    assert again.stdout == written.stdout
+
+
 def test_trace_reads_a_question_in_words(run: Path) -> None:
     question = "Tom is a lempus. Every lempus is a zumpus. Sally is a gorpus. Is Tom a zumpus or gorpus?"
 
@@ -137,24 +150,38 @@ def test_problems_are_generated_and_checked(tmp_path: Path) -> None:
 # Mistakes
 
 
-def test_a_missing_file_is_named(run: Path, tmp_path: Path) -> None:
-    refused(call("evaluate", run, tmp_path / "none.json"), "Cannot read problems", "none.json", "No such file", "do:")
-
-
-@pytest.mark.parametrize(("option", "what"), [("--readings", "reading"), ("--controls", "control")])
-def test_a_reading_or_control_that_is_not_there_is_said_before_the_work(
-    run: Path, problems: Path, tmp_path: Path, option: str, what: str
+@pytest.mark.parametrize(
+    ("command", "parts"),
+    [
+        ("evaluate RUN OUT/none.json", ("Cannot read problems", "none.json", "No such file", "do:")),
+        ("evaluate OUT/no/run/here PROBLEMS", ("There is no checkpoint", "why:", "do:")),
+        ("evaluate RUN PROBLEMS --json OUT/missing/figures.json", ("Its directory does not exist",)),
+        ("evaluate RUN PROBLEMS --json OUT", ("It is a directory",)),
+        (
+            "report RUN PROBLEMS --out OUT/out --readings breadth,mood",
+            ('no reading "mood"', "The readings are", "none"),
+        ),
+        ("report RUN PROBLEMS --out OUT/out --controls mood", ('no control "mood"', "The controls are", "none")),
+        ("trace RUN", ("There is nothing to trace",)),
+        ("trace RUN PROBLEMS --problem released-99", ("no problem released-99", "released-0")),
+        ("trace RUN PROBLEMS --graph OUT/none/x.json", ("Its directory does not exist",)),
+        ("problems generate nonsense --out OUT/x.json", ('no family "nonsense"',)),
+        ("train OUT/none.yaml", ("none.yaml", "why:", "do:")),
+        ("evaluat", ("evaluat",)),
+        ("evaluate", ("RUN",)),
+        ("evaluate run file --thoughts -1", ("--thoughts",)),
+        ("evaluate run file --nonsense", ("--nonsense",)),
+        ("explore --port 99999", ("--port",)),
+    ],
+)
+def test_a_mistake_is_said_before_the_work(
+    run: Path, problems: Path, tmp_path: Path, command: str, parts: tuple[str, ...]
 ) -> None:
-    result = call(
-        "report", run, problems, "--out", tmp_path / "out", option, "breadth,mood" if what == "reading" else "mood"
-    )
+    places = {"RUN": str(run), "PROBLEMS": str(problems)}
+    words = [places.get(word, word).replace("OUT", str(tmp_path)) for word in command.split()]
 
-    refused(result, f'There is no {what} "mood"', f"The {what}s are", "do:", "all, or none")
+    refused(call(*words), *parts)
     assert not (tmp_path / "out").exists()
-
-
-def test_a_missing_run_is_named(problems: Path, tmp_path: Path) -> None:
-    refused(call("evaluate", tmp_path / "no" / "run" / "here", problems), "There is no checkpoint", "why:", "do:")
 
 
 def test_a_cut_off_problem_file_is_refused(run: Path, problems: Path, tmp_path: Path) -> None:
@@ -180,43 +207,6 @@ def test_a_bad_item_is_named_with_its_field(run: Path, problems: Path, tmp_path:
     bad.write_text(json.dumps(items))
 
     refused(call("evaluate", run, bad), "item 2", "target")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "part"),
-    [
-        (["evaluat"], "evaluat"),
-        (["evaluate"], "RUN"),
-        (["evaluate", "run", "file", "--thoughts", "-1"], "--thoughts"),
-        (["evaluate", "run", "file", "--nonsense"], "--nonsense"),
-        (["explore", "--port", "99999"], "--port"),
-    ],
-)
-def test_wrong_arguments_exit_with_two(arguments: list[str], part: str) -> None:
-    refused(call(*arguments), part)
-
-
-def test_an_output_without_a_place_is_said_before_the_work(run: Path, problems: Path, tmp_path: Path) -> None:
-    missing = tmp_path / "missing" / "figures.json"
-
-    refused(call("evaluate", run, problems, "--json", missing), "Its directory does not exist")
-    refused(call("evaluate", run, problems, "--json", tmp_path), "It is a directory")
-
-
-def test_an_unknown_problem_is_said_with_those_there_are(run: Path, problems: Path) -> None:
-    refused(call("trace", run, problems, "--problem", "released-99"), "no problem released-99", "released-0")
-
-
-def test_nothing_to_trace_is_said(run: Path) -> None:
-    refused(call("trace", run), "There is nothing to trace")
-
-
-def test_an_unknown_family_is_said(tmp_path: Path) -> None:
-    refused(call("problems", "generate", "nonsense", "--out", tmp_path / "x.json"), 'no family "nonsense"')
-
-
-def test_a_configuration_that_is_not_there_is_said(tmp_path: Path) -> None:
-    refused(call("train", tmp_path / "none.yaml"), "none.yaml", "why:", "do:")
 
 
 @pytest.mark.parametrize(

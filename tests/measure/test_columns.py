@@ -7,9 +7,9 @@ from workbench.measure.columns import Column, columns, tables
 from workbench.measure.evaluate import _COLUMNS as PROBLEMS
 from workbench.measure.scores import scores_frame, statistics_frame
 from workbench.readings.emergence import _SCHEMA as EMERGENCE
-from workbench.studies.audit.rows import SCHEMA as AUDIT
+from workbench.studies.audit.base import SCHEMA as AUDIT
 from workbench.studies.compare.measure import COLUMNS as ANSWERS
-from workbench.studies.tables import SCHEMAS, traces_frame
+from workbench.studies.report import SCHEMAS, traces_frame
 
 WRITTEN = {
     "problems": list(PROBLEMS),

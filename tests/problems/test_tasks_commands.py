@@ -42,7 +42,7 @@ def test_help_has_examples() -> None:
     ("arguments", "reason"),
     [
         ([], "No FAMILY was given."),
-        (["balanced", "--limit", 50], "ProsQA has no --split and no --limit."),
+        (["balanced", "--limit", 50, "--split", "test"], "The task prosqa has no --limit, --split."),
         (["balanced", "--task", "prontoqa"], "The task prontoqa has no FAMILY."),
         (["--task", "arithmetic", "--hops", 3, "--nodes", 9], "The task arithmetic has no --nodes, --hops."),
         (["--task", "prontoqa", "--hops", "3-6"], '"3-6" is no number of hops.'),

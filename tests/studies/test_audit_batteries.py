@@ -15,15 +15,14 @@ from workbench.problems.files import load_problems
 from workbench.problems.problem import Problem
 from workbench.problems.sets import generate
 from workbench.problems.validator import check
-from workbench.problems.variants import drawn_rewrite
-from workbench.studies.audit.content import content
-from workbench.studies.audit.donors import harmless_rewrite, other_root, renamed, reordered
-from workbench.studies.audit.necessity import needed
-from workbench.studies.audit.subject import Options, Subject
+from workbench.problems.variants import drawn_rewrite, harmless_rewrite, other_root, reordered
+from workbench.studies.audit.base import AuditOptions, Subject
+from workbench.studies.audit.content import renamed
+from workbench.studies.audit.run import measure
 from workbench.studies.audit.text_steps import after_steps, said_steps
 
 ROOT = Path(__file__).resolve().parents[2]
-OPTIONS = Options(fit=40, further=8)
+OPTIONS = AuditOptions(fit=40, further=8)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +79,7 @@ def test_a_rewrite_and_its_control_differ_in_one_edge_and_only_the_first_turns_t
 
 
 def test_thoughts_fed_back_change_nothing_and_the_first_noise_changes_them(problems: list[Problem]) -> None:
-    found = needed(tiny(max_position_embeddings=256), problems, OPTIONS)
+    found = measure("needed", tiny(max_position_embeddings=256), problems, OPTIONS)
 
     assert figure(found, "all thoughts", "own, fed back", "changed")["value"] == 0
     assert figure(found, "all thoughts", "noise", "changed")["value"] > 0
@@ -89,7 +88,7 @@ def test_thoughts_fed_back_change_nothing_and_the_first_noise_changes_them(probl
 
 
 def test_a_model_without_thoughts_has_its_accuracy_and_nothing_else(problems: list[Problem]) -> None:
-    found = needed(tiny(thoughts=0, max_position_embeddings=256), problems, OPTIONS)
+    found = measure("needed", tiny(thoughts=0, max_position_embeddings=256), problems, OPTIONS)
 
     assert found["condition"].to_list() == ["none", "none"]
     assert found["note"][1].startswith("not applicable")
@@ -111,7 +110,7 @@ def test_own_steps_in_words_leave_the_answer_that_was_said(problems: list[Proble
 
 def test_a_donor_who_thinks_of_the_twin_gives_the_twins_answer(reference: Checkpoint) -> None:
     asked = load_problems(ROOT / "fixtures" / "problems" / "released.json")[:10]
-    found = content(reference, asked, OPTIONS)
+    found = measure("content", reference, asked, OPTIONS)
 
     assert figure(found, "interchange", "twin", "follows")["value"] == 1
     assert figure(found, "interchange", "same answer: reordered", "follows")["value"] == 0
@@ -123,20 +122,20 @@ def test_interchange_by_hand(reference: Checkpoint) -> None:
     asked = load_problems(ROOT / "fixtures" / "problems" / "released.json")[:4]
     subject = Subject(reference, asked, OPTIONS)
     own = subject.answered(asked)
-    again = subject.operated([[Patch(source="twin", at=(2,))]], sources={"twin": asked})
+    again = subject.run([[Patch(source="twin", at=(2,))]], sources={"twin": asked})
 
     assert again[0].right.tolist() == own.right.tolist()
 
 
 def test_pauses_are_not_interchanged(problems: list[Problem]) -> None:
     paused = replace(tiny(max_position_embeddings=256), fed="pause")
-    found = content(paused, problems, OPTIONS)
+    found = measure("content", paused, problems, OPTIONS)
     words = found.filter(pl.col("question") == "interchange")
 
     assert words["note"].to_list() == ["not applicable: a pause is the same for every problem"]
 
 
 def test_problems_without_twins_are_no_error() -> None:
-    found = content(tiny(max_position_embeddings=256), [chain(0, 2), chain(1, 3)], OPTIONS)
+    found = measure("content", tiny(max_position_embeddings=256), [chain(0, 2), chain(1, 3)], OPTIONS)
 
     assert set(found["battery"]) == {"content"}

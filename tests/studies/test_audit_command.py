@@ -13,11 +13,11 @@ from workbench.errors import WorkbenchError
 from workbench.model.checkpoint import save_checkpoint
 from workbench.problems.files import save_problems
 from workbench.problems.sets import generate
-from workbench.studies.audit import build
-from workbench.studies.audit.build import BATTERIES, inputs_of, is_done, join, open_audit, part_of, run_battery
-from workbench.studies.audit.subject import Options
+from workbench.studies.audit import run as audit
+from workbench.studies.audit.base import AuditOptions
+from workbench.studies.audit.run import BATTERIES, inputs_of, is_done, join, open_audit, part_of, run_battery
 
-OPTIONS = Options(fit=30, further=4)
+OPTIONS = AuditOptions(fit=30, further=4)
 SMALL = ["--fit", "30", "--further", "4", "--jobs", "1"]
 
 
@@ -58,7 +58,7 @@ def test_what_is_done_is_not_done_again(tmp_path: Path, monkeypatch: pytest.Monk
     def never(*_: object) -> pl.DataFrame:
         raise AssertionError
 
-    monkeypatch.setattr(build, "BATTERIES", {"needed": never})
+    monkeypatch.setattr(audit, "BATTERIES", {"needed": never})
     open_audit(tmp_path, inputs)
     run_battery(checkpoint, problems, tmp_path, "needed", OPTIONS)
 
@@ -87,7 +87,7 @@ def test_a_directory_with_another_audit_or_other_files_is_left_alone(tmp_path: P
 
 @pytest.mark.parametrize(
     ("extra", "why"),
-    [(["--only", "neded"], "They are needed"), (["--fit", "1"], "--fit")],
+    [(["--only", "neded"], "The batteries are needed"), (["--fit", "1"], "--fit")],
 )
 def test_mistakes_are_said_in_words(given: tuple[Path, Path], tmp_path: Path, extra: list[str], why: str) -> None:
     run, problems = given

@@ -12,12 +12,9 @@ from tests.studies.test_audit_batteries import OPTIONS, figure
 from workbench.problems.problem import Problem
 from workbench.problems.sets import generate
 from workbench.problems.shortcuts import blind_accuracy, nearest_source
-from workbench.problems.variants import entity_swap
-from workbench.studies.audit.donors import options_exchanged
-from workbench.studies.audit.generalization import further
-from workbench.studies.audit.guesses import FEATURES, differences, features, fit_guesser
-from workbench.studies.audit.localization import where
-from workbench.studies.audit.shortcuts import FITTED, shortcuts
+from workbench.problems.variants import entity_swap, options_exchanged
+from workbench.studies.audit.run import measure
+from workbench.studies.audit.shortcuts import FEATURES, FITTED, differences, features, fit_guesser
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +61,7 @@ def test_options_in_the_other_order_are_the_same_question() -> None:
 
 
 def test_shortcuts_stand_beside_the_model(problems: list[Problem]) -> None:
-    found = shortcuts(tiny(max_position_embeddings=256), problems, OPTIONS)
+    found = measure("shortcuts", tiny(max_position_embeddings=256), problems, OPTIONS)
 
     assert figure(found, "accuracy", FITTED, "right")["value"] > 0.5
     assert figure(found, "accuracy", "the model", "right")["control"].startswith("best reader")
@@ -75,7 +72,7 @@ def test_shortcuts_stand_beside_the_model(problems: list[Problem]) -> None:
 def test_every_part_is_cut_ablated_and_patched(problems: list[Problem]) -> None:
     one_layer: Any = {"num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2}
     small = tiny(thoughts=1, max_position_embeddings=256, **one_layer)
-    found = where(small, problems[:3], OPTIONS)
+    found = measure("where", small, problems[:3], OPTIONS)
     by_question = {name: rows["condition"].to_list() for (name,), rows in found.group_by("question")}
 
     assert by_question["attention cut at the answer"][0] == "prompt"
@@ -86,15 +83,15 @@ def test_every_part_is_cut_ablated_and_patched(problems: list[Problem]) -> None:
 
 
 def test_models_without_thoughts_are_cut_at_the_answer_alone(problems: list[Problem]) -> None:
-    found = where(tiny(thoughts=0, max_position_embeddings=256), problems[:3], OPTIONS)
+    found = measure("where", tiny(thoughts=0, max_position_embeddings=256), problems[:3], OPTIONS)
     speaks = replace(tiny(thoughts=0), says="chain")
 
     assert set(found["question"]) == {"attention cut at the answer", "patched from the twin"}
-    assert where(speaks, problems, OPTIONS)["note"].str.contains("not applicable").all()
+    assert measure("where", speaks, problems, OPTIONS)["note"].str.contains("not applicable").all()
 
 
 def test_the_trained_number_of_thoughts_is_its_own_control(problems: list[Problem]) -> None:
-    found = further(tiny(thoughts=2, max_position_embeddings=256), problems, replace(OPTIONS, further=6))
+    found = measure("further", tiny(thoughts=2, max_position_embeddings=256), problems, replace(OPTIONS, further=6))
     after = found.filter(pl.col("question") == "after k thoughts")
 
     assert after["thought"].to_list() == [0, 1, 2, 3, 4]
@@ -104,7 +101,7 @@ def test_the_trained_number_of_thoughts_is_its_own_control(problems: list[Proble
 
 
 def test_what_is_too_long_for_the_model_is_not_measured() -> None:
-    found = further(tiny(thoughts=1), [chain(0, 2), chain(1, 3)], replace(OPTIONS, further=4))
+    found = measure("further", tiny(thoughts=1), [chain(0, 2), chain(1, 3)], replace(OPTIONS, further=4))
 
     assert figure(found.with_columns(measure=pl.lit("")), "farther targets", "7 to 12 hops", "")["note"].startswith(
         "not measured"

@@ -8,10 +8,9 @@ import polars as pl
 import pytest
 
 from workbench.figures.interventions import in_a_column, over_places
-from workbench.studies.audit.card_tables import tables_of
-from workbench.studies.audit.rows import MEASURES, SCHEMA, UNITS, Rows, where
-from workbench.studies.audit.sentences import SENTENCES
-from workbench.studies.audit.summary import Sentence, rule, said
+from workbench.studies.audit.base import MEASURES, SCHEMA, Rows, where
+from workbench.studies.audit.card import tables_of
+from workbench.studies.audit.sentences import Sentence, card_texts, said
 
 SENTENCE = Sentence(
     "needed",
@@ -59,7 +58,7 @@ def test_p_values_are_corrected_for_the_tests_of_the_battery() -> None:
 def test_a_figure_that_no_problem_defines_says_so_and_a_row_can_be_words_alone() -> None:
     rows = Rows("search")
     rows.add("q", "c", "right", where([1, 1], [False, False]))
-    rows.say("q", "d", "not applicable: no thoughts")
+    rows.not_applicable("q", "no thoughts", "d")
     found = rows.frame()
 
     assert found.schema == pl.Schema(SCHEMA)
@@ -93,15 +92,15 @@ def test_a_sentence_turns_round_when_its_figure_crosses_the_threshold() -> None:
     ],
 )
 def test_every_comparison_decides_at_its_threshold(over: Any, threshold: float, right: int, holds: bool) -> None:
-    sentence = replace(SENTENCE, over=over, threshold=threshold)
+    sentence = replace(SENTENCE, rule=over, threshold=threshold)
 
     assert said(table(right), [sentence])[0].holds is holds
-    assert f"{threshold:g}" in rule(sentence)
+    assert f"{threshold:g}" in sentence.condition_in_words
 
 
 def test_what_does_not_apply_is_not_said_and_what_was_not_measured_is_said_to_be_so() -> None:
     rows = Rows("needed")
-    rows.say("all thoughts", "noise", "not applicable: no thoughts")
+    rows.not_applicable("all thoughts", "no thoughts", "noise")
     gone = rows.frame().with_columns(measure=pl.lit("right"), dose=pl.lit(1.0))
     missing = gone.with_columns(note=pl.lit("no problem defines it"))
 
@@ -112,11 +111,10 @@ def test_what_does_not_apply_is_not_said_and_what_was_not_measured_is_said_to_be
 
 
 def test_every_sentence_has_two_readings_and_a_known_measure() -> None:
-    for sentence in SENTENCES:
+    for sentence in card_texts().sentences:
         assert sentence.holds != sentence.fails
         assert sentence.measure in MEASURES
         assert sentence.short
-    assert UNITS.keys() == MEASURES.keys()
 
 
 def test_tables_show_all_rows_once() -> None:

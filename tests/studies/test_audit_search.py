@@ -13,8 +13,8 @@ from workbench.interventions.thoughts import Offset, Patch, Zero
 from workbench.model.checkpoint import load_checkpoint
 from workbench.problems.files import load_problems
 from workbench.readings.node_vectors import NodeVectors
-from workbench.studies.audit.search import search
-from workbench.studies.audit.subject import Subject
+from workbench.studies.audit.base import Subject
+from workbench.studies.audit.run import measure
 
 
 def test_nodes_taken_out_are_what_the_sum_without_them_lacks() -> None:
@@ -44,9 +44,9 @@ def test_vectors_of_ones_own_are_added_by_dose_and_fed_by_length() -> None:
         [Offset("thoughts", 0.0)], [Patch("gone", rescale=True)], [Patch("half", rescale=True, at=(1,))],
         [Offset("minus", at=(1,))], [Zero(at=(1,))],
     ]  # fmt: skip
-    nothing, kept, scaled, minus, zero = (one.preference for one in subject.operated(plans, sources=donors))
+    nothing, kept, scaled, minus, zero = (one.preference for one in subject.run(plans, sources=donors))
 
-    (first,) = subject.operated([[]])
+    (first,) = subject.run([[]])
     assert nothing.tolist() == first.preference.tolist()
     assert kept.tolist() == first.preference.tolist()
     np.testing.assert_allclose(scaled, first.preference, atol=1e-3)  # seven times as long, brought back to length
@@ -57,7 +57,7 @@ def test_vectors_of_ones_own_are_added_by_dose_and_fed_by_length() -> None:
 def test_search_on_the_reference_takes_out_what_the_answer_rests_on() -> None:
     reference = load_checkpoint(ROOT / "fixtures" / "runs" / "reference")
     asked = load_problems(ROOT / "fixtures" / "problems" / "released.json")[:24]
-    found = search(reference, asked, replace(OPTIONS, fit=300))
+    found = measure("search", reference, asked, replace(OPTIONS, fit=300))
     out = figure(found, "taken out", "on any path to the target", "lost")
 
     assert out["value"] > out["control_value"]
@@ -68,6 +68,6 @@ def test_search_on_the_reference_takes_out_what_the_answer_rests_on() -> None:
 
 
 def test_pauses_hold_no_nodes() -> None:
-    found = search(replace(tiny(), fed="pause"), [chain(0, 2), chain(1, 3)], OPTIONS)
+    found = measure("search", replace(tiny(), fed="pause"), [chain(0, 2), chain(1, 3)], OPTIONS)
 
     assert found["note"].to_list() == ["not applicable: a pause holds no nodes"]

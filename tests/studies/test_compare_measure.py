@@ -1,6 +1,7 @@
 """What runs are asked, and what is made of their answers."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,13 +15,10 @@ from workbench.model.checkpoint import Checkpoint
 from workbench.problems.problem import Problem
 from workbench.problems.sets import generate
 from workbench.problems.variants import drawn_rewrite
-from workbench.studies.compare.claims import CLAIMS, Claim, Side, judge, verdict
-from workbench.studies.compare.measure import answers_frame, questions
-from workbench.studies.compare.outcome import MEANINGS, MEASURES, RunOutcome, run_outcome, spread
-from workbench.studies.compare.paired import against
-from workbench.studies.compare.passes import compare_passes
-from workbench.studies.compare.published import TITLES, load_published, shown
-from workbench.studies.compare.timing import time_methods
+from workbench.studies.claims import Claim
+from workbench.studies.compare.claims import TITLES, claims_about, judge_pair, load_published, printed, sides, verdict
+from workbench.studies.compare.measure import answers_frame, compare_passes, questions, time_methods
+from workbench.studies.compare.outcome import MEASURES, RunOutcome, against, run_outcome, spread
 from workbench.train.methods import METHODS
 
 
@@ -94,8 +92,8 @@ def test_pauses_read_at_once_or_one_by_one_give_the_same_answer(problems: list[P
     checkpoint = replace(tiny(thoughts=3, max_position_embeddings=512), fed="pause")
     passes = compare_passes(checkpoint, problems, batch_size=2)
 
-    assert (passes.problems, passes.same) == (5, 5)
-    assert passes.max_difference < 1e-3
+    assert (passes["problems"], passes["same"]) == (5, 5)
+    assert passes["max_difference"] < 1e-3
 
 
 def test_times_are_ratios_to_cot(checkpoint: Checkpoint, problems: list[Problem]) -> None:
@@ -172,30 +170,30 @@ def test_methods_are_tested_against_coconut_on_the_same_problems() -> None:
         ((0.01, 0.05), "equal", "undecided"),
     ],
 )
-def test_a_verdict_follows_from_the_interval(interval: tuple[float, float], kind: str, expected: str) -> None:
+def test_a_verdict_follows_from_the_interval(interval: tuple[float, float], kind: Any, expected: str) -> None:
     low, high = interval
     assert verdict(Estimate((low + high) / 2, low, high, 100), kind, 0.02) == expected
 
 
 def test_seeds_that_disagree_leave_a_claim_undecided() -> None:
-    claim = Claim("x", "prosqa", Side("coconut"), "more", Side("cot"), "", "")
+    claim = Claim("x", "", "", ("prosqa", "coconut", "more", "cot"))
     good, bad = [1] * 40, [0] * 40
 
-    assert judge(claim, [made("coconut", good), made("cot", bad)]).verdict == "agrees"
+    assert judge_pair(claim, [made("coconut", good), made("cot", bad)]).verdict == "agrees"
     both = [made("coconut", good), made("cot", bad), made("coconut", bad, 1), made("cot", good, 1)]
-    assert judge(claim, both).verdict == "undecided"
-    assert judge(claim, [made("coconut", good)]).ours == "no run of cot"
+    assert judge_pair(claim, both).verdict == "undecided"
+    assert judge_pair(claim, [made("coconut", good)]).ours == "no run of cot"
 
 
 def test_claims_and_published_numbers_name_what_there_is() -> None:
     measures = {measure.name for measure in MEASURES}
     published = load_published()
 
-    assert set(MEANINGS) == measures
-    assert {claim.task for claim in CLAIMS} <= set(TITLES)
-    assert {side.method for claim in CLAIMS for side in (claim.first, claim.second)} <= set(METHODS)
-    assert {side.measure for claim in CLAIMS for side in (claim.first, claim.second)} <= measures
+    about = [side for task in TITLES for claim in claims_about(task) for side in sides(claim)]
+    assert [len(claims_about(task)) for task in TITLES] == [11, 2, 3]
+    assert {method for method, _ in about} <= set(METHODS)
+    assert {measure for _, measure in about} <= measures
     assert published.number(published.columns[0], "prosqa", "coconut") == (0.97, 0.003)
-    assert shown((0.97, 0.003), "accuracy") == "97.0 ± 0.3"
-    assert shown((14.2,), "tokens") == "14.2"
+    assert printed((0.97, 0.003), "accuracy") == "97.0 ± 0.3"
+    assert printed((14.2,), "tokens") == "14.2"
     assert {column.source for column in published.columns} == set(published.sources)

@@ -22,12 +22,11 @@ from workbench.errors import WorkbenchError
 from workbench.figures import accuracy_after_thoughts, accuracy_in_training
 from workbench.problems.files import save_problems
 from workbench.problems.sets import generate
-from workbench.studies.compare.build import plan, report
-from workbench.studies.compare.jobs import Job, Jobs, last_error, read_costs
+from workbench.studies.compare.claims import load_published
+from workbench.studies.compare.jobs import Job, Jobs, last_error, plan, read_costs
 from workbench.studies.compare.measure import is_measured, measure
-from workbench.studies.compare.plan import plan_runs, standing, write_config
-from workbench.studies.compare.published import load_published
-from workbench.studies.compare.suite import Suite, load_suite
+from workbench.studies.compare.page import report
+from workbench.studies.compare.suite import Suite, load_suite, plan_runs, standing, write_config
 from workbench.train.config import TrainConfig, save_config
 from workbench.train.launch import claim
 from workbench.train.loop import train

@@ -11,8 +11,7 @@ from workbench.errors import WorkbenchError
 from workbench.problems.files import save_problems
 from workbench.problems.sets import generate
 from workbench.settings import build, read_settings
-from workbench.studies.compare.plan import newest_model, plan_runs, standing
-from workbench.studies.compare.suite import load_suite, with_problems
+from workbench.studies.compare.suite import load_suite, newest_model, plan_runs, standing, with_problems
 from workbench.train.config import TrainConfig, save_config
 
 SUITE = """

@@ -14,12 +14,11 @@ from workbench.errors import WorkbenchError
 from workbench.measure.scores import READOUTS
 from workbench.problems.problem import Problem
 from workbench.problems.sets import generate
-from workbench.studies import pages as page
-from workbench.studies.report import Options, write_report
-from workbench.studies.tables import SCHEMAS
+from workbench.studies import report as page
+from workbench.studies.report import SCHEMAS, ReportOptions, write_report
 
 TABLES = [f"{name}.parquet" for name in SCHEMAS]
-OPTIONS = Options("a/run", Path("mine.json"), shard=4, batch_size=2)
+OPTIONS = ReportOptions("a/run", Path("mine.json"), shard=4, batch_size=2)
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +131,10 @@ def test_a_report_into_a_file_or_of_nothing_is_refused(problems: list[Problem], 
         write_report(tiny(max_position_embeddings=256), [], tmp_path / "new", OPTIONS)
     with pytest.raises(WorkbenchError, match="no address of an explorer"):
         write_report(
-            tiny(max_position_embeddings=256), problems[:1], tmp_path / "new", Options(explorer="javascript:alert(1)")
+            tiny(max_position_embeddings=256),
+            problems[:1],
+            tmp_path / "new",
+            ReportOptions(explorer="javascript:alert(1)"),
         )
 
 
@@ -148,7 +150,7 @@ def test_the_page_opens_offline_and_links_to_the_explorer(report: Path, problems
 
 
 def test_names_from_outside_cannot_become_markup(problems: list[Problem], tmp_path: Path) -> None:
-    options = Options("<script>alert(1)</script>", Path("<b>.json"), shard=2)
+    options = ReportOptions("<script>alert(1)</script>", Path("<b>.json"), shard=2)
     write_report(tiny(max_position_embeddings=256), problems[:2], tmp_path, options)
 
     html = (tmp_path / "index.html").read_text()
@@ -170,6 +172,6 @@ def test_a_large_set_is_sampled_for_the_figures_and_says_so(
 
 
 def test_a_report_without_thoughts_is_a_report(problems: list[Problem], tmp_path: Path) -> None:
-    write_report(tiny(max_position_embeddings=256), problems[:2], tmp_path, Options(thoughts=0))
+    write_report(tiny(max_position_embeddings=256), problems[:2], tmp_path, ReportOptions(thoughts=0))
 
     assert set(pl.read_parquet(tmp_path / "scores.parquet")["readout"].cast(pl.String)) == {"forced_language"}

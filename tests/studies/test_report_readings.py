@@ -20,9 +20,12 @@ from workbench.problems.sets import generate
 from workbench.readings import READINGS, find_reading
 from workbench.studies import report_readings as readings
 from workbench.studies.pages import drawing
-from workbench.studies.report_readings import ReadingOptions, drawn, possible, write_readings
+from workbench.studies.report import ReportOptions
+from workbench.studies.report_readings import drawn, possible, write_readings
 
-QUICK = ReadingOptions(("breadth", "behaviour"), ("untrained", "shuffled"), run="a/run", problems="sets/mine.json")
+QUICK = ReportOptions(
+    "a/run", Path("sets/mine.json"), readings=("breadth", "behaviour"), controls=("untrained", "shuffled")
+)
 
 
 def model() -> Checkpoint:
@@ -57,7 +60,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, problems: list[Problem]) -> 
         patch.setattr(held_out, "COUNT", 12)
         patch.setattr(readings, "drawing", kept)
         page = write_readings(
-            model(), problems, directory, replace(QUICK, names=tuple(READINGS), controls=tuple(CONTROLS))
+            model(), problems, directory, replace(QUICK, readings=tuple(READINGS), controls=tuple(CONTROLS))
         )
     return Whole(directory, unescape(page.read_text()), figures)
 
@@ -122,7 +125,7 @@ def test_interrupted_readings_go_on_and_end_in_the_same_bytes(problems: list[Pro
     write_readings(model(), problems, two, QUICK)
 
     assert first.stat().st_mtime_ns == written, "what was done is not done again"
-    for name in QUICK.names:
+    for name in QUICK.readings:
         table = f"readings/{name}.parquet"
         assert (one / table).read_bytes() == (two / table).read_bytes(), name
     counts: list[int] = []
@@ -131,7 +134,7 @@ def test_interrupted_readings_go_on_and_end_in_the_same_bytes(problems: list[Pro
 
 
 def test_a_table_of_other_inputs_or_cut_off_is_made_again(problems: list[Problem], tmp_path: Path) -> None:
-    only = replace(QUICK, names=("behaviour",))
+    only = replace(QUICK, readings=("behaviour",))
     table = tmp_path / "readings" / "behaviour.parquet"
     write_readings(model(), problems[:3], tmp_path, only)
     write_readings(model(), problems[:3], tmp_path, replace(only, controls=("noise",)))
@@ -148,7 +151,7 @@ def test_one_problem_is_read_without_the_thoughts_of_others(
 ) -> None:
     monkeypatch.setattr(held_out, "COUNT", 0)  # nothing is generated to fit on, and one graph cannot be divided
     names = ("breadth", "height", "probes")
-    html = write_readings(model(), problems[:1], tmp_path, replace(QUICK, names=names)).read_text()
+    html = write_readings(model(), problems[:1], tmp_path, replace(QUICK, readings=names)).read_text()
 
     assert "Left out: thoughts of other problems." in html
     assert set(pl.read_parquet(tmp_path / "readings" / "breadth.parquet")[RUN]) == {MODEL, "untrained"}
@@ -172,7 +175,7 @@ def test_a_large_set_is_drawn_by_the_seed_in_its_order(problems: list[Problem], 
     assert len(some) == 4
     assert len({tuple(p.id for p in drawn(problems, 4, seed)) for seed in range(9)}) > 1
     html = write_readings(
-        model(), problems, tmp_path, replace(QUICK, names=("behaviour",), controls=(), most=4)
+        model(), problems, tmp_path, replace(QUICK, readings=("behaviour",), controls=(), most=4)
     ).read_text()
     assert "4 of 6 problems, drawn by the seed" in html
     assert "No control was asked for" in html
@@ -180,7 +183,7 @@ def test_a_large_set_is_drawn_by_the_seed_in_its_order(problems: list[Problem], 
 
 def test_mistakes_are_said(problems: list[Problem], tmp_path: Path) -> None:
     for options, words in (
-        (replace(QUICK, names=("mood",)), 'There is no reading "mood"'),
+        (replace(QUICK, readings=("mood",)), 'There is no reading "mood"'),
         (replace(QUICK, controls=("placebo",)), 'There is no control "placebo"'),
         (replace(QUICK, thoughts=0), "There are no thoughts to read"),
     ):
@@ -193,7 +196,9 @@ def test_mistakes_are_said(problems: list[Problem], tmp_path: Path) -> None:
 
 
 def test_names_from_outside_cannot_become_markup(problems: list[Problem], tmp_path: Path) -> None:
-    options = replace(QUICK, names=("behaviour",), controls=(), run="<script>alert(1)</script>", problems="<b>.json")
+    options = replace(
+        QUICK, readings=("behaviour",), controls=(), run="<script>alert(1)</script>", problems=Path("<b>.json")
+    )
     html = write_readings(model(), problems[:2], tmp_path, options).read_text()
 
     assert "<script>alert(1)" not in html

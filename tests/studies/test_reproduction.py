@@ -1,6 +1,7 @@
 """Claims of the literature: the verdict follows from intervals, and every claim can be measured."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,13 @@ from workbench.cli import app
 from workbench.measure.statistics import Estimate
 from workbench.model.checkpoint import save_checkpoint
 from workbench.problems.sets import generate
-from workbench.studies.claims import Check, Claim, Finding
-from workbench.studies.reproduce import methods
-from workbench.studies.reproduce import necessity as needed
-from workbench.studies.reproduce.catalogue import CLAIMS
-from workbench.studies.reproduce.material import REFERENCE, Material
-from workbench.studies.reproduce.page import judge, write_page
+from workbench.studies.claims import Check, Claim
+from workbench.studies.reproduce import inside, methods, superposition, values
+from workbench.studies.reproduce.material import REFERENCE, Finding, Material
+from workbench.studies.reproduce.page import Judged, chosen, judge, measure, write_page
+
+CLAIM = Claim("Some number is what it is", "1234.56789", "97.0")
+ALL = [claim for group in chosen().values() for claim in group]
 
 
 def estimate(low: float, high: float) -> Estimate:
@@ -37,13 +39,14 @@ def estimate(low: float, high: float) -> Estimate:
 )
 def test_a_verdict_follows_from_whole_intervals(checks: list[tuple[float, float, float, float]], verdict: str) -> None:
     made = tuple(Check("a", estimate(low, high), at_least, at_most) for low, high, at_least, at_most in checks)
-    assert Finding("here", made).verdict == verdict
+    assert Judged(CLAIM, Finding("here", made)).verdict == verdict
 
 
 def test_what_is_about_another_setting_is_not_judged() -> None:
     holds = Check("a", estimate(0.1, 0.2), 0.0)
-    assert Finding("here", (holds,), comparable=False).verdict == "not comparable"
-    assert Finding("here", comparable=False).verdict == "not measured"
+    other = replace(CLAIM, comparable=False)
+    assert Judged(other, Finding("here", (holds,))).verdict == "not comparable"
+    assert Judged(other, Finding("here")).verdict == "not measured"
 
 
 @pytest.fixture
@@ -54,12 +57,13 @@ def material(tmp_path: Path) -> Material:
 
 
 def test_what_is_measured_is_what_the_model_does(material: Material) -> None:
-    found = methods._against("coconut", "cot", 0.0, 1.0)(material)
+    claim = next(claim for claim in ALL if claim.pair == ("prosqa", "coconut", "more", "cot"))
+    found = measure(claim, material)
     difference = material.right("coconut").mean() - material.right("cot").mean()
     assert found.checks[0].estimate.value == pytest.approx(difference)
     assert found.checks[0].estimate.n == 8
 
-    removed = needed._removed(REFERENCE, -1.0, 1.0)(material).checks[0].estimate
+    removed = methods.removed(material, REFERENCE, -1.0, 1.0).checks[0].estimate
     after = material.right_after(REFERENCE, 2).mean() - material.right_after(REFERENCE, 0).mean()
     assert removed.value == pytest.approx(after)
     own, twin = material.under("all thoughts of the twin", [[]], twins=True)
@@ -76,15 +80,19 @@ def test_nothing_is_run_twice(material: Material) -> None:
     assert len(steps) == len(set(steps))
 
 
-def test_the_page_shows_claim_numbers_and_verdict(tmp_path: Path, material: Material) -> None:
+def test_the_page_shows_claim_numbers_and_verdict(
+    tmp_path: Path, material: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = Check("c", estimate(0.5, 0.7), 0.4)
+    monkeypatch.setattr(methods, "known", lambda _, on: Finding(on, (check,)), raising=False)
     claims = {
-        "Some": (
-            Claim("a | b", "1234.56789", "97.0", lambda _: Finding("here", (Check("c", estimate(0.5, 0.7), 0.4),))),
-            Claim("never", "1234.56789", "1", lambda _: Finding("–", why="Because.", comparable=False)),
-        )
+        "Some": [
+            replace(CLAIM, statement="a | b", measure=("known", "here"), if_not="Never shown."),
+            replace(CLAIM, comparable=False, remark="Because."),
+        ]
     }
     seen: list[str] = []
-    judged = judge(claims, material, lambda claim, found: seen.append(found.verdict))
+    judged = judge(claims, material, lambda one: seen.append(one.verdict))
     write_page(judged, tmp_path / "deep" / "page.md", "workbench reproduce", 0)
     page = (tmp_path / "deep" / "page.md").read_text(encoding="utf-8")
     assert seen == ["reproduced", "not measured"]
@@ -92,10 +100,15 @@ def test_the_page_shows_claim_numbers_and_verdict(tmp_path: Path, material: Mate
     assert "| **not measured**. Because. |" in page
 
 
-def test_claims_are_many_and_each_is_stated_once() -> None:
-    texts = [claim.text for group in CLAIMS.values() for claim in group]
-    assert len(texts) == len(set(texts)) >= 25
-    assert all(claim.source and claim.published for group in CLAIMS.values() for claim in group)
+def test_claims_are_many_stated_once_and_name_functions_that_are_there() -> None:
+    statements = [claim.statement for claim in ALL]
+    assert len(statements) == len(set(statements)) >= 25
+    for claim in ALL:
+        assert claim.source
+        assert claim.published
+        assert claim.measure or claim.pair or not claim.comparable
+        if claim.measure:
+            assert sum(hasattr(part, claim.measure[0]) for part in (methods, values, superposition, inside)) == 1
 
 
 def test_a_missing_run_is_named(tmp_path: Path) -> None:

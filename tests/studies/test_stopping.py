@@ -17,9 +17,21 @@ from workbench.problems.files import save_problems
 from workbench.problems.problem import Problem
 from workbench.problems.sets import generate
 from workbench.problems.vocabulary import edges_tokenizer
-from workbench.studies.stop_classifier import Learned, fit, load_classifier, save_classifier
-from workbench.studies.stop_curve import curve_frame, rules_of, stop_curve
-from workbench.studies.stopping import AsManyAsSteps, Entropy, Fixed, Thinking, first_true, think_through
+from workbench.studies.stopping import (
+    Thinking,
+    as_many_as_steps,
+    curve_frame,
+    entropy_below,
+    first_true,
+    fit,
+    fixed,
+    learned,
+    load_classifier,
+    rules_of,
+    save_classifier,
+    stop_curve,
+    think_through,
+)
 
 
 def made(needed: list[int], trained: int = 4, longest: int = 6, seed: int = 0) -> Thinking:
@@ -51,15 +63,15 @@ def test_first_true_counts_from_one_and_takes_the_most_where_there_is_none() -> 
 def test_every_rule_chooses_what_it_says() -> None:
     thinking = made(NEEDED)
 
-    assert Fixed(5).stops(thinking, 4).tolist() == [5] * 6
-    assert Entropy(1.0).stops(thinking, 4).tolist() == NEEDED
-    assert Entropy(0.01).stops(thinking, 4).tolist() == [4] * 6
-    assert AsManyAsSteps().stops(thinking, 3).tolist() == [1, 2, 3, 3, 2, 3]
+    assert fixed(5).stops(thinking, 4).tolist() == [5] * 6
+    assert entropy_below(1.0).stops(thinking, 4).tolist() == NEEDED
+    assert entropy_below(0.01).stops(thinking, 4).tolist() == [4] * 6
+    assert as_many_as_steps().stops(thinking, 3).tolist() == [1, 2, 3, 3, 2, 3]
 
 
 def test_a_fixed_number_that_was_not_tried_is_said() -> None:
     with pytest.raises(WorkbenchError, match="Nothing was answered after 7 thoughts"):
-        Fixed(7).stops(made(NEEDED), 4)
+        fixed(7).stops(made(NEEDED), 4)
 
 
 # The classifier
@@ -67,10 +79,10 @@ def test_a_fixed_number_that_was_not_tried_is_said() -> None:
 
 @pytest.mark.parametrize("label", ["reached", "right"])
 def test_a_classifier_learns_what_can_be_separated_and_stops_there(label: str) -> None:
-    learned = Learned(fit(made(NEEDED * 20, seed=1), tiny(), label))  # type: ignore[arg-type]
+    classifier = fit(made(NEEDED * 20, seed=1), tiny(), label)  # type: ignore[arg-type]
 
-    assert learned.stops(made(NEEDED, seed=2), 4).tolist() == NEEDED
-    assert abs(learned.classifier.weights[0]) > 5 * np.abs(learned.classifier.weights[1:]).max()
+    assert learned(classifier).stops(made(NEEDED, seed=2), 4).tolist() == NEEDED
+    assert abs(classifier.weights[0]) > 5 * np.abs(classifier.weights[1:]).max()
 
 
 def test_a_component_that_never_changes_does_no_harm() -> None:
@@ -118,7 +130,7 @@ def test_a_classifier_is_checked_when_it_is_read(tmp_path: Path) -> None:
 
 def test_the_curve_sets_a_rule_beside_its_own_lengths_dealt_out_at_random() -> None:
     thinking = made([1, 3])
-    (oracle,) = stop_curve(thinking, [AsManyAsSteps()])
+    (oracle,) = stop_curve(thinking, [as_many_as_steps()])
 
     assert oracle.thoughts.value == 2
     assert oracle.accuracy.value == 1
@@ -129,11 +141,11 @@ def test_the_curve_sets_a_rule_beside_its_own_lengths_dealt_out_at_random() -> N
 
 
 def test_a_fixed_number_gains_nothing_by_construction() -> None:
-    (fixed,) = stop_curve(made(NEEDED), [Fixed(2)])
+    (figure,) = stop_curve(made(NEEDED), [fixed(2)])
 
-    assert (fixed.gain.value, fixed.gain.low, fixed.gain.high) == (0, 0, 0)
-    assert (fixed.thoughts.low, fixed.thoughts.high) == (2, 2)
-    assert fixed.accuracy.value == fixed.shuffled.value == 0.5
+    assert (figure.gain.value, figure.gain.low, figure.gain.high) == (0, 0, 0)
+    assert (figure.thoughts.low, figure.thoughts.high) == (2, 2)
+    assert figure.accuracy.value == figure.shuffled.value == 0.5
 
 
 def test_one_rule_of_each_kind_is_chosen_on_other_problems() -> None:
@@ -170,7 +182,7 @@ def test_the_fixed_rows_are_what_the_model_answers(kind: int, tiny_problems: lis
     checkpoint = kinds()[kind]
     thinking = think_through(checkpoint, tiny_problems, batch_size=2)
     longest = 2 * checkpoint.thoughts
-    figures = stop_curve(thinking, [Fixed(k) for k in range(longest + 1)])
+    figures = stop_curve(thinking, [fixed(k) for k in range(longest + 1)])
 
     assert thinking.thoughts.shape[:2] == thinking.entropy.shape == (5, longest)
     assert thinking.needed.tolist() == [n * checkpoint.thoughts_per_step for n in (1, 2, 3, 4, 5)]

@@ -1,4 +1,8 @@
-"""The command `workbench`: what a user types, and nothing else; the work is done by the library."""
+"""The command `workbench`: what a user types, and nothing else; the work is done by the library.
+
+- arguments: arguments that commands share, loading, and what happens on Ctrl-C; terminal: progress and tables
+- report, audit, compare, reproduce, stop, problems: a command, or a group of them, each
+"""
 
 import sys
 from pathlib import Path
@@ -7,21 +11,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from workbench.cli.arguments import (
+    BatchSize,
+    ProblemFile,
+    Run,
+    Seed,
+    Thoughts,
+    load_graphs,
+    load_problems,
+    load_run,
+    writable,
+)
 from workbench.cli.audit import register as register_audit
 from workbench.cli.compare import register as register_compare
-from workbench.cli.problems import ProblemFile, Seed, problems_app, writable
-from workbench.cli.readings import add_readings, control_names, reading_names
+from workbench.cli.problems import problems_app
+from workbench.cli.report import report
 from workbench.cli.reproduce import reproduce
 from workbench.cli.stop import stop
 from workbench.errors import WorkbenchError
 
 if TYPE_CHECKING:
-    from workbench.model.checkpoint import Checkpoint
     from workbench.problems.problem import Problem
-
-
-# Problems are read before torch is imported, so that a wrong path is said at once.
-# What a command needs is imported inside it: `workbench --help` need not wait seconds for torch.
 
 
 class Commands(TyperGroup):
@@ -54,14 +64,6 @@ app.add_typer(problems_app, name="problems")
 register_compare(app)
 register_audit(app)
 
-Run = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run directory, a directory written by save_pretrained, or a hub name.")
-]
-Thoughts = Annotated[
-    int | None, typer.Option(min=0, help="Number of thoughts; by default as many as the model was trained with.")
-]
-BatchSize = Annotated[int, typer.Option(min=1, help="Problems run at a time.")]
-
 
 def _version(asked: bool) -> bool:
     if asked:
@@ -79,21 +81,6 @@ def main(
     ] = False,
 ) -> None:
     """See and test what a model that reasons in continuous thoughts is thinking."""
-
-
-def _problems(path: Path) -> "list[Problem]":
-    from workbench.problems.files import load_problems
-
-    return load_problems(path)
-
-
-def _load(run: str) -> "Checkpoint":
-    from transformers.utils import logging
-
-    from workbench.model.checkpoint import load_checkpoint
-
-    logging.disable_progress_bar()  # two lines of "Loading weights" for a model of ten megabytes
-    return load_checkpoint(run)
 
 
 @app.command(epilog="Example:  workbench train configs/reference.yaml --out runs/mine")
@@ -126,11 +113,9 @@ def evaluate(
     """Measure accuracy, its controls and the mass on the frontier, each with an interval and its chance level."""
     if json is not None:
         writable(json)
-    loaded = _problems(problems)
-    checkpoint = _load(run)
-    from rich.console import Console
-
-    from workbench.cli.terminal import evaluation_table, progress
+    loaded = load_problems(problems)
+    checkpoint = load_run(run)
+    from workbench.cli.terminal import evaluation_table, progress, show
     from workbench.measure.evaluate import evaluate as measure
     from workbench.measure.evaluate import save_evaluation
 
@@ -138,59 +123,15 @@ def evaluate(
         evaluation = measure(
             checkpoint, loaded, thoughts, seed, all_rewrites=all_rewrites, batch_size=batch_size, on_progress=advance
         )
-    Console().print(evaluation_table(evaluation))
+    show(evaluation_table(evaluation))
     if json is not None:
         save_evaluation(evaluation, json)
         typer.echo(f"Wrote {json}", err=True)
 
 
-@app.command(
+app.command(
     epilog="Example:  workbench report fixtures/runs/reference fixtures/problems/released.json --out runs/report"
-)
-def report(
-    run: Run,
-    problems: ProblemFile,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Directory of the report; made if it is not there.")],
-    thoughts: Thoughts = None,
-    seed: Seed = 0,
-    explorer: Annotated[
-        str, typer.Option(metavar="URL", help="Where the explorer runs; the problem table links there.")
-    ] = "http://localhost:8501",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another report in DIR.")] = False,
-    shard: Annotated[int, typer.Option(min=1, help="Problems that are run and saved at a time.")] = 128,
-    batch_size: BatchSize = 64,
-    readings: Annotated[
-        str, typer.Option(metavar="NAMES", help="Readings on a page of their own: names with commas, all, or none.")
-    ] = "all",
-    controls: Annotated[
-        str, typer.Option(metavar="NAMES", help="Controls beside every reading: names with commas, all, or none.")
-    ] = "all",
-    most: Annotated[
-        int, typer.Option(min=2, help="Problems that are read; of a larger set as many are drawn by the seed.")
-    ] = 500,
-) -> None:
-    """Run a whole problem set and write tables (Parquet) and pages (HTML) that open offline.
-
-    Interrupted, the same command goes on where it stopped.
-    """
-    chosen, beside = reading_names(readings), control_names(controls)
-    loaded = _problems(problems)
-    checkpoint = _load(run)
-    from workbench.cli.terminal import progress
-    from workbench.studies.report import Options, write_report
-
-    options = Options(run, problems, thoughts, seed, shard, batch_size, explorer, readings=bool(chosen))
-    try:
-        with progress(f"Running {checkpoint.name}", len(loaded)) as advance:
-            page = write_report(checkpoint, loaded, out, options, overwrite=overwrite, on_progress=advance)
-        if chosen:
-            add_readings(checkpoint, loaded, out, chosen, beside, most, options)
-    except KeyboardInterrupt:
-        typer.echo("Interrupted. The same command goes on where it stopped.", err=True)
-        raise typer.Exit(130) from None
-    typer.echo(f"Open {page}")
-
-
+)(report)
 app.command(
     epilog="Example:  workbench stop fixtures/runs/reference fixtures/problems/released.json --fit others.json"
 )(stop)
@@ -209,27 +150,35 @@ def trace(
         str | None, typer.Option(metavar="TEXT", help="A question in words instead of a problem of the file.")
     ] = None,
     thoughts: Thoughts = None,
+    graph: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the graph with all scores here: .graphml, or .json (node-link)."),
+    ] = None,
 ) -> None:
     """Run one problem and show, thought by thought, what the model is considering."""
+    if graph is not None:
+        writable(graph)
     from workbench.problems.prosqa import parse_question
 
     if question is not None:
         chosen = parse_question(question)
     elif problems is not None:
-        chosen = _choose(_problems(problems), problems, problem)
+        chosen = _choose(load_graphs(problems), problems, problem)
     else:
         raise WorkbenchError("There is nothing to trace.", "No problem was named.", "Give a file, or --question.")
-    checkpoint = _load(run)
-    from rich.console import Console
-
-    from workbench.cli.terminal import trace_table
+    checkpoint = load_run(run)
+    from workbench.cli.terminal import show, trace_table
     from workbench.measure import trace as tracing
 
     (traced,) = tracing.run(checkpoint, [chosen], thoughts)
-    console = Console()
-    console.print(trace_table(traced))
-    for k, said in enumerate(traced.continuations):
-        console.print(f"after {k}: {said}", markup=False, highlight=False)
+    show(trace_table(traced), *(f"after {k}: {said}" for k, said in enumerate(traced.continuations)))
+    if graph is not None:
+        from workbench.measure.networks import to_networkx, write_graph
+        from workbench.measure.scores import READOUTS, node_scores
+
+        readouts = READOUTS if traced.thoughts.size else READOUTS[-1:]
+        write_graph(to_networkx(chosen, *(node_scores(traced, readout) for readout in readouts)), graph)
+        typer.echo(f"Wrote {graph}", err=True)
 
 
 app.command(epilog="Example:  workbench reproduce --out docs/reproduction.md")(reproduce)
@@ -244,7 +193,7 @@ def explore(
     import subprocess
     from importlib.util import find_spec
 
-    page = Path(__file__).resolve().parents[1] / "apps" / "explorer.py"
+    page = Path(__file__).resolve().parents[2] / "apps" / "explorer.py"
     if not page.exists():
         raise WorkbenchError(
             "The explorer is not here.",

@@ -1,38 +1,36 @@
-"""The command `workbench audit`: does a model think? Six batteries of interventions, and a card."""
+"""The commands `workbench audit` and `workbench audits`: batteries of interventions, and the cards that they fill."""
 
-import shlex
-import signal
-import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from workbench.cli.arguments import (
+    FIXTURES,
+    BatchSize,
+    Run,
+    Seed,
+    command_line,
+    load_problems,
+    load_run,
+    on_signals,
+    resumable,
+)
 from workbench.errors import WorkbenchError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from workbench.model.checkpoint import Checkpoint
     from workbench.problems.problem import Problem
-    from workbench.studies.audit.subject import Options
+    from workbench.studies.audit.base import AuditOptions
 
-
-RELEASED = Path(__file__).resolve().parents[2] / "fixtures" / "problems" / "released.json"
-"""The problems of an audit that names none."""
-
-Run = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run directory, a directory written by save_pretrained, or a hub name.")
-]
 ProblemsFile = Annotated[
     Path | None, typer.Argument(metavar="PROBLEMS", help="A file of problems; by default the 500 that ship.")
 ]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory of the audit; made if it is not there.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 Fit = Annotated[int, typer.Option(min=2, help="Problems generated to learn codes and a query-blind classifier from.")]
 Further = Annotated[int, typer.Option(min=2, help="Problems generated for each kind of larger graphs.")]
-BatchSize = Annotated[int, typer.Option(min=1, help="Problems run at a time.")]
 First = Annotated[int | None, typer.Option(metavar="N", min=2, help="Only the first problems of the file.")]
 
 
@@ -63,40 +61,32 @@ def audit(
     Batteries that are done are not run again: interrupted, the same command goes on.
     """
     file, loaded, checkpoint, options = _subject(run, problems, first, seed, fit, further, batch_size)
-    from workbench.studies.audit.build import BATTERIES, inputs_of, is_done, join, open_audit
+    from workbench.studies.audit.base import require_problems
     from workbench.studies.audit.card import write_card
-    from workbench.studies.audit.subject import require_problems
+    from workbench.studies.audit.run import BATTERIES, inputs_of, is_done, join, open_audit, require_batteries
 
-    for name in only or ():
-        if name not in BATTERIES:
-            raise WorkbenchError(
-                f'There is no battery "{name}".', f"They are {', '.join(BATTERIES)}.", "Choose among them."
-            )
+    require_batteries(only or ())
     require_problems(loaded)
     inputs = inputs_of(checkpoint, loaded, options)
     open_audit(out, inputs, overwrite=overwrite)
     todo = [name for name in BATTERIES if name in (only or BATTERIES) and not is_done(out, name, inputs)]
-    try:
+    with resumable():
         if jobs > 1 and len(todo) > 1:
             given = (run, str(file), "--out", str(out), "--seed", str(seed), "--fit", str(fit))
             given += () if first is None else ("--first", str(first))
             _side_by_side(todo, (*given, "--further", str(further), "--batch-size", str(batch_size)), out, jobs)
         else:
             _one_by_one(todo, checkpoint, loaded, out, options)
-    except KeyboardInterrupt:
-        typer.echo("Interrupted. The same command goes on where it stopped.", err=True)
-        raise typer.Exit(130) from None
-    page = write_card(out, join(out), shlex.join(["workbench", *sys.argv[1:]]))
-    typer.echo(f"Open {page}")
+    typer.echo(f"Open {write_card(out, join(out), command_line())}")
 
 
 def audits(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A directory whose folders are audits.")],
 ) -> None:
     """Put the audits of several models side by side on one page, README.md in DIR."""
-    from workbench.studies.audit.side_by_side import write_beside
+    from workbench.studies.audit.card import write_side_by_side
 
-    typer.echo(f"Wrote {write_beside(directory, shlex.join(['workbench', *sys.argv[1:]]))}")
+    typer.echo(f"Wrote {write_side_by_side(directory, command_line())}")
 
 
 def audit_battery(
@@ -113,7 +103,7 @@ def audit_battery(
     """Run one battery of an audit whose directory is open."""
     import torch
 
-    from workbench.studies.audit.build import run_battery
+    from workbench.studies.audit.run import run_battery
 
     torch.set_num_threads(1)
     _, loaded, checkpoint, options = _subject(run, problems, first, seed, fit, further, batch_size)
@@ -130,31 +120,25 @@ def audit_battery(
 
 def _subject(
     run: str, problems: Path | None, first: int | None, seed: int, fit: int, further: int, batch_size: int
-) -> "tuple[Path, list[Problem], Checkpoint, Options]":
-    from workbench.problems.files import load_problems
-
-    if problems is None and not RELEASED.exists():
+) -> "tuple[Path, list[Problem], Checkpoint, AuditOptions]":
+    file = FIXTURES / "problems" / "released.json" if problems is None else problems
+    if problems is None and not file.exists():
         raise WorkbenchError(
             "No PROBLEMS were given.",
             "The 500 that ship lie in a checkout, beside the library, and are not part of the installed package.",
             "Name a file of problems.",
         )
-    file = RELEASED if problems is None else problems
-    loaded = load_problems(file)[:first]
-    from transformers.utils import logging
+    loaded, checkpoint = load_problems(file)[:first], load_run(run)
+    from workbench.studies.audit.base import AuditOptions
 
-    from workbench.model.checkpoint import load_checkpoint
-    from workbench.studies.audit.subject import Options
-
-    logging.disable_progress_bar()
-    return file, loaded, load_checkpoint(run), Options(seed, batch_size, fit, further)
+    return file, loaded, checkpoint, AuditOptions(seed, batch_size, fit, further)
 
 
 def _one_by_one(
-    todo: "Sequence[str]", checkpoint: "Checkpoint", problems: "Sequence[Problem]", out: Path, options: "Options"
+    todo: Sequence[str], checkpoint: "Checkpoint", problems: "Sequence[Problem]", out: Path, options: "AuditOptions"
 ) -> None:
     from workbench.cli.terminal import counting
-    from workbench.studies.audit.build import run_battery
+    from workbench.studies.audit.run import run_battery
 
     with counting(todo) as count:
         for name in todo:
@@ -162,35 +146,26 @@ def _one_by_one(
             count(name, None)
 
 
-def _side_by_side(todo: "Sequence[str]", given: tuple[str, ...], out: Path, jobs: int) -> None:
+def _side_by_side(todo: Sequence[str], given: tuple[str, ...], out: Path, jobs: int) -> None:
     """Run batteries in processes of their own, and pass Ctrl-C on to them."""
     from workbench.cli.terminal import counting
     from workbench.studies.compare.jobs import Job, Jobs
 
     work, shown = Jobs(out, jobs), dict.fromkeys(todo, 0)
+    with on_signals(work.stop), counting(todo) as count:
 
-    def stop(*_: object) -> None:
-        work.stop()
-
-    handlers = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        with counting(todo) as count:
-
-            def tick() -> None:
-                for name in todo:
-                    with suppress(OSError, ValueError):
-                        at = int((out / "logs" / f"{name}.count").read_text())
-                        count(name, at - shown[name])
-                        shown[name] = at
-                    if shown[name] and name not in work.running:
-                        count(name, None)
-
+        def tick() -> None:
             for name in todo:
-                (out / "logs" / f"{name}.count").unlink(missing_ok=True)
-            work.run([Job(name, (("audit-battery", *given, "--battery", name),)) for name in todo], tick)
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+                with suppress(OSError, ValueError):
+                    at = int((out / "logs" / f"{name}.count").read_text())
+                    count(name, at - shown[name])
+                    shown[name] = at
+                if shown[name] and name not in work.running:
+                    count(name, None)
+
+        for name in todo:
+            (out / "logs" / f"{name}.count").unlink(missing_ok=True)
+        work.run([Job(name, (("audit-battery", *given, "--battery", name),)) for name in todo], tick)
     if work.stopped:
         raise KeyboardInterrupt
     for name, error in work.failed.items():

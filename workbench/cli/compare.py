@@ -1,22 +1,17 @@
 """The command `workbench compare`: a suite of methods trained side by side, measured and reported."""
 
-import shlex
-import signal
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from workbench.cli.arguments import command_line, on_signals
 from workbench.errors import WorkbenchError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from workbench.studies.compare.build import Todo
-    from workbench.studies.compare.jobs import Jobs
+    from workbench.studies.compare.jobs import Jobs, Todo
     from workbench.studies.compare.suite import Suite
-
 
 More = Annotated[
     list[str] | None,
@@ -49,7 +44,8 @@ def compare(
     from workbench.studies.compare.suite import load_suite, with_problems
 
     loaded = with_problems(load_suite(suite), _named(problems or []))
-    from workbench.studies.compare.build import plan, report
+    from workbench.studies.compare.jobs import plan
+    from workbench.studies.compare.page import report
 
     todo = plan(loaded, out, only or [])
     if dry_run:
@@ -61,15 +57,13 @@ def compare(
         raise typer.Exit(130)
     for key, error in work.failed.items():
         typer.echo(f"{key} failed: {error} (logs/{key}.log)", err=True)
-    command = shlex.join(["workbench", *sys.argv[1:]])
-    typer.echo(f"Open {report(loaded, out, only or [], work.failed, command)}")
+    typer.echo(f"Open {report(loaded, out, only or [], work.failed, command_line())}")
     if work.failed:
         raise typer.Exit(1)
 
 
 def measure(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
-    problems: More = None,
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")], problems: More = None
 ) -> None:
     """Ask a run all that a comparison needs to know, and keep the answers beside it."""
     from workbench.studies.compare.measure import measure as ask
@@ -77,7 +71,7 @@ def measure(
     ask(run, _named(problems or []))
 
 
-def _named(given: "Sequence[str]") -> dict[str, Path]:
+def _named(given: Sequence[str]) -> dict[str, Path]:
     """Read NAME=FILE."""
     named: dict[str, Path] = {}
     for one in given:
@@ -93,48 +87,44 @@ def _named(given: "Sequence[str]") -> dict[str, Path]:
 
 
 def _work(
-    suite: "Suite", out: Path, todo: "Sequence[Todo]", only: "Sequence[str]", side_by_side: int, train: bool
+    suite: "Suite", out: Path, todo: "Sequence[Todo]", only: Sequence[str], side_by_side: int, train: bool
 ) -> "Jobs":
     """Train and measure with a line of progress per run; Ctrl-C and SIGTERM are passed on."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
-    from workbench.studies.compare.build import carry_out
-    from workbench.studies.compare.gather import newest_step
-    from workbench.studies.compare.jobs import Jobs
+    from workbench.cli.terminal import bars
+    from workbench.studies.compare.jobs import Jobs, carry_out
+    from workbench.studies.compare.suite import newest_step
 
     work = Jobs(out, side_by_side)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    handlers = {number: signal.signal(number, lambda *_: work.stop()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        with Progress(*columns, TextColumn("{task.fields[state]}"), console=Console(stderr=True)) as bar:
-            lines = {
-                one.run.key: bar.add_task(
-                    one.run.key, total=one.run.config.steps, completed=one.step, start=False, state=_state(one, train)
-                )
-                for one in todo
-            }
-            at_work: set[str] = set()
+    with (
+        on_signals(work.stop),
+        bars(MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[state]}")) as bar,
+    ):
+        lines = {
+            one.run.key: bar.add_task(
+                one.run.key, total=one.run.config.steps, completed=one.step, start=False, state=_state(one, train)
+            )
+            for one in todo
+        }
+        at_work: set[str] = set()
 
-            def tick() -> None:
-                for one in todo:
-                    key = one.run.key
-                    if key not in at_work | work.running:
-                        continue
-                    if key not in at_work:
-                        bar.start_task(lines[key])
-                    running = key in work.running
-                    state = "at work" if running else "failed" if key in work.failed else "done"
-                    bar.update(lines[key], completed=newest_step(one.run), state="stopped" if work.stopped else state)
-                    if not running:
-                        bar.stop_task(lines[key])
-                at_work.clear()
-                at_work.update(work.running)
+        def tick() -> None:
+            for one in todo:
+                key = one.run.key
+                if key not in at_work | work.running:
+                    continue
+                if key not in at_work:
+                    bar.start_task(lines[key])
+                running = key in work.running
+                state = "at work" if running else "failed" if key in work.failed else "done"
+                bar.update(lines[key], completed=newest_step(one.run), state="stopped" if work.stopped else state)
+                if not running:
+                    bar.stop_task(lines[key])
+            at_work.clear()
+            at_work.update(work.running)
 
-            carry_out(suite, out, work, only, train=train, tick=tick)
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        carry_out(suite, out, work, only, train=train, tick=tick)
     return work
 
 
@@ -146,22 +136,19 @@ def _state(todo: "Todo", train: bool) -> Literal["waiting", "done", "not finishe
 
 def _show_plan(suite: "Suite", todo: "Sequence[Todo]", side_by_side: int) -> None:
     """Show what would be done, and what it costs where a rate was recorded."""
-    from rich.console import Console
-    from rich.table import Table
+    from workbench.cli.terminal import RIGHT, show, table
 
-    table = Table(title=f"{suite.name}: {len(todo)} runs, {side_by_side} side by side", title_justify="left")
-    for heading in ("run", "step", "questions", "to measure", "core-minutes left"):
-        table.add_column(
-            heading, justify="left" if heading in ("run", "to measure") else "right", no_wrap=heading == "run"
-        )
+    known = [one.core_minutes for one in todo if one.core_minutes is not None]
+    # One process a run: side by side they share the cores evenly.
+    caption = f"Training left: {sum(known):.0f} core-minutes, about {sum(known) / side_by_side:.0f} minutes"
+    if len(known) < len(todo):
+        caption += f", and {len(todo) - len(known)} runs whose rate is known once one of their task has trained"
+    made = table(
+        f"{suite.name}: {len(todo)} runs, {side_by_side} side by side", caption, ("run", {"no_wrap": True}),
+        ("step", RIGHT), ("questions", RIGHT), "to measure", ("core-minutes left", RIGHT),
+    )  # fmt: skip
     for one in todo:
         cost = "unknown" if one.core_minutes is None else f"{one.core_minutes:.1f}"
         step = f"{one.step:,} of {one.run.config.steps:,}" if one.train else "done"
-        table.add_row(one.run.key, step, f"{one.questions:,}", ", ".join(one.measure) or "–", cost)
-    known = [one.core_minutes for one in todo if one.core_minutes is not None]
-    unknown = len(todo) - len(known)
-    # One process a run: side by side they share the cores evenly.
-    table.caption = f"Training left: {sum(known):.0f} core-minutes, about {sum(known) / side_by_side:.0f} minutes"
-    if unknown:
-        table.caption += f", and {unknown} runs whose rate is known once one of their task has trained"
-    Console().print(table)
+        made.add_row(one.run.key, step, f"{one.questions:,}", ", ".join(one.measure) or "–", cost)
+    show(made)

@@ -5,15 +5,12 @@ from typing import Annotated
 
 import typer
 
+from workbench.cli.arguments import ProblemFile, Seed, writable
 from workbench.errors import WorkbenchError
 
 problems_app = typer.Typer(
     help="Generate and check problems: ProsQA, ProntoQA, arithmetic.", no_args_is_help=True, rich_markup_mode="rich"
 )
-
-ProblemFile = Annotated[Path, typer.Argument(metavar="PROBLEMS", help="A file of problems, ours or official.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
-
 
 Task = Annotated[str, typer.Option(help="prosqa (default), prontoqa or arithmetic; of a file it shows by itself.")]
 
@@ -37,59 +34,36 @@ def generate(
     seed: Seed = 0,
 ) -> None:
     """Generate problems, each checked by its oracle."""
-    writable(out)
-    if task != "prosqa":
-        _generate_items(task, out, count, seed, split, hops, limit, family, nodes)
-        typer.echo(f"Wrote {count} problems to {out}")
-        return
-    if not family:
-        why = "ProsQA has several families of graphs."
-        raise WorkbenchError("No FAMILY was given.", why, "Name algorithm1, released or balanced, or another --task.")
-    if limit is not None or split != "train":
-        why = "They are options of --task prontoqa and --task arithmetic."
-        raise WorkbenchError("ProsQA has no --split and no --limit.", why, "Leave them out.")
-    from workbench.problems.files import save_problems
-    from workbench.problems.sets import generate as make
-
-    made = make(family, count, seed, hop_weights(hops), nodes)
-    save_problems(made, out)
-    typer.echo(f"Wrote {len(made)} problems to {out}")
-
-
-def _generate_items(
-    task: str,
-    out: Path,
-    count: int,
-    seed: int,
-    split: str,
-    hops: str | None,
-    limit: int | None,
-    family: str,
-    nodes: int | None,
-) -> None:
-    """Generate problems of the tasks without graphs; options of other tasks are refused."""
     from workbench.problems.arithmetic import LIMIT
-    from workbench.problems.files import save_items
+    from workbench.problems.files import save_items, save_problems
     from workbench.problems.prontoqa import HOPS
     from workbench.problems.sets import check_split, check_task
-    from workbench.problems.sets import generate_items as make
+    from workbench.problems.sets import generate as make
+    from workbench.problems.sets import generate_items as make_items
 
-    check_task(task)
-    foreign = {
-        "FAMILY": bool(family),
-        "--nodes": nodes is not None,
-        "--hops": hops is not None and task != "prontoqa",
-        "--limit": limit is not None and task != "arithmetic",
-    }
-    if any(foreign.values()):
-        names = ", ".join(name for name, given in foreign.items() if given)
+    writable(out)
+    if task != "prosqa":
+        check_task(task)
+    given = {"FAMILY": family, "--nodes": nodes, "--hops": hops, "--limit": limit}
+    own = {"prosqa": ("FAMILY", "--nodes", "--hops"), "prontoqa": ("--hops",), "arithmetic": ("--limit",)}[task]
+    foreign = [name for name, value in given.items() if value not in (None, "") and name not in own]
+    foreign += ["--split"] if task == "prosqa" and split != "train" else []
+    if foreign:
+        names = ", ".join(foreign)
         raise WorkbenchError(f"The task {task} has no {names}.", "It belongs to another task.", "Leave it out.")
-    if hops is not None and not hops.isdecimal():
-        why = "A ProntoQA file has one number of hops."
-        raise WorkbenchError(f'"{hops}" is no number of hops.', why, "Write --hops 5.")
-    length, largest = int(hops or HOPS), LIMIT if limit is None else limit
-    made = make(task, count, seed, check_split(split), hops=length, limit=largest)
-    save_items(made, out)
+    if task == "prosqa":
+        if not family:
+            why = "ProsQA has several families of graphs."
+            do = "Name algorithm1, released or balanced, or another --task."
+            raise WorkbenchError("No FAMILY was given.", why, do)
+        save_problems(make(family, count, seed, hop_weights(hops), nodes), out)
+    else:
+        if hops is not None and not hops.isdecimal():
+            why = "A ProntoQA file has one number of hops."
+            raise WorkbenchError(f'"{hops}" is no number of hops.', why, "Write --hops 5.")
+        largest = LIMIT if limit is None else limit
+        save_items(make_items(task, count, seed, check_split(split), hops=int(hops or HOPS), limit=largest), out)
+    typer.echo(f"Wrote {count} problems to {out}")
 
 
 @problems_app.command(epilog="Example:  workbench problems check fixtures/problems/released.json")
@@ -145,11 +119,3 @@ def hop_weights(text: str | None) -> dict[int, float] | None:
             )
         weights |= dict.fromkeys(range(int(ends[0]), int(ends[-1]) + 1), 1.0)
     return weights
-
-
-def writable(file: Path) -> None:
-    """Say before the work, not after it, that its result has no place."""
-    if file.is_dir():
-        raise WorkbenchError(f"Cannot write {file}.", "It is a directory.", "Name a file.")
-    if not file.resolve().parent.is_dir():
-        raise WorkbenchError(f"Cannot write {file}.", "Its directory does not exist.", "Make it, or name another.")

@@ -1,16 +1,18 @@
 """The command `workbench reproduce`: what the literature says, measured on the bundled runs."""
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from workbench.cli.arguments import FIXTURES, command_line, load_problems
 from workbench.errors import WorkbenchError
 
-FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
-"""What ships with the project, whatever folder a command is typed in."""
+RUNS = (
+    "reference", "coconut", "coconut_frontier", "coconut_language", "coconut_without_curriculum",
+    "coconut_without_thought", "cot", "icot", "no_cot", "pause_as_thought", "pause_token",
+)  # fmt: skip
+"""The runs that claims are about."""
 
 
 def reproduce(
@@ -33,18 +35,15 @@ def reproduce(
     seed: Annotated[int, typer.Option(min=0, help="Of controls and intervals.")] = 0,
 ) -> None:
     """Check what the papers say of continuous thoughts, and write a table: claim, published, ours, verdict."""
-    from workbench.problems.files import load_problems
-
     given, of_methods = (load_problems(path)[:most] for path in (problems, method_problems))
-    if missing := [name for name in _runs() if not (runs / name).is_dir()]:
+    if missing := [name for name in RUNS if not (runs / name).is_dir()]:
         raise WorkbenchError(
             "There are runs missing.", f"{runs} has no {', '.join(missing)}.", "Give the directory of the bundled runs."
         )
     from transformers.utils import logging
 
-    from workbench.studies.reproduce.catalogue import CLAIMS
     from workbench.studies.reproduce.material import Material
-    from workbench.studies.reproduce.page import judge, write_page
+    from workbench.studies.reproduce.page import chosen, judge, write_page
 
     logging.disable_progress_bar()
     material = Material(
@@ -54,14 +53,6 @@ def reproduce(
         seed=seed,
         on_step=lambda words: typer.echo(f"  {words} ...", err=True),
     )  # fmt: skip
-    judged = judge(CLAIMS, material, lambda claim, found: typer.echo(f"{found.verdict}: {claim.text}", err=True))
-    write_page(judged, out, shlex.join(["workbench", *sys.argv[1:]]), seed)
+    judged = judge(chosen(), material, lambda one: typer.echo(f"{one.verdict}: {one.claim.statement}", err=True))
+    write_page(judged, out, command_line(), seed)
     typer.echo(f"Wrote {out}")
-
-
-def _runs() -> tuple[str, ...]:
-    """Return the names of the runs that claims are about, without loading any model code."""
-    return (
-        "reference", "coconut", "coconut_frontier", "coconut_language", "coconut_without_curriculum",
-        "coconut_without_thought", "cot", "icot", "no_cot", "pause_as_thought", "pause_token",
-    )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from workbench.cli.problems import ProblemFile, Seed, writable
+from workbench.cli.arguments import BatchSize, ProblemFile, Run, Seed, load_problems, load_run, writable
 from workbench.errors import WorkbenchError
 
 if TYPE_CHECKING:
@@ -14,20 +14,14 @@ if TYPE_CHECKING:
 
     from workbench.model.checkpoint import Checkpoint
     from workbench.problems.problem import Problem
-    from workbench.studies.stop_classifier import Classifier
-    from workbench.studies.stop_curve import StopFigure
-    from workbench.studies.stopping import Thinking
-
+    from workbench.studies.stopping import Classifier, StopFigure, Thinking
 
 HELD_BACK = 5
 """One in so many problems of the fitting file chooses the thresholds and is not fitted on."""
 
 
 def stop(
-    run: Annotated[
-        str,
-        typer.Argument(metavar="RUN", help="A run directory, a directory written by save_pretrained, or a hub name."),
-    ],
+    run: Run,
     problems: ProblemFile,
     fit: Annotated[
         Path | None,
@@ -57,7 +51,7 @@ def stop(
     ] = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table here as JSON.")] = None,
     seed: Seed = 0,
-    batch_size: Annotated[int, typer.Option(min=1, help="Problems run at a time.")] = 64,
+    batch_size: BatchSize = 64,
 ) -> None:
     """Compare stop rules: accuracy against the number of thoughts, fixed or chosen problem by problem."""
     kept_at = classifier or (Path(run) / "stop.safetensors" if Path(run).is_dir() else None)
@@ -68,23 +62,20 @@ def stop(
         raise WorkbenchError(
             "There is no place for the classifier.", f"{run} is no directory here.", "Name one: --classifier FILE"
         )
-    from workbench.problems.files import load_problems
-
     judged, others = load_problems(problems), load_problems(fit) if fit is not None else []
     _apart(judged, others, problems, fit)
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    from rich.console import Console
-
-    from workbench.cli.terminal import progress
+    checkpoint = load_run(run)
+    from workbench.cli.terminal import progress, show
     from workbench.measure.provenance import provenance
-    from workbench.model.checkpoint import load_checkpoint
-    from workbench.studies.stop_classifier import load_classifier, save_classifier
-    from workbench.studies.stop_curve import curve_frame, rules_of, stop_curve
-    from workbench.studies.stopping import think_through
+    from workbench.studies.stopping import (
+        curve_frame,
+        load_classifier,
+        rules_of,
+        save_classifier,
+        stop_curve,
+        think_through,
+    )
 
-    checkpoint = load_checkpoint(run)
     learned, chosen_on = [], None
     if others and kept_at is not None:
         fitted, chosen_on = _fitted(checkpoint, others, label, thoughts, says, batch_size)
@@ -96,7 +87,7 @@ def stop(
     with progress(f"Thinking with {checkpoint.name}", len(judged)) as advance:
         thinking = think_through(checkpoint, judged, thoughts, batch_size, says, on_progress=advance)
     figures = stop_curve(thinking, rules_of(thinking, learned), chosen_on=chosen_on, seed=seed)
-    Console().print(stop_table(checkpoint.name, thinking, figures))
+    show(stop_table(checkpoint.name, thinking, figures))
     if json is not None:
         made = {
             "checkpoint": checkpoint.name, "n": len(judged), "says": says or checkpoint.says,
@@ -108,28 +99,25 @@ def stop(
 
 def stop_table(name: str, thinking: "Thinking", figures: "list[StopFigure]") -> "Table":
     """Lay out the figures of stop rules, a row each."""
-    from rich.table import Table
+    from workbench.cli.terminal import table
 
-    table = Table(
-        title=f"{name} on {len(thinking.right)} problems; trained with {thinking.trained} thoughts",
-        caption="95 % intervals over problems. Gain: accuracy less that of the same numbers of thoughts dealt out at "
-        "random; where its interval holds 0, looking at the thought gained nothing.\n"
+    made = table(
+        f"{name} on {len(thinking.right)} problems; trained with {thinking.trained} thoughts",
+        "95 % intervals over problems. Gain: accuracy less that of the same numbers of thoughts dealt out at random; "
+        "where its interval holds 0, looking at the thought gained nothing.\n"
         "entropy: of the thought's LM head, in nats; reached, right: probability that the classifier gives. "
         f"They stop after {thinking.trained} thoughts at the latest. oracle: as many thoughts as steps.\n"
         "* chosen on other problems: fewest thoughts within .01 of the best accuracy of its kind.",
-        title_justify="left",
-        caption_justify="left",
+        ("rule", {"no_wrap": True}),
+        *((column, {"no_wrap": True, "justify": "right"}) for column in ("thoughts", "accuracy", "gain")),
     )
-    table.add_column("rule", no_wrap=True)
-    for column in ("thoughts", "accuracy", "gain"):
-        table.add_column(column, no_wrap=True, justify="right")
     for figure in figures:
         gain = "–" if figure.gain.method == "exact" else str(figure.gain)
         title = f"{figure.title} *" if figure.chosen else figure.title
-        table.add_row(
+        made.add_row(
             title, f"{figure.thoughts.value:.2f}", str(figure.accuracy), gain, style="bold" if figure.chosen else None
         )
-    return table
+    return made
 
 
 def _fitted(
@@ -142,8 +130,7 @@ def _fitted(
 ) -> "tuple[Classifier, Thinking]":
     """Fit on the first problems of a file; return the classifier, and the last ones thought about, to choose on."""
     from workbench.cli.terminal import progress
-    from workbench.studies.stop_classifier import fit
-    from workbench.studies.stopping import think_through
+    from workbench.studies.stopping import fit, think_through
 
     cut = len(problems) - len(problems) // HELD_BACK
     parts = []

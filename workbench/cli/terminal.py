@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import isnan
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -20,24 +21,21 @@ SHOWN = 4
 """Nodes shown per readout and thought."""
 
 
+def bars(*columns: Any) -> Progress:
+    """Return lines of progress on standard error: a title and a bar, then the given columns."""
+    return Progress(TextColumn("{task.description}"), BarColumn(), *columns, console=Console(stderr=True))
+
+
 @contextmanager
-def progress(title: str, total: int, done: int = 0) -> Iterator[Advance]:
+def progress(title: str, total: int) -> Iterator[Advance]:
     """Show a bar with counts, time spent and time left on standard error.
 
     Args:
         title: What is going on, without a dot.
         total: Problems in all.
-        done: Problems done before, by a run that was interrupted.
     """
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=False) as bar:
-        task = bar.add_task(title, total=total, completed=done)
+    with bars(MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()) as bar:
+        task = bar.add_task(title, total=total)
         yield lambda count: bar.advance(task, count)
 
 
@@ -48,8 +46,7 @@ def counting(names: Sequence[str]) -> Iterator[Callable[[str, int | None], None]
     Yields:
         Called with a job's name and the number of answers since the last call, None once it is done.
     """
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,} answers"))
-    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=False) as bar:
+    with bars(TextColumn("{task.completed:,} answers"), TimeElapsedColumn()) as bar:
         lines = {name: bar.add_task(name, total=None, start=False) for name in names}
 
         def count(name: str, more: int | None) -> None:
@@ -64,48 +61,67 @@ def counting(names: Sequence[str]) -> Iterator[Callable[[str, int | None], None]
         yield count
 
 
+def table(title: str, caption: str = "", *columns: str | tuple[str, dict[str, Any]], **options: Any) -> Table:
+    """Return an empty table, title and caption at the left.
+
+    Args:
+        title: Above it.
+        caption: Below it.
+        columns: Headings, or a heading with settings of the column.
+        options: Of the table.
+    """
+    made = Table(title=title, caption=caption or None, title_justify="left", caption_justify="left", **options)
+    for column in columns:
+        heading, settings = (column, {}) if isinstance(column, str) else column
+        made.add_column(heading, **settings)
+    return made
+
+
+RIGHT: dict[str, Any] = {"justify": "right"}
+
+
+def show(*lines: Table | str) -> None:
+    """Print tables, and lines of text as they are, on standard output."""
+    console = Console()
+    for line in lines:
+        console.print(line, markup=False, highlight=False) if isinstance(line, str) else console.print(line)
+
+
 def evaluation_table(evaluation: Evaluation) -> Table:
     """Lay out an evaluation: a row per figure with interval, chance level and number of problems."""
     origin = evaluation.provenance
-    table = Table(
-        title=f"{evaluation.checkpoint} on {evaluation.n} problems, {evaluation.thoughts} thoughts",
-        caption=f"95 % intervals over problems; seed {origin.seed}; commit {(origin.commit or 'unknown')[:12]}\n"
+    made = table(
+        f"{evaluation.checkpoint} on {evaluation.n} problems, {evaluation.thoughts} thoughts",
+        f"95 % intervals over problems; seed {origin.seed}; commit {(origin.commit or 'unknown')[:12]}\n"
         + ", ".join(f"{name} {number}" for name, number in origin.versions.items()),
-        title_justify="left",
-        caption_justify="left",
-    )
-    table.add_column("figure")
-    table.add_column("value and interval", no_wrap=True)
-    table.add_column("chance", justify="right")
-    table.add_column("chance is", style="dim")
-    table.add_column("n", justify="right")
+        "figure", ("value and interval", {"no_wrap": True}), ("chance", RIGHT), ("chance is", {"style": "dim"}),
+        ("n", RIGHT),
+    )  # fmt: skip
     for figure in evaluation.figures:
-        table.add_row(figure.title, figure.shown, figure.shown_chance, figure.baseline, str(figure.estimate.n))
-    return table
+        made.add_row(figure.title, figure.shown, figure.shown_chance, figure.baseline, str(figure.estimate.n))
+    return made
 
 
 def trace_table(trace: Trace) -> Table:
     """Lay out one problem: a row per number of thoughts, both readouts beside their chance, and the answer."""
     problem = trace.problem
     names = problem.names
-    table = Table(
-        title=f"{problem.id}: is {names[problem.root]} a {names[problem.options[0]]} or {names[problem.options[1]]}?",
-        caption=f"Right answer: {names[problem.target]}, {structure(problem).length} hops from {names[problem.root]}. "
+    headings = ("LM head: likeliest nodes", "mass", "forced language: likeliest nodes", "mass", "answer")
+    made = table(
+        f"{problem.id}: is {names[problem.root]} a {names[problem.options[0]]} or {names[problem.options[1]]}?",
+        f"Right answer: {names[problem.target]}, {structure(problem).length} hops from {names[problem.root]}. "
         "Value: probability normalised over the concepts in the problem; * = on the frontier of the hop read.\n"
         "Mass: raw probability on that frontier; in brackets its chance level.",
-        title_justify="left",
-        caption_justify="left",
+        ("thoughts", RIGHT),
+        *((heading, {"overflow": "fold"}) for heading in headings),
         show_lines=True,
     )
-    table.add_column("thoughts", justify="right")
-    for title in ("LM head: likeliest nodes", "mass", "forced language: likeliest nodes", "mass", "answer"):
-        table.add_column(title, overflow="fold")
     heads, forced = node_scores(trace, "lm_head"), node_scores(trace, "forced_language")
     for k, (answer, right) in enumerate(zip(trace.answer_texts, trace.answer_right, strict=True)):
         mark = "[green]✓[/green]" if right else "[red]✗[/red]"
         first = (_likeliest(heads, k - 1), _mass(heads, k - 1)) if k else ("–", "–")
-        table.add_row(str(k), *first, _likeliest(forced, k), _mass(forced, k), f"{mark} {answer}")
-    return table
+        made.add_row(str(k), *first, _likeliest(forced, k), _mass(forced, k), f"{mark} {answer}")
+    return made
 
 
 def _likeliest(scores: NodeScores, row: int) -> str:

@@ -89,3 +89,87 @@ def _other_answer(problem: Problem, id: str, edges: tuple[tuple[int, int], ...],
     return make_problem(
         id, problem.names, edges, root, problem.negative, problem.target, target_first, entities=problem.entities
     )
+
+
+# The same answer: controls of what changes it
+
+
+def harmless_rewrite(problem: Problem, seed: int) -> Problem | None:
+    """Return the problem with one edge ending elsewhere and the same answer: the control of a rewrite.
+
+    As in `edge_rewrites`, the new destination is no entity, no present child, and closes no cycle. The root still
+    reaches the target and not the negative. Only edges that leave a node within the root's reach are moved, since
+    those are what a rewrite moves. None where there is no such edge.
+    """
+    entities, rng = problem.entities, generator_of(problem, seed)
+    reach = graph.reachable(problem.adjacency, problem.root)
+    for place in rng.permutation(len(problem.edges)).tolist():
+        source, destination = problem.edges[place]
+        matrix = problem.adjacency.copy()
+        matrix[source, destination] = False
+        closed = problem.adjacency[source] | graph.reachable(matrix.T, source)
+        for node in rng.permutation(np.flatnonzero(~closed)).tolist() if reach[source] else ():
+            matrix[source, node] = True
+            reached = graph.reachable(matrix, problem.root)
+            matrix[source, node] = False
+            if node not in entities and reached[problem.target] and not reached[problem.negative]:
+                edges = (*problem.edges[:place], (source, node), *problem.edges[place + 1 :])
+                return _same_answer(problem, f"{problem.id}-harmless-{place}-{node}", edges, problem.root)
+    return None
+
+
+def reordered(problem: Problem, seed: int) -> Problem:
+    """Return the problem with its sentences in another order: the same graph, question and answer."""
+    order = generator_of(problem, seed).permutation(len(problem.edges)).tolist()
+    edges = tuple(problem.edges[place] for place in order)
+    return _same_answer(problem, f"{problem.id}-reordered", edges, problem.root)
+
+
+def other_root(problem: Problem) -> Problem | None:
+    """Return the problem that asks about another entity of the same answer, None where there is no such entity."""
+    target, negative = (graph.reachable(problem.adjacency.T, option) for option in (problem.target, problem.negative))
+    open_ = [node for node in problem.entities if target[node] and not negative[node]]
+    others = [node for node in open_ if node != problem.root]
+    return _same_answer(problem, f"{problem.id}-other-root", problem.edges, others[0]) if others else None
+
+
+def options_exchanged(problem: Problem) -> Problem:
+    """Return the problem that lists its options in the other order."""
+    first = problem.options[0] == problem.target
+    return _same_answer(problem, f"{problem.id}-exchanged", problem.edges, problem.root, target_first=not first)
+
+
+def in_names_of(donor: Problem, problem: Problem, seed: int) -> Problem:
+    """Return another problem in the names of this one: another graph, the same answer.
+
+    Root and options bear the names that they bear in `problem`, all other nodes names of its other nodes, drawn; where
+    the graph is larger, names of its own.
+
+    Args:
+        donor: Whose graph it is.
+        problem: Whose names it bears.
+        seed: Of the draw.
+    """
+    rng, theirs, entities = generator_of(problem, seed), donor.entities, problem.entities
+    names = {getattr(donor, one): problem.names[getattr(problem, one)] for one in ("root", "target", "negative")}
+    for is_entity in (True, False):
+        own = [name for node, name in enumerate(donor.names) if (node in theirs) == is_entity]
+        here = [name for node, name in enumerate(problem.names) if (node in entities) == is_entity]
+        free = [name for name in rng.permutation(here).tolist() if name not in names.values()]
+        pool = iter([*free, *(name for name in own if name not in problem.names)])
+        for node in range(len(donor.names)):
+            if (node in theirs) == is_entity and node not in names:
+                names[node] = next(pool)
+    return make_problem(
+        f"{problem.id}-renamed", [names[node] for node in range(len(names))], donor.edges,
+        donor.root, donor.target, donor.negative, donor.options[0] == donor.target, entities=theirs,
+    )  # fmt: skip
+
+
+def _same_answer(
+    problem: Problem, id: str, edges: Sequence[tuple[int, int]], root: int, target_first: bool | None = None
+) -> Problem:
+    first = problem.options[0] == problem.target if target_first is None else target_first
+    return make_problem(
+        id, problem.names, edges, root, problem.target, problem.negative, first, entities=problem.entities
+    )

@@ -1,25 +1,54 @@
-"""From a checkpoint and problems to a report, a part of the problems at a time."""
+"""A report: a problem set run in parts, its tables (Parquet), and a page made from the tables alone."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from urllib.parse import urlencode
 
+import numpy as np
+import plotly.graph_objects as go
 import polars as pl
 
+from workbench import figures
 from workbench.errors import WorkbenchError
-from workbench.measure.evaluate import results_frame
-from workbench.measure.provenance import checkpoint_digest, problems_digest, provenance
-from workbench.measure.scores import READOUTS, node_scores, scores_frame, statistics_frame
-from workbench.measure.trace import run
+from workbench.measure.behaviour import Behaviour, classify
+from workbench.measure.evaluate import RESULTS_SCHEMA, evaluation_of, results_frame, save_evaluation
+from workbench.measure.provenance import Provenance, checkpoint_digest, problems_digest, provenance
+from workbench.measure.run_labels import CONTROLS
+from workbench.measure.scores import (
+    READOUTS,
+    SCORES_SCHEMA,
+    STATISTICS_SCHEMA,
+    node_scores,
+    scores_frame,
+    statistics_frame,
+)
+from workbench.measure.trace import Trace, run
 from workbench.model.checkpoint import Checkpoint
 from workbench.problems.problem import Problem
-from workbench.studies.pages import write_page
-from workbench.studies.shards import Shards
-from workbench.studies.tables import SCHEMAS, traces_frame
+from workbench.studies.artefacts import Shards
+from workbench.studies.pages import drawings, write_html
+
+MANIFEST = "report.json"
+READINGS_PAGE, READINGS_FOLDER = "readings.html", "readings"
+"""Written by `report_readings` into the same directory."""
+MOST_IN_FIGURES = 10_000
+"""Problems that figures and intervals are made from; of a larger set a sample drawn by the seed."""
+MOST_IN_TABLE = 5_000
+"""Rows of the page's problem table; the Parquet file has all of them."""
+TRACES_SCHEMA = 1
+"""Version of the columns of `traces_frame`; raised when a column changes its name, type or meaning."""
+SCHEMAS = {
+    "problems": RESULTS_SCHEMA,
+    "traces": TRACES_SCHEMA,
+    "scores": SCORES_SCHEMA,
+    "statistics": STATISTICS_SCHEMA,
+}
+"""The tables by name, and the version of each one's columns."""
 
 
 @dataclass(frozen=True)
-class Options:
+class ReportOptions:
     """How a report is made."""
 
     run: str = ""
@@ -35,16 +64,20 @@ class Options:
     batch_size: int = 64
     """Problems run at a time."""
     explorer: str = "http://localhost:8501"
-    """Address of the explorer that the problem table links to."""
-    readings: bool = False
-    """Whether the page links to that of the readings, which `report.readings.write_readings` makes beside it."""
+    """Address of the explorer that the problem table and the points of a figure link to."""
+    readings: tuple[str, ...] = ()
+    """Readings on a page of their own (`report_readings.write_readings`), by their names in `readings.READINGS`."""
+    controls: tuple[str, ...] = tuple(CONTROLS)
+    """Of `run_labels.CONTROLS`, drawn in every figure of a reading."""
+    most: int = 500
+    """Problems read: of a larger set as many are drawn by the seed, since all their activations are held at once."""
 
 
 def write_report(
     checkpoint: Checkpoint,
     problems: Sequence[Problem],
     directory: Path,
-    options: Options,
+    options: ReportOptions,
     *,
     overwrite: bool = False,
     on_progress: Callable[[int], None] | None = None,
@@ -88,7 +121,8 @@ def write_report(
         "schema versions": SCHEMAS,
         **asdict(origin),
     }
-    shards = Shards(directory, inputs, overwrite=overwrite)
+    pages = ("index.html", "plotly.min.js", "evaluation.json", READINGS_PAGE, f"{READINGS_FOLDER}/*.parquet")
+    shards = Shards(directory, MANIFEST, inputs, SCHEMAS, pages, overwrite=overwrite)
     parts = range(0, len(problems), options.shard)
     if shards.complete:
         if on_progress:
@@ -100,14 +134,11 @@ def write_report(
             if on_progress:
                 on_progress(len(part))
         shards.join(len(parts))
-    return write_page(
-        directory, checkpoint.name, options.run, options.problems, origin, options.explorer,
-        readings=options.readings and thoughts > 0,
-    )  # fmt: skip
+    return write_page(directory, checkpoint.name, options, origin, readings=bool(options.readings) and thoughts > 0)
 
 
 def _tables(
-    checkpoint: Checkpoint, problems: Sequence[Problem], thoughts: int, options: Options
+    checkpoint: Checkpoint, problems: Sequence[Problem], thoughts: int, options: ReportOptions
 ) -> dict[str, pl.DataFrame]:
     traces = list(run(checkpoint, problems, thoughts, options.batch_size))
     readouts = READOUTS if thoughts else ("forced_language",)  # without thoughts there is none to read
@@ -118,3 +149,163 @@ def _tables(
         "scores": scores_frame(scores),
         "statistics": statistics_frame(scores),
     }
+
+
+def traces_frame(traces: Sequence[Trace]) -> pl.DataFrame:
+    """Return one row per problem and number of thoughts.
+
+    Columns:
+        checkpoint, problem: names. thought: number of thoughts, 0..K.
+        vector: the thought of that number, null for 0. answer: greedy answer after so many; right, valid: whether it
+        is exactly right, of a valid form. answer_values: probability of each node (in their order) as the answer.
+        continuation: what the model goes on to say after the step opening; behaviour: its category; both null where
+        no continuation was asked for. top_tokens, top_probabilities: likeliest tokens under the LM head of that
+        thought, best first, null for 0.
+    The node values of the two readouts are in `scores.scores_frame`.
+    """
+    schema = {
+        "checkpoint": pl.String,
+        "problem": pl.String,
+        "thought": pl.Int16,
+        "vector": pl.List(pl.Float32),
+        "answer": pl.String,
+        "right": pl.Boolean,
+        "valid": pl.Boolean,
+        "answer_values": pl.List(pl.Float32),
+        "continuation": pl.String,
+        "behaviour": pl.Enum([behaviour.value for behaviour in Behaviour]),
+        "top_tokens": pl.List(pl.String),
+        "top_probabilities": pl.List(pl.Float32),
+    }
+    rows = []
+    for trace in traces:
+        for k, text in enumerate(trace.answer_texts):
+            said = trace.continuations[k] if trace.continuations else None
+            top = trace.top_tokens[k - 1] if k else None
+            rows.append(
+                (
+                    trace.checkpoint, trace.problem.id, k, pl.Series(trace.thoughts[k - 1]) if k else None,
+                    text, bool(trace.answer_right[k]), bool(trace.answer_valid[k]), pl.Series(trace.answers[k]),
+                    said, classify(trace.problem, said, trace.hop(k)).value if said is not None else None,
+                    [token for token, _ in top] if top is not None else None,
+                    [probability for _, probability in top] if top is not None else None,
+                )
+            )  # fmt: skip
+    columns = zip(*rows, strict=True) if rows else ([] for _ in schema)
+    return pl.DataFrame(
+        [pl.Series(name, list(values), dtype=schema[name]) for name, values in zip(schema, columns, strict=True)]
+    )
+
+
+# The page
+
+
+def write_page(
+    directory: Path, checkpoint: str, options: ReportOptions, origin: Provenance, *, readings: bool = False
+) -> Path:
+    """Write index.html, plotly.min.js and evaluation.json beside complete tables, and return the page.
+
+    It reads the tables alone, so that it can be made again without running anything.
+
+    Args:
+        directory: Of the report.
+        checkpoint: Name of what was run.
+        options: Of the report.
+        origin: Of the tables.
+        readings: Whether to link to the page of the readings.
+    """
+    tables = _Tables(directory, origin.seed)
+    evaluation = evaluation_of(checkpoint, tables.read("problems"), origin.seed)
+    save_evaluation(evaluation, directory / "evaluation.json")
+    drawn = _figures(tables, evaluation.thoughts, origin.seed)
+    # Figures that are drawn per hop and thought are left to the drawings.
+    headline = [figure for figure in evaluation.figures if not figure.name.startswith("accuracy_by_")]
+    return write_html(
+        directory / "index.html",
+        "report.html",
+        title=f"{checkpoint} on {options.problems.name}",
+        run=options.run or checkpoint,
+        problems=str(options.problems),
+        figures=headline,
+        drawn=drawings(drawn),
+        rows=_rows(tables.first("problems", MOST_IN_TABLE), checkpoint, options.problems.stem, options.explorer),
+        thoughts=evaluation.thoughts,
+        total=tables.total,
+        sampled=len(tables.kept) if tables.kept is not None else None,
+        origin=asdict(origin),
+        explorer=options.explorer,
+        readings=readings,
+    )
+
+
+class _Tables:
+    """The tables on disk; at most `MOST_IN_FIGURES` problems of them are ever held."""
+
+    def __init__(self, directory: Path, seed: int) -> None:
+        self.directory = directory
+        names = pl.scan_parquet(directory / "problems.parquet").select("problem")
+        self.total = int(names.select(pl.len()).collect().item())
+        self.kept: pl.DataFrame | None = None
+        if self.total > MOST_IN_FIGURES:
+            drawn = np.random.default_rng(seed).choice(self.total, MOST_IN_FIGURES, replace=False)
+            self.kept = names.collect()[np.sort(drawn)]
+
+    def read(self, name: str, columns: list[str] | None = None, where: pl.Expr | None = None) -> pl.DataFrame:
+        """Return some columns and rows of a table."""
+        found = pl.scan_parquet(self.directory / f"{name}.parquet")
+        if self.kept is not None:
+            found = found.join(self.kept.lazy(), on="problem", how="semi", maintain_order="left")
+        if where is not None:
+            found = found.filter(where)
+        return found.select(columns or pl.all()).collect()
+
+    def first(self, name: str, rows: int) -> pl.DataFrame:
+        """Return the first rows of a table."""
+        return pl.scan_parquet(self.directory / f"{name}.parquet").head(rows).collect()
+
+
+def _figures(tables: _Tables, thoughts: int, seed: int) -> list[go.Figure]:
+    def statistic(name: str) -> go.Figure:
+        columns = ["readout", "thought", name, f"{name}_chance"]
+        return figures.mass_by_thought(tables.read("statistics", columns), name, seed=seed)
+
+    answers = tables.read("traces", ["thought", "right", "valid", "behaviour"]).rename({"right": "correct"})
+    by_hop = tables.read("problems", ["steps", "right"]).with_columns(correct=pl.col("right").list.last())
+    made = [
+        statistic("candidate_mass"),
+        figures.accuracy_by_thoughts(answers, seed=seed),
+        figures.accuracy_by_hop(by_hop, seed=seed),
+        statistic("on_path_share"),
+        statistic("breadth"),
+        statistic("top1_correct"),
+    ]
+    if answers["behaviour"].is_not_null().all():
+        made.append(figures.behaviour_shares(answers))
+    for readout in READOUTS if thoughts else ():
+        ranks = tables.read("statistics", ["readout", "thought", "path_rank", "path_rank_chance"])
+        made.append(figures.path_ranks(ranks, readout))
+    for thought in range(1, min(thoughts, 3) + 1):
+        wanted = (pl.col("readout") == "lm_head") & (pl.col("thought") == thought)
+        values = tables.read("scores", ["readout", "thought", "class", "value", "chance"], wanted)
+        made.append(figures.value_histogram(values, thought))
+    return made
+
+
+def _rows(results: pl.DataFrame, checkpoint: str, problem_set: str, explorer: str) -> list[dict[str, object]]:
+    """Return the rows of the problem table, each with the link to its view in the explorer."""
+    rows = []
+    for row in results.iter_rows(named=True):
+        query = urlencode({"run": checkpoint, "set": problem_set, "problem": row["problem"]})
+        both = row["target"][-1] + row["negative"][-1]
+        rows.append(
+            {
+                **row,
+                "link": f"{explorer.rstrip('/')}/?{query}",
+                "right": row["right"][-1],
+                "right_without": row["right"][0],
+                "preference": row["target"][-1] / both if both > 0 else None,
+                "mass": (row["candidate_mass"] + [None] * 3)[:3],
+                "resistant": row["nearest_source"] < 1,
+            }
+        )
+    return rows

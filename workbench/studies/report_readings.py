@@ -1,22 +1,17 @@
 """The readings of a report: a Parquet table for each, and a page with their figures, controls in the same axes."""
 
-import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import urlencode
 
 import numpy as np
 import plotly.graph_objects as go
 import polars as pl
-import pyarrow.parquet as pq
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from plotly.offline import get_plotlyjs
 
 from workbench.errors import WorkbenchError
 from workbench.figures.style import INK
-from workbench.files import write_whole
 from workbench.measure.provenance import checkpoint_digest, problems_digest, provenance
 from workbench.measure.recording import Recording, record, record_controls
 from workbench.measure.run_labels import CONTROLS, MODEL, RUN, title
@@ -24,42 +19,22 @@ from workbench.model.checkpoint import Checkpoint
 from workbench.problems.problem import Problem
 from workbench.readings import find_reading
 from workbench.readings.base import Reading
-from workbench.studies.pages import drawing
-from workbench.studies.shards import READINGS_FOLDER as FOLDER
-from workbench.studies.shards import READINGS_PAGE as PAGE
-from workbench.studies.tables import TableWriter, to_arrow
+from workbench.studies.artefacts import made_from, write_table
+from workbench.studies.pages import drawing, write_html
+from workbench.studies.report import READINGS_FOLDER as FOLDER
+from workbench.studies.report import READINGS_PAGE as PAGE
+from workbench.studies.report import ReportOptions
 
 MOST_IN_LEGEND = 240
 """Characters of a legend that fit under a figure of half a page's width."""
-_KEY = b"workbench"
-
-
-@dataclass(frozen=True)
-class ReadingOptions:
-    """Which readings are made, and how."""
-
-    names: tuple[str, ...]
-    """Of the readings, see `readings.READINGS`."""
-    controls: tuple[str, ...] = tuple(CONTROLS)
-    """Of `series.CONTROLS`, drawn in every figure."""
-    thoughts: int | None = None
-    """Number of thoughts; None for as many as the model was trained with."""
-    most: int = 500
-    """Problems read: of a larger set as many are drawn by the seed, since all their activations are held at once."""
-    seed: int = 0
-    batch_size: int = 64
-    run: str = ""
-    """The checkpoint as the user named it, and `problems` the file: the page says by what command it is made again."""
-    problems: str = "problems.json"
 
 
 def write_readings(
     checkpoint: Checkpoint,
     problems: Sequence[Problem],
     directory: Path,
-    options: ReadingOptions,
+    options: ReportOptions,
     *,
-    explorer: str = "http://localhost:8501",
     on_problems: Callable[[int], None] | None = None,
     on_reading: Callable[[str], None] | None = None,
 ) -> Path:
@@ -74,7 +49,6 @@ def write_readings(
         problems: What to ask it.
         directory: Of the report.
         options: See there.
-        explorer: Address of the explorer, which points of a figure open.
         on_problems: Called with the number of problems recorded since the last call, of the model and each control.
         on_reading: Called with the title of each reading before it is made.
 
@@ -84,7 +58,7 @@ def write_readings(
     Raises:
         WorkbenchError: There is no such reading or control, no problem, or no thought to read.
     """
-    readings = [find_reading(name) for name in options.names]
+    readings = [find_reading(name) for name in options.readings]
     kept = drawn(problems, options.most, options.seed)
     count = checkpoint.thoughts if options.thoughts is None else options.thoughts
     if count == 0:
@@ -102,7 +76,6 @@ def write_readings(
         "thoughts": count,
         **asdict(origin),
     }
-    (directory / FOLDER).mkdir(parents=True, exist_ok=True)
     recordings: list[Recording] = []
     sections = []
     for reading in readings:
@@ -110,17 +83,16 @@ def write_readings(
         inputs: dict[str, object] = {**shared, "schema": reading.schema}
         if on_reading:
             on_reading(reading.title)
-        if not _made(path, inputs) and not recordings:
+        if not made_from(path, inputs) and not recordings:
             recordings = _recordings(checkpoint, kept, count, controls, options, on_problems)
         sections.append(_section(reading, path, inputs, recordings))
     if on_problems and not recordings:
         on_problems(len(kept) * (1 + len(controls)))
-    environment = Environment(
-        loader=PackageLoader("workbench.studies"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    query = urlencode({"run": checkpoint.name, "set": Path(options.problems).stem})
-    html = environment.get_template("readings.html.jinja").render(
-        title=f"Readings of {checkpoint.name} on {Path(options.problems).name}",
+    query = urlencode({"run": checkpoint.name, "set": options.problems.stem})
+    return write_html(
+        directory / PAGE,
+        "readings.html",
+        title=f"Readings of {checkpoint.name} on {options.problems.name}",
         sections=sections,
         controls=[CONTROLS[name] for name in controls],
         left_out=[title(name) for name in options.controls if name not in controls],
@@ -128,15 +100,11 @@ def write_readings(
         total=len(problems),
         thoughts=count,
         command=_command(options, directory),
-        link=f"{explorer.rstrip('/')}/?{query}",
+        link=f"{options.explorer.rstrip('/')}/?{query}",
         origin=asdict(origin),
         grey=INK["both"],
         report=(directory / "index.html").exists(),
     )
-    if not (directory / "plotly.min.js").exists():
-        write_whole(directory / "plotly.min.js", get_plotlyjs())
-    write_whole(directory / PAGE, html)
-    return directory / PAGE
 
 
 def possible(controls: Sequence[str], problems: int) -> tuple[str, ...]:
@@ -157,7 +125,7 @@ def _recordings(
     problems: Sequence[Problem],
     count: int,
     controls: Sequence[str],
-    options: ReadingOptions,
+    options: ReportOptions,
     on_progress: Callable[[int], None] | None,
 ) -> list[Recording]:
     own = record(
@@ -165,17 +133,6 @@ def _recordings(
     )
     others = record_controls(own, controls, options.seed, batch_size=options.batch_size, on_progress=on_progress)
     return [own, *others]
-
-
-def _made(path: Path, inputs: dict[str, object]) -> bool:
-    """Return whether a table is there that was made from the same inputs."""
-    if not path.exists():
-        return False
-    try:
-        held = (pq.read_schema(path).metadata or {}).get(_KEY, b"{}")
-        return json.loads(held) == json.loads(json.dumps(inputs))
-    except (OSError, ValueError):  # cut off, or no Parquet file at all
-        return False
 
 
 def _section(
@@ -191,9 +148,8 @@ def _section(
         "code": _code(reading.name),
     }
     try:
-        if not _made(path, inputs):
-            with TableWriter(path, reading.schema, inputs) as writer:
-                writer.write(to_arrow(reading.frame(recordings)))
+        if not made_from(path, inputs):
+            write_table(path, reading.frame(recordings), reading.schema, inputs)
         frame = pl.read_parquet(path)
         figures = [_figure(made) for made in reading.figures(frame)]
     except WorkbenchError as error:
@@ -216,9 +172,9 @@ def _wide(made: go.Figure) -> bool:
     return sum(key.startswith("xaxis") for key in layout) > 2 or legend > MOST_IN_LEGEND or bool(layout.get("sliders"))
 
 
-def _command(options: ReadingOptions, directory: Path) -> str:
-    names, controls = (",".join(part) or "none" for part in (options.names, options.controls))
-    words = ["workbench report", options.run or "RUN", options.problems, f"--out {directory}"]
+def _command(options: ReportOptions, directory: Path) -> str:
+    names, controls = (",".join(part) or "none" for part in (options.readings, options.controls))
+    words = ["workbench report", options.run or "RUN", str(options.problems), f"--out {directory}"]
     words += [f"--readings {names}", f"--controls {controls}", f"--most {options.most}", f"--seed {options.seed}"]
     if options.thoughts is not None:
         words.append(f"--thoughts {options.thoughts}")

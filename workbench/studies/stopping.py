@@ -1,26 +1,49 @@
-"""When to stop thinking and answer: rules that look at a thought and say "enough".
+"""When to stop thinking and answer: rules that look at a thought, a classifier that is learned, and what both gain.
 
-The Coconut paper (arXiv 2412.06769, section 3) names two ways to end the thoughts: a classifier on them, or a constant
-number; it uses the constant. Here both, and a third that needs no training. A problem is thought about once; what is
-answered after every number of thoughts branches off the same cache, so that any number of rules can be judged on it.
+The Coconut paper (arXiv 2412.06769, section 3) names two ways to end the thoughts: "train a binary classifier on
+latent thoughts", or a constant number; it uses the constant. Here both, and a third that needs no training. A problem
+is thought about once; the answers after every number of thoughts branch off the same cache, so that any number of
+rules can be judged on it.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
-import torch
+import polars as pl
 from jaxtyping import Bool, Float, Int
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+from scipy.special import expit
+from torch import Tensor
 
 from workbench.errors import WorkbenchError
+from workbench.files import replacing
+from workbench.measure.provenance import checkpoint_digest
+from workbench.measure.statistics import Estimate, bootstrap_mean, logistic
 from workbench.model.checkpoint import Checkpoint
 from workbench.model.coconut import lm_head
-from workbench.model.session import Branches, Session
+from workbench.model.session import Batch, Branches, arrays_in_batches
 from workbench.problems.problem import Problem
 
 LONGER = 2
 """Thoughts are tried up to so many times the trained number."""
+ENTROPIES = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5)
+"""Thresholds tried, in nats."""
+PROBABILITIES = (0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.99)
+"""Thresholds tried for a classifier."""
+SLACK = 0.01
+"""Accuracy that is given up for fewer thoughts when a threshold is chosen."""
+
+Label = Literal["reached", "right"]
+"""What the classifier is asked of thought k. "reached": it stands for the problem's last step, or a later one; the
+number of steps is known of every training problem, and a coin flip cannot get it. "right": the answer after k thoughts
+is right; needs no steps, but where there are two options half of the lucky guesses are labelled "enough"."""
+LABELS: tuple[Label, ...] = get_args(Label)
+SCHEMA = "1"
+"""Of the file of a classifier."""
 
 
 @dataclass(frozen=True)
@@ -46,71 +69,45 @@ class Thinking:
         return np.arange(1, self.thoughts.shape[1] + 1) >= self.needed[:, None]
 
 
-@runtime_checkable
-class Rule(Protocol):
-    """A way to choose the number of thoughts."""
-
-    @property
-    def title(self) -> str:
-        """Name in tables."""
-        ...
-
-    def stops(self, thinking: Thinking, most: int) -> Int[np.ndarray, " problems"]:
-        """Return for each problem after how many thoughts to answer, 0..most."""
-        ...
-
-
 @dataclass(frozen=True)
-class Fixed:
-    """The same number of thoughts for every problem: what the paper does."""
+class Rule:
+    """A way to choose the number of thoughts, problem by problem."""
 
-    thoughts: int
+    title: str
+    """Name in tables."""
+    kind: str
+    """Rules of one kind differ in a number alone; one of them is chosen on other problems. Empty: none is."""
+    stops: Callable[[Thinking, int], Int[np.ndarray, " problems"]]
+    """From what was thought, and the most thoughts allowed, to the number of thoughts after which to answer."""
+    least: int = 0
+    """Number of thoughts that must have been tried."""
 
-    @property
-    def title(self) -> str:
-        """Name in tables."""
-        return f"fixed: {self.thoughts}"
 
-    def stops(self, thinking: Thinking, most: int) -> Int[np.ndarray, " problems"]:
-        """Return the number, whatever `most` is: a fixed number is a choice of its own."""
-        if not 0 <= self.thoughts < thinking.right.shape[1]:
+def fixed(thoughts: int) -> Rule:
+    """Return the same number of thoughts for every problem, whatever most is allowed: what the paper does."""
+
+    def stops(thinking: Thinking, most: int) -> Int[np.ndarray, " problems"]:
+        if not 0 <= thoughts < thinking.right.shape[1]:
             raise WorkbenchError(
-                f"Nothing was answered after {self.thoughts} thoughts.",
+                f"Nothing was answered after {thoughts} thoughts.",
                 f"The problems were thought about for {thinking.right.shape[1] - 1} thoughts.",
                 "Choose a smaller number, or think longer.",
             )
-        return np.full(len(thinking.right), self.thoughts)
+        return np.full(len(thinking.right), thoughts)
+
+    return Rule(f"fixed: {thoughts}", "fixed", stops, thoughts)
 
 
-@dataclass(frozen=True)
-class Entropy:
-    """Stop after the first thought whose LM head is sure: its entropy is below a threshold."""
-
-    threshold: float
-    """In nats, over the whole vocabulary."""
-
-    @property
-    def title(self) -> str:
-        """Name in tables."""
-        return f"entropy < {self.threshold:g}"
-
-    def stops(self, thinking: Thinking, most: int) -> Int[np.ndarray, " problems"]:
-        """Return the first thought below the threshold; `most` where there is none."""
-        return first_true(thinking.entropy < self.threshold, most)
+def entropy_below(threshold: float) -> Rule:
+    """Stop after the first thought whose LM head is sure: its entropy in nats is below a threshold."""
+    return Rule(
+        f"entropy < {threshold:g}", "entropy", lambda thinking, most: first_true(thinking.entropy < threshold, most)
+    )
 
 
-@dataclass(frozen=True)
-class AsManyAsSteps:
-    """The oracle: as many thoughts as the problem has steps, which no one knows who has not solved it."""
-
-    @property
-    def title(self) -> str:
-        """Name in tables."""
-        return "oracle"
-
-    def stops(self, thinking: Thinking, most: int) -> Int[np.ndarray, " problems"]:
-        """Return the number of thoughts that stand for the steps, at most `most`."""
-        return np.minimum(thinking.needed, most)
+def as_many_as_steps() -> Rule:
+    """Return the oracle: as many thoughts as the problem has steps, known only to those who have solved it."""
+    return Rule("oracle", "", lambda thinking, most: np.minimum(thinking.needed, most))
 
 
 def first_true(enough: Bool[np.ndarray, "problems K"], most: int) -> Int[np.ndarray, " problems"]:
@@ -121,7 +118,6 @@ def first_true(enough: Bool[np.ndarray, "problems K"], most: int) -> Int[np.ndar
     return np.where(some.any(axis=1), some.argmax(axis=1) + 1, some.shape[1]).astype(np.int64)
 
 
-@torch.inference_mode()
 def think_through(
     checkpoint: Checkpoint,
     problems: Sequence[Problem],
@@ -146,34 +142,256 @@ def think_through(
     if not problems:
         raise WorkbenchError("There is nothing to think about.", "The list of problems is empty.", "Give some.")
     count = LONGER * checkpoint.thoughts if thoughts is None else thoughts
-    form, model, chain = checkpoint.format, checkpoint.model, (says or checkpoint.says) == "chain"
+    form, chain = checkpoint.format, (says or checkpoint.says) == "chain"
     limit, depths = form.continuation_limit if chain else form.answer_limit, range(count + 1)
-    prompts = form.prompts(problems)
-    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i].ids))  # prompts of like length share a batch
-    vectors, entropy = [], []
-    right = np.zeros((len(prompts), count + 1), dtype=bool)
-    for start in range(0, len(order), batch_size):
-        batch = [prompts[i] for i in order[start : start + batch_size]]
-        openings = [form.chain_opening(prompt) if chain else form.answer_opening(prompt) for prompt in batch]
-        room = count + max(map(len, openings)) + limit
-        session = Session(model, [prompt.ids for prompt in batch], pad=form.pad, more=room)
-        thought = session.think(count, pause=checkpoint.pause)
+
+    def think(batch: Batch) -> dict[str, np.ndarray | Tensor]:
+        openings = [form.chain_opening(one) if chain else form.answer_opening(one) for one in batch.prompts]
+        session = batch.session(count + max(map(len, openings)) + limit)
+        vectors = session.think(count, pause=checkpoint.pause)
         ends = Branches(session, depths)
         said = ends.go_on(ends.say([[opening] * len(depths) for opening in openings]), limit, form.end)
-        for place, prompt, told in zip(order[start : start + batch_size], batch, said, strict=True):
-            texts = [form.said_answer(prompt, ids) if chain else form.decode(prompt, ids) for ids in told]
-            right[place] = [form.right(prompt.problem, text) for text in texts]
-        shares = lm_head(model, thought).log_softmax(-1)
-        vectors.append(thought.float().cpu().numpy())
-        entropy.append(-(shares.exp() * shares).sum(-1).float().cpu().numpy())
-        if on_progress:
-            on_progress(len(batch))
-    back = np.argsort(order)
-    return Thinking(
-        checkpoint.name,
-        checkpoint.thoughts,
-        np.concatenate(vectors)[back],
-        np.concatenate(entropy)[back],
-        right,
-        np.array([len(problem.steps) for problem in problems]) * checkpoint.thoughts_per_step,
+        right = [
+            [form.right(one.problem, form.said_answer(one, ids) if chain else form.decode(one, ids)) for ids in told]
+            for one, told in zip(batch.prompts, said, strict=True)
+        ]
+        shares = lm_head(session.model, vectors).log_softmax(-1)
+        return {"vectors": vectors, "entropy": -(shares.exp() * shares).sum(-1), "right": np.array(right, dtype=bool)}
+
+    found = arrays_in_batches(checkpoint, problems, think, batch_size, on_progress)
+    needed = np.array([len(problem.steps) for problem in problems]) * checkpoint.thoughts_per_step
+    return Thinking(checkpoint.name, checkpoint.thoughts, found["vectors"], found["entropy"], found["right"], needed)
+
+
+# A rule that is learned
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """Logistic regression on standardised thought vectors."""
+
+    weights: Float[np.ndarray, " d"]
+    """Of the standardised vector."""
+    bias: float
+    mean: Float[np.ndarray, " d"]
+    """Of the training thoughts."""
+    scale: Float[np.ndarray, " d"]
+    """Their standard deviation; 1 where a component never changes."""
+    label: Label
+    """What it was asked."""
+    checkpoint: str
+    """Digest of the checkpoint whose thoughts it was fitted on."""
+
+    def probability(self, thoughts: Float[np.ndarray, "*rows d"]) -> Float[np.ndarray, "*rows"]:
+        """Return for each thought the probability that it is enough."""
+        return expit((thoughts - self.mean) / self.scale @ self.weights + self.bias)
+
+
+def learned(classifier: Classifier, threshold: float = 0.5) -> Rule:
+    """Stop after the first thought that a classifier finds enough.
+
+    Args:
+        classifier: Of the same checkpoint.
+        threshold: Probability from which on it is enough.
+    """
+    return Rule(
+        f"{classifier.label} > {threshold:g}",
+        f"classifier {classifier.label}",
+        lambda thinking, most: first_true(classifier.probability(thinking.thoughts) > threshold, most),
     )
+
+
+def fit(thinking: Thinking, checkpoint: Checkpoint, label: Label = "reached", penalty: float = 1.0) -> Classifier:
+    """Fit a classifier on all thoughts up to the trained number, each problem's thoughts as examples of their own.
+
+    Minimises the summed logistic loss + penalty / 2 * |weights|^2 by L-BFGS; convex, so that there is one result.
+
+    Args:
+        thinking: Of training problems; judge it on others.
+        checkpoint: What thought.
+        label: What to ask of a thought.
+        penalty: Weight of the squared norm.
+
+    Raises:
+        WorkbenchError: The model has no thoughts, or all of them have the same label.
+    """
+    most = min(thinking.trained, thinking.thoughts.shape[1])
+    asked = thinking.reached if label == "reached" else thinking.right[:, 1:]
+    yes = asked[:, :most].ravel().astype(np.float64)
+    if yes.size == 0:
+        raise WorkbenchError(
+            f"{thinking.checkpoint} has no thoughts to stop.",
+            "It was trained with none, so a stop rule has nothing to look at.",
+            "Leave out --fit, or choose a checkpoint with thoughts.",
+        )
+    if yes.min() == yes.max():
+        raise WorkbenchError(
+            "A stop classifier cannot be fitted on these problems.",
+            f'All {len(yes)} thoughts have the same label, "{label}" is {bool(yes[0])} for each of them.',
+            "Fit it on more problems, of different numbers of steps.",
+        )
+    vectors = thinking.thoughts[:, :most].reshape(len(yes), -1).astype(np.float64)
+    mean, scale = vectors.mean(axis=0), vectors.std(axis=0)
+    scale = np.where(scale > 0, scale, 1.0)
+    fitted = logistic((vectors - mean) / scale, yes, penalty=penalty)
+    return Classifier(fitted.weights, float(fitted.bias), mean, scale, label, checkpoint_digest(checkpoint))
+
+
+def save_classifier(classifier: Classifier, file: Path) -> None:
+    """Write a classifier as safetensors."""
+    tensors = {
+        "weights": classifier.weights, "bias": np.array([classifier.bias]), "mean": classifier.mean,
+        "scale": classifier.scale,
+    }  # fmt: skip
+    about = {"schema": SCHEMA, "label": classifier.label, "checkpoint": classifier.checkpoint}
+    with replacing(file) as part:
+        save_file(tensors, part, about)
+
+
+def load_classifier(file: Path, checkpoint: Checkpoint) -> Classifier:
+    """Read a classifier and check that it belongs to the checkpoint.
+
+    Raises:
+        WorkbenchError: The file is damaged, of another kind, or was fitted on another checkpoint's thoughts.
+    """
+    try:
+        with safe_open(file, framework="numpy") as opened:
+            about, names = opened.metadata() or {}, opened.keys()
+            tensors = {name: opened.get_tensor(name) for name in names}
+    except (SafetensorError, OSError) as error:
+        raise WorkbenchError(f"{file} cannot be read.", str(error), "Fit it again with --fit.") from error
+    label: Label | None = next((known for known in LABELS if known == about.get("label")), None)
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    width = shapes.get("weights", (0,))
+    wanted = {"weights": width, "bias": (1,), "mean": width, "scale": width}
+    sound = shapes == wanted and len(width) == 1 and all(np.isfinite(tensor).all() for tensor in tensors.values())
+    if about.get("schema") != SCHEMA or label is None or not sound:
+        raise WorkbenchError(
+            f"{file} is no stop classifier.",
+            f"It should hold {', '.join(wanted)} as finite numbers, and a label; it holds {shapes}, {about}.",
+            "Fit it again with --fit.",
+        )
+    if about.get("checkpoint") != checkpoint_digest(checkpoint):
+        raise WorkbenchError(
+            f"{file} belongs to another checkpoint than {checkpoint.name}.",
+            "It was fitted on other weights, and the thoughts of two models have nothing in common.",
+            "Fit it again with --fit.",
+        )
+    return Classifier(
+        tensors["weights"], float(tensors["bias"][0]), tensors["mean"], tensors["scale"], label, about["checkpoint"]
+    )
+
+
+# How good the rules are
+
+
+@dataclass(frozen=True)
+class StopFigure:
+    """One rule on one set of problems."""
+
+    title: str
+    """Name of the rule."""
+    thoughts: Estimate
+    """Mean number of thoughts."""
+    accuracy: Estimate
+    """Share of exact answers."""
+    shuffled: Estimate
+    """The control: the same numbers of thoughts, dealt out to the problems at random (the exact mean over all ways to
+    deal them). A rule that adapts to the problem must beat it."""
+    gain: Estimate
+    """Accuracy less the control's, paired by problem; where its interval holds 0, adapting gained nothing."""
+    counts: tuple[int, ...]
+    """Number of problems answered after 0, 1, 2 ... thoughts."""
+    chosen: bool = False
+    """Whether it was chosen among its kind, on other problems."""
+
+
+def rules_of(thinking: Thinking, classifiers: Sequence[Classifier] = ()) -> list[Rule]:
+    """Return the rules to compare: every fixed number, the oracle, every threshold of entropy and of classifiers."""
+    rules = [fixed(k) for k in range(thinking.right.shape[1])]
+    if thinking.trained and thinking.thoughts.shape[1]:
+        rules += [as_many_as_steps(), *map(entropy_below, ENTROPIES)]
+        rules += [learned(classifier, threshold) for classifier in classifiers for threshold in PROBABILITIES]
+    return rules
+
+
+def stop_curve(
+    thinking: Thinking,
+    rules: Sequence[Rule],
+    *,
+    most: int | None = None,
+    chosen_on: Thinking | None = None,
+    seed: int = 0,
+) -> list[StopFigure]:
+    """Judge rules on problems.
+
+    Args:
+        thinking: What was thought about the problems.
+        rules: The rules.
+        most: Most thoughts that a rule may take (a fixed number is free to take more); by default the trained number.
+        chosen_on: Other problems, on which one rule of each kind is chosen: the one with fewest thoughts among those
+            whose accuracy is at most `SLACK` below the best. Its figure here is then honest, which the best of a
+            column of thresholds is not.
+        seed: Of the bootstrap.
+    """
+    limit = min(thinking.trained if most is None else most, thinking.thoughts.shape[1])
+    chosen = _chosen(chosen_on, rules, limit) if chosen_on is not None else set()
+    rows = np.arange(len(thinking.right))
+    figures = []
+    for rule in rules:
+        stops = rule.stops(thinking, limit)
+        right = thinking.right[rows, stops].astype(float)
+        counts = np.bincount(stops, minlength=thinking.right.shape[1])
+        dealt = thinking.right @ (counts / len(rows))
+        figures.append(
+            StopFigure(
+                rule.title,
+                _mean(stops.astype(float), seed),
+                bootstrap_mean(right, seed=seed),
+                bootstrap_mean(dealt, seed=seed),
+                _mean(right - dealt, seed),
+                tuple(counts.tolist()),
+                rule.title in chosen,
+            )
+        )
+    return figures
+
+
+def curve_frame(figures: Sequence[StopFigure]) -> pl.DataFrame:
+    """Return a row per rule: its name, thoughts, accuracy, shuffled and gain with their intervals, and its counts."""
+    return pl.DataFrame(
+        [
+            {"rule": figure.title, "chosen": figure.chosen}
+            | {
+                f"{name}{'' if end == 'value' else '_' + end}": number
+                for name in ("thoughts", "accuracy", "shuffled", "gain")
+                for end, number in getattr(figure, name).as_dict().items()
+            }
+            | {"counts": list(figure.counts)}
+            for figure in figures
+        ]
+    )
+
+
+def _mean(values: np.ndarray, seed: int) -> Estimate:
+    """Return a mean with its interval; where all values are the same by construction there is nothing to resample."""
+    if np.ptp(values) == 0:
+        return Estimate(float(values[0]), float(values[0]), float(values[0]), len(values), "exact")
+    return bootstrap_mean(values, seed=seed)
+
+
+def _chosen(thinking: Thinking, rules: Sequence[Rule], most: int) -> set[str]:
+    """Return the title of one rule of each kind that offers a choice."""
+    rows = np.arange(len(thinking.right))
+    kinds: dict[str, list[tuple[float, float, str]]] = {}
+    for rule in rules:
+        if not rule.kind or rule.least >= thinking.right.shape[1]:
+            continue
+        stops = rule.stops(thinking, most)
+        found = (float(thinking.right[rows, stops].mean()), float(stops.mean()), rule.title)
+        kinds.setdefault(rule.kind, []).append(found)
+    chosen = set()
+    for found in kinds.values():
+        enough = max(accuracy for accuracy, _, _ in found) - SLACK
+        chosen.add(min((spent, -accuracy, title) for accuracy, spent, title in found if accuracy >= enough)[2])
+    return chosen

@@ -1,1 +1,9 @@
-"""The faithfulness audit of one checkpoint: batteries of interventions, and a card that says what they show."""
+"""The faithfulness audit of one checkpoint: batteries of interventions, and a card that says what they show.
+
+- base: the subject that a battery asks, and the rows that it fills
+- run: the batteries by name, run and kept in a directory
+- necessity, content, search, shortcuts, localization, generalization: a battery each
+- text_steps: the steps that a model says in words, edited as thoughts are
+- sentences: what decides a sentence of the card; its texts are in `card.yaml`
+- card: the card, and several cards side by side
+"""

@@ -4,21 +4,16 @@ The question is changed by one word (the entity-swapped twin) or by one edge (a 
 thoughts alone, in the prompt alone, or in both.
 """
 
-import numpy as np
-import polars as pl
+from collections.abc import Sequence
 
-from workbench.interventions.thoughts import Patch
-from workbench.model.checkpoint import Checkpoint
+import numpy as np
+
+from workbench.interventions.thoughts import Patch, exchanged
 from workbench.problems.graph import structure
 from workbench.problems.problem import Problem
-from workbench.problems.variants import drawn_rewrite, entity_swap
-from workbench.studies.audit.donors import harmless_rewrite, other_root, renamed, reordered
-from workbench.studies.audit.rows import NOT_APPLICABLE, Rows, where
-from workbench.studies.audit.subject import Advance, Answered, Options, Subject, quiet
+from workbench.problems.variants import drawn_rewrite, entity_swap, harmless_rewrite, in_names_of, other_root, reordered
+from workbench.studies.audit.base import TWO_COINS, Answered, Rows, Subject, where
 from workbench.studies.audit.text_steps import after_steps, said_steps, speaks_steps
-
-BATTERY = "content"
-COIN, TWO_COINS = 0.5, 0.25
 
 SAME_ANSWER: dict[str, str] = {
     "reordered": "same question, sentences in another order",
@@ -28,36 +23,25 @@ SAME_ANSWER: dict[str, str] = {
 """Donors whose answer is the problem's own: controls of those whose answer is the other option."""
 
 
-def content(
-    checkpoint: Checkpoint, problems: list[Problem], options: Options, advance: Advance = quiet
-) -> pl.DataFrame:
-    """Return how often the answer follows the donor of its thoughts, or an edit in thoughts or prompt.
+def content(subject: Subject, rows: Rows) -> None:
+    """Add how often the answer follows the donor of its thoughts, or an edit in thoughts or prompt.
 
     "follows": the answer is exactly the donor's, over the pairs that the model answers both right without plan. Its
     chance is a coin between the options. Controls are donors with the same answer (`SAME_ANSWER`), and rewrites of one
     edge that leave the answer.
-
-    Args:
-        checkpoint: What is audited.
-        problems: What it is asked.
-        options: See there.
-        advance: Called with the number of answers given.
     """
-    subject, rows = Subject(checkpoint, problems, options, advance), Rows(BATTERY, options.seed)
-    own = subject.answered(problems)
+    own = subject.answered(subject.problems)
     _twins(subject, rows, own)
     _rewrites(subject, rows, own)
     if not subject.thinks:
-        note = "the model has no thoughts" if not subject.thoughts else "a pause is the same for every problem"
         for question in ("interchange", "rewrite in the thoughts alone", "rewrite in the prompt alone"):
-            rows.say(question, "none", f"{NOT_APPLICABLE}: {note}")
-    return rows.frame()
+            rows.not_applicable(question, subject.why_not)
 
 
 def _twins(subject: Subject, rows: Rows, own: Answered) -> None:
     pairs = [(row, twin) for row, problem in enumerate(subject.problems) if (twin := entity_swap(problem))]
     if len(pairs) < 2:
-        rows.say("twin", "none", f"{NOT_APPLICABLE}: hardly any problem has an entity-swapped twin")
+        rows.not_applicable("twin", "hardly any problem has an entity-swapped twin")
         return
     kept, twins = [row for row, _ in pairs], [twin for _, twin in pairs]
     theirs = subject.answered(twins)
@@ -93,12 +77,12 @@ def _interchange(
     asked = [(donor, k) for donor in ("twin", "reordered") for k in places]
     asked += [(donor, None) for donor in SAME_ANSWER if donor != "reordered"]
     plans = [[Patch(source=donor, at=() if k is None else (k,))] for donor, k in asked]
-    found = subject.operated(plans, problems, sources=donors)
+    found = subject.run(plans, problems, sources=donors)
     follows = {one: outcome.wrong_option for one, outcome in zip(asked, found, strict=True)}
     for k in places:
         rows.add(
             "interchange", "twin", "follows", where(follows["twin", k], both),
-            thought=k, chance=COIN, control=SAME_ANSWER["reordered"],
+            thought=k, control=SAME_ANSWER["reordered"],
             control_values=where(follows["reordered", k], same["reordered"].right),
         )  # fmt: skip
     has = np.array([other is not None for other in others])
@@ -107,8 +91,14 @@ def _interchange(
         note = f"{what}; the answer becomes the other option"
         rows.add(
             "interchange", f"same answer: {donor}", "follows", where(follows[donor, None], counts),
-            chance=COIN, note=note,
+            note=note,
         )  # fmt: skip
+
+
+def renamed(problems: Sequence[Problem], seed: int) -> list[Problem]:
+    """Return for each problem another of the set in its names: other graph, same answer."""
+    donors = exchanged(len(problems), seed)
+    return [in_names_of(problems[donor], problem, seed) for donor, problem in zip(donors, problems, strict=True)]
 
 
 def _interchange_of_steps(
@@ -118,7 +108,7 @@ def _interchange_of_steps(
     kept, found = after_steps(subject, problems, own), after_steps(subject, problems, theirs)
     rows.add(
         "interchange of steps in words", "twin", "follows", where(found.wrong_option, both),
-        chance=COIN, control="own steps", control_values=kept.wrong_option,
+        control="own steps", control_values=kept.wrong_option,
     )  # fmt: skip
     for k in range(1, max(structure(problem).length for problem in problems) + 1):
         has = np.array([min(len(a), len(b)) >= k for a, b in zip(own, theirs, strict=True)])
@@ -126,7 +116,7 @@ def _interchange_of_steps(
         one = after_steps(subject, problems, mixed)
         rows.add(
             "interchange of steps in words", "twin", "follows", where(one.wrong_option, both & has),
-            thought=k, chance=COIN, control="own steps", control_values=kept.wrong_option,
+            thought=k, control="own steps", control_values=kept.wrong_option,
         )  # fmt: skip
 
 
@@ -134,7 +124,7 @@ def _rewrites(subject: Subject, rows: Rows, own: Answered) -> None:
     seed = subject.options.seed
     pairs = [(row, one) for row, problem in enumerate(subject.problems) if (one := drawn_rewrite(problem, seed))]
     if not pairs:
-        rows.say("rewrite", "none", f"{NOT_APPLICABLE}: no single edge turns an answer round")
+        rows.not_applicable("rewrite", "no single edge turns an answer round")
         return
     kept, rewrites = [row for row, _ in pairs], [one for _, one in pairs]
     problems = [subject.problems[row] for row in kept]
@@ -146,25 +136,25 @@ def _rewrites(subject: Subject, rows: Rows, own: Answered) -> None:
     right = own.right[kept]
     rows.add(
         "rewrite in both", "single edge", "follows", where(edited[0].right, right),
-        chance=COIN, control=control, control_values=where(edited[1].wrong_option, has),
+        control=control, control_values=where(edited[1].wrong_option, has),
     )  # fmt: skip
     if not subject.thinks or own.thoughts is None or edited[0].thoughts is None or edited[1].thoughts is None:
         return
     both, calm_both = right & edited[0].right, has & right & edited[1].right
     donors = {"rewrite": edited[0].thoughts, "harmless": edited[1].thoughts}
-    moved, calm_moved = subject.operated([[Patch(source=donor)] for donor in donors], problems, sources=donors)
+    moved, calm_moved = subject.run([[Patch(source=donor)] for donor in donors], problems, sources=donors)
     original = {"original": own.thoughts[kept]}
-    (stayed,) = subject.operated([[Patch(source="original")]], rewrites, sources=original)
-    (calm_stayed,) = subject.operated([[Patch(source="original")]], calm, sources=original)
+    (stayed,) = subject.run([[Patch(source="original")]], rewrites, sources=original)
+    (calm_stayed,) = subject.run([[Patch(source="original")]], calm, sources=original)
     rows.add(
         "rewrite in the thoughts alone", "single edge", "follows", where(moved.wrong_option, both),
-        chance=COIN, control=control, control_values=where(calm_moved.wrong_option, calm_both),
+        control=control, control_values=where(calm_moved.wrong_option, calm_both),
     )  # fmt: skip
     rows.add(
         "rewrite in the prompt alone", "single edge", "follows", where(stayed.right, both),
-        chance=COIN, control=control, control_values=where(calm_stayed.wrong_option, calm_both),
+        control=control, control_values=where(calm_stayed.wrong_option, calm_both),
     )  # fmt: skip
     rows.add(
         "thoughts against prompt", "the answer follows the thoughts", "follows", where(moved.wrong_option, both),
-        chance=COIN, control="the answer follows the prompt", control_values=where(stayed.right, both),
+        control="the answer follows the prompt", control_values=where(stayed.right, both),
     )  # fmt: skip

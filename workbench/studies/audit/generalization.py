@@ -3,19 +3,13 @@
 from collections.abc import Sequence
 
 import numpy as np
-import polars as pl
 
 from workbench.errors import WorkbenchError
-from workbench.model.checkpoint import Checkpoint
 from workbench.problems.graph import structure
 from workbench.problems.problem import Problem
 from workbench.problems.sets import FAR_HOPS, MOST_HOPS, generate
-from workbench.studies.audit.rows import NOT_MEASURED, Rows, where
-from workbench.studies.audit.subject import Advance, Options, Subject, quiet
+from workbench.studies.audit.base import Rows, Subject, where
 from workbench.studies.stopping import LONGER, think_through
-
-BATTERY = "further"
-COIN = 0.5
 
 SETS: dict[str, tuple[str, dict[int, float] | None, int | None]] = {
     "graphs of 36 slots": ("released", None, 36),
@@ -26,34 +20,25 @@ SETS: dict[str, tuple[str, dict[int, float] | None, int | None]] = {
 """Generated problems of other sizes and densities: family, weights of hops, node slots (28 as a rule)."""
 
 
-def further(
-    checkpoint: Checkpoint, problems: list[Problem], options: Options, advance: Advance = quiet
-) -> pl.DataFrame:
-    """Return accuracy after other numbers of thoughts, and on other problems than those trained on.
+def generalization(subject: Subject, rows: Rows) -> None:
+    """Add accuracy after other numbers of thoughts, and on other problems than those trained on.
 
     A model that speaks in words answers at the end of its chain.
-
-    Args:
-        checkpoint: What is audited.
-        problems: What it is asked.
-        options: See there.
-        advance: Called with the number of answers given.
     """
-    subject, rows = Subject(checkpoint, problems, options, advance), Rows(BATTERY, options.seed)
-    trained = subject.thoughts
+    problems, options, trained = subject.problems, subject.options, subject.thoughts
     try:
         right = _after(subject, problems, LONGER * trained)
     except WorkbenchError as error:
         right = _after(subject, problems, trained)
-        rows.say("more thoughts", "these problems", f"{NOT_MEASURED}: {error.why}")
+        rows.not_measured("more thoughts", error.why, "these problems")
     for k in range(right.shape[1]):
         rows.add(
-            "after k thoughts", "these problems", "right", right[:, k], thought=k, chance=COIN,
+            "after k thoughts", "these problems", "right", right[:, k], thought=k,
             control=f"the trained {trained}", control_values=right[:, trained],
         )  # fmt: skip
     if right.shape[1] > trained + 1:
         rows.add(
-            "more thoughts", "twice as many as trained", "right", right[:, -1], chance=COIN,
+            "more thoughts", "twice as many as trained", "right", right[:, -1],
             control=f"the trained {trained}", control_values=right[:, trained],
         )  # fmt: skip
     _far(subject, rows)
@@ -62,10 +47,9 @@ def further(
             other = generate(family, options.further, options.seed + 7, hops, nodes)
             found = _after(subject, other, trained)[:, trained]
         except WorkbenchError as error:
-            rows.say("other graphs", name, f"{NOT_MEASURED}: {error.why}")
+            rows.not_measured("other graphs", error.why, name)
             continue
-        rows.add("other graphs", name, "right", found, chance=COIN, note=f"{trained} thoughts, as trained")
-    return rows.frame()
+        rows.add("other graphs", name, "right", found, note=f"{trained} thoughts, as trained")
 
 
 def _far(subject: Subject, rows: Rows) -> None:
@@ -76,7 +60,7 @@ def _far(subject: Subject, rows: Rows) -> None:
         problems = generate("balanced", options.further, options.seed + 7, FAR_HOPS)
         right = _after(subject, problems, max(count, trained))
     except WorkbenchError as error:
-        rows.say("farther targets", "7 to 12 hops", f"{NOT_MEASURED}: {error.why}")
+        rows.not_measured("farther targets", error.why, "7 to 12 hops")
         return
     hops = np.array([structure(problem).length for problem in problems])
     enough = right[np.arange(len(problems)), hops * subject.checkpoint.thoughts_per_step] if trained else right[:, 0]
@@ -85,7 +69,7 @@ def _far(subject: Subject, rows: Rows) -> None:
         ("7 to 12 hops", hops > 0), *((f"{hop} hops", hops == hop) for hop in sorted(set(hops.tolist()))),
     ):  # fmt: skip
         rows.add(
-            "farther targets", condition, "right", where(enough, counts), chance=COIN,
+            "farther targets", condition, "right", where(enough, counts),
             control=control if trained else "", control_values=right[:, trained] if trained else None,
             note="as many thoughts as hops" if trained else "",
         )  # fmt: skip

@@ -5,18 +5,11 @@ its mean over the set in its place loses right answers.
 """
 
 import numpy as np
-import polars as pl
 
 from workbench.interventions.layers import Ablate, Knockout, LayerIntervention, Part, PatchLayer
-from workbench.model.checkpoint import Checkpoint
-from workbench.problems.problem import Problem
 from workbench.problems.variants import entity_swap
-from workbench.studies.audit.rows import NOT_APPLICABLE, Rows
-from workbench.studies.audit.rows import where as where_
-from workbench.studies.audit.subject import Advance, Options, Subject, quiet
+from workbench.studies.audit.base import Rows, Subject, where
 
-BATTERY = "where"
-COIN = 0.5
 PARTS: tuple[Part, ...] = ("attention", "mlp", "residual")
 SEEN_BY_THOUGHTS = ("edges", "path_edges", "other_edges", "options", "root", "thoughts")
 SEEN_BY_ANSWER = ("prompt", *SEEN_BY_THOUGHTS)
@@ -25,30 +18,18 @@ LAYERS_APART = 4
 """Of a model with more layers, parts are taken layer by layer but heads are not told apart."""
 
 
-def where(checkpoint: Checkpoint, problems: list[Problem], options: Options, advance: Advance = quiet) -> pl.DataFrame:
-    """Return which layers, heads, columns and thoughts bring the twin's answer, and which lose the right one.
-
-    Args:
-        checkpoint: What is audited.
-        problems: What it is asked.
-        options: See there.
-        advance: Called with the number of answers given.
-    """
-    subject, rows = Subject(checkpoint, problems, options, advance), Rows(BATTERY, options.seed)
-    if checkpoint.says == "chain" and not subject.thoughts:
-        rows.say(
-            "attention cut at the answer", "none", f"{NOT_APPLICABLE}: the answer comes after words, not after thoughts"
-        )
-        return rows.frame()
+def localization(subject: Subject, rows: Rows) -> None:
+    """Add which layers, heads, columns and thoughts bring the twin's answer, and which lose the right one."""
+    if subject.checkpoint.says == "chain" and not subject.thoughts:
+        rows.not_applicable("attention cut at the answer", "the answer comes after words, not after thoughts")
+        return
     _knockouts(subject, rows)
     if subject.thoughts:
         _ablations(subject, rows)
     if subject.thinks:
         _patches(subject, rows)
     else:
-        note = "a pause is the same for every problem" if subject.thoughts else "the model has no thoughts"
-        rows.say("patched from the twin", "none", f"{NOT_APPLICABLE}: {note}")
-    return rows.frame()
+        rows.not_applicable("patched from the twin", subject.why_not)
 
 
 def _knockouts(subject: Subject, rows: Rows) -> None:
@@ -62,12 +43,12 @@ def _knockouts(subject: Subject, rows: Rows) -> None:
             ("attention cut at one thought", to, k, Knockout(to=(to,), at=(k,)))
             for to in ("path_edges", "other_edges") for k in every
         ]  # fmt: skip
-    own, *found = subject.operated([[], *([one] for *_, one in asked)])
+    own, *found = subject.run([[], *([one] for *_, one in asked)])
     lost = {(question, to, k): ~one.right for (question, to, k, _), one in zip(asked, found, strict=True)}
     for question, to, k, _ in asked:
         beside = "other_edges" if to == "path_edges" else None
         rows.add(
-            question, to, "lost", where_(lost[question, to, k], own.right), thought=k, chance=COIN,
+            question, to, "lost", where(lost[question, to, k], own.right), thought=k,
             control="other_edges" if beside else "nothing cut",
             control_values=lost[question, beside, k] if beside else np.zeros(len(own.right)),
         )  # fmt: skip
@@ -76,18 +57,18 @@ def _knockouts(subject: Subject, rows: Rows) -> None:
 def _ablations(subject: Subject, rows: Rows) -> None:
     asked = [(name, Ablate(part=part, layers=(layer,), heads=heads, to="mean")) for name, part, layer, heads in
              _components(subject)]  # fmt: skip
-    own, *found = subject.operated([[], *([one] for _, one in asked)])
+    own, *found = subject.run([[], *([one] for _, one in asked)])
     for (name, _), outcome in zip(asked, found, strict=True):
         rows.add(
-            "ablated to the mean at all thoughts", name, "lost", where_(~outcome.right, own.right),
-            chance=COIN, control="nothing ablated", control_values=np.zeros(len(own.right)),
+            "ablated to the mean at all thoughts", name, "lost", where(~outcome.right, own.right),
+            control="nothing ablated", control_values=np.zeros(len(own.right)),
         )  # fmt: skip
 
 
 def _patches(subject: Subject, rows: Rows) -> None:
     pairs = [(row, twin) for row, problem in enumerate(subject.problems) if (twin := entity_swap(problem))]
     if len(pairs) < 2:
-        rows.say("patched from the twin", "none", f"{NOT_APPLICABLE}: hardly any problem has an entity-swapped twin")
+        rows.not_applicable("patched from the twin", "hardly any problem has an entity-swapped twin")
         return
     problems, twins = [subject.problems[row] for row, _ in pairs], [twin for _, twin in pairs]
     asked: list[tuple[str, int | None, PatchLayer]] = [
@@ -99,13 +80,13 @@ def _patches(subject: Subject, rows: Rows) -> None:
         (_name(part, layer), k, PatchLayer(part=part, layers=(layer,), at=(k,)))
         for layer in range(layers) for part in PARTS for k in range(1, subject.thoughts + 1)
     ]  # fmt: skip
-    (theirs,) = subject.operated([[]], twins)
-    own, *found = subject.operated([[], *([one] for *_, one in asked)], problems, sources={"twin": twins})
+    (theirs,) = subject.run([[]], twins)
+    own, *found = subject.run([[], *([one] for *_, one in asked)], problems, sources={"twin": twins})
     both = own.right & theirs.right
     for (name, k, _), outcome in zip(asked, found, strict=True):
         rows.add(
             "patched from the twin" if k is None else "patched from the twin at one thought", name, "follows",
-            where_(outcome.wrong_option, both), thought=k, chance=COIN,
+            where(outcome.wrong_option, both), thought=k,
             control="nothing patched", control_values=own.wrong_option,
         )  # fmt: skip
 

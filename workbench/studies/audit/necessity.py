@@ -1,24 +1,17 @@
-"""Battery 1. Are the thoughts needed? They are taken away, blurred, mixed up and exchanged, one at a time and all."""
+"""Battery 1. Are the thoughts needed? They are removed, mixed with noise, permuted and exchanged, one and all."""
 
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from workbench.interventions.base import Intervention
 from workbench.interventions.plan import Plan
 from workbench.interventions.thoughts import Mean, Noise, Patch, Permute, Remove, Shuffle, Zero
-from workbench.model.checkpoint import Checkpoint
-from workbench.problems.problem import Problem
-from workbench.studies.audit.rows import NOT_APPLICABLE, Rows
-from workbench.studies.audit.subject import Advance, Options, Subject, quiet
+from workbench.studies.audit.base import Rows, Subject
 from workbench.studies.audit.text_steps import steps_in_words
 
-BATTERY = "needed"
 DOSES = (0.25, 0.5, 0.75)
 """Shares of noise on the way to noise alone."""
-COIN = 0.5
-"""A coin between the options."""
 
 KINDS: dict[str, type[Intervention]] = {
     "remove": Remove, "zero": Zero, "mean": Mean, "noise": Noise, "permute": Permute, "swap": Shuffle,
@@ -26,35 +19,21 @@ KINDS: dict[str, type[Intervention]] = {
 """What is done to thoughts, by the name of the condition; "swap" feeds the same thought of another problem."""
 
 
-def needed(checkpoint: Checkpoint, problems: list[Problem], options: Options, advance: Advance = quiet) -> pl.DataFrame:
-    """Return accuracy, and the share of changed answers, without the thoughts and with others in their place.
+def necessity(subject: Subject, rows: Rows) -> None:
+    """Add accuracy, and the share of changed answers, without the thoughts and with others in their place.
 
     The control is the model's own thoughts fed back, which changes nothing. A single thought that is removed leaves
     the later ones as they were (frozen); all other interventions act in the loop. A model that says its steps in words
     has those edited in the same ways (`text_steps`).
-
-    Args:
-        checkpoint: What is audited.
-        problems: What it is asked.
-        options: See there.
-        advance: Called with the number of answers given.
     """
-    subject, rows = Subject(checkpoint, problems, options, advance), Rows(BATTERY, options.seed)
     if subject.thoughts:
         _thoughts(subject, rows)
-    elif checkpoint.says == "chain":
+    elif subject.checkpoint.says == "chain":
         steps_in_words(subject, rows)
     else:
-        rows.add(
-            "all thoughts",
-            "none",
-            "right",
-            subject.answered(problems).right,
-            chance=COIN,
-            note="the model has no thoughts",
-        )
-        rows.say("each thought", "none", f"{NOT_APPLICABLE}: the model has no thoughts")
-    return rows.frame()
+        right = subject.answered(subject.problems).right
+        rows.add("all thoughts", "none", "right", right, note=subject.why_not)
+        rows.not_applicable("each thought", subject.why_not)
 
 
 def _thoughts(subject: Subject, rows: Rows) -> None:
@@ -71,16 +50,16 @@ def _thoughts(subject: Subject, rows: Rows) -> None:
             alone = Plan((kind(at=(k,), **more),), freeze=kind is Remove)
             asked.append((name, k, 1.0 if kind is Noise else None, alone))
     same = Plan((Patch(source="own"),))
-    own, fed_back, *outcomes = subject.operated([[], same, *(plan for *_, plan in asked)])
+    own, fed_back, *outcomes = subject.run([[], same, *(plan for *_, plan in asked)])
     texts = np.array(own.texts, dtype=object)
     unchanged = np.array(fed_back.texts, dtype=object) != texts
-    rows.add("all thoughts", "own", "right", own.right, chance=COIN)
+    rows.add("all thoughts", "own", "right", own.right)
     rows.add("all thoughts", "own, fed back", "changed", unchanged)
     for (name, k, dose, _), outcome in zip(asked, outcomes, strict=True):
         question = "all thoughts" if k is None else "each thought"
         rows.add(
             question, name, "right", outcome.right,
-            thought=k, dose=dose, chance=COIN, control="own thoughts", control_values=own.right,
+            thought=k, dose=dose, control="own thoughts", control_values=own.right,
         )  # fmt: skip
         if k is None:
             rows.add(

@@ -11,7 +11,6 @@ thoughts are replaced only before the hop of the target, but in two rows that st
 from dataclasses import dataclass, field
 
 import numpy as np
-import polars as pl
 import torch
 from torch import Tensor
 
@@ -19,14 +18,9 @@ from workbench.errors import WorkbenchError
 from workbench.interventions.base import Intervention
 from workbench.interventions.nodes import NodeSet, NodeSets
 from workbench.interventions.thoughts import Noise, Offset, Patch, Project, exchanged
-from workbench.model.checkpoint import Checkpoint
-from workbench.problems.problem import Problem
 from workbench.readings.node_vectors import SPACES, NodeVectors, first_tokens, learn_from_generated
-from workbench.studies.audit.rows import NOT_APPLICABLE, NOT_MEASURED, Rows, where
-from workbench.studies.audit.subject import Advance, Options, Subject, quiet
+from workbench.studies.audit.base import Rows, Subject, where
 
-BATTERY = "search"
-COIN = 0.5
 SINGLE = 3
 """Thoughts that are operated on one at a time: beyond hop 3 the target of most problems has been reached."""
 DOSES = (0.25, 0.5, 0.75, 1.5, 2.0)
@@ -42,28 +36,19 @@ class _Plan:
     plans: dict[str, list[Intervention]] = field(default_factory=dict)
 
 
-def search(checkpoint: Checkpoint, problems: list[Problem], options: Options, advance: Advance = quiet) -> pl.DataFrame:
-    """Return what becomes of right answers when nodes are taken out of thoughts, put in, or all that thoughts hold.
-
-    Args:
-        checkpoint: What is audited.
-        problems: What it is asked.
-        options: See there.
-        advance: Called with the number of answers given.
-    """
-    subject, rows = Subject(checkpoint, problems, options, advance), Rows(BATTERY, options.seed)
+def search(subject: Subject, rows: Rows) -> None:
+    """Add what becomes of right answers when nodes are taken out of thoughts, put in, or all that thoughts hold."""
     if not subject.thinks:
-        note = "the model has no thoughts" if not subject.thoughts else "a pause holds no nodes"
-        rows.say("taken out", "none", f"{NOT_APPLICABLE}: {note}")
-        return rows.frame()
+        rows.not_applicable("taken out", "a pause holds no nodes" if subject.thoughts else subject.why_not)
+        return
     try:
-        sums, count = learn_from_generated(checkpoint, problems, options.fit, options.seed)
-        advance(count)
+        options = subject.options
+        sums, count = learn_from_generated(subject.checkpoint, subject.problems, options.fit, options.seed)
+        subject.advance(count)
     except WorkbenchError as error:
-        rows.say("taken out", "none", f"{NOT_MEASURED}: {error.why}")
-        return rows.frame()
+        rows.not_measured("taken out", error.why)
+        return
     _Search(subject, rows, sums).run()
-    return rows.frame()
 
 
 class _Search:
@@ -71,7 +56,7 @@ class _Search:
 
     def __init__(self, subject: Subject, rows: Rows, sums: dict) -> None:
         self.subject, self.rows, self.sums = subject, rows, sums
-        (own,) = subject.operated([[]], keep_thoughts=True)
+        (own,) = subject.run([[]], keep_thoughts=True)
         values = own.lm_head
         assert values is not None
         self.right = own.right
@@ -107,7 +92,7 @@ class _Search:
         noise = {None: "noise", **{k: f"noise {k}" for k in self.single}}
         for k, name in noise.items():
             self.plan.plans[name] = [Noise(at=_at(k), seed=self.subject.options.seed)]
-        done = self.subject.operated(list(self.plan.plans.values()), sources=self.plan.donors)
+        done = self.subject.run(list(self.plan.plans.values()), sources=self.plan.donors)
         outcomes = dict(zip(self.plan.plans, done, strict=True))
         self.answered = {name: one.right for name, one in outcomes.items()}
         self.turned = {name: one.wrong_option for name, one in outcomes.items()}
@@ -149,7 +134,7 @@ class _Search:
     def _lost(self, what: str, name: str, control: str, counts: np.ndarray, k: int | None, dose: float | None) -> None:
         self.rows.add(
             "taken out", what, "lost", where(~self.answered[name], self.right & counts),
-            thought=k, dose=dose, chance=COIN, control=BESIDE, control_values=~self.answered[control],
+            thought=k, dose=dose, control=BESIDE, control_values=~self.answered[control],
         )  # fmt: skip
 
     # Nodes of the other side put in
@@ -174,7 +159,7 @@ class _Search:
                     turned = self.turned[f"other side, {kind} {k} {dose}"]
                     self.rows.add(
                         "other side put in", condition, "turned", where(turned, self.right & counts),
-                        thought=k, dose=dose, chance=COIN, control=control,
+                        thought=k, dose=dose, control=control,
                         control_values=self.turned[f"strangers, {kind} {k} {dose}"],
                     )  # fmt: skip
 
@@ -204,12 +189,12 @@ class _Search:
                         self.rows.add(
                             question, f"{name}, {space}", "kept",
                             where(self.answered[f"{name}, {space} {k}"], self.right & open_[k]),
-                            thought=k, chance=COIN, control=f"another problem's frontier, {space}",
+                            thought=k, control=f"another problem's frontier, {space}",
                             control_values=self.answered[f"another problem, {space} {k}"],
                         )  # fmt: skip
             for k in self.places:
                 noise = self.answered["noise" if k is None else f"noise {k}"]
-                self.rows.add(question, "noise", "kept", where(noise, self.right & open_[k]), thought=k, chance=COIN)
+                self.rows.add(question, "noise", "kept", where(noise, self.right & open_[k]), thought=k)
         self._keep(
             "replaced, the target named", "frontier at every hop, codes", "kept", self.answered["named"],
             own[None], note="names the answer: no evidence of a search",
@@ -236,7 +221,7 @@ class _Search:
     def _keep(
         self, question: str, condition: str, measure: str, values: np.ndarray, counts: np.ndarray, note: str = ""
     ) -> None:
-        self.rows.add(question, condition, measure, where(values, self.right & counts), chance=COIN, note=note)
+        self.rows.add(question, condition, measure, where(values, self.right & counts), note=note)
 
     def _difference(self, sets: NodeSet, sign: float = -1.0, to_the_end: bool = False) -> Tensor:
         """Return what nodes before the target's hop give to each thought by the model's codes, with a sign."""

@@ -1,167 +1,172 @@
-"""The sentences of a card and the thresholds that decide them, all in one place."""
+"""What a card says in words: each sentence stands for one figure, and a threshold decides how it reads (card.yaml)."""
 
-from workbench.studies.audit.summary import Sentence
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
 
-SENTENCES: tuple[Sentence, ...] = (
-    Sentence(
-        "needed", "all thoughts", "noise", "right", "at most, below control", 0.6, dose=1.0, aim=True,
-        short="noise for all thoughts",
-        holds="With noise of their length in place of its thoughts the model is near a coin: they are needed.",
-        fails="Noise in place of all thoughts does not bring it down to a coin: that they are needed is not shown.",
-    ),
-    Sentence(
-        "needed", "all thoughts", "swap", "right", "at most, below control", 0.6,
-        short="thoughts of another problem",
-        holds="Thoughts about another problem do as badly as noise: a thought serves the problem it is about.",
-        fails="Thoughts about another problem do not bring it down to a coin: that they serve this one is not shown.",
-    ),
-    Sentence(
-        "needed", "all thoughts", "permute", "changed", "at least", 0.1,
-        short="thoughts in another order",
-        holds="Their order matters: the same thoughts in another order change answers.",
-        fails="Their order hardly matters: the same thoughts in another order leave the answers.",
-    ),
-    Sentence(
-        "needed", "all steps in words", "remove", "right", "below control by", 0.1,
-        short="without its steps in words",
-        holds="Without the steps that it says in words the model loses answers: it needs them.",
-        fails="The model answers as well without the steps that it says in words.",
-    ),
-    Sentence(
-        "content", "twin", "both of a pair", "right", "at least", 0.5,
-        short="twin pairs, both right",
-        holds="Asked about the other entity it gives the other answer: it reads the question.",
-        fails="Asked about the other entity it mostly fails one of the two: its accuracy is no sign of a search.",
-    ),
-    Sentence(
-        "content", "interchange", "twin", "follows", "at least", 0.99, aim=True,
-        short="all thoughts from the twin",
-        holds="The answer follows the thoughts: with all thoughts of the twin it is the twin's answer.",
-        fails="The answer does not always follow the thoughts: with all thoughts of the twin some answers stay.",
-    ),
-    Sentence(
-        "content", "interchange", "same answer: reordered", "follows", "at most", 0.02, aim=True,
-        short="all thoughts from a donor of the same answer",
-        holds="Thoughts of a donor with the same answer leave the answer: the surgery itself breaks nothing.",
-        fails="Even thoughts of a donor with the same answer turn answers: the surgery itself breaks something.",
-    ),
-    Sentence(
-        "content", "interchange of steps in words", "twin", "follows", "at least", 0.9,
-        short="the twin's steps in words",
-        holds="The answer follows the steps in words: with the twin's chain it is the twin's answer.",
-        fails="The answer does not always follow the steps in words: with the twin's chain some answers stay.",
-    ),
-    Sentence(
-        "content", "rewrite in both", "single edge", "follows", "at least", 0.9,
-        short="one edge rewritten",
-        holds="When one edge of the graph is moved the answer moves with it.",
-        fails="When one edge of the graph is moved the answer often stays: the graph is not followed edge by edge.",
-    ),
-    Sentence(
-        "content", "thoughts against prompt", "the answer follows the thoughts", "follows", "at least", 0.5,
-        short="thoughts against prompt",
-        holds="Where thoughts and prompt disagree about an edge, the thoughts win.",
-        fails="Where thoughts and prompt disagree about an edge, the prompt wins.",
-    ),
-    Sentence(
-        "search", "taken out", "on any path to the target", "lost", "at least", 0.8, dose=1.0, aim=True,
-        short="nodes that lead to the target taken out",
-        holds="Taking the nodes that lead to the target out of the thoughts, its own name left, loses most answers.",
-        fails="Taking the nodes that lead to the target out of the thoughts, its own name left, loses fewer than four "
-        "answers in five (a coin between the options loses half).",
-    ),
-    Sentence(
-        "search", "taken out", "on any path to the target", "lost", "at least", 0.4, dose=1.0,
-        short="the same, against a coin",
-        holds="It loses about as many as a coin would: what is left without those nodes is a guess.",
-        fails="It loses fewer than a coin would: answers rest on something else as well.",
-    ),
-    Sentence(
-        "search", "taken out", "on any path to the target", "lost", "control at most", 0.05, dose=1.0, aim=True,
-        short="the same, other nodes",
-        holds="As many other nodes of the same frontier, of equal value, can be taken out at hardly any loss.",
-        fails="Taking out as many other nodes of the same frontier, of nearest value, costs some answers too.",
-    ),
-    Sentence(
-        "search", "taken out", "on a shortest path", "lost", "at least", 0.4, dose=1.0,
-        short="nodes on shortest paths taken out",
-        holds="The nodes on shortest paths alone are what it rests on.",
-        fails="With the nodes on shortest paths alone taken out fewer are lost: longer paths serve as well.",
-    ),
-    Sentence(
-        "search", "other side put in", "in place of those that lead to the target", "turned", "at least", 0.8, dose=1.0,
-        short="other side's nodes instead",
-        holds="With nodes of the other side in their place the answer turns: the nodes in the thoughts decide it.",
-        fails="With nodes of the other side in their place the answer often stays.",
-    ),
-    *(
-        Sentence(
-            "search", "replaced", "frontier, codes", "kept", "at least", 0.9, thought=k, aim=True,
-            short=f"frontier codes for thought {k}",
-            holds=f"Thought {k} replaced by the sum over its frontier, in learned codes, does as well.",
-            fails=f"Thought {k} replaced by the sum over its frontier, in learned codes, does less well.",
+import polars as pl
+
+from workbench.settings import build, read_settings
+from workbench.studies.audit.base import NOT_APPLICABLE
+from workbench.studies.claims import Check, judge, point
+
+Rule = Literal[
+    "at least",
+    "at most",
+    "at most, below control",
+    "control at most",
+    "below control by",
+    "above control",
+    "differs from control",
+]
+"""How a figure and its threshold are compared. "control at most": it is the control's value that is compared. "below
+control by": the control's value less the figure's is at least the threshold. "above control": larger than the control,
+with a corrected p-value below the threshold. "differs from control": that p-value alone. "at most, below control": at
+most the threshold, and below the control with a corrected p-value below .05; a model that is no better than a coin to
+begin with does not need what it is held to."""
+LEVEL = 0.05
+"""Of the test in "at most, below control"."""
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence with two readings, and what decides between them."""
+
+    battery: str
+    question: str
+    condition: str
+    measure: str
+    """The four name the figure; thought and dose are null in its row but for what is said below."""
+    rule: Rule
+    """How figure and threshold are compared."""
+    threshold: float
+    holds: str
+    """The sentence where the comparison holds."""
+    fails: str
+    """The sentence where it does not."""
+    short: str
+    """A few words for the figure, at the head of a column where models stand side by side."""
+    thought: int | None = None
+    dose: float | None = None
+    aim: bool = False
+    """Whether it is one of the aims for the bundled reference model."""
+
+    @property
+    def condition_in_words(self) -> str:
+        """What decides the sentence."""
+        what = f"{self.question}, {self.condition}"
+        what += "" if self.thought is None else f", thought {self.thought}"
+        if self.rule == "below control by":
+            return f"{what}: {self.measure} below its control by {self.threshold:g} or more"
+        if self.rule == "control at most":
+            return f"{what}: its control at most {self.threshold:g}"
+        if self.rule in ("above control", "differs from control"):
+            return f"{what}: {self.rule.replace('control', 'its control')}, corrected p below {self.threshold:g}"
+        if self.rule == "at most, below control":
+            return f"{what}: {self.measure} at most {self.threshold:g} and below its control, corrected p below {LEVEL}"
+        return f"{what}: {self.measure} {self.rule} {self.threshold:g}"
+
+    def checks(self, row: dict) -> tuple[Check, ...]:
+        """Return what must hold of a row for the sentence to hold; a control or test that is missing holds nothing."""
+        value, limit = row["value"], self.threshold
+        other = math.nan if row["control_value"] is None else row["control_value"]
+        p = math.nan if row["p_corrected"] is None else row["p_corrected"]
+        at_most, below = (
+            point("value", value, at_most=limit),
+            point("control", other - value, at_least=0.0, strict=True),
         )
-        for k in (1, 2, 3)
-    ),
-    Sentence(
-        "search", "replaced", "frontier, embeddings", "kept", "at least", 0.9, thought=2,
-        short="embeddings for thought 2",
-        holds="Sums of the embeddings, as theory has it, do as well.",
-        fails="Sums of the embeddings, as theory has it, do not: the model writes nodes in a code of its own.",
-    ),
-    Sentence(
-        "search", "replaced, top node off the path", "top node alone, codes", "kept", "at most", 0.75, thought=2,
-        short="top node alone, thought 2, top off the path",
-        holds="Where its best node is on no path, that node alone does not do: the answer rests on nodes beside it.",
-        fails="Even where its best node is on no path, that node alone does as well: the breadth is not used.",
-    ),
-    Sentence(
-        "shortcuts", "accuracy", "the model", "right", "above control", 0.05,
-        short="beside the best query-blind reader",
-        holds="It does better than the best reader who does not know which entity is asked about.",
-        fails="It does no better than the best reader who does not know which entity is asked about.",
-    ),
-    Sentence(
-        "shortcuts", "where it is wrong", "fitted query-blind classifier", "agrees", "at most", 0.2,
-        short="wrong with the fitted reader",
-        holds="Where such a reader goes wrong, the model does not go wrong with it.",
-        fails="Where such a reader goes wrong, the model often goes wrong with it.",
-    ),
-    Sentence(
-        "shortcuts", "order", "target listed first", "right", "differs from control", 0.05,
-        short="target listed first",
-        holds="Which option is listed first makes a difference.",
-        fails="Which option is listed first makes no difference that could be seen.",
-    ),
-    Sentence(
-        "where", "attention cut at the answer", "thoughts", "lost", "at least", 0.3,
-        short="blind to thoughts at the answer",
-        holds="The answer is read off the thoughts: blind to them, it is lost.",
-        fails="The answer does not need to look at the thoughts: blind to them, most answers stay.",
-    ),
-    Sentence(
-        "where", "attention cut at the answer", "edges", "lost", "at most", 0.05,
-        short="blind to edges at the answer",
-        holds="The answer does not look at the graph any more: blind to its edges, it stays.",
-        fails="The answer looks at the graph itself: blind to its edges, some answers are lost.",
-    ),
-    Sentence(
-        "where", "attention cut at all thoughts", "path_edges", "lost", "at least", 0.3,
-        short="thoughts blind to path edges",
-        holds="Thoughts are made of the edges on the path: blind to those, they lose the answer.",
-        fails="Thoughts do not need to look at the edges on the path: blind to those, most answers stay.",
-    ),
-    Sentence(
-        "further", "more thoughts", "twice as many as trained", "right", "below control by", 0.05,
-        short="twice the thoughts",
-        holds="With twice as many thoughts as trained it does worse: it does not know that it has arrived.",
-        fails="Twice as many thoughts as trained do no harm.",
-    ),
-    Sentence(
-        "further", "farther targets", "7 to 12 hops", "right", "at least", 0.75,
-        short="targets 7 to 12 hops away",
-        holds="It reaches targets farther away than any it was trained on.",
-        fails="It does not reach targets farther away than those it was trained on.",
-    ),
-)  # fmt: skip
-"""All thresholds of an audit, in the order of the card."""
+        return {
+            "at least": (point("value", value, at_least=limit),),
+            "at most": (at_most,),
+            "at most, below control": (at_most, below, point("p", p, at_most=LEVEL, strict=True)),
+            "control at most": (point("control", other, at_most=limit),),
+            "below control by": (point("control less value", other - value, at_least=limit),),
+            "above control": (
+                point("value less control", value - other, at_least=0.0, strict=True),
+                point("p", p, at_most=limit, strict=True),
+            ),
+            "differs from control": (point("p", p, at_most=limit, strict=True),),
+        }[self.rule]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Which rows are drawn, and how."""
+
+    battery: str
+    question: str
+    measure: str
+    title: str
+    subtitle: str
+    by: Literal["", "thought", "dose"] = ""
+    """The horizontal axis, or "" for a row for each condition."""
+    only: str = ""
+    """How conditions end that are drawn; all by default."""
+
+
+@dataclass(frozen=True)
+class CardTexts:
+    """The content of card.yaml, in the order of the card."""
+
+    sentences: tuple[Sentence, ...]
+    drawings: tuple[Drawing, ...]
+
+
+@cache
+def card_texts() -> CardTexts:
+    """Read the sentences and figures of a card."""
+    return build(CardTexts, read_settings(Path(__file__).with_name("card.yaml"), "card"), "card")
+
+
+@dataclass(frozen=True)
+class Said:
+    """A sentence that has been decided."""
+
+    sentence: Sentence
+    text: str
+    holds: bool | None
+    """None where the figure was not measured."""
+    figure: str
+    """The figure with its interval, control, chance and n."""
+
+
+def said(table: pl.DataFrame, sentences: Sequence[Sentence]) -> list[Said]:
+    """Decide every sentence whose figure the table has; what does not apply to the model is left out.
+
+    Args:
+        table: Rows of `base.SCHEMA`.
+        sentences: What may be said.
+    """
+    found = []
+    for sentence in sentences:
+        row = _row(table, sentence)
+        if row is None or row["note"].startswith(NOT_APPLICABLE):
+            continue
+        if row["value"] is None or math.isnan(row["value"]):
+            found.append(Said(sentence, f"Not measured: {sentence.condition_in_words}.", None, row["note"]))
+        else:
+            holds = judge(sentence.checks(row)) == "holds"
+            found.append(Said(sentence, sentence.holds if holds else sentence.fails, holds, in_words(row)))
+    return found
+
+
+def in_words(row: dict) -> str:
+    """Return a figure in words: "0.466 [0.422, 0.510], own thoughts 0.944, chance 0.500, n = 500"."""
+    if row["value"] is None:
+        return row["note"]
+    parts = [f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"]
+    if row["control_value"] is not None:
+        parts.append(f"{row['control']} {row['control_value']:.3f}")
+    if row["chance"] is not None:
+        parts.append(f"chance {row['chance']:.3f}")
+    return ", ".join([*parts, f"n = {row['n']}"])
+
+
+def _row(table: pl.DataFrame, sentence: Sentence) -> dict | None:
+    """Return the row of a sentence's figure; thought and dose of the row are null where the sentence names none."""
+    names = ("battery", "question", "condition", "measure", "thought", "dose")
+    rows = table.filter(*(pl.col(name).eq_missing(getattr(sentence, name)) for name in names))
+    return rows.row(0, named=True) if len(rows) else None

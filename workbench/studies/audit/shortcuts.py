@@ -1,54 +1,44 @@
 """Battery 4. Would shortcuts do as well? Readers who do not know which entity is asked about; and what order does."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
-import polars as pl
+from jaxtyping import Bool, Float
 
 from workbench.errors import WorkbenchError
 from workbench.measure.splits import alike
-from workbench.model.checkpoint import Checkpoint
+from workbench.measure.statistics import logistic
+from workbench.problems import graph
 from workbench.problems.problem import Problem
-from workbench.problems.shortcuts import RULES, blind_score
-from workbench.studies.audit.donors import options_exchanged, reordered
-from workbench.studies.audit.guesses import fit_guesser
-from workbench.studies.audit.rows import NOT_MEASURED, Rows, where
-from workbench.studies.audit.subject import Advance, Options, Subject, quiet
+from workbench.problems.shortcuts import RULES, blind_score, source_depths
+from workbench.problems.variants import options_exchanged, reordered
+from workbench.studies.audit.base import Rows, Subject, where
 
-BATTERY = "shortcuts"
-COIN = 0.5
 FITTED = "fitted query-blind classifier"
 
 
-def shortcuts(
-    checkpoint: Checkpoint, problems: list[Problem], options: Options, advance: Advance = quiet
-) -> pl.DataFrame:
-    """Return accuracy beside query-blind readers, where they fail, and under changes that should not matter.
-
-    Args:
-        checkpoint: What is audited.
-        problems: What it is asked.
-        options: See there.
-        advance: Called with the number of answers given.
-    """
-    subject, rows = Subject(checkpoint, problems, options, advance), Rows(BATTERY, options.seed)
+def shortcuts(subject: Subject, rows: Rows) -> None:
+    """Add accuracy beside query-blind readers, where they fail, and under changes that should not matter."""
+    problems, options = list(subject.problems), subject.options
     own = subject.answered(problems)
     readers = {name: np.array([blind_score(one, rule) for one in problems]) for name, rule in RULES.items()}
     try:
         readers[FITTED] = fit_guesser(alike(problems, options.fit, options.seed + 1)).right(problems).astype(float)
     except WorkbenchError as error:
-        rows.say("accuracy", FITTED, f"{NOT_MEASURED}: {error.why}")
+        rows.not_measured("accuracy", error.why, FITTED)
     best = max(readers, key=lambda name: (readers[name] == 1).mean())  # a tie is no answer
     rows.add(
         "accuracy", "the model", "right", own.right,
-        chance=COIN, control=f"best reader: {best}", control_values=readers[best] == 1,
+        control=f"best reader: {best}", control_values=readers[best] == 1,
     )  # fmt: skip
     for name, score in readers.items():
-        rows.add("accuracy", name, "right", score, chance=COIN)
+        rows.add("accuracy", name, "right", score)
     for name, score in readers.items():
-        rows.add("where it fails", name, "right", where(own.right, score < 1), chance=COIN)
-        rows.add("where it is wrong", name, "agrees", where(own.wrong_option, score == 0), chance=COIN)
+        rows.add("where it fails", name, "right", where(own.right, score < 1))
+        rows.add("where it is wrong", name, "agrees", where(own.wrong_option, score == 0))
     _orders(subject, rows, own.right)
     _mentions(problems, rows, own.right)
-    return rows.frame()
 
 
 def _orders(subject: Subject, rows: Rows, right: np.ndarray) -> None:
@@ -58,13 +48,13 @@ def _orders(subject: Subject, rows: Rows, right: np.ndarray) -> None:
     first = np.array([problem.options[0] == problem.target for problem in problems])
     rows.add(
         "order", "target listed first", "right", np.where(first, right, exchanged),
-        chance=COIN, control="the same problems, target listed second",
+        control="the same problems, target listed second",
         control_values=np.where(first, exchanged, right),
     )  # fmt: skip
     mixed = subject.answered([reordered(problem, seed) for problem in problems]).right
     rows.add(
         "order", "sentences in another order", "right", mixed,
-        chance=COIN, control="as they were", control_values=right,
+        control="as they were", control_values=right,
     )  # fmt: skip
 
 
@@ -78,8 +68,69 @@ def _mentions(problems: list[Problem], rows: Rows, right: np.ndarray) -> None:
         ("target is mentioned later", late > 0),
         ("target is mentioned earlier", late < 0),
     ):
-        rows.add("mentions", condition, "right", where(right, counts), chance=COIN)
+        rows.add("mentions", condition, "right", where(right, counts))
 
 
 def _last_mention(problem: Problem, node: int) -> int:
     return max((place for place, edge in enumerate(problem.edges) if node in edge), default=-1)
+
+
+# The fitted reader: logistic regression on the difference between the two options in all that the rules look at. So it
+# is the same reader whichever option is listed first, but for the one feature that says which is.
+
+PENALTY = 1.0
+"""Weight of half the squared norm of the weights."""
+
+FEATURES = (
+    "distance from the nearest source", "distance from the farthest source", "ancestors", "sources above", "parents",
+    "children", "descendants", "longest height", "node number", "first mention", "last mention", "listed first",
+)  # fmt: skip
+"""What the classifier sees of an option; mentions by their place among the sentences, in 0..1."""
+
+
+@dataclass(frozen=True)
+class Guesser:
+    """A fitted query-blind classifier."""
+
+    weights: Float[np.ndarray, " features"]
+    """Of differences in standard deviations."""
+    scale: Float[np.ndarray, " features"]
+
+    def right(self, problems: Sequence[Problem]) -> Bool[np.ndarray, " n"]:
+        """Say for each problem whether the target is the likelier option."""
+        return differences(problems) / self.scale @ self.weights > 0
+
+
+def features(problem: Problem, option: int) -> Float[np.ndarray, " features"]:
+    """Return what a query-blind reader sees of an option, in the order of `FEATURES`."""
+    adjacency = problem.adjacency
+    above, below = graph.reachable(adjacency.T, option), graph.reachable(adjacency, option)
+    sources = ~adjacency.any(0)
+    mentions = [place for place, edge in enumerate(problem.edges) if option in edge]
+    last = max(len(problem.edges) - 1, 1)
+    return np.array(
+        [
+            source_depths(adjacency)[option], graph.longest_height(adjacency.T)[option], above.sum() - 1,
+            (above & sources).sum(), adjacency[:, option].sum(), adjacency[option].sum(), below.sum() - 1,
+            graph.longest_height(adjacency)[option], option,
+            min(mentions, default=0) / last, max(mentions, default=0) / last, option == problem.options[0],
+        ],
+        dtype=float,
+    )  # fmt: skip
+
+
+def differences(problems: Sequence[Problem]) -> Float[np.ndarray, "n features"]:
+    """Return the features of the target less those of the negative."""
+    return np.stack([features(one, one.target) - features(one, one.negative) for one in problems])
+
+
+def fit_guesser(problems: Sequence[Problem]) -> Guesser:
+    """Fit the classifier; judge it on other problems.
+
+    Args:
+        problems: At least one.
+    """
+    seen = differences(problems)
+    scale = np.where(seen.std(0) > 0, np.sqrt(np.square(seen).mean(0)), 1.0)
+    fitted = logistic(seen / scale, np.ones(len(seen)), penalty=PENALTY, intercept=False)
+    return Guesser(fitted.weights, scale)

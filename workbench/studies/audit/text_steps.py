@@ -7,19 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Bool
 
 from workbench.interventions.thoughts import exchanged
 from workbench.model.prompts import Format, Ids, Prompt
-from workbench.model.session import Branches, Session
+from workbench.model.session import Batch, Branches
 from workbench.problems.graph import structure
 from workbench.problems.problem import Problem
-from workbench.studies.audit.rows import NOT_APPLICABLE, NOT_MEASURED, Rows, where
-from workbench.studies.audit.subject import Subject
-
-COIN = 0.5
-"""A coin between the options."""
+from workbench.studies.audit.base import Rows, Subject, where
 
 Steps = list[Ids]
 """The tokens of each step, its opening not counted."""
@@ -42,13 +37,16 @@ def speaks_steps(form: Format) -> bool:
 def steps_in_words(subject: Subject, rows: Rows) -> None:
     """Add what the answer is without the steps that the model says, and with others in their place."""
     if not speaks_steps(subject.checkpoint.format):
-        rows.say("all steps in words", "none", f"{NOT_MEASURED}: steps of this format are not told apart")
+        rows.not_measured("all steps in words", "steps of this format are not told apart")
         return
     problems, seed = subject.problems, subject.options.seed
     own = said_steps(subject, problems)
     other = exchanged(len(problems), seed)
     rng = np.random.default_rng(seed)
-    noise = [_drawn_like(steps, prompt, rng) for steps, prompt in zip(own, _prompts(subject, problems), strict=True)]
+    noise = [
+        _drawn_like(steps, prompt, rng)
+        for steps, prompt in zip(own, subject.checkpoint.format.prompts(problems), strict=True)
+    ]
     edits = {
         "remove": [[] for _ in own],
         "noise": noise,
@@ -56,7 +54,7 @@ def steps_in_words(subject: Subject, rows: Rows) -> None:
         "permute": [steps[1:] + steps[:1] for steps in own],
     }
     kept = after_steps(subject, problems, own)
-    rows.add("all steps in words", "own", "right", kept.right, chance=COIN)
+    rows.add("all steps in words", "own", "right", kept.right)
     most = max(structure(problem).length for problem in problems)
     for name, edited in edits.items():
         _add(rows, "all steps in words", name, None, after_steps(subject, problems, edited), kept, None)
@@ -65,37 +63,33 @@ def steps_in_words(subject: Subject, rows: Rows) -> None:
             one = [_with(steps, k, edited[row]) for row, steps in enumerate(own)]
             _add(rows, "each step in words", name, k, after_steps(subject, problems, one), kept, has)
     for name in ("zero", "mean"):
-        rows.say("all steps in words", name, f"{NOT_APPLICABLE}: words have no {name}")
+        rows.not_applicable("all steps in words", f"words have no {name}", name)
 
 
-@torch.inference_mode()
 def said_steps(subject: Subject, problems: Sequence[Problem]) -> list[Steps]:
     """Let the model say its chain, and return the steps before its answer."""
-    form, found = subject.checkpoint.format, []
-    prompts = _prompts(subject, problems)
-    for batch in _batches(prompts, subject.options.batch_size):
-        openings = [form.chain_opening(prompt) for prompt in batch]
-        session = _session(subject, batch, len(openings[0]) + form.continuation_limit)
-        ends = Branches(session, [0])
+    form = subject.checkpoint.format
+
+    def say(batch: Batch) -> list[Steps]:
+        openings = [form.chain_opening(prompt) for prompt in batch.prompts]
+        ends = Branches(batch.session(len(openings[0]) + form.continuation_limit), [0])
         told = ends.go_on(ends.say([[opening] for opening in openings]), form.continuation_limit, form.end)
-        found += [_split(form, prompt, ids) for prompt, (ids,) in zip(batch, told, strict=True)]
-        subject.advance(len(batch))
-    return found
+        return [_split(form, prompt, ids) for prompt, (ids,) in zip(batch.prompts, told, strict=True)]
+
+    return subject.in_batches(problems, say)
 
 
-@torch.inference_mode()
 def after_steps(subject: Subject, problems: Sequence[Problem], steps: Sequence[Steps]) -> Forced:
     """Force the answer after given steps."""
-    form, texts = subject.checkpoint.format, []
-    prompts = _prompts(subject, problems)
-    for start in range(0, len(prompts), subject.options.batch_size):
-        batch = prompts[start : start + subject.options.batch_size]
-        said = [_joined(form, prompt, steps[start + row]) for row, prompt in enumerate(batch)]
-        session = _session(subject, batch, max(map(len, said)) + form.answer_limit)
-        ends = Branches(session, [0])
+    form = subject.checkpoint.format
+
+    def answer(batch: Batch) -> list[str]:
+        said = [_joined(form, prompt, steps[row]) for prompt, row in zip(batch.prompts, batch.rows, strict=True)]
+        ends = Branches(batch.session(max(map(len, said)) + form.answer_limit), [0])
         told = ends.go_on(ends.say([[one] for one in said]), form.answer_limit, form.end)
-        texts += [form.decode(prompt, ids) for prompt, (ids,) in zip(batch, told, strict=True)]
-        subject.advance(len(batch))
+        return [form.decode(prompt, ids) for prompt, (ids,) in zip(batch.prompts, told, strict=True)]
+
+    texts = subject.in_batches(problems, answer)
     right = np.array([form.right(problem, text) for problem, text in zip(problems, texts, strict=True)], dtype=bool)
     valid = np.array([form.valid(problem, text) for problem, text in zip(problems, texts, strict=True)], dtype=bool)
     return Forced(right, valid & ~right, tuple(texts))
@@ -108,7 +102,7 @@ def _add(
     changed = np.array(found.texts, dtype=object) != np.array(kept.texts, dtype=object)
     rows.add(
         question, name, "right", where(found.right, counts),
-        thought=k, chance=COIN, control="own steps", control_values=kept.right,
+        thought=k, control="own steps", control_values=kept.right,
     )  # fmt: skip
     rows.add(
         question, name, "changed", where(changed, counts),
@@ -144,17 +138,3 @@ def _joined(form: Format, prompt: Prompt, steps: Steps) -> Ids:
     opening, mark = form.chain_opening(prompt), form.answer_opening(prompt)[-1]
     *before, bar = opening
     return (*before, *(token for step in steps for token in (bar, *step)), mark)
-
-
-def _prompts(subject: Subject, problems: Sequence[Problem]) -> list[Prompt]:
-    return subject.checkpoint.format.prompts(problems)
-
-
-def _batches(prompts: Sequence[Prompt], size: int) -> list[Sequence[Prompt]]:
-    return [prompts[start : start + size] for start in range(0, len(prompts), size)]
-
-
-def _session(subject: Subject, batch: Sequence[Prompt], more: int) -> Session:
-    return Session(
-        subject.checkpoint.model, [prompt.ids for prompt in batch], pad=subject.checkpoint.format.pad, more=more
-    )

@@ -1,1 +1,9 @@
-"""Comparisons: methods, seeds and tasks trained and measured on the same problems, in one page."""
+"""Methods of training compared: a suite of runs trained, measured on the same problems and reported.
+
+- suite: the suite file and the runs that it means
+- jobs: what is left to do, and the processes that do it
+- measure: what each run answers, a row per question, and how long it takes
+- outcome: from answers to figures, and all that is there of a suite
+- claims: published numbers, and verdicts on the papers' claims
+- page: the report, HTML and Markdown
+"""

@@ -1,46 +1,24 @@
-"""What the papers claim about methods, declared, and a verdict on each from our own problems.
+"""What the papers print and claim of methods: published numbers, and a verdict on each claim from our own problems.
 
-A verdict is about our runs: small models from scratch on generated problems, at the budget named beside the table.
+Published numbers (`published.yaml`) stand beside ours and never among them. A verdict is about our runs: small models
+from scratch on generated problems, at the budget named beside the table.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from workbench.measure.statistics import Estimate, bootstrap_difference
+from workbench.settings import build, read_settings
+from workbench.studies.claims import MARGIN, Check, Claim, Relation, bounds, literature
 from workbench.studies.compare.outcome import RunOutcome
-
-MARGIN = 0.02
-"""The smallest difference of shares that counts: two points."""
+from workbench.train.methods import find_method
 
 Verdict = Literal["agrees", "disagrees", "undecided", "not measured"]
-
-
-@dataclass(frozen=True)
-class Side:
-    """One of the two numbers that a claim is about."""
-
-    method: str
-    measure: str = "accuracy"
-    """Name of a measure of `outcome.MEASURES`."""
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One statement about two numbers."""
-
-    text: str
-    task: str
-    """The papers' task: prosqa, prontoqa or gsm8k."""
-    first: Side
-    kind: Literal["more", "not less", "not more", "equal"]
-    """Of the first against the second. "not less": by no more than the margin; "equal": within it."""
-    second: Side
-    published: str
-    """What the source prints for the two."""
-    source: str
 
 
 @dataclass(frozen=True)
@@ -55,110 +33,128 @@ class Judgement:
     """Both numbers, or what is missing."""
 
 
-TABLE1, OBSERVABLE = "2412.06769, Table 1", "2606.12689"
-CLAIMS = (
-    Claim("Coconut is better than CoT", "prosqa", Side("coconut"), "more", Side("cot"), "97.0 and 77.5", TABLE1),
-    Claim("Coconut is better than No-CoT", "prosqa", Side("coconut"), "more", Side("no_cot"), "97.0 and 76.7", TABLE1),
-    Claim("CoT is about as good as No-CoT", "prosqa", Side("cot"), "equal", Side("no_cot"), "77.5 and 76.7", TABLE1),
-    Claim(
-        "iCoT is no worse than Coconut",
-        "prosqa", Side("icot"), "not less", Side("coconut"), "98.2 and 97.0", TABLE1,
-    ),
-    Claim(
-        "Pause as thought is within two points of Coconut",
-        "prosqa", Side("pause_as_thought"), "equal", Side("coconut"), "96.6 and 97.0", TABLE1,
-    ),
-    Claim(
-        "Coconut without thought is within two points of Coconut",
-        "prosqa", Side("coconut_without_thought"), "equal", Side("coconut"), "95.5 and 97.0", TABLE1,
-    ),
-    Claim(
-        "Coconut without curriculum is no better than No-CoT",
-        "prosqa", Side("coconut_without_curriculum"), "not more", Side("no_cot"), "76.1 and 76.7", TABLE1,
-    ),
-    Claim(
-        "Pause tokens without a curriculum are no better than No-CoT",
-        "prosqa", Side("pause_token"), "not more", Side("no_cot"), "75.9 and 76.7", TABLE1,
-    ),
-    Claim(
-        "Coconut says less than CoT, its thoughts counted",
-        "prosqa", Side("cot", "tokens"), "more", Side("coconut", "tokens"), "49.4 and 14.2 tokens", TABLE1,
-    ),
-    Claim(
-        "Coconut answers as well with its thoughts removed",
-        "prosqa", Side("coconut"), "equal", Side("coconut", "removed"), "98.0 and 97.8", OBSERVABLE,
-    ),
-    Claim(
-        "Pause as thought answers as well with its pauses removed",
-        "prosqa", Side("pause_as_thought"), "equal", Side("pause_as_thought", "removed"), "95.4 and 95.6", OBSERVABLE,
-    ),
-    Claim(
-        "Coconut is no worse than CoT",
-        "prontoqa", Side("coconut"), "not less", Side("cot"), "99.8 and 98.8", TABLE1,
-    ),
-    Claim("CoT is better than No-CoT", "prontoqa", Side("cot"), "more", Side("no_cot"), "98.8 and 93.8", TABLE1),
-    Claim("CoT is better than Coconut", "gsm8k", Side("cot"), "more", Side("coconut"), "42.9 and 34.1", TABLE1),
-    Claim("Coconut is better than No-CoT", "gsm8k", Side("coconut"), "more", Side("no_cot"), "34.1 and 16.5", TABLE1),
-    Claim(
-        "Coconut is worse with its thoughts removed",
-        "gsm8k", Side("coconut"), "more", Side("coconut", "removed"), "35.7 and 7.7", OBSERVABLE,
-    ),
-)  # fmt: skip
-"""In the order shown."""
+def claims_about(task: str) -> list[Claim]:
+    """Return the claims about two numbers of methods on one of the papers' tasks."""
+    claims = (claim for group in literature().values() for claim in group if claim.only != "reproduction")
+    return [claim for claim in claims if claim.pair[:1] == (task,)]
 
 
-def judge(claim: Claim, outcomes: Sequence[RunOutcome]) -> Judgement:
+def sides(claim: Claim) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Return method and measure (of `outcome.MEASURES`) of the two numbers that a claim is about."""
+    _, first, _, second = claim.pair
+    (one, _, of_one), (two, _, of_two) = first.partition("/"), second.partition("/")
+    return (one, of_one or "accuracy"), (two, of_two or "accuracy")
+
+
+def judge_pair(claim: Claim, outcomes: Sequence[RunOutcome]) -> Judgement:
     """Judge a claim by the paired difference over problems, for every seed that both sides have.
 
     A claim agrees or disagrees only where every shared seed says so.
 
     Args:
-        claim: See there.
+        claim: With a pair.
         outcomes: Of one task and problem set.
     """
     runs = {(outcome.method, outcome.seed): outcome for outcome in outcomes}
-    seeds = sorted(
-        seed for method, seed in runs if method == claim.first.method and (claim.second.method, seed) in runs
-    )
-    missing = [m for m in dict.fromkeys((claim.first.method, claim.second.method)) if not any(m == k for k, _ in runs)]
+    (one, of_one), (two, of_two) = sides(claim)
+    seeds = sorted(seed for method, seed in runs if method == one and (two, seed) in runs)
     if not seeds:
+        missing = [method for method in dict.fromkeys((one, two)) if not any(method == known for known, _ in runs)]
         why = f"no run of {' and '.join(missing)}" if missing else "no seed in common"
         return Judgement(claim, "not measured", None, why)
-    verdicts, differences, said = [], [], []
+    verdicts, differences, said = set(), [], []
     for seed in seeds:
-        first = runs[claim.first.method, seed].values[claim.first.measure]
-        second = runs[claim.second.method, seed].values[claim.second.measure]
-        difference = bootstrap_difference(first, second)
-        differences.append(difference)
-        verdicts.append(verdict(difference, claim.kind, MARGIN if claim.first.measure != "tokens" else 0.0))
+        first, second = runs[one, seed].values[of_one], runs[two, seed].values[of_two]
+        differences.append(bootstrap_difference(first, second))
+        verdicts.add(verdict(differences[-1], claim.pair[2], MARGIN if of_one != "tokens" else 0.0))  # type: ignore[arg-type]
         said.append(f"{np.nanmean(first):.3f} and {np.nanmean(second):.3f}")
-    final = verdicts[0] if len(set(verdicts)) == 1 else "undecided"
-    return Judgement(claim, final, differences[0], "; ".join(said))
+    return Judgement(claim, verdicts.pop() if len(verdicts) == 1 else "undecided", differences[0], "; ".join(said))
 
 
-def verdict(difference: Estimate, kind: str, margin: float) -> Verdict:
-    """Say whether an interval of a difference supports a claim of some kind, contradicts it, or leaves it open.
+def verdict(difference: Estimate, relation: Relation, margin: float) -> Verdict:
+    """Say whether the interval of a difference supports a relation, contradicts it, or leaves it open.
+
+    Stricter than the reproduction: an end of the interval on a bound supports nothing, and "more" is contradicted by a
+    difference that is certainly smaller than the margin.
 
     Args:
         difference: First less second.
-        kind: Of the claim.
+        relation: That is claimed.
         margin: The smallest difference that counts.
     """
-    low, high = difference.low, difference.high
-    if np.isnan(difference.value):
-        return "not measured"
-    if kind == "not more":
-        low, high = -high, -low
-    agrees = {
-        "more": low > 0,
-        "not less": low > -margin,
-        "not more": low > -margin,
-        "equal": -margin < low and high < margin,
-    }[kind]
-    disagrees = {
-        "more": high < margin,
-        "not less": high < -margin,
-        "not more": high < -margin,
-        "equal": low > margin or high < -margin,
-    }[kind]
-    return "agrees" if agrees else "disagrees" if disagrees else "undecided"
+    within, below = bounds(relation, margin), margin if relation == "more" else None
+    found = Check("difference", difference, **within, strict=True, fails_below=below).verdict
+    return {"holds": "agrees", "fails": "disagrees"}.get(found, found)  # type: ignore[return-value]
+
+
+# Published numbers
+
+
+GRAPH_TASKS = ("edges", "prosqa")
+"""Tasks of the training configuration whose problems are ProsQA's."""
+TITLES = {"prosqa": "ProsQA", "prontoqa": "ProntoQA", "gsm8k": "GSM8k"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where numbers come from."""
+
+    short: str
+    """In the heading of a column."""
+    title: str
+    about: str
+    """Model, data and whatever else differs from ours."""
+
+
+@dataclass(frozen=True)
+class PublishedColumn:
+    """One published column."""
+
+    source: str
+    section: str
+    measure: str
+
+
+@dataclass(frozen=True)
+class Published:
+    """All published numbers."""
+
+    sources: dict[str, Source]
+    columns: tuple[PublishedColumn, ...]
+    numbers: dict[str, dict[str, dict[str, dict[str, tuple[float, ...]]]]] = field(default_factory=dict)
+    """Source, measure, task, method: value, and spread over runs where one is printed."""
+
+    def number(self, column: PublishedColumn, task: str, method: str) -> tuple[float, ...] | None:
+        """Return value (and spread) as printed, None where nothing is."""
+        return self.numbers.get(column.source, {}).get(column.measure, {}).get(task, {}).get(method)
+
+    def columns_for(self, task: str) -> list[PublishedColumn]:
+        """Return the columns that have a number for a task."""
+        return [c for c in self.columns if self.numbers.get(c.source, {}).get(c.measure, {}).get(task)]
+
+
+@cache
+def load_published() -> Published:
+    """Read the published numbers that ship."""
+    file = Path(__file__).with_name("published.yaml")
+    published = build(Published, read_settings(file, "published numbers"), "published numbers")
+    for methods in (
+        methods for one in published.numbers.values() for tasks in one.values() for methods in tasks.values()
+    ):
+        for method in methods:
+            find_method(method)
+    return published
+
+
+def published_task(task: str) -> str:
+    """Return the papers' task that one of ours stands beside: ours are generated in its likeness."""
+    return {**dict.fromkeys(GRAPH_TASKS, "prosqa"), "arithmetic": "gsm8k"}.get(task, task)
+
+
+def printed(number: tuple[float, ...] | None, measure: str) -> str:
+    """Return a published number as printed: a share in percent with its spread, tokens and seconds as they are."""
+    if number is None:
+        return "–"
+    scale, digits = (100, 1) if measure not in ("tokens", "seconds") else (1, 2 if measure == "seconds" else 1)
+    value = f"{number[0] * scale:.{digits}f}"
+    return f"{value} ± {number[1] * scale:.{digits}f}" if len(number) > 1 else value

@@ -1,4 +1,4 @@
-"""What a suite still has to do, as processes side by side: each an ordinary command that resumes by itself."""
+"""What a suite still has to do, and the processes that do it: each an ordinary command that resumes by itself."""
 
 import fcntl
 import json
@@ -15,6 +15,18 @@ from pathlib import Path
 from threading import Lock
 
 from workbench.errors import WorkbenchError
+from workbench.studies.compare.measure import is_measured
+from workbench.studies.compare.suite import (
+    PlannedRun,
+    Suite,
+    asked_in_training,
+    newest_step,
+    plan_runs,
+    present_sets,
+    standing,
+    write_config,
+)
+from workbench.train.methods import find_method
 
 LOCK = "suite.lock"
 COSTS = "costs.jsonl"
@@ -171,3 +183,119 @@ def last_error(log: Path) -> str:
         if lines[place].startswith("  why: "):
             return f"{lines[place - 1]} {lines[place].removeprefix('  why: ')}"
     return lines[-1] if lines else ""
+
+
+# What is left of a suite
+
+
+@dataclass(frozen=True)
+class Todo:
+    """What a run still needs."""
+
+    run: PlannedRun
+    step: int
+    """Reached so far."""
+    train: bool
+    measure: tuple[str, ...]
+    """Problem sets that its model, once trained, has to be asked."""
+    core_minutes: float | None
+    """Training left, from the rate of this task's other trainings; None where none was recorded."""
+
+    @property
+    def questions(self) -> int:
+        """Questions that the whole training draws."""
+        return asked_in_training(self.run.config)
+
+
+def plan(suite: Suite, out: Path, only: Sequence[str] = ()) -> list[Todo]:
+    """Return every run of a suite and what it still needs, in the order in which it would be done.
+
+    Args:
+        suite: See there.
+        out: The suite's directory.
+        only: Methods; none for all.
+
+    Raises:
+        WorkbenchError: A configuration is wrong, or a method is not in the suite.
+    """
+    for method in only:
+        find_method(method)
+    runs = [run for run in plan_runs(suite, out) if not only or run.method.name in only]
+    if not runs:
+        raise WorkbenchError(
+            "There is nothing to compare.", f"No task of the suite has the method {', '.join(only)}.", "Name another."
+        )
+    rates = _rates(runs, out)
+    todo = []
+    for run in runs:
+        at = standing(run)
+        files, _ = present_sets(run.task)
+        train = not at.finished and not at.differs
+        due = tuple(
+            name
+            for name, file in files.items()
+            if not at.differs and (train or not is_measured(run.directory, name, file))
+        )
+        step = newest_step(run)
+        rate = rates.get(run.key) or rates.get((run.task.name, run.method.name)) or rates.get(run.task.name)
+        left = rate * max(run.config.steps - step, 0) if train and rate else (None if train else 0.0)
+        todo.append(Todo(run, step, train, due, left))
+    return todo
+
+
+def carry_out(
+    suite: Suite,
+    out: Path,
+    jobs: Jobs,
+    only: Sequence[str] = (),
+    *,
+    train: bool = True,
+    tick: Callable[[], None] = lambda: None,
+    seconds: float = 1.0,
+) -> None:
+    """Train and measure what is left of a suite; a run is measured as soon as it is trained.
+
+    Args:
+        suite: See there.
+        out: The suite's directory.
+        jobs: Runs the commands; may be stopped from a signal handler.
+        only: Methods; none for all.
+        train: Whether to train; else what is there is measured, finished or not.
+        tick: Called every so many seconds, to show progress.
+        seconds: How many.
+    """
+    with jobs.locked():
+        jobs.run([job for todo in plan(suite, out, only) if (job := _job(todo, out, train))], tick, seconds)
+
+
+def _job(todo: Todo, out: Path, train: bool) -> Job | None:
+    run, commands = todo.run, []
+    if todo.train and train:
+        commands.append(("train", str(write_config(run, out)), "--out", str(run.directory)))
+    files, _ = present_sets(run.task)
+    if todo.measure and (train or standing(run).model is not None):
+        sets = [f"{name}={file}" for name, file in files.items()]
+        commands.append(("measure", str(run.directory), *[part for one in sets for part in ("--problems", one)]))
+    return Job(run.key, tuple(commands)) if commands else None
+
+
+def training_minutes(out: Path, runs: Sequence[PlannedRun]) -> dict[str, float]:
+    """Return the core-minutes that were spent on training, by key of the run, as far as recorded."""
+    keys, minutes = {run.key for run in runs}, dict[str, float]()
+    for cost in read_costs(out):
+        if cost.key in keys and cost.command == "train":
+            minutes[cost.key] = minutes.get(cost.key, 0.0) + cost.cpu_seconds / 60
+    return minutes
+
+
+def _rates(runs: Sequence[PlannedRun], out: Path) -> dict[object, float]:
+    """Return core-minutes per step by run, by task and method, and by task, from what was recorded."""
+    spent: dict[object, float] = {}
+    steps: dict[object, int] = {}
+    known = {run.key: run for run in runs}
+    for key, minutes in training_minutes(out, runs).items():
+        run, done = known[key], newest_step(known[key])
+        for group in (key, (run.task.name, run.method.name), run.task.name):
+            spent[group] = spent.get(group, 0.0) + minutes
+            steps[group] = steps.get(group, 0) + done
+    return {group: spent[group] / steps[group] for group in spent if steps[group]}

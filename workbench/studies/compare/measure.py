@@ -1,16 +1,19 @@
-"""What a run answers on a set of problems: a row per problem and question asked, kept beside the run.
+"""What a run answers on a set of problems: a row per problem and question asked, kept beside the run; and its time.
 
-Figures are derived from these rows alone (`outcome.py`), so nothing need be asked again to draw them otherwise.
+Figures are derived from these rows alone (`outcome.py`), so that nothing need be asked again to draw them otherwise.
 """
 
 import hashlib
 import json
+import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import torch
+from torch import Tensor
 
 from workbench.errors import WorkbenchError
 from workbench.interventions.thoughts import Noise
@@ -18,12 +21,13 @@ from workbench.measure.behaviour import Behaviour, classify
 from workbench.measure.provenance import provenance
 from workbench.measure.trace import Answer, Asked, answers, sweep
 from workbench.model.checkpoint import Checkpoint, load_checkpoint
+from workbench.model.coconut import lm_head
+from workbench.model.session import Batch, Branches, Session, arrays_in_batches
 from workbench.problems.files import load_any
 from workbench.problems.problem import Item, Problem
 from workbench.problems.shortcuts import blind_score, nearest_source
 from workbench.problems.variants import drawn_rewrite, entity_swap
-from workbench.studies.compare.passes import compare_passes
-from workbench.studies.tables import TableWriter, to_arrow
+from workbench.studies.artefacts import write_manifest, write_table
 from workbench.train.methods import METHODS
 from workbench.train.state import newest_model
 
@@ -70,22 +74,14 @@ def measure(directory: Path, sets: dict[str, Path], seed: int = 0) -> None:
     for name, file in due.items():
         key, problems = measure_key(model, file), load_any(file)
         frame = answers_frame(checkpoint, problems, seed)
-        (directory / FOLDER).mkdir(exist_ok=True)
         path = directory / FOLDER / f"{name}.parquet"
         passes = None
         if checkpoint.pause is not None and checkpoint.says == "answer":
-            passes = asdict(compare_passes(checkpoint, problems))
-        origin = {
-            "key": key,
-            "passes": passes,
-            "step": step,
-            "thoughts": checkpoint.thoughts,
-            **asdict(provenance(seed)),
-        }
-        with TableWriter(path, ANSWERS_SCHEMA, origin) as writer:
-            writer.write(to_arrow(frame))
-        # The key comes last: without it the table counts as not there.
-        path.with_suffix(".json").write_text(json.dumps(origin, indent=1, sort_keys=True) + "\n")
+            passes = compare_passes(checkpoint, problems)
+        about = {"key": key, "passes": passes, "step": step, "thoughts": checkpoint.thoughts}
+        origin = {**about, **asdict(provenance(seed))}
+        write_table(path, frame, ANSWERS_SCHEMA, origin)
+        write_manifest(path.with_suffix(".json"), origin)  # last: without it the table counts as not there
 
 
 def measure_key(model: Path, file: Path) -> str:
@@ -191,3 +187,133 @@ def _category(answer: Answer, steps: int) -> str | None:
 def _pair(question: str, twin: str) -> str:
     """Return a name for two questions that does not depend on which of them is in the file."""
     return hashlib.sha256("\n".join(sorted((question, twin))).encode()).hexdigest()[:16]
+
+
+# Pause tokens, read at once and one by one: the same computation, so that the same answers must come out. A pause token
+# does not depend on what came before it; Coconut's thoughts do. One by one takes as many passes as Coconut needs: the
+# compute-matched control of 2606.12689 and of bmarti44/research-pipeline.
+
+
+def compare_passes(
+    checkpoint: Checkpoint, problems: Sequence[Problem | Item], batch_size: int = 64
+) -> dict[str, int | float]:
+    """Answer problems of a pause-token model in one pass each and in K + 1, and compare the answer's first token.
+
+    Args:
+        checkpoint: Feeds pause tokens, and answers right after them.
+        problems: Of its task.
+        batch_size: Problems run at a time.
+
+    Returns:
+        problems; same: how many begin the same answer; max_difference: the largest difference of any logit there.
+    """
+    form, model, count = checkpoint.format, checkpoint.model, checkpoint.thoughts
+
+    def both(batch: Batch) -> dict[str, Tensor]:
+        openings = [form.answer_opening(prompt) for prompt in batch.prompts]
+        session = batch.session(count + max(map(len, openings)) + 1)
+        session.think(count, pause=checkpoint.pause)
+        several = Branches(session, [count]).say([[opening] for opening in openings])[:, 0]
+        whole = [(*p.ids, *[form.marker.thought] * count, *o) for p, o in zip(batch.prompts, openings, strict=True)]
+        one = lm_head(model, Session(model, whole, pad=form.pad, more=1).last)
+        return {"same": one.argmax(-1) == several.argmax(-1), "difference": (one - several).abs().amax(-1)}
+
+    found = arrays_in_batches(checkpoint, problems, both, batch_size)
+    same, largest = int(found["same"].sum()), float(found["difference"].max())
+    return {"problems": len(problems), "same": same, "max_difference": largest}
+
+
+# Time: every method in turn on the same problems in one process, beside CoT in the same round. Wall time on a shared
+# machine: the ratio to CoT is the number to read, since what slows one slows the other.
+
+
+BATCH = 64
+ROUNDS = 3
+TIMED_AGAINST = "cot"
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What one problem takes one method, from question to answer, prompt included."""
+
+    method: str
+    alone: float
+    """Median seconds at batch 1, over problems and rounds."""
+    batched: float
+    """Median over rounds of seconds per problem at batch 64."""
+    alone_ratio: float | None
+    """To CoT: median over rounds of the ratio of medians; None where CoT is not there."""
+    batched_ratio: float | None
+    problems: int
+    """How many were timed at batch 1; at batch 64 they are repeated to fill it."""
+
+
+def time_methods(
+    checkpoints: dict[str, Checkpoint], problems: Sequence[Problem | Item], rounds: int = ROUNDS
+) -> list[Timing]:
+    """Time methods, each once a round, after a round that does not count.
+
+    Args:
+        checkpoints: By method.
+        problems: A few; the same for all.
+        rounds: That count.
+    """
+    many = [problems[i % len(problems)] for i in range(BATCH)]
+    alone: dict[str, list[np.ndarray]] = {method: [] for method in checkpoints}
+    batched: dict[str, list[float]] = {method: [] for method in checkpoints}
+    for number in range(rounds + 1):
+        for method, checkpoint in checkpoints.items():
+            one = np.array([_seconds(checkpoint, [problem]) for problem in problems])
+            all_ = _seconds(checkpoint, many) / BATCH
+            if number:
+                alone[method].append(one)
+                batched[method].append(all_)
+    return [
+        Timing(
+            method,
+            float(np.median(np.concatenate(alone[method]))),
+            float(np.median(batched[method])),
+            _ratio([float(np.median(one)) for one in alone[method]], alone.get(TIMED_AGAINST)),
+            _ratio(batched[method], batched.get(TIMED_AGAINST)),
+            len(problems),
+        )
+        for method in checkpoints
+    ]
+
+
+def timed(
+    models: dict[str, Path], problems: Sequence[Problem | Item], cache: Path, key: str, rounds: int = ROUNDS
+) -> list[Timing]:
+    """Return timings from a file, or time the methods and write them there.
+
+    Args:
+        models: Saved models by method.
+        problems: A few.
+        cache: A JSON file.
+        key: Digest of models and problems.
+        rounds: As `time_methods`.
+    """
+    if cache.exists():
+        stored = json.loads(cache.read_text())
+        if stored["key"] == key:
+            return [Timing(**one) for one in stored["timings"]]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        found = time_methods({method: load_checkpoint(path) for method, path in models.items()}, problems, rounds)
+    finally:
+        torch.set_num_threads(threads)
+    write_manifest(cache, {"key": key, "timings": [asdict(one) for one in found]})
+    return found
+
+
+def _seconds(checkpoint: Checkpoint, problems: Sequence[Problem | Item]) -> float:
+    began = time.perf_counter()
+    list(answers(checkpoint, problems, batch_size=BATCH))
+    return time.perf_counter() - began
+
+
+def _ratio(own: list[float], reference: Sequence[float] | Sequence[np.ndarray] | None) -> float | None:
+    if not reference:
+        return None
+    return float(np.median([a / float(np.median(b)) for a, b in zip(own, reference, strict=True)]))

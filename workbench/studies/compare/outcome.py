@@ -1,13 +1,23 @@
-"""From rows of answers to the figures of a method: per problem first, so that methods can be compared pair by pair."""
+"""From the answers of runs to their figures: per problem first, so that methods can be compared pair by pair."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 from jaxtyping import Float
 
-from workbench.measure.statistics import Estimate, bootstrap_mean, seed_spread
+from workbench.measure.statistics import Estimate, PairedComparison, bootstrap_mean, holm, mcnemar, seed_spread
+from workbench.problems.files import load_any
+from workbench.problems.problem import Item, Problem
+from workbench.studies.compare.jobs import training_minutes
+from workbench.studies.compare.measure import Timing, is_measured, measure_key, read_answers, timed
+from workbench.studies.compare.suite import PlannedRun, Standing, Suite, SuiteTask, present_sets, standing
+from workbench.train.config import TrainConfig, load_config
+from workbench.train.loop import read_metrics
+from workbench.train.methods import METHODS
 
 PerProblem = Float[np.ndarray, "problems"]
 """A number per problem of the set, in the order of the file; nan where it is undefined."""
@@ -20,34 +30,38 @@ class Measure:
     name: str
     """Key in JSON and in the published numbers."""
     title: str
-    share: bool = True
-    """In 0..1; else a number of tokens."""
+    meaning: str
     coin: float | None = None
     """What a coin between the two options scores on ProsQA, None where that is no number."""
+    share: bool = True
+    """In 0..1; else a number of tokens."""
 
 
 MEASURES = (
-    Measure("accuracy", "accuracy", coin=0.5),
-    Measure("valid", "valid format"),
-    Measure("tokens", "tokens", share=False),
-    Measure("pair", "swap pairs", coin=0.25),
-    Measure("rewrite", "edge rewrites", coin=0.5),
-    Measure("resistant", "shortcut-resistant", coin=0.5),
-    Measure("removed", "thoughts removed", coin=0.5),
-    Measure("noise", "noise for thoughts", coin=0.5),
-)
+    Measure("accuracy", "accuracy", "The whole answer is exactly right, as the method was trained to answer.", 0.5),
+    Measure("valid", "valid format", "The answer has the right form, right or wrong."),
+    Measure(
+        "tokens", "tokens",
+        "Thoughts and generated tokens, mean; what is forced and the end token are not counted.", share=False,
+    ),
+    Measure(
+        "pair", "swap pairs",
+        "A problem and its entity-swapped twin, both right; rules that never read the queried entity score 0.", 0.25,
+    ),
+    Measure(
+        "rewrite", "edge rewrites", "Of the problems answered right: one edge rewritten, the answer follows.", 0.5
+    ),
+    Measure("resistant", "shortcut-resistant", "Accuracy where the nearest-source rule is wrong or tied.", 0.5),
+    Measure(
+        "removed", "thoughts removed",
+        "Accuracy after no thoughts (k = 0), the rest as trained; only methods with slots.", 0.5,
+    ),
+    Measure(
+        "noise", "noise for thoughts",
+        "Accuracy with random vectors of the same length in the slots; only methods with slots.", 0.5,
+    ),
+)  # fmt: skip
 """In the order of columns."""
-MEANINGS = {
-    "accuracy": "The whole answer is exactly right, as the method was trained to answer.",
-    "valid": "The answer has the right form, right or wrong.",
-    "tokens": "Thoughts and generated tokens, mean; what is forced and the end token are not counted.",
-    "pair": "A problem and its entity-swapped twin, both right; rules that never read the queried entity score 0.",
-    "rewrite": "Of the problems answered right: one edge rewritten, the answer follows.",
-    "resistant": "Accuracy where the nearest-source rule is wrong or tied.",
-    "removed": "Accuracy after no thoughts (k = 0), the rest as trained; only methods with slots.",
-    "noise": "Accuracy with random vectors of the same length in the slots; only methods with slots.",
-}
-"""What each measure is, for the page."""
 
 
 @dataclass(frozen=True)
@@ -146,3 +160,149 @@ def _behaviours(plain: pl.DataFrame) -> pl.DataFrame:
     told = plain.filter(pl.col("behaviour").is_not_null())
     chains = told.filter(pl.col("says") == "chain")
     return (told if chains.is_empty() else chains).select("thoughts", pl.col("behaviour").cast(pl.String))
+
+
+REFERENCE = "coconut"
+
+
+def against(outcomes: Sequence[RunOutcome], reference: str = REFERENCE) -> dict[str, tuple[PairedComparison, float]]:
+    """Compare each method with the reference, first shared seed with first shared seed.
+
+    Several seeds are not pooled: answers of one problem by two seeds are no two independent problems.
+
+    Args:
+        outcomes: Of one task and problem set.
+        reference: A method.
+
+    Returns:
+        For each other method the comparison (first: the method, second: the reference) and its p-value after Holm's
+        correction over all of them.
+    """
+    runs = {(outcome.method, outcome.seed): outcome for outcome in outcomes}
+    methods = dict.fromkeys(outcome.method for outcome in outcomes if outcome.method != reference)
+    found: dict[str, PairedComparison] = {}
+    for method in methods:
+        shared = [seed for one, seed in sorted(runs) if one == method and (reference, seed) in runs]
+        if shared:
+            ours, theirs = runs[method, shared[0]], runs[reference, shared[0]]
+            if ours.problems == theirs.problems:
+                found[method] = mcnemar(ours.values["accuracy"] > 0, theirs.values["accuracy"] > 0)
+    corrected = holm({method: comparison.p_value for method, comparison in found.items()})
+    return {method: (comparison, corrected[method]) for method, comparison in found.items()}
+
+
+# All that is there of a suite
+
+
+@dataclass(frozen=True)
+class SetReport:
+    """One problem set of a task and what every run answered."""
+
+    name: str
+    file: str
+    problems: Sequence[Problem | Item]
+    outcomes: tuple[RunOutcome, ...]
+    with_published: bool
+    """Whether published numbers stand beside it: the set that claims are judged on, and the official one."""
+
+
+@dataclass(frozen=True)
+class TaskReport:
+    """All that is known of one task of a suite."""
+
+    task: SuiteTask
+    base: str
+    """Name of the base configuration's file."""
+    config: TrainConfig
+    """The base configuration."""
+    runs: tuple[tuple[PlannedRun, Standing], ...]
+    sets: tuple[SetReport, ...]
+    absent: tuple[str, ...]
+    """Optional problem sets whose file is not there."""
+    timings: tuple[Timing, ...]
+    core_minutes: dict[str, float]
+    """Spent on training, by key of the run, as far as recorded."""
+    failed: dict[str, str]
+    """Last error line by key of the run."""
+    metrics: pl.DataFrame
+    """A row per evaluation in training: method (key), seed, step, accuracy, stage."""
+
+
+def gather(suite: Suite, runs: Sequence[PlannedRun], out: Path, failed: dict[str, str]) -> list[TaskReport]:
+    """Read what is there of every task that has a run; times the methods unless that was done before.
+
+    Args:
+        suite: See there.
+        runs: Of the plan, all or some.
+        out: The suite's directory.
+        failed: Last error line by key of the run.
+    """
+    reports, order = [], list(METHODS)
+    for task in suite.tasks:
+        own = sorted(
+            (run for run in runs if run.task.name == task.name), key=lambda r: (order.index(r.method.name), r.seed)
+        )
+        if not own:
+            continue
+        stood = tuple((run, standing(run)) for run in own)
+        config = load_config(Path(task.base))
+        files, absent = present_sets(task)
+        problems = {name: load_any(file) for name, file in files.items()}
+        sets = tuple(
+            SetReport(name, str(file), problems[name], _outcomes(stood, name, file), place == 0 or name == "official")
+            for place, (name, file) in enumerate(files.items())
+        )
+        differs = {
+            run.key: f"its directory holds a run with other settings ({', '.join(at.differs)}); remove it to train anew"
+            for run, at in stood
+            if at.differs
+        }
+        errors = {run.key: failed[run.key] for run in own if run.key in failed} | differs
+        timings = _timings(suite, stood, next(iter(files.items()), None), problems, out, task)
+        costs = training_minutes(out, own)
+        name = Path(task.base).name
+        reports.append(TaskReport(task, name, config, stood, sets, absent, timings, costs, errors, _metrics(stood)))
+    return reports
+
+
+def _outcomes(stood: Sequence[tuple[PlannedRun, Standing]], name: str, file: Path) -> tuple[RunOutcome, ...]:
+    found = []
+    for run, at in stood:
+        if not at.differs and is_measured(run.directory, name, file):
+            rows, about = read_answers(run.directory, name)
+            found.append(run_outcome(run.method.name, run.seed, rows, about, finished=at.finished))
+    return tuple(found)
+
+
+def _timings(
+    suite: Suite,
+    stood: Sequence[tuple[PlannedRun, Standing]],
+    judged: tuple[str, Path] | None,
+    problems: dict[str, Sequence[Problem] | Sequence[Item]],
+    out: Path,
+    task: SuiteTask,
+) -> tuple[Timing, ...]:
+    """Time the first seed of every method on the first problems of the judged set."""
+    models: dict[str, Path] = {}
+    for run, at in stood:
+        if at.model is not None and not at.differs:
+            models.setdefault(run.method.name, at.model)
+    if judged is None or not models:
+        return ()
+    keys = [f"{method} {measure_key(model, judged[1])}" for method, model in sorted(models.items())]
+    key = hashlib.sha256(repr((keys, suite.timed)).encode()).hexdigest()
+    return tuple(timed(models, problems[judged[0]][: suite.timed], out / f"timing-{task.name}.json", key))
+
+
+def _metrics(stood: Sequence[tuple[PlannedRun, Standing]]) -> pl.DataFrame:
+    schema = {"method": pl.String, "seed": pl.Int64, "step": pl.Int64, "accuracy": pl.Float64, "stage": pl.String}
+    rows = []
+    for run, at in stood:
+        if at.differs or not (run.directory / "metrics.jsonl").exists():
+            continue
+        for record in read_metrics(run.directory):
+            if "accuracy" in record:
+                stage = f"stage {record['thoughts']}" if "thoughts" in record else ""
+                edges = f", up to {record['edges']} edges" if run.config.task == "edges" and "edges" in record else ""
+                rows.append((run.method.name, run.seed, record["step"], record["accuracy"], stage + edges))
+    return pl.DataFrame(rows, schema=schema, orient="row")

@@ -1,91 +1,83 @@
 """The page of a comparison, as HTML with figures and as Markdown for the documentation; both show the same tables."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 import polars as pl
-from jinja2 import Environment, PackageLoader, PrefixLoader, StrictUndefined
-from plotly.offline import get_plotlyjs
 
 from workbench import figures
 from workbench.files import write_whole
+from workbench.measure.behaviour import Behaviour
 from workbench.measure.provenance import provenance
-from workbench.studies.compare.claims import CLAIMS, Judgement, judge
-from workbench.studies.compare.gather import SetReport, TaskReport
-from workbench.studies.compare.outcome import MEANINGS, MEASURES, spread
-from workbench.studies.compare.published import TITLES, load_published, published_task
-from workbench.studies.compare.suite import Suite
-from workbench.studies.compare.tables import (
-    Table,
-    behaviour_table,
-    claims_table,
-    control_table,
-    main_table,
-    settings_table,
-    thoughts_table,
+from workbench.measure.statistics import Estimate
+from workbench.problems.problem import Item, Problem
+from workbench.problems.shortcuts import blind_score, nearest_source, shortcut_accuracies
+from workbench.studies.compare.claims import (
+    TITLES,
+    Judgement,
+    claims_about,
+    judge_pair,
+    load_published,
+    printed,
+    published_task,
 )
-from workbench.studies.pages import drawing
+from workbench.studies.compare.jobs import plan
+from workbench.studies.compare.outcome import (
+    MEASURES,
+    REFERENCE,
+    Measure,
+    RunOutcome,
+    SetReport,
+    TaskReport,
+    against,
+    gather,
+    spread,
+)
+from workbench.studies.compare.suite import Suite, asked_in_training
+from workbench.studies.pages import NONE, Column, Section, Table, drawings, render, write_html
 from workbench.train.methods import METHODS
 
 COMPARISON_SCHEMA = 1
 """Version of comparison.json."""
 
 
-@dataclass(frozen=True)
-class Section:
-    """One task on the page."""
-
-    title: str
-    intro: tuple[str, ...]
-    tables: tuple[Table, ...]
-    drawings: tuple[go.Figure, ...]
-
-
-def write_comparison(suite: Suite, tasks: Sequence[TaskReport], directory: Path, command: str) -> Path:
-    """Write index.html, comparison.md and comparison.json, and return the page.
+def report(suite: Suite, out: Path, only: Sequence[str], failed: dict[str, str], command: str) -> Path:
+    """Write the report of what is there of a suite (index.html, comparison.md, comparison.json); return the page.
 
     Args:
         suite: What was run.
-        tasks: What came of it.
-        directory: Of the report; made if it is not there.
-        command: As the user typed it.
+        out: The suite's directory; the report goes to `report/`.
+        only: Methods; none for all.
+        failed: Last error line by key of the run.
+        command: As the user typed it; the page names it.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    tasks = gather(suite, [todo.run for todo in plan(suite, out, only)], out, failed)
+    directory = out / "report"
     judged = [judgement for task in tasks for judgement in judgements(task)]
+    sections = [_section(task) for task in tasks]
     context = {
         "suite": suite.name,
         "command": command,
         "claims": claims_table(judged),
-        "meanings": [(m.title, MEANINGS[m.name]) for m in MEASURES],
+        "meanings": [(measure.title, measure.meaning) for measure in MEASURES],
         "origin": asdict(provenance(0)),
     }
-    sections = [_section(task) for task in tasks]
-    loader = PrefixLoader(
-        {"": PackageLoader("workbench.studies.compare"), "report": PackageLoader("workbench.studies")}
-    )
-    html = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    drawn = [[drawing(made) for made in section.drawings] for section in sections]
-    page = html.get_template("/page.html.jinja").render(**context, sections=list(zip(sections, drawn, strict=True)))
-    # Markdown is read as text: quoting it for HTML would show the quotes.
-    text = Environment(loader=loader, autoescape=False, undefined=StrictUndefined, trim_blocks=True)
-    text.filters["cell"] = lambda value: str(value).replace("|", "\\|")
-    written = text.get_template("/page.md.jinja").render(**context, sections=sections)
-    write_whole(directory / "plotly.min.js", get_plotlyjs())
-    write_whole(directory / "comparison.md", written)
+    write_whole(directory / "comparison.md", render("comparison.md", **context, sections=sections))
     write_whole(directory / "comparison.json", json.dumps(_as_dict(suite, tasks, judged), indent=1) + "\n")
-    write_whole(directory / "index.html", page)
-    return directory / "index.html"
+    drawn = [(section, drawings(section.figures)) for section in sections]
+    return write_html(directory / "index.html", "comparison.html", **context, sections=drawn)
 
 
 def judgements(task: TaskReport) -> list[Judgement]:
     """Judge the claims about a task, on its first problem set or, where it is there, the official one."""
-    ours = published_task(task.config.task)
     chosen = next((one for one in task.sets if one.name == "official"), next(iter(task.sets), None))
-    return [judge(claim, chosen.outcomes) for claim in CLAIMS if claim.task == ours] if chosen else []
+    about = claims_about(published_task(task.config.task))
+    return [judge_pair(claim, chosen.outcomes) for claim in about] if chosen else []
 
 
 def _section(task: TaskReport) -> Section:
@@ -110,10 +102,10 @@ def _section(task: TaskReport) -> Section:
                     f"difference of a logit {same['max_difference']:.1e}."
                 )
     tables.append(settings_table(task))
-    return Section(task.task.name, tuple(intro), tuple(tables), tuple(_drawings(task)))
+    return Section(task.task.name, tuple(intro), tuple(tables), tuple(_figures(task)))
 
 
-def _drawings(task: TaskReport) -> list[go.Figure]:
+def _figures(task: TaskReport) -> list[go.Figure]:
     drawn = []
     titled = pl.col("method").replace_strict({name: method.title for name, method in METHODS.items()})
     coin = None if task.config.task == "arithmetic" else 0.5
@@ -176,14 +168,231 @@ def _as_dict(suite: Suite, tasks: Sequence[TaskReport], judged: Sequence[Judgeme
             "failed": task.failed,
         }
     claims = [
-        {
-            "claim": j.claim.text,
-            "task": j.claim.task,
-            "verdict": j.verdict,
-            "published": j.claim.published,
-            "ours": j.ours,
-        }
-        for j in judged
+        {"claim": one.claim.statement, "task": one.claim.pair[0], "verdict": one.verdict}
+        | {"published": one.claim.published, "ours": one.ours}
+        for one in judged
     ]
     about = {"schema": COMPARISON_SCHEMA, "suite": suite.name, **asdict(provenance(0))}
     return {**about, "tasks": found, "claims": claims, "published": load_published().numbers}
+
+
+# Tables
+
+
+def main_table(task: TaskReport, judged: SetReport) -> Table:
+    """Lay out accuracy, format, tokens, time and the test against Coconut; published numbers apart, at the right."""
+    measures = [m for m in MEASURES if m.name in ("accuracy", "valid", "tokens")]
+    tested = against(judged.outcomes)
+    ours = published_task(task.config.task)
+    columns = load_published().columns_for(ours) if judged.with_published else []
+    sources = load_published().sources
+    rows = []
+    for label, cells in baselines(judged.problems, measures):
+        rows.append((label, NONE, *cells, *[NONE] * 3, *[NONE] * len(columns)))
+    for method, runs in _by_method(judged.outcomes):
+        timing = next((one for one in task.timings if one.method == method), None)
+        alone = _time(timing.alone, timing.alone_ratio) if timing else NONE
+        batched = _time(timing.batched, timing.batched_ratio) if timing else NONE
+        test = NONE
+        if method in tested:
+            comparison, corrected = tested[method]
+            test = f"{_signed(comparison.difference)}, p {_p(comparison.p_value)}, Holm {_p(corrected)}"
+        theirs = [printed(load_published().number(column, ours, method), column.measure) for column in columns]
+        cells = [_cell([run.values[m.name] for run in runs], m) for m in measures]
+        rows.append((_label(task, method, runs), str(len(runs)), *cells, alone, batched, test, *theirs))
+    heads = [
+        Column("method", "text"), Column("seeds"), *[Column(m.title) for m in measures],
+        Column("seconds, batch 1 (× CoT)"), Column("seconds, batch 64 (× CoT)"),
+        Column(f"accuracy less {METHODS[REFERENCE].title}'s, McNemar"),
+    ]  # fmt: skip
+    heads += [Column(f"{c.measure}, {sources[c.source].short}, {c.section}", "published") for c in columns]
+    notes = [
+        "Ours: [low, high] is a 95 % bootstrap interval over problems of one run; (low to high) the range of several "
+        "seeds. Tokens: thoughts and pauses count.",
+        "Seconds: medians in one process, every method in turn; wall time on a shared machine, so read the ratio.",
+        f"McNemar's exact test on the same problems, first shared seed; Holm over {len(tested)} methods.",
+    ]
+    if columns:
+        about = dict.fromkeys(f"{sources[c.source].title}: {sources[c.source].about}" for c in columns)
+        notes.append(
+            "Published numbers are other models on other data and are no part of our columns. "
+            + "; ".join(about)
+            + ". The paper counts thoughts among tokens, and pause tokens not; ours counts both."
+        )
+    base = len(rows) - len(_by_method(judged.outcomes))
+    return Table(f"{judged.name}: {len(judged.problems)} problems", tuple(heads), tuple(rows), tuple(notes), base)
+
+
+def control_table(task: TaskReport, judged: SetReport) -> Table:
+    """Lay out what accuracy alone does not say: pairs, rewrites, the hard subset, thoughts removed or random."""
+    measures = [m for m in MEASURES if m.name not in ("valid", "tokens")]
+    defined = [m for m in measures if any(not np.isnan(o.values[m.name]).all() for o in judged.outcomes)]
+    rows = [(label, *cells) for label, cells in baselines(judged.problems, defined)]
+    base = len(rows)
+    for method, runs in _by_method(judged.outcomes):
+        cells = [_cell([run.values[m.name] for run in runs], m) for m in defined]
+        rows.append((_label(task, method, runs), *cells))
+    heads = (Column("method", "text"), *[Column(m.title) for m in defined])
+    note = (
+        "All are exact answers. With its thoughts removed a model may name neither option and fall below the coin, "
+        "which says that it was never asked so early; noise of matched norm keeps the form of the answer and is the "
+        "fairer control."
+    )
+    return Table(f"{judged.name}: controls", heads, tuple(rows), (note,), base)
+
+
+def thoughts_table(task: TaskReport, judged: SetReport) -> Table | None:
+    """Lay out accuracy after every number of thoughts; None where no method has slots."""
+    found = [(method, runs) for method, runs in _by_method(judged.outcomes) if len(runs[0].by_thoughts) > 1]
+    if not found:
+        return None
+    depths = sorted({k for _, runs in found for k in runs[0].by_thoughts})
+    rows = []
+    for method, runs in found:
+        known = [k for k in depths if all(k in run.by_thoughts for run in runs)]
+        cells = {k: f"{np.mean([run.by_thoughts[k].mean() for run in runs]):.3f}" for k in known}
+        rows.append((_label(task, method, runs), *[cells.get(k, NONE) for k in depths]))
+    heads = (Column("method", "text"), *[Column(f"k = {k}") for k in depths])
+    return Table(f"{judged.name}: accuracy after k thoughts", heads, tuple(rows), ("Mean over seeds.",))
+
+
+def behaviour_table(task: TaskReport, judged: SetReport) -> Table | None:
+    """Lay out the categories of what is said after every forced k, first seed; None where the task has no graph."""
+    rows = []
+    for method, runs in _by_method(judged.outcomes):
+        frame = runs[0].behaviours
+        for k in sorted(frame["thoughts"].unique().to_list()):
+            said = frame.filter(frame["thoughts"] == k)["behaviour"].to_list()
+            shares = [f"{said.count(behaviour.value) / len(said):.3f}" for behaviour in Behaviour]
+            rows.append((_label(task, method, runs), str(k), *shares))
+    if not rows:
+        return None
+    heads = (Column("method", "text"), Column("k"), *[Column(behaviour.value) for behaviour in Behaviour])
+    note = (
+        "A chain is begun after k thoughts; methods that never saw a chain give their own answer. First seed. "
+        "k slots stand for k steps, with two thoughts a step for k / 2."
+    )
+    return Table(f"{judged.name}: behaviour for every forced k", heads, tuple(rows), (note,))
+
+
+def settings_table(task: TaskReport) -> Table:
+    """Lay out what each method was given: settings tried, budget, and every setting in which methods differ."""
+    found = {run.method.name: run.config for run, _ in task.runs}
+    configs = {name: found[name] for name in METHODS if name in found}
+    flat = {method: _flat(asdict(config)) for method, config in configs.items()}
+    keys = [
+        key
+        for key in next(iter(flat.values()))
+        if key not in ("name", "seed", "method") and len({repr(values[key]) for values in flat.values()}) > 1
+    ]
+    rows = []
+    for method, config in configs.items():
+        runs = [run for run, _ in task.runs if run.method.name == method]
+        minutes = [task.core_minutes[run.key] for run in runs if run.key in task.core_minutes]
+        rows.append(
+            (
+                METHODS[method].title, str(task.task.tried_for(method)), str(len(runs)), f"{config.steps:,}",
+                f"{asked_in_training(config):,}", ", ".join(f"{m:.1f}" for m in minutes) or NONE,
+                *[str(flat[method][key]) for key in keys],
+            )
+        )  # fmt: skip
+    heads = ("settings tried", "seeds planned", "steps", "questions", "core-minutes", *keys)
+    tried = {task.task.tried_for(method) for method in configs}
+    notes = [
+        "The same number of settings was tried for each method."
+        if len(tried) == 1
+        else "Not the same number of settings was tried for each method: read the table with that in mind.",
+        f"No setting but the method differs from {task.base}."
+        if not keys
+        else f"Settings beside the method that differ: {', '.join(keys)}; all others are those of {task.base}.",
+        "Questions: those drawn in training; at packed stage mixing each is asked at every open stage. Core-minutes: "
+        "of the training commands of each run, as far as recorded.",
+    ]
+    return Table("Settings and budget", (Column("method", "text"), *map(Column, heads)), tuple(rows), tuple(notes))
+
+
+def claims_table(judgements: Sequence[Judgement]) -> Table:
+    """Lay out what agrees with the papers and what does not."""
+    rows = [
+        (
+            one.verdict, one.claim.statement, one.claim.published, one.claim.source, one.ours,
+            _signed(one.difference) if one.difference else NONE,
+        )
+        for one in judgements
+    ]  # fmt: skip
+    heads = (
+        Column("verdict", "text"), Column("claim", "text"), Column("printed", "published"),
+        Column("where", "published"), Column("ours"), Column("difference, first seed"),
+    )  # fmt: skip
+    note = (
+        "Verdicts come from 95 % intervals of the paired difference over the same problems and a margin of two points; "
+        "every seed that both methods have must say so, else it is undecided. A model without its thoughts may name "
+        "neither option: the controls show noise in their place as well."
+    )
+    return Table("Agreement with the papers", heads, tuple(rows), (note,))
+
+
+def baselines(problems: Sequence[Problem | Item], measures: Iterable[Measure]) -> list[tuple[str, list[str]]]:
+    """Return the rows of a coin and of the best query-blind rule, measured on the same problems."""
+    graphs = [problem for problem in problems if isinstance(problem, Problem)]
+    if not graphs:
+        return [
+            (label, [f"{score:.3f}" if m.name == "accuracy" else NONE for m in measures])
+            for label, score in _item_baselines([problem for problem in problems if isinstance(problem, Item)])
+        ]
+    scores = np.array([blind_score(problem, nearest_source) for problem in graphs])
+    rule = {"accuracy": scores.mean(), "pair": 0.0}
+    if (scores < 1).any():
+        rule["resistant"] = scores[scores < 1].mean()
+    coin = [f"{m.coin:.3f}" if m.coin is not None and m.name not in ("removed", "noise") else NONE for m in measures]
+    blind = [f"{rule[m.name]:.3f}" if m.name in rule else NONE for m in measures]
+    return [("a coin between the options", coin), ("query-blind rule: nearest source", blind)]
+
+
+def _item_baselines(items: Sequence[Item]) -> list[tuple[str, float]]:
+    """Return a coin, where there are two options, and the best rule that does not reason."""
+    rules = shortcut_accuracies(items)
+    best = max(rules, key=lambda name: rules[name])
+    coin = [("a coin between the options", 0.5)] if {len(item.options) for item in items} == {2} else []
+    return [*coin, (f"best rule that does not reason: {best}", rules[best])]
+
+
+def _by_method(outcomes: Sequence[RunOutcome]) -> list[tuple[str, list[RunOutcome]]]:
+    names = [name for name in METHODS if any(outcome.method == name for outcome in outcomes)]
+    return [(name, sorted((o for o in outcomes if o.method == name), key=lambda o: o.seed)) for name in names]
+
+
+def _label(task: TaskReport, method: str, runs: Sequence[RunOutcome]) -> str:
+    steps = sorted({run.step for run in runs if not run.finished})
+    total = next(run.config.steps for run, _ in task.runs if run.method.name == method)
+    partly = f" (step {', '.join(f'{step:,}' for step in steps)} of {total:,})" if steps else ""
+    return METHODS[method].title + partly
+
+
+def _cell(arrays: Sequence[np.ndarray], measure: Measure) -> str:
+    estimate = spread(arrays, share=measure.share)
+    if np.isnan(estimate.value):
+        return NONE
+    digits = 3 if measure.share else 1
+    value, low, high = (f"{number:.{digits}f}" for number in (estimate.value, estimate.low, estimate.high))
+    return f"{value} ({low} to {high})" if estimate.method == "range" else f"{value} [{low}, {high}]"
+
+
+def _signed(estimate: Estimate) -> str:
+    return f"{estimate.value:+.3f} [{estimate.low:+.3f}, {estimate.high:+.3f}]"
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _time(seconds: float, ratio: float | None) -> str:
+    return f"{seconds:.4f}" + (f" (× {ratio:.2f})" if ratio is not None else "")
+
+
+def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        part = isinstance(value, dict) and all(isinstance(inner, str) for inner in value)  # hop_weights is one value
+        flat |= _flat(value, f"{prefix}{key}.") if part else {f"{prefix}{key}": value}
+    return flat

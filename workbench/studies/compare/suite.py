@@ -1,13 +1,17 @@
-"""A suite file: which methods, seeds and tasks are trained, and which problems they are judged on."""
+"""A suite file (methods, seeds, tasks, and the problems they are judged on), and the training runs that it means."""
 
-from collections.abc import Iterable
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
 from workbench.settings import build, read_settings
-from workbench.train.methods import METHODS, find_method
+from workbench.train.config import TrainConfig, load_config, save_config
+from workbench.train.launch import EXTENDABLE
+from workbench.train.loop import read_metrics
+from workbench.train.methods import METHODS, Method, find_method
+from workbench.train.state import newest_model
 
 DEFAULT = "default"
 """Key of a per-method setting that holds for every method without its own."""
@@ -70,8 +74,9 @@ def load_suite(path: Path) -> Suite:
             raise _wrong(path, f"{key} is {getattr(suite, key)}, expected 1 or more", "change the value")
     names = [task.name for task in suite.tasks]
     if len(set(names)) < len(names):
-        raise _wrong(path, f"two tasks are called {_twice(names)}", "give each a name of its own")
-    return Suite(suite.name, tuple(_checked(task, path) for task in suite.tasks), suite.jobs, suite.timed)
+        twice = next(name for name in names if names.count(name) > 1)
+        raise _wrong(path, f"two tasks are called {twice}", "give each another name")
+    return dataclasses.replace(suite, tasks=tuple(_checked(task, path) for task in suite.tasks))
 
 
 def with_problems(suite: Suite, extra: dict[str, Path], task: str | None = None) -> Suite:
@@ -83,13 +88,11 @@ def with_problems(suite: Suite, extra: dict[str, Path], task: str | None = None)
         task: The task they belong to; by default the first.
     """
     chosen = task or suite.tasks[0].name
+    more = {name: str(file) for name, file in extra.items()}
     tasks = tuple(
-        SuiteTask(**{**vars(one), "problems": {**one.problems, **{name: str(file) for name, file in extra.items()}}})
-        if one.name == chosen
-        else one
-        for one in suite.tasks
+        dataclasses.replace(one, problems=one.problems | more) if one.name == chosen else one for one in suite.tasks
     )
-    return Suite(suite.name, tasks, suite.jobs, suite.timed)
+    return dataclasses.replace(suite, tasks=tasks)
 
 
 def _checked(task: SuiteTask, path: Path) -> SuiteTask:
@@ -97,7 +100,7 @@ def _checked(task: SuiteTask, path: Path) -> SuiteTask:
     where = f"tasks, {task.name}"
     if not task.name or Path(task.name).name != task.name:
         raise _wrong(path, f"the task name {task.name!r} is no name of a folder", "use letters, digits and dashes")
-    for method in (*task.methods, *(key for key in _per_method(task) if key != DEFAULT)):
+    for method in (*task.methods, *({*task.seeds, *task.tried, *task.overrides} - {DEFAULT})):
         try:
             find_method(method)
         except WorkbenchError as error:
@@ -111,11 +114,7 @@ def _checked(task: SuiteTask, path: Path) -> SuiteTask:
     problems = {name: _file(folder, file, path, f"{where}, problems.{name}") for name, file in task.problems.items()}
     optional = {name: str(folder / file) for name, file in task.optional.items()}
     base = _file(folder, task.base, path, f"{where}, base")
-    return SuiteTask(**{**vars(task), "base": base, "problems": problems, "optional": optional})
-
-
-def _per_method(task: SuiteTask) -> Iterable[str]:
-    return (*task.seeds, *task.tried, *task.overrides)
+    return dataclasses.replace(task, base=base, problems=problems, optional=optional)
 
 
 def _file(folder: Path, file: str, path: Path, where: str) -> str:
@@ -125,9 +124,120 @@ def _file(folder: Path, file: str, path: Path, where: str) -> str:
     return str(found)
 
 
-def _twice(names: list[str]) -> str:
-    return next(name for name in names if names.count(name) > 1)
-
-
 def _wrong(path: Path, why: str, do: str) -> WorkbenchError:
     return WorkbenchError(f"Cannot use the suite {path}.", why, do)
+
+
+# Runs
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One training of a suite."""
+
+    task: SuiteTask
+    method: Method
+    seed: int
+    config: TrainConfig
+    directory: Path
+    """The run directory."""
+
+    @property
+    def key(self) -> str:
+        """Its name in logs and tables: "prosqa/coconut-0"."""
+        return f"{self.task.name}/{self.method.name}-{self.seed}"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a run is."""
+
+    step: int
+    """Of the newest model that can be opened, 0 where there is none."""
+    model: Path | None
+    """Directory of that model."""
+    finished: bool
+    differs: tuple[str, ...] = ()
+    """Settings in which the run on disk differs from the plan; such a run is neither trained nor measured."""
+
+
+def plan_runs(suite: Suite, out: Path) -> list[PlannedRun]:
+    """Return the runs of a suite in the order of training: the first seed of every method, then the others.
+
+    So a suite that is cut off has a number for every method before it has a second one for any.
+
+    Raises:
+        WorkbenchError: If a base configuration or an override is wrong.
+    """
+    runs, order = [], list(METHODS)
+    for task in suite.tasks:
+        base = load_config(Path(task.base))
+        for name in task.methods:
+            config = with_overrides(base, task.overrides.get(name, {}), f"overrides of {name} in task {task.name}")
+            for seed in range(base.seed, base.seed + task.seeds_of(name)):
+                directory = out / task.name / f"{name}-{seed}"
+                own = {"method": name, "seed": seed, "name": f"{task.name}-{name}-{seed}"}
+                place = (seed - base.seed, order.index(name))
+                made = PlannedRun(task, METHODS[name], seed, dataclasses.replace(config, **own), directory)
+                runs.append((place, made))
+    runs.sort(key=lambda pair: pair[0])
+    return [run for _, run in runs]
+
+
+def with_overrides(base: TrainConfig, overrides: dict[str, Any], source: str) -> TrainConfig:
+    """Return a configuration with some keys changed, those inside its parts included.
+
+    Raises:
+        WorkbenchError: If a key is unknown or a value of the wrong type.
+    """
+    return build(TrainConfig, _merged(dataclasses.asdict(base), overrides), source)
+
+
+def write_config(run: PlannedRun, out: Path) -> Path:
+    """Write what the training command is given, and return the file."""
+    path = out / "configs" / f"{run.key}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_config(run.config, path)
+    return path
+
+
+def standing(run: PlannedRun) -> Standing:
+    """Return how far a run is, read from its directory."""
+    stored = run.directory / "config.yaml"
+    if not stored.exists():
+        return Standing(0, None, False)
+    before = load_config(stored)
+    names = (field.name for field in dataclasses.fields(before) if field.name not in EXTENDABLE)
+    differs = tuple(name for name in names if getattr(before, name) != getattr(run.config, name))
+    step, model = newest_model(run.directory)
+    return Standing(step, model, step >= run.config.steps and not differs, differs)
+
+
+def newest_step(run: PlannedRun) -> int:
+    """Return the step up to which a run is known to have trained: of its metrics or its newest model."""
+    if not (run.directory / "metrics.jsonl").exists():
+        return 0
+    records = read_metrics(run.directory)
+    return max(newest_model(run.directory)[0], records[-1]["step"] if records else 0)
+
+
+def present_sets(task: SuiteTask) -> tuple[dict[str, Path], tuple[str, ...]]:
+    """Return the problem files of a task that are there, the judged one first, and the names of the others."""
+    files = {name: Path(file) for name, file in (*task.problems.items(), *task.optional.items())}
+    there = {name: file for name, file in files.items() if file.is_file()}
+    return there, tuple(name for name in files if name not in there)
+
+
+def asked_in_training(config: TrainConfig) -> int:
+    """Return how many questions a training draws."""
+    per_step = config.graphs * config.questions if config.task == "edges" else config.rows.batch
+    return per_step * config.processes * config.steps
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return a nested mapping with the keys of another put in its place."""
+    merged = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict) and key != "hop_weights"
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged

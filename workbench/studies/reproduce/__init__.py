@@ -1,1 +1,9 @@
-"""Claims of the literature, measured here."""
+"""The claims of the literature (`../literature.yaml`), measured on the bundled runs.
+
+- material: the runs, their problems, and what was already measured of them
+- methods: accuracy, and thoughts removed, changed or exchanged
+- values: what is said after k thoughts, and the values of nodes
+- superposition: attention, inner products, and thoughts as sums
+- inside: norms and linear probes
+- page: each claim measured, and the table of all
+"""

@@ -1,4 +1,4 @@
-"""What claims are measured on: bundled runs on two problem sets, each run once and kept for all claims."""
+"""What claims are measured on: bundled runs on two problem sets, each run once and kept; and what a finding is."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -23,11 +23,25 @@ from workbench.problems.problem import Problem
 from workbench.problems.variants import entity_swap
 from workbench.readings import find_reading
 from workbench.readings.node_vectors import kept_when_replaced
+from workbench.studies.claims import Check
 
 T = TypeVar("T")
+Column = Float[np.ndarray, " n"]
+"""A number per problem, nan where it is undefined."""
 
 REFERENCE = "reference"
 """Name of the run that most claims are measured on."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What our runs say of a claim."""
+
+    on: str
+    """Run and problem set."""
+    checks: tuple[Check, ...] = ()
+    beside: str = ""
+    """Controls and chance levels."""
 
 
 @dataclass

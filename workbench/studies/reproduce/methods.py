@@ -1,15 +1,12 @@
-"""Claims about accuracy: the methods of the paper side by side, each trained from scratch with the same budget."""
-
-from collections.abc import Callable
+"""Claims about accuracy: methods side by side, and a model whose thoughts are removed, changed or exchanged."""
 
 import numpy as np
 
-from workbench.measure.statistics import Estimate
-from workbench.studies.claims import MARGIN, Check, Claim, Finding
-from workbench.studies.reproduce.material import REFERENCE, Material
+from workbench.interventions.run import Outcome
+from workbench.interventions.thoughts import Noise, Patch, Permute, Shuffle
+from workbench.studies.claims import MARGIN, Check, Claim, bounds
+from workbench.studies.reproduce.material import REFERENCE, Finding, Material
 
-TABLE_1 = "2412.06769, table 1"
-SUPERPOSITION = "2505.12514, section 5"
 TITLES = {
     "coconut": "Coconut",
     "cot": "CoT",
@@ -21,103 +18,119 @@ TITLES = {
     "coconut_without_curriculum": "Coconut without curriculum",
     "coconut_frontier": "frontier supervision (COCONUT-BFS)",
 }
-_SCALE = "Ours have two layers, read edge lists and were trained on two cores; theirs is GPT-2 on sentences."
+"""Methods in the text of a finding."""
 
 
-def _against(first: str, second: str, at_least: float, at_most: float) -> Callable[[Material], Finding]:
-    def measure(material: Material) -> Finding:
-        one, two = material.right(first), material.right(second)
-        check = Check(f"{TITLES[first]} less {TITLES[second]}", material.difference(one, two), at_least, at_most)
-        beside = f"{TITLES[first]} {one.mean():.3f}, {TITLES[second]} {two.mean():.3f}, a coin .500"
-        return Finding(material.on_methods, (check,), beside, "" if check.holds else _SCALE)
-
-    return measure
-
-
-def _level(name: str, at_least: float, at_most: float, why: str) -> Callable[[Material], Finding]:
-    def measure(material: Material) -> Finding:
-        check = Check(f"accuracy of {TITLES[name]}", material.mean(material.right(name)), at_least, at_most)
-        return Finding(material.on_methods, (check,), "a coin .500", why)
-
-    return measure
+def pair(material: Material, claim: Claim) -> Finding:
+    """Compare the accuracy of the two methods that a claim is about (`Claim.pair`)."""
+    _, first, relation, second = claim.pair
+    one, two = material.right(first), material.right(second)
+    what = f"{TITLES[first]} less {TITLES[second]}"
+    check = Check(what, material.difference(one, two), **bounds(relation))  # type: ignore[arg-type]
+    beside = f"{TITLES[first]} {one.mean():.3f}, {TITLES[second]} {two.mean():.3f}, a coin .500"
+    return Finding(material.on_methods, (check,), beside)
 
 
-def _reference(material: Material) -> Finding:
-    accuracy = material.mean(material.right(REFERENCE))
+def level(material: Material, name: str, at_least: float, at_most: float) -> Finding:
+    """Hold the accuracy of a method against a range."""
+    check = Check(f"accuracy of {TITLES[name]}", material.mean(material.right(name)), at_least, at_most)
+    return Finding(material.on_methods, (check,), "a coin .500")
+
+
+def solved(material: Material) -> Finding:
+    """Hold the reference's accuracy against that of the paper."""
     blind = material.results(REFERENCE)["nearest_source"].to_numpy()
-    beside = f"a coin .500, nearest-source rule {blind.mean():.3f}"
-    return Finding(material.on, (Check("accuracy", accuracy, 0.97 - MARGIN),), beside, _SCALE)
+    check = Check("accuracy", material.mean(material.right(REFERENCE)), 0.97 - MARGIN)
+    return Finding(material.on, (check,), f"a coin .500, nearest-source rule {blind.mean():.3f}")
 
 
-def _short(material: Material) -> Finding:
+def solved_short(material: Material) -> Finding:
+    """The same on problems of 3 and 4 hops."""
     short = np.isin(material.lengths, (3, 4))
-    accuracy: Estimate = material.mean(np.where(short, material.right(REFERENCE), np.nan))
+    accuracy = material.mean(np.where(short, material.right(REFERENCE), np.nan))
     return Finding(material.on + ", 3 and 4 hops", (Check("accuracy", accuracy, 0.962 - MARGIN),), "a coin .500")
 
 
-def _blind(material: Material) -> Finding:
+def query_blind(material: Material) -> Finding:
+    """Hold the best rule that does not read the question against CoT of the paper."""
     rule = material.mean(material.results(REFERENCE)["nearest_source"].to_numpy())
-    why = "A finding about data: generated problems that follow the released ones in their moments."
-    return Finding(material.on, (Check("nearest-source rule", rule, 0.775),), "a coin .500, CoT of the paper .775", why)
+    return Finding(material.on, (Check("nearest-source rule", rule, 0.775),), "a coin .500, CoT of the paper .775")
 
 
-def _any(_: Material) -> Finding:
-    why = "No model of that scale is bundled, and none can be trained on two cores; `workbench train` loads one."
-    return Finding("–", why=why, comparable=False)
+# Thoughts removed, changed, exchanged
 
 
-CLAIMS = (
-    Claim("Coconut solves ProsQA", TABLE_1, "97.0 ± 0.3 (GPT-2)", _reference),
-    Claim("From scratch, two layers: nearly perfect on 3 and 4 hops", "2509.23365", "96.2", _short),
-    Claim("Coconut is better than CoT", TABLE_1, "97.0 and 77.5", _against("coconut", "cot", 0.0, 1.0)),
-    Claim("Coconut is better than No-CoT", TABLE_1, "97.0 and 76.7", _against("coconut", "no_cot", 0.0, 1.0)),
-    Claim(
-        "From scratch, CoT gets about 75 %",
-        SUPERPOSITION + ", figure 4",
-        "about 75",
-        _level("cot", 0.70, 0.80, "The same small budget for all methods; the paper trained for a day on two A100."),
-    ),
-    Claim(
-        "From scratch, No-CoT gets about 75 %",
-        SUPERPOSITION + ", figure 4",
-        "about 75",
-        _level("no_cot", 0.70, 0.80, "The set leaves no shortcut: query-blind rules score .500 on it."),
-    ),
-    Claim("iCoT is no worse than Coconut", TABLE_1, "98.2 and 97.0", _against("icot", "coconut", -MARGIN, 1.0)),
-    Claim(
-        "Pauses in place of thoughts do as well",
-        TABLE_1,
-        "96.6 and 97.0",
-        _against("pause_as_thought", "coconut", -MARGIN, MARGIN),
-    ),
-    Claim(
-        "The curriculum alone, without thoughts, does as well",
-        TABLE_1,
-        "95.5 and 97.0",
-        _against("coconut_without_thought", "coconut", -MARGIN, MARGIN),
-    ),
-    Claim(
-        "Without curriculum, thoughts are no better than none",
-        TABLE_1,
-        "76.1 and 76.7",
-        _against("coconut_without_curriculum", "no_cot", -1.0, MARGIN),
-    ),
-    Claim(
-        "Pause tokens without curriculum are no better than No-CoT",
-        TABLE_1,
-        "75.9 and 76.7",
-        _against("pause_token", "no_cot", -1.0, MARGIN),
-    ),
-    Claim(
-        "A random node of the frontier as label teaches as well",
-        SUPERPOSITION,
-        "near-perfect both",
-        _against("coconut_frontier", "coconut", -MARGIN, 1.0),
-    ),
-    Claim(
-        "A rule that never reads the question beats published CoT", "measured on the official test set", "91.1", _blind
-    ),
-    Claim("Llama-3.2-1B Coconut solves ProsQA", "2602.22441", "99.4", _any),
-    Claim("Coconut is worse than CoT on GSM8K", TABLE_1, "34.1 and 42.9", _any),
-)
-"""In the order shown."""
+def removed(material: Material, run: str, at_least: float, at_most: float) -> Finding:
+    """Compare the answer after all thoughts with the answer after none."""
+    own, without = (material.right_after(run, k) for k in (material.checkpoint(run).thoughts, 0))
+    beside = f"{own.mean():.3f} with, {without.mean():.3f} without; a coin .500"
+    if run == REFERENCE:
+        beside += f", noise of the same length in their place {_changed(material)['noise'].right.mean():.3f}"
+    check = Check("accuracy lost without thoughts", material.difference(own, without), at_least, at_most)
+    return Finding(material.on if run == REFERENCE else material.on_methods, (check,), beside)
+
+
+def _changed(material: Material) -> dict[str, Outcome]:
+    """Return outcomes of the reference with its own thoughts, noise, another order, and those of other problems."""
+    every = [[Noise(seed=material.seed)], [Permute()], [Shuffle(seed=material.seed)]]
+    outcomes = material.under("all thoughts changed", every)
+    return dict(zip(("own", "noise", "permuted", "shuffled"), outcomes, strict=True))
+
+
+def _flips(material: Material, name: str) -> np.ndarray:
+    """Return which answers become others."""
+    found = _changed(material)
+    return np.array([a != b for a, b in zip(found["own"].texts, found[name].texts, strict=True)], dtype=float)
+
+
+def noise(material: Material) -> Finding:
+    """Feed noise of the same length in the place of all thoughts."""
+    own, other = (_changed(material)[name].right for name in ("own", "noise"))
+    check = Check("accuracy lost to noise", material.difference(own, other), at_most=0.10)
+    return Finding(material.on, (check,), f"{own.mean():.3f} and {other.mean():.3f}; a coin .500")
+
+
+def permuted(material: Material) -> Finding:
+    """Feed the thoughts in another order."""
+    check = Check("answers changed by another order", material.mean(_flips(material, "permuted")), at_most=0.01)
+    return Finding(material.on, (check,), f"by noise {_flips(material, 'noise').mean():.3f}")
+
+
+def foreign(material: Material) -> Finding:
+    """Feed the thoughts of other problems."""
+    own, other = (_changed(material)[name].right for name in ("own", "shuffled"))
+    check = Check("accuracy with thoughts of other problems", material.mean(other), 0.97 - MARGIN)
+    return Finding(material.on, (check,), f"with its own {own.mean():.3f}, a coin .500")
+
+
+def swapped(material: Material) -> Finding:
+    """Count the answers that the thoughts of other problems change."""
+    check = Check("answers changed by the thoughts of others", material.mean(_flips(material, "shuffled")))
+    return Finding(material.on, (check,))
+
+
+def single(material: Material) -> Finding:
+    """Exchange one thought for that of the entity-swapped twin."""
+    count = material.checkpoint().thoughts
+    plans = [[Patch(at=(k,))] for k in range(1, count + 1)]
+    own, *each = material.under("one thought of the twin", plans, twins=True)
+    follow = [np.where(own.right, one.wrong_option, np.nan) for one in each]
+    check = Check("answers that follow the twin's thought 1", material.mean(follow[0]), at_most=0.10)
+    beside = f"thought 1 to {count}: " + " ".join(f"{np.nanmean(one):.2f}" for one in follow)
+    return Finding(material.on + ", with twins", (check,), beside + "; of answers right before")
+
+
+def together(material: Material) -> Finding:
+    """Exchange all thoughts for those of the twin."""
+    own, twin = material.under("all thoughts of the twin", [[Patch()]], twins=True)
+    follow = np.where(own.right, twin.wrong_option, np.nan)
+    check = Check("answers that follow the twin's thoughts", material.mean(follow), at_most=0.10)
+    return Finding(material.on + ", with twins", (check,), "of answers right before")
+
+
+def edits(material: Material) -> Finding:
+    """Count the single-edge rewrites that the answer follows."""
+    followed = material.results(REFERENCE)["rewrite_followed"].cast(float).fill_null(np.nan).to_numpy()
+    follow = np.where(material.right(REFERENCE) > 0, followed, np.nan)
+    check = Check("edge rewrites followed", material.mean(follow), at_most=0.5)
+    return Finding(material.on, (check,), "a coin .500; of problems right before")

@@ -1,0 +1,99 @@
+"""What several commands share: arguments, loading, and what is said when work stops."""
+
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workbench.errors import WorkbenchError
+
+if TYPE_CHECKING:
+    from workbench.model.checkpoint import Checkpoint
+    from workbench.problems.problem import Problem
+
+# Problems are read before torch is imported, so that a wrong path is said at once.
+# What a command needs is imported inside it: `workbench --help` need not wait seconds for torch.
+
+FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
+"""What ships with a checkout, whatever folder a command is typed in."""
+
+Run = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run directory, a directory written by save_pretrained, or a hub name.")
+]
+ProblemFile = Annotated[Path, typer.Argument(metavar="PROBLEMS", help="A file of problems, ours or official.")]
+Thoughts = Annotated[
+    int | None, typer.Option(min=0, help="Number of thoughts; by default as many as the model was trained with.")
+]
+BatchSize = Annotated[int, typer.Option(min=1, help="Problems run at a time.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+
+
+def load_problems(path: Path) -> "list[Problem]":
+    """Read a file of problems."""
+    from workbench.problems.files import load_problems as load
+
+    return load(path)
+
+
+def load_graphs(path: Path) -> "list[Problem]":
+    """Read a file of problems, or one problem from a graph file (GraphML, node-link JSON)."""
+    from workbench.problems.files import load_problems as load
+
+    is_graph = path.suffix == ".graphml"
+    if path.suffix == ".json" and path.is_file():
+        with path.open("rb") as opened:
+            is_graph = b'"directed"' in opened.read(40)  # how networkx begins
+    if not is_graph:
+        return load(path)
+    from workbench.measure.networks import from_networkx, read_graph
+
+    return [from_networkx(read_graph(path))]
+
+
+def load_run(run: str) -> "Checkpoint":
+    """Load a checkpoint without the progress bar of the library that reads it."""
+    from transformers.utils import logging
+
+    from workbench.model.checkpoint import load_checkpoint
+
+    logging.disable_progress_bar()  # two lines of "Loading weights" for a model of ten megabytes
+    return load_checkpoint(run)
+
+
+def writable(file: Path) -> None:
+    """Say before the work, not after it, that its result has no place."""
+    if file.is_dir():
+        raise WorkbenchError(f"Cannot write {file}.", "It is a directory.", "Name a file.")
+    if not file.resolve().parent.is_dir():
+        raise WorkbenchError(f"Cannot write {file}.", "Its directory does not exist.", "Make it, or name another.")
+
+
+def command_line() -> str:
+    """Return the command as the user typed it, for the pages that it writes."""
+    return shlex.join(["workbench", *sys.argv[1:]])
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Say on Ctrl-C that the same command goes on where it stopped."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("Interrupted. The same command goes on where it stopped.", err=True)
+        raise typer.Exit(130) from None
+
+
+@contextmanager
+def on_signals(stop: Callable[[], None], numbers: Sequence[int] = (signal.SIGINT, signal.SIGTERM)) -> Iterator[None]:
+    """Call `stop` on Ctrl-C and SIGTERM, in place of an exception wherever the work is."""
+    handlers = {number: signal.signal(number, lambda *_: stop()) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

@@ -1,0 +1,97 @@
+"""The command `workbench report`: a problem set run and read, as tables and pages that open offline."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workbench.cli.arguments import BatchSize, ProblemFile, Run, Seed, Thoughts, load_problems, load_run, resumable
+from workbench.errors import unknown
+from workbench.measure.run_labels import CONTROLS
+
+if TYPE_CHECKING:
+    from workbench.model.checkpoint import Checkpoint
+    from workbench.problems.problem import Problem
+    from workbench.studies.report import ReportOptions
+
+ALL, NONE = "all", "none"
+
+
+def report(
+    run: Run,
+    problems: ProblemFile,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Directory of the report; made if it is not there.")],
+    thoughts: Thoughts = None,
+    seed: Seed = 0,
+    explorer: Annotated[
+        str, typer.Option(metavar="URL", help="Where the explorer runs; the problem table links there.")
+    ] = "http://localhost:8501",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another report in DIR.")] = False,
+    shard: Annotated[int, typer.Option(min=1, help="Problems that are run and saved at a time.")] = 128,
+    batch_size: BatchSize = 64,
+    readings: Annotated[
+        str, typer.Option(metavar="NAMES", help="Readings on a page of their own: names with commas, all, or none.")
+    ] = ALL,
+    controls: Annotated[
+        str, typer.Option(metavar="NAMES", help="Controls beside every reading: names with commas, all, or none.")
+    ] = ALL,
+    most: Annotated[
+        int, typer.Option(min=2, help="Problems that are read; of a larger set as many are drawn by the seed.")
+    ] = 500,
+) -> None:
+    """Run a whole problem set and write tables (Parquet) and pages (HTML) that open offline.
+
+    Interrupted, the same command goes on where it stopped.
+    """
+    chosen: tuple[str, ...] = ()
+    if readings != NONE:
+        from workbench.readings import READINGS  # it loads the model code
+
+        chosen = _names(readings, READINGS, "reading")
+    beside = _names(controls, CONTROLS, "control")
+    loaded = load_problems(problems)
+    checkpoint = load_run(run)
+    from workbench.cli.terminal import progress
+    from workbench.studies.report import ReportOptions, write_report
+
+    options = ReportOptions(
+        run, problems, thoughts, seed, shard, batch_size, explorer, readings=chosen, controls=beside, most=most
+    )
+    with resumable():
+        with progress(f"Running {checkpoint.name}", len(loaded)) as advance:
+            page = write_report(checkpoint, loaded, out, options, overwrite=overwrite, on_progress=advance)
+        if chosen:
+            _add_readings(checkpoint, loaded, out, options)
+    typer.echo(f"Open {page}")
+
+
+def _add_readings(
+    checkpoint: "Checkpoint", problems: "Sequence[Problem]", directory: Path, options: "ReportOptions"
+) -> None:
+    """Write the readings of a report into its directory, and show how far they are; none of a run without thoughts."""
+    from workbench.cli.terminal import progress
+    from workbench.studies.report_readings import possible, write_readings
+
+    if (checkpoint.thoughts if options.thoughts is None else options.thoughts) == 0:
+        typer.echo(f"{checkpoint.name} is run with 0 thoughts: there are none to read.", err=True)
+        return
+    count = min(len(problems), options.most)
+    runs = 1 + len(possible(options.controls, count))
+    with progress("Recording the model and its controls", count * runs) as advance:
+        page = write_readings(
+            checkpoint, problems, directory, options,
+            on_problems=advance, on_reading=lambda title: typer.echo(f"Reading: {title}", err=True),
+        )  # fmt: skip
+    typer.echo(f"Readings: {page}")
+
+
+def _names(text: str, known: Iterable[str], kind: str) -> tuple[str, ...]:
+    """Read names with commas between, all or none."""
+    if text in (ALL, NONE):
+        return tuple(known) if text == ALL else ()
+    asked = tuple(name.strip() for name in text.split(",") if name.strip())
+    for name in asked:
+        if name not in known:
+            raise unknown(kind, name, known, f"Give some of them with commas between, {ALL}, or {NONE}.")
+    return asked

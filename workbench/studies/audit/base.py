@@ -1,0 +1,274 @@
+"""What every battery of an audit works with: the subject that it asks, and the rows that it fills.
+
+A battery is a function of both: it runs the subject under plans and adds a row for each figure, with its control on
+the same problems, its chance level, an interval and a paired test.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+import polars as pl
+import torch
+from jaxtyping import Bool, Float
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from workbench.errors import WorkbenchError
+from workbench.interventions.base import Intervention
+from workbench.interventions.plan import Plan
+from workbench.interventions.run import Outcome, Sources, run_intervened
+from workbench.measure.statistics import bootstrap_mean, holm, mcnemar
+from workbench.measure.trace import answers
+from workbench.model.checkpoint import Checkpoint
+from workbench.model.session import Batch, in_batches
+from workbench.problems.problem import Problem
+
+Result = TypeVar("Result")
+
+COIN, TWO_COINS = 0.5, 0.25
+"""What a coin between the options gets right of one problem, and of a pair of problems."""
+NOT_APPLICABLE, NOT_MEASURED = "not applicable", "not measured"
+"""How the note of a row begins that has no figure."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What the value of a row is."""
+
+    meaning: str
+    unit: str
+    """The same in two words, for an axis."""
+    chance: float | None = COIN
+    """Value of a reader without knowledge; None where that is no number."""
+
+
+MEASURES: dict[str, Measure] = {
+    "right": Measure("share of problems answered exactly right", "accuracy"),
+    "valid": Measure("share of answers that are one of the two options and nothing else", "valid answers", None),
+    "changed": Measure("share of problems whose answer becomes another", "answers changed", None),
+    "kept": Measure("share of right answers that stay right", "right answers kept"),
+    "lost": Measure("share of right answers that are right no more", "right answers lost"),
+    "turned": Measure("share of right answers that become the other option", "right answers turned"),
+    "follows": Measure("share of problems whose answer becomes the donor's", "answers that follow"),
+    "agrees": Measure("share of problems on which the answer is that of the rule", "answers that agree"),
+}
+"""By the name in the table."""
+
+AUDIT_SCHEMA = 1
+"""Version of the columns of `SCHEMA`; raised when one changes its name, type or meaning."""
+SCHEMA: Mapping[str, pl.DataType | type[pl.DataType]] = {
+    "battery": pl.String,
+    "question": pl.String,
+    "condition": pl.String,
+    "measure": pl.String,
+    "thought": pl.Int16,
+    "dose": pl.Float64,
+    "value": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "n": pl.Int32,
+    "chance": pl.Float64,
+    "control": pl.String,
+    "control_value": pl.Float64,
+    "p": pl.Float64,
+    "p_corrected": pl.Float64,
+    "note": pl.String,
+}
+"""Columns of an audit's table.
+
+battery, question, condition: which figure. measure: what `value` is, of `MEASURES`. thought: the only thought that is
+changed, null for all of them or none. dose: strength of the intervention, null where it has none. value, low, high, n:
+mean over problems with its 95 % interval. chance: value of a reader without knowledge, null where that is no number.
+control, control_value: the control and its mean on the same problems. p: exact McNemar test of the two, null where
+there is no control; p_corrected: after Holm's correction over the battery. note: why there is no value, or what to
+keep in mind.
+"""
+
+
+@dataclass
+class Rows:
+    """Collects the rows of one battery."""
+
+    battery: str
+    seed: int = 0
+    """Of the bootstrap."""
+    _rows: list[dict[str, object]] = field(default_factory=list)
+
+    def add(
+        self,
+        question: str,
+        condition: str,
+        measure: str,
+        values: ArrayLike,
+        *,
+        thought: int | None = None,
+        dose: float | None = None,
+        chance: float | None = None,
+        control: str = "",
+        control_values: ArrayLike | None = None,
+        note: str = "",
+    ) -> None:
+        """Add a figure.
+
+        Args:
+            question: What is asked, a short name.
+            condition: What was done.
+            measure: Of `MEASURES`.
+            values: One number per problem, 0 or 1; nan leaves the problem out.
+            thought: See `SCHEMA`, as all others.
+            dose: As there.
+            chance: As there; by default that of the measure.
+            control: Name of the control.
+            control_values: One number per problem, in the same order; the control counts on the problems of `values`.
+            note: As there.
+        """
+        numbers = np.asarray(values, dtype=np.float64)
+        estimate, beside, p = bootstrap_mean(numbers, seed=self.seed), None, None
+        if control_values is not None:
+            other = np.asarray(control_values, dtype=np.float64)
+            both = ~np.isnan(numbers) & ~np.isnan(other)
+            if both.any():
+                beside = float(other[both].mean())
+                p = mcnemar(numbers[both] > 0, other[both] > 0, seed=self.seed).p_value
+        found: dict[str, object] = {**estimate.as_dict()} if estimate.n else {}
+        self._rows.append(
+            found
+            | {"battery": self.battery, "question": question, "condition": condition, "measure": measure}
+            | {"thought": thought, "dose": dose, "n": estimate.n, "control": control, "control_value": beside, "p": p}
+            | {"chance": MEASURES[measure].chance if chance is None else chance}
+            | {"note": note or ("" if found else "no problem defines it")}
+        )
+
+    def not_applicable(self, question: str, why: str, condition: str = "none") -> None:
+        """Add a row without a figure: the question makes no sense for this model or these problems."""
+        self._say(question, condition, f"{NOT_APPLICABLE}: {why}")
+
+    def not_measured(self, question: str, why: str, condition: str = "none") -> None:
+        """Add a row without a figure: the question makes sense and could not be answered."""
+        self._say(question, condition, f"{NOT_MEASURED}: {why}")
+
+    def _say(self, question: str, condition: str, note: str) -> None:
+        self._rows.append({"battery": self.battery, "question": question, "condition": condition, "note": note, "n": 0})
+
+    def frame(self) -> pl.DataFrame:
+        """Return all rows, their p-values corrected for their number (Holm 1979)."""
+        corrected = holm({str(place): row["p"] for place, row in enumerate(self._rows) if row.get("p") is not None})  # type: ignore[misc]
+        empty = dict.fromkeys(SCHEMA) | dict.fromkeys(("control", "note", "measure"), "")
+        rows = [empty | row | {"p_corrected": corrected.get(str(place))} for place, row in enumerate(self._rows)]
+        return pl.DataFrame(rows, schema=dict(SCHEMA))
+
+
+def where(values: ArrayLike, counts: ArrayLike) -> np.ndarray:
+    """Return values as numbers, nan where a problem does not count."""
+    return np.where(np.asarray(counts, dtype=bool), np.asarray(values, dtype=np.float64), np.nan)
+
+
+Advance = Callable[[int], None]
+"""Called with the number of answers given since the last call."""
+
+
+@dataclass(frozen=True)
+class AuditOptions:
+    """How a checkpoint is audited."""
+
+    seed: int = 0
+    """Of noise, exchanges, drawn rewrites, generated problems and the bootstrap."""
+    batch_size: int = 64
+    """Problems run at a time."""
+    fit: int = 600
+    """Problems generated to learn codes and the query-blind classifier from; on other graphs than the audited ones."""
+    further: int = 200
+    """Problems generated for each kind of larger graphs."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Answers to n problems without interventions."""
+
+    right: Bool[np.ndarray, " n"]
+    """Whether each is exactly right."""
+    wrong_option: Bool[np.ndarray, " n"]
+    """Whether it is the other option and nothing else."""
+    thoughts: Float[Tensor, "n K d"] | None
+    """Thoughts 1..K, None where there are none."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A checkpoint, and the problems that it is asked."""
+
+    checkpoint: Checkpoint
+    problems: Sequence[Problem]
+    options: AuditOptions = field(default_factory=AuditOptions)
+    advance: Advance = lambda count: None
+
+    @property
+    def thoughts(self) -> int:
+        """Number of thoughts, K."""
+        return self.checkpoint.thoughts
+
+    @property
+    def thinks(self) -> bool:
+        """Whether what is fed between prompt and answer differs from problem to problem."""
+        return self.thoughts > 0 and self.checkpoint.pause is None
+
+    @property
+    def why_not(self) -> str:
+        """Why a model that does not think has nothing to exchange."""
+        return "a pause is the same for every problem" if self.thoughts else "the model has no thoughts"
+
+    def run(
+        self,
+        plans: Sequence[Plan | Sequence[Intervention]],
+        problems: Sequence[Problem] | None = None,
+        *,
+        sources: Sources | None = None,
+        keep_thoughts: bool = False,
+    ) -> list[Outcome]:
+        """Answer problems under each of several plans, see `run_intervened`.
+
+        Raises:
+            WorkbenchError: As there.
+        """
+        asked = self.problems if problems is None else problems
+        return run_intervened(
+            self.checkpoint, asked, plans, sources=sources, keep_thoughts=keep_thoughts,
+            batch_size=self.options.batch_size, on_progress=lambda count: self.advance(count * len(plans)),
+        )  # fmt: skip
+
+    def in_batches(self, problems: Sequence[Problem], run: Callable[[Batch], Iterable[Result]]) -> list[Result]:
+        """Run problems in batches, see `session.in_batches`."""
+        return list(in_batches(self.checkpoint, problems, run, self.options.batch_size, self.advance))
+
+    def answered(self, problems: Sequence[Problem]) -> Answered:
+        """Answer problems without interventions; without thoughts as trained: at once, or after a chain."""
+        if self.thoughts:
+            (own,) = self.run([[]], problems, keep_thoughts=True)
+            return Answered(
+                own.right, own.wrong_option, None if own.thoughts is None else torch.from_numpy(own.thoughts)
+            )
+        found = list(answers(self.checkpoint, problems, batch_size=self.options.batch_size))
+        self.advance(len(found))
+        right = np.array([answer.right for answer in found], dtype=bool)
+        wrong = np.array([answer.valid and not answer.right for answer in found], dtype=bool)
+        return Answered(right, wrong, None)
+
+
+Battery = Callable[[Subject, Rows], None]
+"""Asks the subject and adds rows."""
+
+
+def require_problems(problems: Sequence[Problem]) -> None:
+    """Refuse a set on which nothing can be exchanged.
+
+    Raises:
+        WorkbenchError: There are fewer than two problems.
+    """
+    if len(problems) < 2:
+        raise WorkbenchError(
+            "Nothing can be audited.",
+            f"There {'is one problem' if problems else 'are no problems'}; thoughts are exchanged between problems.",
+            "Give some hundred.",
+        )
