@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import chain, tiny
 from tests.train.test_stage_checkpoints import keep
 from workbench.errors import WorkbenchError
-from workbench.figures.training import SCRUBBED, by_step
+from workbench.figures.training import BY_STEP, by_step
 from workbench.measure.recording import Recording, record, record_controls
 from workbench.measure.run_labels import MODEL, RUN
 from workbench.model.checkpoint import load_checkpoint
@@ -151,7 +151,7 @@ def test_a_control_is_asked_by_its_name() -> None:
         appearance(both, "mass", run="noise")
 
 
-@pytest.mark.parametrize("name", list(SCRUBBED))
+@pytest.mark.parametrize("name", list(BY_STEP))
 def test_what_is_scrubbed_is_drawn_with_a_panel_a_thought(run: Path, name: str) -> None:
     figure = by_step(scrub(run, PROBLEMS, emergence_frame, "x", controls=[]), name)
 

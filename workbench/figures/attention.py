@@ -1,7 +1,5 @@
 """Figures of attention: where it goes, what it writes, which part writes it, and what is lost where it is cut."""
 
-from collections.abc import Sequence
-
 import plotly.graph_objects as go
 import polars as pl
 
@@ -47,19 +45,18 @@ def attention_figures(table: pl.DataFrame) -> list[go.Figure]:
     return [*(attention_by_class(table, layer) for layer in layers), attention_by_head(table)]
 
 
-def attention_by_class(table: pl.DataFrame, layer: int, *, seed: int = 0) -> go.Figure:
+def attention_by_class(table: pl.DataFrame, layer: int) -> go.Figure:
     """Draw the attention to an edge by its class and the thought being made, summed over the heads of a layer.
 
     Args:
         table: Frame of the reading `attention_by_class`.
         layer: Counted from 0.
-        seed: Seed of the bootstrap.
     """
     rows = table.filter(pl.col("layer") == layer, pl.col("head").is_null(), pl.col("hop_read") <= pl.col("steps"))
     require_rows(rows)
     heads = table["head"].n_unique() - 1
     return lines(
-        class_means(rows, "attention", "edges", seed=seed),
+        class_means(rows, "attention", "edges"),
         f"Attention to an edge when a thought is made · layer {layer}",
         f"Mean over the edges of a class (by source, one hop before the thought), sum over {heads} heads, with its "
         "95 % interval over problems<br>classes are nested; problems whose chain is long enough",
@@ -68,18 +65,17 @@ def attention_by_class(table: pl.DataFrame, layer: int, *, seed: int = 0) -> go.
     )  # fmt: skip
 
 
-def attention_by_head(table: pl.DataFrame, *, seed: int = 0) -> go.Figure:
+def attention_by_head(table: pl.DataFrame) -> go.Figure:
     """Draw how much more each head attends to frontier edges than to an edge chosen evenly, all thoughts together.
 
     Args:
         table: Frame of the reading `attention_by_class`.
-        seed: Seed of the bootstrap.
     """
     rows = table.filter(pl.col("head").is_not_null(), pl.col("hop_read") <= pl.col("steps"))
     require_rows(rows)
     # Thoughts of one problem are one draw: they are joined before the bootstrap.
     kept = {"frontier": NESTED["frontier"]}
-    means = class_means(rows, "attention", "edges", by=(RUN, "layer", "head"), classes=kept, seed=seed)
+    means = class_means(rows, "attention", "edges", by=(RUN, "layer", "head"), classes=kept)
     made = lines(
         means.sort("layer", "head", maintain_order=True).with_columns(head=pl.format("{}.{}", "layer", "head")),
         "Attention to a frontier edge, head by head",
@@ -118,15 +114,14 @@ def copy_means(table: pl.DataFrame, *, seed: int = 0) -> pl.DataFrame:
     return summarise(table, "attention", [RUN, "layer", "head", "token", "place"], chance="chance", seed=seed)
 
 
-def copy_bars(table: pl.DataFrame, layer: int, *, seed: int = 0) -> go.Figure:
+def copy_bars(table: pl.DataFrame, layer: int) -> go.Figure:
     """Draw where the tokens of an edge attend to in one layer, mean over heads, a panel for each token.
 
     Args:
         table: Frame of the reading `copy_map`.
         layer: Counted from 0.
-        seed: Seed of the bootstrap.
     """
-    means = copy_means(table.filter(pl.col("layer") == layer, pl.col("head").is_null()), seed=seed)
+    means = copy_means(table.filter(pl.col("layer") == layer, pl.col("head").is_null()))
     made = lines(
         means.with_columns(pl.col("place").cast(pl.String)),
         f"Where an edge's tokens attend to · layer {layer}",
@@ -144,9 +139,9 @@ def copy_bars(table: pl.DataFrame, layer: int, *, seed: int = 0) -> go.Figure:
     return made.update_xaxes(tickangle=-40).update_layout(meta={"alt": alt})
 
 
-def copy_heads(table: pl.DataFrame, *, seed: int = 0) -> go.Figure:
+def copy_heads(table: pl.DataFrame) -> go.Figure:
     """Draw where every head's attention goes, rows of tokens and places, columns of heads, a panel for each run."""
-    means = copy_means(table.filter(pl.col("head").is_not_null()), seed=seed)
+    means = copy_means(table.filter(pl.col("head").is_not_null()))
     found = means.sort("layer", "head", maintain_order=True).select(
         RUN, "value", "low", "high", "n", "chance", head=pl.format("{}.{}", "layer", "head"),
         line=pl.format("{} → {}", "token", "place"),
@@ -184,13 +179,12 @@ def edge_path_figures(table: pl.DataFrame) -> list[go.Figure]:
     return [written_by_class(table), route_figure(table, (table if right.is_empty() else right)["problem"][0])]
 
 
-def written_by_class(table: pl.DataFrame, column: str = "written", *, seed: int = 0) -> go.Figure:
+def written_by_class(table: pl.DataFrame, column: str = "written") -> go.Figure:
     """Draw the mean of an edge by its class as thought k is made; a panel per class.
 
     Args:
         table: `readings.attribution.edge_path_frame`.
         column: "written" or "attention".
-        seed: Of the bootstrap.
     """
     require_rows(table)
     title, unit = {
@@ -202,7 +196,7 @@ def written_by_class(table: pl.DataFrame, column: str = "written", *, seed: int 
     each = rows.group_by(*keys, "class", maintain_order=True).agg(pl.mean(column).alias("value"))
     # Chance is the mean over all edges, of all problems, whether they have edges of the class or not.
     even = every.group_by(RUN, "thought").agg(pl.mean("chance"))
-    found = summarise(each, "value", [RUN, "class", "thought"], seed=seed)
+    found = summarise(each, "value", [RUN, "class", "thought"])
     return lines(
         found.drop("chance").join(even, on=[RUN, "thought"], maintain_order="left"), title,
         "Mean over problems of the mean over edges, by the edge's source; 95 % interval; dashed: all edges",
@@ -273,14 +267,13 @@ def knockout_figures(table: pl.DataFrame) -> list[go.Figure]:
     return [knockout_by_thought(table, "loss"), knockout_by_thought(table, "change"), knockout_by_scope(table)]
 
 
-def knockout_by_thought(table: pl.DataFrame, column: str = "loss", *, seed: int = 0) -> go.Figure:
+def knockout_by_thought(table: pl.DataFrame, column: str = "loss") -> go.Figure:
     """Draw what is lost without the edges, all heads, by the thought that is made without them; a panel per run.
 
     Args:
         table: `readings.attribution.edge_knockout_frame`.
         column: "loss" (share of the problems answered right before that are not any more) or "change" (logit of target
             less negative, all problems).
-        seed: Of the bootstrap.
     """
     title, unit = {
         "loss": ("Right answers lost", "share of right answers"),
@@ -288,20 +281,20 @@ def knockout_by_thought(table: pl.DataFrame, column: str = "loss", *, seed: int 
     }[column]
     rows = _measured(table).filter(pl.col("scope") == "all heads")
     return lines(
-        summarise(rows, column, [RUN, "arm", "thought"], chance=0.0, seed=seed),
-        f"{title} when a thought is made blind to an edge",
+        summarise(rows, column, [RUN, "arm", "thought"], chance=0.0),
+        f"{title} when a thought cannot attend to an edge",
         "All heads; as many edges in each arm, those that lead to the target itself left out; 95 % interval; "
         "dashed: no change", unit, axis="thought made without the edge", by="arm", looks=_arms(), chance="no change",
         panel=RUN, panels={run: look.title for run, look in run_looks(rows[RUN]).items()}, empty=_NOTHING,
     )  # fmt: skip
 
 
-def knockout_by_scope(table: pl.DataFrame, *, seed: int = 0) -> go.Figure:
+def knockout_by_scope(table: pl.DataFrame) -> go.Figure:
     """Draw the loss of right answers by whose attention is knocked out: all heads, the leading one, all others."""
     rows, head = _measured(table), table["head"][0]
     # A problem has several thoughts: its own mean comes first, so that problems are what is resampled.
     each = rows.group_by(RUN, "arm", "scope", "problem", maintain_order=True).agg(pl.col("loss").mean())
-    found = summarise(each, "loss", [RUN, "arm", "scope"], seed=seed)
+    found = summarise(each, "loss", [RUN, "arm", "scope"])
     arms = {name: look for name, look in _arms().items() if name != "elsewhere"}
     made = lines(
         found, f"Whose attention to the edge it is: the leading head is {head}",
@@ -339,42 +332,36 @@ def attribution_figures(table: pl.DataFrame) -> list[go.Figure]:
     return [answer_parts(table), thought_parts(table), head_attention(table)]
 
 
-def answer_parts(table: pl.DataFrame, *, seed: int = 0) -> go.Figure:
+def answer_parts(table: pl.DataFrame) -> go.Figure:
     """Draw what each part writes towards target less negative, where the answer is named."""
-    words = (
-        "Who writes the answer",
+    return over_parts(
+        table.filter(pl.col("thought").is_null()), "attribution", "attribution_control", "Which parts write the answer",
         "Direct attribution to the logit of target less negative, mean over problems with 95 % interval",
-        "chance: a random other pair of leaves",
-    )
-    rows = table.filter(pl.col("thought").is_null())
-    return over_parts(rows, "attribution", "attribution_control", words, "logits", seed=seed)
+        "chance: a random other pair of leaves", "logits",
+    )  # fmt: skip
 
 
-def thought_parts(table: pl.DataFrame, *, seed: int = 0) -> go.Figure:
+def thought_parts(table: pl.DataFrame) -> go.Figure:
     """Draw what each part writes towards the frontier less the other concepts, where thought k is made."""
-    words = (
-        "Who moves the frontier",
+    return over_parts(
+        table.drop_nulls("thought"), "attribution", "attribution_control", "Which parts move the frontier",
         "Direct attribution to the mean logit of the nodes at hop k less the other concepts, as thought k is made; "
-        "95 % interval",
-        "chance: a random set of as many concepts",
-    )
-    rows = table.filter(pl.col("thought").is_not_null())
-    return over_parts(rows, "attribution", "attribution_control", words, "logits", seed=seed)
+        "95 % interval", "chance: a random set of as many concepts", "logits",
+    )  # fmt: skip
 
 
-def head_attention(table: pl.DataFrame, *, seed: int = 0) -> go.Figure:
+def head_attention(table: pl.DataFrame) -> go.Figure:
     """Draw which share of a head's attention to edges is on the edges that leave hop k - 1, as thought k is made."""
-    words = (
-        "Who attends to the edges that leave the frontier",
+    return over_parts(
+        table.drop_nulls(["thought", "head"]), "attention", "attention_chance",
+        "Which heads attend to the edges that leave the frontier",
         "Share of a head's attention to edges that is on edges from hop k - 1, as thought k is made; 95 % interval",
-        "chance: share of such edges",
-    )
-    rows = table.filter(pl.col("thought").is_not_null() & pl.col("head").is_not_null())
-    return over_parts(rows, "attention", "attention_chance", words, "share of attention to edges", seed=seed)
+        "chance: share of such edges", "share of attention to edges",
+    )  # fmt: skip
 
 
 def over_parts(
-    table: pl.DataFrame, column: str, chance: str, words: Sequence[str], unit: str, *, seed: int = 0
+    table: pl.DataFrame, column: str, chance: str, title: str, subtitle: str, chance_title: str, unit: str
 ) -> go.Figure:
     """Draw means of a column by part as markers with intervals; a slider chooses the thought.
 
@@ -382,12 +369,12 @@ def over_parts(
         table: `readings.attribution.attribution_frame`, or rows of it.
         column: What is drawn.
         chance: Column of the chance level, drawn dashed for the model's own run.
-        words: Title, subtitle, and the name of the chance level in the legend.
+        title: What is shown.
+        subtitle: How it was estimated.
+        chance_title: Name of the chance level in the legend.
         unit: Of the y-axis.
-        seed: Of the bootstrap.
     """
     require_rows(table)
-    heading, subtitle, chance_name = words
     looks = run_looks(table[RUN])
     largest = table.group_by("part").agg(pl.col(column).abs().max()).filter(pl.col(column) > TOO_SMALL)
     thoughts = sorted(table["thought"].drop_nulls().unique().to_list())
@@ -395,10 +382,10 @@ def over_parts(
     rows = table.join(largest, on="part", how="semi", maintain_order="left").with_columns(place=named)
     places = [*(f"thought {k}" for k in thoughts), *([ANSWER] if table["thought"].null_count() else [])]
     keys = [RUN, "place", "part"]
-    means = summarise(rows, column, keys, seed=seed).drop("chance")
-    levels = summarise(where(rows, RUN, next(iter(looks))), chance, keys, seed=seed)
+    means = summarise(rows, column, keys).drop("chance")
+    levels = summarise(where(rows, RUN, next(iter(looks))), chance, keys)
     made = figure(
-        heading, subtitle, plot=250, below=110, scattermode="group", scattergap=0.3,
+        title, subtitle, plot=250, below=110, scattermode="group", scattergap=0.3,
         xaxis={"showgrid": False, "type": "category", "title": "part"}, yaxis={"title": unit},
     )  # fmt: skip
     owner, told = [], []
@@ -420,10 +407,10 @@ def over_parts(
                 )
                 part = where(levels, "place", place)
                 made.add_scatter(
-                    x=part["part"], y=part["value"], mode="lines", name=chance_name, legendgroup="chance",
+                    x=part["part"], y=part["value"], mode="lines", name=chance_title, legendgroup="chance",
                     visible=place == places[0], line={"color": GREY, "dash": "dash", "width": 1.5},
                     customdata=part.select("low", "high", "n").rows(),
-                    hovertemplate=f"{chance_name}, %{{x}}: %{{y:.3f}} [{HOVER}",
+                    hovertemplate=f"{chance_title}, %{{x}}: %{{y:.3f}} [{HOVER}",
                 )  # fmt: skip
                 owner.append(place)
     made.add_hline(y=0, line={"color": GREY, "width": 1})
@@ -432,4 +419,4 @@ def over_parts(
     ]
     slider = {"steps": steps, "active": 0, "pad": {"t": 60}, "len": 1, "y": 0, "currentvalue": {"visible": False}}
     made.update_layout(sliders=[slider] if len(places) > 1 else [])
-    return made.update_layout(meta={"alt": f"{heading}. Largest: {'; '.join(told)}."})
+    return made.update_layout(meta={"alt": f"{title}. Largest: {'; '.join(told)}."})

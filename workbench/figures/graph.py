@@ -21,6 +21,7 @@ from workbench.figures.style import (
     VALUE_SCALE,
     alpha,
     figure,
+    plural,
     root_bar,
 )
 from workbench.measure.scores import NOISE_MASS, READOUT_TITLES, NodeScores
@@ -161,7 +162,7 @@ def _empty(scores: NodeScores, depth: int, compare: NodeScores | None, attention
         subtitle = f"Candidate mass (raw, on hop {hop}): <b>{mass:.3f}</b>, chance {chance:.3f}"
         if mass < NOISE_MASS:
             subtitle += " · <b>near zero: the normalised values below are noise</b>"
-    title = f"After {depth} thought{'' if depth == 1 else 's'} · {READOUT_TITLES[scores.readout]}"
+    title = f"After {plural(depth, 'thought')} · {READOUT_TITLES[scores.readout]}"
     if compare is not None:
         title += f" · {_label(scores, compare)} less {_label(compare, scores)}"
     best = np.argsort(-np.nan_to_num(scores.value[row]), kind="stable")[:3]

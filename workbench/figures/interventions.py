@@ -25,8 +25,8 @@ from workbench.figures.style import (
 from workbench.problems.problem import Problem
 
 CASES: dict[str, tuple[str, str]] = {
-    "without": ("without the surgery", GREY),
-    "surgery": ("under the surgery", VERMILION),
+    "without": ("without interventions", GREY),
+    "surgery": ("with interventions", VERMILION),
     "control": ("control", BLUE),
 }
 """Title and colour of each series of a table of answers."""
@@ -184,14 +184,14 @@ def answer_options(table: pl.DataFrame, problem: Problem, control: str = "") -> 
 def dose_curve_figure(
     table: pl.DataFrame, problem: Problem, *, unit: str, control: str = "", dose: float | None = None
 ) -> go.Figure:
-    """Draw what `workbench.interventions.controls.dose_curve` returns.
+    """Draw what `workbench.interventions.controls.strength_curve` returns.
 
     Args:
         table: A row per series, dose and draw.
         problem: What was asked.
-        unit: What the dose is a share of, for the axis.
+        unit: What the strength is a share of, for the axis.
         control: What the control is, in a few words.
-        dose: The present dose, to mark.
+        dose: The present strength, to mark.
 
     Returns:
         Lines for both options, solid under the plan and dotted under the control (mean, and the range of the draws
@@ -206,10 +206,10 @@ def dose_curve_figure(
     ends = {column: [round(float(value), 3) for value in own[column]] for column in ("target", "negative")}
     beside = f"; dotted: {control}, mean and range of {draws} draws" if draws else ""
     made = figure(
-        "The answer against the dose", f"Raw probability of the two options as the answer, one problem{beside}",
-        f"Lines of the probability of target and negative as the answer against the dose. Target: {ends['target']}, "
+        "The answer against the strength", f"Raw probability of the two options as the answer, one problem{beside}",
+        f"Lines of the probability of target and negative as the answer against the strength. Target: {ends['target']}, "
         f"negative: {ends['negative']}.",
-        above=14, plot=230, xaxis={"title": f"dose: {unit}"}, hovermode="x unified",
+        above=14, plot=230, xaxis={"title": f"strength: {unit}"}, hovermode="x unified",
         yaxis={"title": "raw probability as the answer", "range": [-0.03, 1.04], "zeroline": False},
     )  # fmt: skip
     roles = (("target", problem.target, GREEN, "diamond"), ("negative", problem.negative, PURPLE, "triangle-down"))
@@ -230,7 +230,7 @@ def dose_curve_figure(
                 line={"color": colour, "width": 2, "dash": "dot"}, hovertemplate="%{y:.3f}",
             )  # fmt: skip
         made.add_scatter(
-            x=own["dose"].to_list(), y=own[column].to_list(), mode="lines+markers", name=f"{name}, surgery",
+            x=own["dose"].to_list(), y=own[column].to_list(), mode="lines+markers", name=f"{name}, with interventions",
             line={"color": colour, "width": 3}, marker={"symbol": symbol, "size": 8}, hovertemplate="%{y:.3f}",
         )  # fmt: skip
     made.add_hline(y=0.5, line={"color": GREY, "width": 1.5, "dash": "dash"})
@@ -241,7 +241,7 @@ def dose_curve_figure(
     if dose is not None:
         made.add_vline(x=dose, line={"color": GREY, "width": 1})
         made.add_annotation(
-            x=dose, y=1, yref="paper", yanchor="bottom", text="present dose", showarrow=False, font={"size": 10}
+            x=dose, y=1, yref="paper", yanchor="bottom", text="present strength", showarrow=False, font={"size": 10}
         )  # fmt: skip
     return fit_legend(made)
 
@@ -270,8 +270,8 @@ def downstream_map(table: pl.DataFrame, *, depth: int | None = None) -> go.Figur
     made = figure(
         "What changed downstream",
         "Share of the probability that went elsewhere (total variation distance, 0 to 1); <b>=</b>: the same to the "
-        "last bit<br>Framed: the cone that can have changed. ▼: operated on",
-        f"Map of what a surgery changed, for thoughts and what is said after them. Operated on: thought "
+        "last bit<br>Framed: what can have changed. ▼: intervened on",
+        f"Map of what the interventions changed, for thoughts and what is said after them. Intervened on: thought "
         f"{', '.join(map(str, acted)) or 'none'}. {sum(row['same'] for row in rows)} of {len(rows)} cells are the same "
         "to the last bit.",
         plot=130, below=18, margin_l=110,
@@ -324,7 +324,7 @@ def _words(row: dict) -> str:
     if row["step"]:
         lines_.append(f"the vector moved by {row['step']:.3g} of its length")
     if not row["can_change"]:
-        lines_.append("outside the cone: nothing operated on comes before it")
+        lines_.append("outside the affected region: no intervention comes before it")
         if not row["same"]:
             lines_.append("rounding alone: sums over another number of columns")
     return "<br>".join(lines_)

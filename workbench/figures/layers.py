@@ -13,6 +13,7 @@ from workbench.figures.style import (
     VERMILION,
     alpha,
     fit_legend,
+    plural,
     require_rows,
 )
 from workbench.measure.run_labels import MODEL, RUN
@@ -31,13 +32,12 @@ _SYMBOLS = ("circle", "x")
 # Lenses
 
 
-def mass_by_layer(frame: pl.DataFrame, lens: str, *, seed: int = 0) -> go.Figure:
+def mass_by_layer(frame: pl.DataFrame, lens: str) -> go.Figure:
     """Draw raw mass on the frontier of the thought fed and of the next, layer by thought, a row of maps for each run.
 
     Args:
         frame: `lens_frame` of a problem set.
         lens: Which of its lenses.
-        seed: Seed of the bootstrap.
 
     Raises:
         WorkbenchError: The table has no row for this lens.
@@ -49,7 +49,7 @@ def mass_by_layer(frame: pl.DataFrame, lens: str, *, seed: int = 0) -> go.Figure
         note = rows.drop_nulls(name).group_by(RUN, "column", "layer").agg(
             note=pl.format("<br>mass on hop {}", pl.col(hop).first())
         )  # fmt: skip
-        means = summarise(rows, name, [RUN, "column", "layer"], seed=seed)
+        means = summarise(rows, name, [RUN, "column", "layer"])
         means = means.join(note, on=[RUN, "column", "layer"], maintain_order="left")
         parts.append(means.with_columns(panel=pl.format("{} {}", RUN, pl.lit(name))))
     runs = rows[RUN].unique(maintain_order=True).to_list()
@@ -120,17 +120,16 @@ def problem_lens(frame: pl.DataFrame, problem: str, lens: str, run: str = MODEL)
     return _lens_axes(made, rows).update_layout(meta={"alt": alt})
 
 
-def divergence_by_layer(frame: pl.DataFrame, *, seed: int = 0) -> go.Figure:
+def divergence_by_layer(frame: pl.DataFrame) -> go.Figure:
     """Draw how far each lens is from the final layer, layer by layer, for the model and its controls.
 
     Args:
         frame: `lens_frame` of a problem set; the mean over columns of each problem is one number.
-        seed: Seed of the bootstrap.
     """
     require_rows(frame)
     keys = [RUN, "lens", "layer"]
     each = frame.group_by(*keys, "problem", maintain_order=True).agg(pl.col("kl", "kl_chance").mean())
-    found = summarise(each, "kl", keys, seed=seed)
+    found = summarise(each, "kl", keys)
     # No distance from itself, by definition: an interval for a share of zero would mean nothing here.
     last = pl.col("layer") == frame["layer"].max()
     ends = (pl.when(last).then(0.0).otherwise(pl.col(name)).alias(name) for name in ("value", "low", "high"))
@@ -165,7 +164,7 @@ def _lens_axes(made: go.Figure, rows: pl.DataFrame) -> go.Figure:
 # Probes
 
 
-def auc_by_thought(frame: pl.DataFrame, layer: int | None = None, *, seed: int = 0) -> go.Figure:
+def auc_by_thought(frame: pl.DataFrame, layer: int | None = None) -> go.Figure:
     """Draw how well probes tell reachable, optimal and next-hop nodes from the others, thought by thought.
 
     The model's probe stands beside the same of its controls, the control task, and the LM head without any probe.
@@ -173,7 +172,6 @@ def auc_by_thought(frame: pl.DataFrame, layer: int | None = None, *, seed: int =
     Args:
         frame: `probe_frame` of a problem set.
         layer: Of the residual stream; by default the last, whose norm is the next thought.
-        seed: Seed of the bootstrap.
     """
     rows, at = _at_layer(frame, layer)
     panels = {
@@ -190,7 +188,7 @@ def auc_by_thought(frame: pl.DataFrame, layer: int | None = None, *, seed: int =
         for column, own in drawn.items():
             looks[f"{run} {column}"] = own
             parts += [
-                summarise(where(part, RUN, run), column, ["column"], chance=0.5, seed=seed).with_columns(
+                summarise(where(part, RUN, run), column, ["column"], chance=0.5).with_columns(
                     panel=pl.lit(name), line=pl.lit(f"{run} {column}")
                 )
                 for name, part in panels.items()
@@ -206,30 +204,28 @@ def auc_by_thought(frame: pl.DataFrame, layer: int | None = None, *, seed: int =
     return made.update_layout(meta={"alt": f"AUC of probes, chance .5. {layout.meta['alt']}"})
 
 
-def hops_by_thought(frame: pl.DataFrame, layer: int | None = None, *, seed: int = 0) -> go.Figure:
+def hops_by_thought(frame: pl.DataFrame, layer: int | None = None) -> go.Figure:
     """Draw how well the nodes at each hop are told from the others after each thought, a map for each run.
 
     Args:
         frame: `probe_frame` of a problem set.
         layer: Of the residual stream; by default the last.
-        seed: Seed of the bootstrap.
     """
     rows, at = _at_layer(frame, layer)
     return _auc_maps(
-        rows.drop_nulls("hop"), "hop", f"Nodes at which hop a probe finds · layer {at}", "hop of the nodes", seed
+        rows.drop_nulls("hop"), "hop", f"Nodes at which hop a probe finds · layer {at}", "hop of the nodes"
     )
 
 
-def auc_by_layer(frame: pl.DataFrame, name: str = "reachable", *, seed: int = 0) -> go.Figure:
+def auc_by_layer(frame: pl.DataFrame, name: str = "reachable") -> go.Figure:
     """Draw how well one property is read at each layer and thought, a map for each run.
 
     Args:
         frame: `probe_frame` of a problem set.
         name: The property.
-        seed: Seed of the bootstrap.
     """
     rows = where(frame, "property", name)
-    return _auc_maps(rows, "layer", f"Where a probe finds it: {name}", "layer", seed)
+    return _auc_maps(rows, "layer", f"Where a probe finds it: {name}", "layer")
 
 
 def selectivity(rows: pl.DataFrame, *, seed: int = 0) -> Estimate:
@@ -246,15 +242,15 @@ def _at_layer(frame: pl.DataFrame, layer: int | None) -> tuple[pl.DataFrame, int
     return rows, at
 
 
-def _auc_maps(rows: pl.DataFrame, by: str, heading: str, axis: str, seed: int) -> go.Figure:
+def _auc_maps(rows: pl.DataFrame, by: str, heading: str, axis: str) -> go.Figure:
     require_rows(rows)
     keys, notes = [RUN, "column", by], []
     for key, group in rows.drop_nulls("auc").group_by(keys, maintain_order=True):
         head, found = group["lm_head_auc"].mean(), group["control_auc"].count()
-        told = [f"selectivity {selectivity(group, seed=seed)}"] if found else []
+        told = [f"selectivity {selectivity(group)}"] if found else []
         told += [] if head is None else [f"LM head {head:.3f}"]
         notes.append((*key, "<br>" + ", ".join(told)))
-    found = summarise(rows, "auc", keys, chance=0.5, seed=seed)
+    found = summarise(rows, "auc", keys, chance=0.5)
     note = pl.DataFrame(notes, {key: rows.schema[key] for key in keys} | {"note": pl.String}, orient="row")
     made = maps(
         found.join(note, on=keys, maintain_order="left"), heading,
@@ -279,11 +275,7 @@ def _thoughts_fed(made: go.Figure, rows: pl.DataFrame) -> go.Figure:
 
 
 def geometry_figures(table: pl.DataFrame) -> list[go.Figure]:
-    """Draw lengths, cosines, dimensions and the map.
-
-    Args:
-        table: `readings.geometry.geometry_frame`.
-    """
+    """Draw lengths, cosines, dimensions and the map (table: `readings.geometry.geometry_frame`)."""
     return [
         norms(table),
         cosines(table),
@@ -293,18 +285,18 @@ def geometry_figures(table: pl.DataFrame) -> list[go.Figure]:
     ]
 
 
-def norms(table: pl.DataFrame, *, seed: int = 0) -> go.Figure:
+def norms(table: pl.DataFrame) -> go.Figure:
     """Draw the mean length of thought k, beside that of the embeddings of the problem's concepts."""
     require_rows(table)
     return lines(
-        summarise(table, "norm", [RUN, "thought"], chance="concept_norm", seed=seed),
+        summarise(table, "norm", [RUN, "thought"], chance="concept_norm"),
         "Length of thoughts against token embeddings",
         "Mean over problems with its 95 % interval; dashed: mean length of the embeddings of the problem's concepts",
         "length (L2 norm)", chance="embeddings", each=True,
     ).update_yaxes(rangemode="tozero")  # fmt: skip
 
 
-def cosines(table: pl.DataFrame, *, seed: int = 0) -> go.Figure:
+def cosines(table: pl.DataFrame) -> go.Figure:
     """Draw the cosine of a thought to the one before it and to other problems' thoughts, panel by panel."""
     require_rows(table)
     shown = {
@@ -312,10 +304,7 @@ def cosines(table: pl.DataFrame, *, seed: int = 0) -> go.Figure:
         "cosine_before_other": "to thought k - 1, another problem",
         "cosine_between": "to thought k, another problem",
     }
-    parts = [
-        summarise(table, name, [RUN, "thought"], chance=0.0, seed=seed).with_columns(panel=pl.lit(name))
-        for name in shown
-    ]
+    parts = [summarise(table, name, [RUN, "thought"], chance=0.0).with_columns(panel=pl.lit(name)) for name in shown]
     return lines(
         pl.concat(parts), "Cosine between thoughts",
         "Mean over problems, 95 % interval; dashed: 0, of random directions; the middle is the control of the left",
@@ -400,27 +389,24 @@ def thought_map(table: pl.DataFrame, colour: str = "thought", most: int = 150) -
 def _legend(colour: str, key: Any, number: int) -> tuple[str, str]:
     if colour == "right":
         return ("right", GREEN) if key else ("wrong", VERMILION)
-    label = f"thought {key}" if colour == "thought" else f"{key} hop{'' if key == 1 else 's'}"
+    label = f"thought {key}" if colour == "thought" else plural(key, "hop")
     return label, (*SERIES, GREY)[number % 7]
 
 
 # Arithmetic
 
 
-def step_values(table: pl.DataFrame, *, seed: int = 0) -> go.Figure:
+def step_values(table: pl.DataFrame) -> go.Figure:
     """Draw the mean probability of each step's value in each thought; the last map is the chance level.
 
     Args:
         table: `readings.arithmetic.arithmetic_frame`.
-        seed: Of the bootstrap.
     """
     require_rows(table)
     keys, runs = [RUN, "step", "thought"], run_looks(table[RUN])
-    parts = [summarise(table, "raw", keys, chance="other", seed=seed)]
-    parts.append(
-        summarise(where(table, RUN, next(iter(runs))), "other", keys, seed=seed).with_columns(pl.lit(OTHER).alias(RUN))
-    )
-    more = summarise(table, ["raw", "other"], keys, statistic=difference, seed=seed)
+    parts = [summarise(table, "raw", keys, chance="other")]
+    parts.append(summarise(where(table, RUN, next(iter(runs))), "other", keys).with_columns(pl.lit(OTHER).alias(RUN)))
+    more = summarise(table, ["raw", "other"], keys, statistic=difference)
     notes = more.select(
         *keys,
         note=pl.format("<br>less other items {} [{}, {}]", *(pl.col(c).round(3) for c in ("value", "low", "high"))),

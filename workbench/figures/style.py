@@ -149,6 +149,11 @@ def alpha(colour: str, opacity: float) -> str:
     return f"rgba({red}, {green}, {blue}, {opacity})"
 
 
+def plural(count: int, noun: str) -> str:
+    """Return "1 thought", "2 thoughts"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def require_rows(table: pl.DataFrame) -> None:
     """Raise WorkbenchError if a table has no row to draw."""
     if table.is_empty():

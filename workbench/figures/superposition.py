@@ -86,20 +86,20 @@ def set_means(table: pl.DataFrame, value: str = "cosine", *, seed: int = 0) -> p
     return summarise(named_sets(table), value, [RUN, "set", "thought"], seed=seed)
 
 
-def set_cosines(table: pl.DataFrame, *, seed: int = 0) -> go.Figure:
+def set_cosines(table: pl.DataFrame) -> go.Figure:
     """Draw the cosine of thoughts with each set's superposition, the model beside its controls."""
     return _by_set(
-        set_means(table, seed=seed), (*RIVALS, "target"), "Cosine of thought k and (1/√|V|) Σ u over a set V of nodes",
+        set_means(table), (*RIVALS, "target"), "Cosine of thought k and (1/√|V|) Σ u over a set V of nodes",
         "1: the thought is the set's superposition; mean over problems with its 95 % interval", "cosine",
         "chance: as many random concepts of the problem",
     )  # fmt: skip
 
 
-def set_shares(table: pl.DataFrame, *, seed: int = 0) -> go.Figure:
+def set_shares(table: pl.DataFrame) -> go.Figure:
     """Draw the share of thoughts' squared length in the span of each set's embeddings, controls beside the model."""
     shown = ("optimal", "frontier", "hop before", "hop after", "reached", "another frontier", "concepts", "vocabulary")
     return _by_set(
-        set_means(table, "explained", seed=seed), shown, "Share of thought k explained by a set's embeddings",
+        set_means(table, "explained"), shown, "Share of thought k explained by a set's embeddings",
         "Squared length in the span of the embeddings (least squares), mean over problems with its 95 % interval"
         "<br>what all tokens leave over is no superposition of names", "share of squared length",
         "chance: as many random concepts; last two: a random direction",
@@ -133,10 +133,10 @@ def closest(table: pl.DataFrame, *, seed: int = 0) -> pl.DataFrame:
     return summarise(each, "won", [RUN, "thought", "set"], chance="even", seed=seed)
 
 
-def closest_set(table: pl.DataFrame, *, seed: int = 0) -> go.Figure:
+def closest_set(table: pl.DataFrame) -> go.Figure:
     """Draw how often each set is the one that a thought resembles most, the model beside its controls."""
     return _by_set(
-        closest(table, seed=seed), RIVALS, "The set whose superposition thought k resembles most",
+        closest(table), RIVALS, "The set whose superposition thought k resembles most",
         "Share of problems in which its cosine is the highest, with its 95 % interval; equal sets share a problem",
         "share of problems", "chance: each set equally often",
     )  # fmt: skip
@@ -151,14 +151,14 @@ def _by_set(
     )  # fmt: skip
 
 
-def thought_against_hop(table: pl.DataFrame, *, seed: int = 0) -> go.Figure:
+def thought_against_hop(table: pl.DataFrame) -> go.Figure:
     """Draw the mean cosine of thought k with the frontier at every hop, a matrix for each run.
 
     A thought that holds its own frontier gives a diagonal.
     """
     kept = table.filter(pl.col("set").cast(pl.String) == "frontier", pl.col("hop_read") <= pl.col("steps"))
     require_rows(kept)
-    found = summarise(kept, "cosine", [RUN, "thought", "hop"], seed=seed)
+    found = summarise(kept, "cosine", [RUN, "thought", "hop"])
     made = maps(
         found, "Cosine of thought k and the frontier at every hop",
         "Mean over problems; hop 0 is the root; a thought that holds its own frontier gives a diagonal",
@@ -202,18 +202,17 @@ def by_class(table: pl.DataFrame, column: str) -> pl.DataFrame:
     return means.join(even, on=keys, maintain_order="left")
 
 
-def inner_products_by_class(table: pl.DataFrame, column: str = "input", *, seed: int = 0) -> go.Figure:
+def inner_products_by_class(table: pl.DataFrame, column: str = "input") -> go.Figure:
     """Draw the means by class and thought, the model beside its controls (Table 5).
 
     Args:
         table: Frame of the reading `inner_products`.
         column: One of `COLUMNS`.
-        seed: Seed of the bootstrap.
     """
     require_rows(table)
     words, unit = COLUMNS[column]
     return lines(
-        class_means(by_class(table, column), column, "nodes", seed=seed), f"Thought k and the nodes at hop k · {words}",
+        class_means(by_class(table, column), column, "nodes"), f"Thought k and the nodes at hop k · {words}",
         f"Mean over the nodes of a class with its 95 % interval over problems; classes are nested<br>{_LONG_ENOUGH}",
         unit, panel="class", panels={name: CLASS_TITLES[name] for name in NESTED}, wide=5,
         chance="chance: mean over all nodes",
@@ -287,16 +286,13 @@ def shares(table: pl.DataFrame, seed: int = 0) -> pl.DataFrame:
     )
 
 
-def explained_by_thought(table: pl.DataFrame, *, seed: int = 0) -> go.Figure:
+def explained_by_thought(table: pl.DataFrame) -> go.Figure:
     """Draw the share of variance explained by thought: the model's own by each sum, its controls by the codes.
 
     Args:
         table: `readings.node_vectors.codes_frame`.
-        seed: Of the bootstrap.
     """
-    found = shares(table, seed).with_columns(
-        pl.col("sum").cast(pl.String), line=pl.format("{} {}", RUN, "sum"), chance=0.0
-    )
+    found = shares(table).with_columns(pl.col("sum").cast(pl.String), line=pl.format("{} {}", RUN, "sum"), chance=0.0)
     runs, looks = run_looks(found[RUN]), {}
     for run, name, key in found.select(RUN, "sum", "line").unique(maintain_order=True).iter_rows():
         look = runs[run]

@@ -16,6 +16,7 @@ from workbench.figures.style import (
     VERMILION,
     alpha,
     figure,
+    plural,
     require_rows,
     root_bar,
 )
@@ -317,7 +318,7 @@ def search_tree(table: pl.DataFrame) -> go.Figure:
     same = {row["thoughts"] for row in best} if depth > 1 else set()
     read = "each layer after its own number of thoughts"
     if len(same) == 1:
-        read = f"every layer after {(k := same.pop())} thought{'' if k == 1 else 's'}"
+        read = f"every layer after {plural(same.pop(), 'thought')}"
     made = figure(
         "Search tree with values · forced language",
         f"Raw value: product of the probabilities of a name's tokens, {read}"
@@ -363,7 +364,7 @@ def _layers(made: go.Figure, own: pl.DataFrame) -> None:
         if layer:
             first = part.filter(~pl.col("earlier"))
             mass, k = first["value"].sum(), part["thoughts"][0]
-            text = f"after {k} thought{'' if k == 1 else 's'}"
+            text = f"after {plural(k, 'thought')}"
             if len(first):
                 chance = first["chance"].sum()
                 text += f"<br><span style='font-size:10px'>candidates {mass:.2f}<br>chance {chance:.2f}</span>"
@@ -439,8 +440,7 @@ def _of_controls(table: pl.DataFrame) -> dict[tuple[int, int], list[tuple[str, f
 def _tree_hover(row: dict, controls: list[tuple[str, float | None]]) -> str:
     lines = [f"<b>{row['name']}</b>{' · ' + row['role'] if row['role'] else ''}"]
     if row["value"] is not None:
-        k = row["thoughts"]
-        lines.append(f"after {k} thought{'' if k == 1 else 's'}, forced: “{_shown(row['prefix'])}”")
+        lines.append(f"after {plural(row['thoughts'], 'thought')}, forced: “{_shown(row['prefix'])}”")
         spelt = zip(row["tokens"], row["probabilities"], strict=True)
         product = " × ".join(f"p(“{_shown(token)}”) {p:.3g}" for token, p in spelt)
         lines.append(f"{product} = <b>{row['value']:.3g}</b>")

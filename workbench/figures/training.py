@@ -8,7 +8,7 @@ import polars as pl
 
 from workbench.errors import WorkbenchError, unknown
 from workbench.figures.lines import Look, lines, run_looks, where
-from workbench.figures.style import CLASS_COLOURS, FAINT, GREY, ORANGE, SERIES, figure, fit_legend, require_rows
+from workbench.figures.style import CLASS_COLOURS, FAINT, GREY, ORANGE, SERIES, figure, fit_legend, plural, require_rows
 from workbench.figures.thoughts import CLASS_TITLES
 from workbench.figures.values import add_valid
 from workbench.measure.run_labels import RUN
@@ -20,7 +20,7 @@ from workbench.train.methods import METHODS
 UNRECORDED = "no chance level was recorded with it"
 _LOSSES = [digit * 10.0**power for power in range(-4, 3) for digit in (1, 2, 5)]
 _EVEN = "uniform over the concepts in the problem"
-SCRUBBED = {
+BY_STEP = {
     "mass": ("Mass on the frontier", "raw mass (probability)", _EVEN),
     "mass_without_target": ("Mass on the frontier without the target", "raw mass (probability)", _EVEN),
     "breadth": ("Effective breadth of the frontier", "nodes", "uniform over the frontier"),
@@ -105,7 +105,7 @@ def _curves(
         made.add_annotation(
             x=sum(start for start, _ in group) / len(group), y=1, yref="paper", yanchor="bottom", showarrow=False,
             text=str(first) if first == last else f"{first}–{last}", font={"size": 10},
-            hovertext="; ".join(f"{k} thought{'' if k == 1 else 's'} from step {start} on" for start, k in group),
+            hovertext="; ".join(f"{plural(k, 'thought')} from step {start} on" for start, k in group),
         )  # fmt: skip
     return _mark(made, step)
 
@@ -141,7 +141,7 @@ def mass_over_checkpoints(statistics: pl.DataFrame, *, step: int | None = None) 
     require_rows(rows)
     hops = dict(rows.group_by("thought").agg(pl.col("hop_read").first()).sort("thought").iter_rows())
     looks = {
-        k: Look(f"{k} thought{'' if k == 1 else 's'}, hop {hop}", SERIES[index % len(SERIES)])
+        k: Look(f"{plural(k, 'thought')}, hop {hop}", SERIES[index % len(SERIES)])
         for index, (k, hop) in enumerate(hops.items())
     }
     made = lines(
@@ -155,57 +155,55 @@ def mass_over_checkpoints(statistics: pl.DataFrame, *, step: int | None = None) 
 # A run over its checkpoints
 
 
-def emergence_figures(table: pl.DataFrame, *, seed: int = 0) -> list[go.Figure]:
+def emergence_figures(table: pl.DataFrame) -> list[go.Figure]:
     """Return every figure of the reading: the mass without the target first, which is the one to judge by."""
     return [
-        by_step(table, "mass_without_target", seed=seed),
-        by_step(table, "mass", seed=seed),
-        accuracy_by_step(table, seed=seed),
-        classes_by_step(table, seed=seed),
-        by_step(table, "breadth", seed=seed),
-        by_step(table, "norm", seed=seed),
+        by_step(table, "mass_without_target"),
+        by_step(table, "mass"),
+        accuracy_by_step(table),
+        classes_by_step(table),
+        by_step(table, "breadth"),
+        by_step(table, "norm"),
     ]
 
 
-def by_step(table: pl.DataFrame, name: str = "mass_without_target", *, seed: int = 0) -> go.Figure:
+def by_step(table: pl.DataFrame, name: str = "mass_without_target") -> go.Figure:
     """Draw a number by training step: a panel for every thought, a line for every run, chance dashed.
 
     Args:
         table: `emergence`.
-        name: One of `SCRUBBED`.
-        seed: Of the bootstrap.
+        name: One of `BY_STEP`.
 
     Raises:
         WorkbenchError: There is no such number, or no problem.
     """
-    if name not in SCRUBBED:
-        raise unknown("number by training step", name, SCRUBBED)
+    if name not in BY_STEP:
+        raise unknown("number by training step", name, BY_STEP)
     table = table.drop_nulls(name)
     require_rows(table)
-    title, unit, baseline = SCRUBBED[name]
+    title, unit, baseline = BY_STEP[name]
     chance = f"; dashed: chance, {baseline}" if baseline else "; controls stand for chance"
     hops = dict(table.group_by("thought").agg(pl.col("hop_read").first()).sort("thought").iter_rows())
     panels = {k: f"thought {k}" + ("" if name == "norm" else f", hop {hop}") for k, hop in hops.items()}
     return lines(
-        summarise(table, name, [RUN, "thought", "step"], seed=seed), f"{title} by training step",
+        summarise(table, name, [RUN, "thought", "step"]), f"{title} by training step",
         f"Mean over problems, 95 % intervals; dotted: controls{chance}", unit, x="step", axis="training step",
         panel="thought", panels=panels, wide=4, limits=_ACCURACY if "mass" in name else None, plot=190,
     )  # fmt: skip
 
 
-def accuracy_by_step(table: pl.DataFrame, *, seed: int = 0) -> go.Figure:
+def accuracy_by_step(table: pl.DataFrame) -> go.Figure:
     """Draw the share of right answers after all thoughts by training step, a line for every run, a coin dashed.
 
     Args:
         table: `emergence`.
-        seed: Of the bootstrap.
     """
     require_rows(table)
     rows = table.filter(pl.col("thought") == pl.col("thought").max())
     looks = run_looks(rows[RUN])
     first = next(iter(looks))
     made = lines(
-        summarise(rows, "right", [RUN, "step"], chance=0.5, seed=seed), "Accuracy by training step",
+        summarise(rows, "right", [RUN, "step"], chance=0.5), "Accuracy by training step",
         f"Exact answers after {rows['thought'][0]} thoughts, 95 % intervals; dotted: controls; dashed: a coin between "
         "the two options", "accuracy", x="step", axis="training step", looks=looks, chance="chance: a coin",
         limits=_ACCURACY, below=19,
@@ -214,21 +212,18 @@ def accuracy_by_step(table: pl.DataFrame, *, seed: int = 0) -> go.Figure:
     return made
 
 
-def classes_by_step(table: pl.DataFrame, *, seed: int = 0) -> go.Figure:
-    """Draw mass by node class, a stacked bar for each thought and run with chance beside, to be scrubbed over steps.
+def classes_by_step(table: pl.DataFrame) -> go.Figure:
+    """Draw mass by node class, a stacked bar for each thought and run with chance beside; a slider over steps.
 
     Slider and button are plotly's own frames: they work in plain Jupyter and in a static page.
 
     Args:
         table: `emergence`.
-        seed: Of the bootstrap; intervals are in the hover.
     """
     require_rows(table)
     steps = table["step"].unique().sort().to_list()
     means = {
-        name: summarise(table, f"class {name}", ["step", "thought", RUN], seed=seed).sort(
-            "step", "thought", maintain_order=True
-        )
+        name: summarise(table, f"class {name}", ["step", "thought", RUN]).sort("step", "thought", maintain_order=True)
         for name in MASS_CLASSES
     }
     frames = [

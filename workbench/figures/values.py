@@ -21,6 +21,7 @@ from workbench.figures.style import (
     YELLOW,
     figure,
     fit_legend,
+    plural,
     require_rows,
 )
 from workbench.figures.thoughts import CLASS_TITLES
@@ -71,7 +72,7 @@ def accuracy_by_hop(results: pl.DataFrame, *, seed: int = 0) -> go.Figure:
         "Share of problems answered exactly right, with its 95 % interval; dashed: a coin between the two options",
         "accuracy", x="steps", axis="hops", bars=True, limits=(0.0, 1.04), below=16,
     )  # fmt: skip
-    ticks = [f"{s} hop{'' if s == 1 else 's'}<br>n = {counts[s]:.0f}" for s in steps]
+    ticks = [f"{plural(s, 'hop')}<br>n = {counts[s]:.0f}" for s in steps]
     return made.update_xaxes(tickvals=steps, ticktext=ticks, title="")
 
 
@@ -193,7 +194,7 @@ def mass_by_thought(statistics: pl.DataFrame, name: str = "candidate_mass", *, s
     )  # fmt: skip
 
 
-def statistic_by_run(table: pl.DataFrame, name: str, *, seed: int = 0) -> go.Figure:
+def statistic_by_run(table: pl.DataFrame, name: str) -> go.Figure:
     """Draw a statistic's mean over problems by number of thoughts: a panel per readout, a line per run, chance dashed.
 
     Means are over the problems for which the statistic is defined; the hover says how many.
@@ -201,14 +202,13 @@ def statistic_by_run(table: pl.DataFrame, name: str, *, seed: int = 0) -> go.Fig
     Args:
         table: `statistics_frame` of many problems with the column run.
         name: One of its statistics.
-        seed: Seed of the bootstrap.
 
     Raises:
         WorkbenchError: There is no such statistic, or no problem.
     """
     title, unit, baseline, limits = _about(table, name)
     return lines(
-        summarise(table, name, [RUN, "readout", "thought"], seed=seed),
+        summarise(table, name, [RUN, "readout", "thought"]),
         f"{title[0].upper()}{title[1:]} by number of thoughts",
         f"Mean over problems with its 95 % interval; dotted: controls; dashed: chance, {baseline}",
         f"{title} ({unit})", axis="thoughts", panel="readout", panels={name: READOUT_TITLES[name] for name in READOUTS},
@@ -273,7 +273,7 @@ def path_ranks(statistics: pl.DataFrame, readout: str = "lm_head") -> go.Figure:
     parts = {k: rows.filter(pl.col("thought") == k) for k in thoughts}
     groups = {k: np.searchsorted(_RANK_ENDS, part["path_rank"].to_numpy()) for k, part in parts.items()}
     ticks = [
-        f"{k} thought{'' if k == 1 else 's'}<br>n = {len(part)}<br>chance rank {part['path_rank_chance'].mean():.1f}"
+        f"{plural(k, 'thought')}<br>n = {len(part)}<br>chance rank {part['path_rank_chance'].mean():.1f}"
         for k, part in parts.items()
     ]
     first = ", ".join(f"{np.mean(g == 0):.2f} after {k}" for k, g in groups.items())
@@ -294,7 +294,7 @@ def path_ranks(statistics: pl.DataFrame, readout: str = "lm_head") -> go.Figure:
     return fit_legend(made)
 
 
-def parallelism(table: pl.DataFrame, readout: str, *, normalised: bool = False, seed: int = 0) -> go.Figure:
+def parallelism(table: pl.DataFrame, readout: str, *, normalised: bool = False) -> go.Figure:
     """Draw for each number of thoughts three sorted curves (Coconut v3, figure 6): the top 1, 2, 3 candidates' value.
 
     Each curve is sorted by itself. The area between the lowest and the highest is the value that candidates other than
@@ -304,7 +304,6 @@ def parallelism(table: pl.DataFrame, readout: str, *, normalised: bool = False, 
         table: `parallelism_frame`.
         readout: One of `READOUTS`.
         normalised: Whether to draw values normalised over the problem's concepts, not raw ones.
-        seed: Seed of the bootstrap.
 
     Returns:
         A figure whose points of the model have `customdata[0]` = problem id.
@@ -314,7 +313,7 @@ def parallelism(table: pl.DataFrame, readout: str, *, normalised: bool = False, 
     kind, looks = "_normalised" if normalised else "", run_looks(rows[RUN])
     own = where(rows, RUN, next(iter(looks)))
     gap = pl.col(f"top3{kind}") - pl.col(f"top1{kind}")
-    gaps = {r["thought"]: r for r in summarise(own, gap, "thought", seed=seed).sort("thought").iter_rows(named=True)}
+    gaps = {r["thought"]: r for r in summarise(own, gap, "thought").sort("thought").iter_rows(named=True)}
     heads = [
         f"{after(k)}<br>top 3 less top 1: {r['value']:.3f} [{r['low']:.3f}, {r['high']:.3f}]" for k, r in gaps.items()
     ]
@@ -363,26 +362,23 @@ def parallelism(table: pl.DataFrame, readout: str, *, normalised: bool = False, 
 
 def after(k: int) -> str:
     """Return "after 2 thoughts"."""
-    return f"after {k} thought{'' if k == 1 else 's'}"
+    return f"after {plural(k, 'thought')}"
 
 
 # Height: intervals resample problems and not nodes, since the nodes of one problem are not independent
 
 
-def value_by_height(table: pl.DataFrame, readout: str, height: str, *, seed: int = 0) -> go.Figure:
+def value_by_height(table: pl.DataFrame, readout: str, height: str) -> go.Figure:
     """Draw the mean raw value of candidates by height: those that reach the target, and those that do not.
 
     Args:
         table: `height_frame`.
         readout: One of `READOUTS`.
         height: One of `HEIGHTS`.
-        seed: Seed of the bootstrap over problems.
     """
     rows = where(table, "readout", readout)
     require_rows(rows)
-    found = summarise(
-        rows, "raw", [RUN, "thought", "reaches_target", height], chance="chance", clusters="problem", seed=seed
-    )
+    found = summarise(rows, "raw", [RUN, "thought", "reaches_target", height], chance="chance", clusters="problem")
     # Chance is that of all candidates after so many thoughts, whatever their height and run.
     even = rows.group_by("thought").agg(pl.col("chance").mean())
     kinds = {True: ("reaches the target", "circle", 1.0), False: ("does not", "x-thin-open", 0.6)}
@@ -402,7 +398,7 @@ def value_by_height(table: pl.DataFrame, readout: str, height: str, *, seed: int
     ).update_yaxes(rangemode="tozero")  # fmt: skip
 
 
-def separation_by_height(table: pl.DataFrame, readout: str, height: str, *, seed: int = 0) -> go.Figure:
+def separation_by_height(table: pl.DataFrame, readout: str, height: str) -> go.Figure:
     """Draw by height how well the raw value tells candidates that reach the target from those that do not.
 
     Area under the ROC curve over all candidates of that height; heights with fewer than ten of either kind are left
@@ -412,15 +408,12 @@ def separation_by_height(table: pl.DataFrame, readout: str, height: str, *, seed
         table: `height_frame`.
         readout: One of `READOUTS`.
         height: One of `HEIGHTS`.
-        seed: Seed of the bootstrap over problems.
     """
     rows = where(table, "readout", readout)
     require_rows(rows)
     keys, above = [RUN, "thought", height], pl.col("reaches_target").sum()
     enough = rows.filter(pl.min_horizontal(above, pl.len() - above).over(keys) >= FEWEST)
-    found = summarise(
-        enough, ["raw", "reaches_target"], keys, chance=0.5, statistic=auroc, clusters="problem", seed=seed
-    )
+    found = summarise(enough, ["raw", "reaches_target"], keys, chance=0.5, statistic=auroc, clusters="problem")
     return _over_heights(
         found, readout, height, "Separation by height of candidates", "area under the ROC curve",
         "How often a candidate that reaches the target has a larger value than one that does not; "
@@ -456,17 +449,16 @@ def correlations(table: pl.DataFrame, *, apart: bool = True, seed: int = 0) -> p
     return made.with_columns(pl.selectors.float().fill_nan(None))
 
 
-def correlation_by_thought(table: pl.DataFrame, *, seed: int = 0) -> go.Figure:
+def correlation_by_thought(table: pl.DataFrame) -> go.Figure:
     """Draw Spearman's correlation of height and raw value by number of thoughts: a panel for each readout and height.
 
     Numbers of thoughts with fewer than ten candidates in all are left out.
 
     Args:
         table: `height_frame`.
-        seed: Seed of the bootstrap over problems.
     """
     require_rows(table)
-    found = correlations(table, apart=False, seed=seed).drop_nulls("correlation").filter(pl.col("n") >= FEWEST)
+    found = correlations(table, apart=False).drop_nulls("correlation").filter(pl.col("n") >= FEWEST)
     panels = {f"{r} {h}": f"{READOUT_TITLES[r]}, {HEIGHTS[h]}" for r in READOUTS for h in HEIGHTS}
     return lines(
         found.with_columns(panel=pl.format("{} {}", "readout", "height"), value="correlation", chance=0.0),

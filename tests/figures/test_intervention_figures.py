@@ -1,4 +1,4 @@
-"""Figures of a surgery: what they write, frame and mark, from tables made by hand."""
+"""Figures of interventions: what they write, frame and mark, from tables made by hand."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from tests.conftest import chain
 from workbench.errors import WorkbenchError
 from workbench.figures.interventions import answer_options, dose_curve_figure, downstream_map
 
-CONE = pl.DataFrame(
+CHANGED = pl.DataFrame(
     [
         ("thought", 1, False, False, True, 0.0), ("thought", 2, True, True, False, 0.3),
         ("next step", 0, False, False, True, 0.0), ("next step", 1, False, False, False, 1e-7),
@@ -25,8 +25,8 @@ ANSWERS = pl.DataFrame(
 )  # fmt: skip
 
 
-def test_the_cone_is_framed_and_what_is_the_same_says_so() -> None:
-    figure: Any = downstream_map(CONE, depth=2)
+def test_the_affected_region_is_framed_and_what_is_the_same_says_so() -> None:
+    figure: Any = downstream_map(CHANGED, depth=2)
     cells = {(x, y): text for one in figure.data[1:] for x, y, text in zip(one.x, one.y, one.text, strict=True)}
 
     assert cells == {
@@ -36,7 +36,7 @@ def test_the_cone_is_framed_and_what_is_the_same_says_so() -> None:
     framed = [(shape.x0, shape.x1, shape.y0) for shape in figure.layout.shapes if shape.line.width]
     assert framed == [(1.51, 2.49, y - 0.49) for y in range(3)]
     assert [note.x for note in figure.layout.annotations] == [2]
-    assert "Operated on: thought 2. 5 of 8" in figure.layout.meta["alt"]
+    assert "Intervened on: thought 2. 5 of 8" in figure.layout.meta["alt"]
     words = "\n".join(text for one in figure.data[1:] for text in one.hovertext)
     assert "rounding alone" in words
 
@@ -56,10 +56,10 @@ def test_both_options_have_a_line_with_the_controls_range_around_its_mean() -> N
     figure: Any = dose_curve_figure(table, chain(3, 4), unit="share", control="other nodes", dose=1.0)
     by_name = {one.name: one for one in figure.data}
 
-    assert list(by_name["rempus (target), surgery"].y) == [0.2, 0.2]
+    assert list(by_name["rempus (target), with interventions"].y) == [0.2, 0.2]
     assert list(by_name["rempus (target), control"].y) == pytest.approx([0.7, 0.7])
     assert list(by_name["rempus (target), range"].y) == [0.8, 0.8, 0.6, 0.6]
-    assert figure.layout.xaxis.title.text == "dose: share"
+    assert figure.layout.xaxis.title.text == "strength: share"
 
 
 @pytest.mark.parametrize(
