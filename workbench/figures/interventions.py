@@ -207,8 +207,8 @@ def dose_curve_figure(
     beside = f"; dotted: {control}, mean and range of {draws} draws" if draws else ""
     made = figure(
         "The answer against the strength", f"Raw probability of the two options as the answer, one problem{beside}",
-        f"Lines of the probability of target and negative as the answer against the strength. Target: {ends['target']}, "
-        f"negative: {ends['negative']}.",
+        "Lines of the probability of target and negative as the answer against the strength. "
+        f"Target: {ends['target']}, negative: {ends['negative']}.",
         above=14, plot=230, xaxis={"title": f"strength: {unit}"}, hovermode="x unified",
         yaxis={"title": "raw probability as the answer", "range": [-0.03, 1.04], "zeroline": False},
     )  # fmt: skip
