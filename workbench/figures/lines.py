@@ -108,6 +108,13 @@ def lines(
 
     Returns:
         A figure whose points have `customdata` = low, high, n and, where it is not the same everywhere, chance.
+
+    Example:
+        >>> from workbench.measure.statistics import summarise
+        >>> table = pl.DataFrame({"run": "model", "thought": [1, 1, 2], "mass": [0.2, 0.4, 0.9], "mass_chance": 0.1})
+        >>> made = lines(summarise(table, "mass", ["run", "thought"]), "Mass", "Mean over problems", "probability")
+        >>> made.layout.meta["alt"]
+        'Mass. model: 0.30 at 1, 0.90 at 2.'
     """
     if not empty:
         require_rows(summary)
