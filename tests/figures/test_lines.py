@@ -80,6 +80,12 @@ def test_a_map_has_a_cell_for_each_mean_and_says_where_it_is_highest() -> None:
     assert made.layout.meta["alt"] == "Mass. model at most 0.20 (thought 2, part a); others undefined."
 
 
+def test_a_map_without_any_value_still_has_its_words() -> None:
+    cells = MEANS.filter(run="model", part="a").with_columns(value=pl.lit(None, pl.Float64), text=pl.lit("word"))
+    made: Any = maps(cells, "Mass", "s", "share", x="thought", y="part", axes=("thought", "part"), text="text")
+    assert list(made.data[0].text) == ["word", "word"]
+
+
 def test_titles_and_legends_have_room() -> None:
     low: Any = figure("t", "one line").layout
     tall: Any = figure("t", "a line " * 30).layout

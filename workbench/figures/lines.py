@@ -339,8 +339,8 @@ def maps(
             "%{customdata[4]}<extra></extra>",
             **place(index, wide, len(named)),
         )  # fmt: skip
-        best = rows.drop_nulls("value").sort("value", descending=True, maintain_order=True).row(0, named=True)
-        told.append(f"{about} at most {best['value']:.2f} ({axes[0]} {best[x]}, {axes[1]} {best[y]})")
+        for best in rows.drop_nulls("value").sort("value", descending=True).head(1).iter_rows(named=True):
+            told.append(f"{about} at most {best['value']:.2f} ({axes[0]} {best[x]}, {axes[1]} {best[y]})")
     made.update_xaxes(title=words, showgrid=False).update_yaxes(showgrid=False, zeroline=False)
     made.update_yaxes(autorange=True if up else "reversed").update_yaxes(title=axes[1], col=1)
     return made.update_layout(meta={"alt": f"{title}. {'; '.join(told)}."})
