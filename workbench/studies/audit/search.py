@@ -152,8 +152,8 @@ class _Search:
     def _read_adding(self) -> None:
         control = "as many nodes that lead to neither option"
         for k in self.places:
-            sides = (self.sets.named(name) for name in ("other_side", "strangers"))
-            counts = self.sets.matched(*sides, self.every if k is None else [k])
+            other, strangers = (self.sets.named(name) for name in ("other_side", "strangers"))
+            counts = self.sets.matched(other, strangers, self.every if k is None else [k])
             for kind, condition in (("added", "added"), ("moved", "in place of those that lead to the target")):
                 for dose in ADDED if kind == "added" else (1.0,):
                     turned = self.turned[f"other side, {kind} {k} {dose}"]

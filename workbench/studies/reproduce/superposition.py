@@ -15,7 +15,6 @@ from workbench.studies.claims import MARGIN, Check
 from workbench.studies.reproduce.material import REFERENCE, Finding, Material, column
 
 _THOUGHTS = (1, 2, 3, 4)
-_CLASSES = ("optimal", "frontier", "reached", "not reached")
 Classes = Mapping[tuple[int, str], Estimate]
 """By thought and class."""
 
