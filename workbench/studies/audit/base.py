@@ -51,7 +51,7 @@ MEASURES: dict[str, Measure] = {
     "kept": Measure("share of right answers that stay right", "right answers kept"),
     "lost": Measure("share of right answers that are right no more", "right answers lost"),
     "turned": Measure("share of right answers that become the other option", "right answers turned"),
-    "follows": Measure("share of problems whose answer becomes the donor's", "answers that follow"),
+    "follows": Measure("share of problems whose answer becomes that of the source", "answers that follow"),
     "agrees": Measure("share of problems on which the answer is that of the rule", "answers that agree"),
 }
 """By the name in the table."""

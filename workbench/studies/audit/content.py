@@ -20,15 +20,15 @@ SAME_ANSWER: dict[str, str] = {
     "renamed": "another graph in the names of this one",
     "other root": "another entity of the same answer",
 }
-"""Donors whose answer is the problem's own: controls of those whose answer is the other option."""
+"""Sources whose answer is the problem's own: controls of those whose answer is the other option."""
 
 
 def content(subject: Subject, rows: Rows) -> None:
-    """Add how often the answer follows the donor of its thoughts, or an edit in thoughts or prompt.
+    """Add how often the answer follows the source of its thoughts, or an edit in thoughts or prompt.
 
-    "follows": the answer is exactly the donor's, over the pairs that the model answers both right without plan. Its
-    chance is a coin between the options. Controls are donors with the same answer (`SAME_ANSWER`), and rewrites of one
-    edge that leave the answer.
+    "follows": the answer is exactly the source's, over the pairs of which the model answers both right without
+    interventions. Its chance is a coin between the options. Controls are sources with the same answer
+    (`SAME_ANSWER`), and rewrites of one edge that leave the answer.
     """
     own = subject.answered(subject.problems)
     _twins(subject, rows, own)
@@ -73,11 +73,11 @@ def _interchange(
         "renamed": subject.answered(renamed(problems, seed)),
         "other root": subject.answered(stand_in),
     }
-    donors = {"twin": theirs.thoughts} | {name: one.thoughts for name, one in same.items() if one.thoughts is not None}
-    asked = [(donor, k) for donor in ("twin", "reordered") for k in places]
-    asked += [(donor, None) for donor in SAME_ANSWER if donor != "reordered"]
-    plans = [[Patch(source=donor, at=() if k is None else (k,))] for donor, k in asked]
-    found = subject.run(plans, problems, sources=donors)
+    sources = {"twin": theirs.thoughts} | {name: one.thoughts for name, one in same.items() if one.thoughts is not None}
+    asked = [(source, k) for source in ("twin", "reordered") for k in places]
+    asked += [(source, None) for source in SAME_ANSWER if source != "reordered"]
+    plans = [[Patch(source=source, at=() if k is None else (k,))] for source, k in asked]
+    found = subject.run(plans, problems, sources=sources)
     follows = {one: outcome.wrong_option for one, outcome in zip(asked, found, strict=True)}
     for k in places:
         rows.add(
@@ -86,19 +86,19 @@ def _interchange(
             control_values=where(follows["reordered", k], same["reordered"].right),
         )  # fmt: skip
     has = np.array([other is not None for other in others])
-    for donor, what in SAME_ANSWER.items():
-        counts = own.right[kept] & same[donor].right & (has | (donor != "other root"))
+    for source, what in SAME_ANSWER.items():
+        counts = own.right[kept] & same[source].right & (has | (source != "other root"))
         note = f"{what}; the answer becomes the other option"
         rows.add(
-            "interchange", f"same answer: {donor}", "follows", where(follows[donor, None], counts),
+            "interchange", f"same answer: {source}", "follows", where(follows[source, None], counts),
             note=note,
         )  # fmt: skip
 
 
 def renamed(problems: Sequence[Problem], seed: int) -> list[Problem]:
     """Return for each problem another of the set in its names: other graph, same answer."""
-    donors = exchanged(len(problems), seed)
-    return [in_names_of(problems[donor], problem, seed) for donor, problem in zip(donors, problems, strict=True)]
+    sources = exchanged(len(problems), seed)
+    return [in_names_of(problems[source], problem, seed) for source, problem in zip(sources, problems, strict=True)]
 
 
 def _interchange_of_steps(
@@ -141,8 +141,8 @@ def _rewrites(subject: Subject, rows: Rows, own: Answered) -> None:
     if not subject.thinks or own.thoughts is None or edited[0].thoughts is None or edited[1].thoughts is None:
         return
     both, calm_both = right & edited[0].right, has & right & edited[1].right
-    donors = {"rewrite": edited[0].thoughts, "harmless": edited[1].thoughts}
-    moved, calm_moved = subject.run([[Patch(source=donor)] for donor in donors], problems, sources=donors)
+    sources = {"rewrite": edited[0].thoughts, "harmless": edited[1].thoughts}
+    moved, calm_moved = subject.run([[Patch(source=source)] for source in sources], problems, sources=sources)
     original = {"original": own.thoughts[kept]}
     (stayed,) = subject.run([[Patch(source="original")]], rewrites, sources=original)
     (calm_stayed,) = subject.run([[Patch(source="original")]], calm, sources=original)

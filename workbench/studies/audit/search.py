@@ -1,8 +1,8 @@
-"""Battery 3. Is it a search that the thoughts hold? Plan on their frontier, the target's own name left alone.
+"""Battery 3. Is it a search that the thoughts hold? Interventions on their frontier; the target's name stays.
 
 Nodes are taken out of thoughts and put into them by the learned vectors of `readings.node_vectors`, and whole thoughts
 are replaced by what they should be. A model that no longer knows still picks an option: a coin loses half of
-the right answers, and no plan that only takes away can be expected to lose more.
+the right answers, and an intervention that only takes away cannot be expected to lose more.
 
 An intervention that erases the target or names it says nothing about a search. The target is never taken out and
 thoughts are replaced only before the hop of the target, but in two rows that stand apart.
@@ -32,7 +32,7 @@ BESIDE = "as many others at the same hop, of nearest value"
 class _Plan:
     """What is to be done, and what is to be asked of the answers."""
 
-    donors: dict[str, Tensor] = field(default_factory=dict)
+    sources: dict[str, Tensor] = field(default_factory=dict)
     plans: dict[str, list[Intervention]] = field(default_factory=dict)
 
 
@@ -52,7 +52,7 @@ def search(subject: Subject, rows: Rows) -> None:
 
 
 class _Search:
-    """Plans all plans, does them in one go, and reads the rows."""
+    """Writes down all plans, runs them in one go, and reads the rows."""
 
     def __init__(self, subject: Subject, rows: Rows, sums: dict) -> None:
         self.subject, self.rows, self.sums = subject, rows, sums
@@ -92,7 +92,7 @@ class _Search:
         noise = {None: "noise", **{k: f"noise {k}" for k in self.single}}
         for k, name in noise.items():
             self.plan.plans[name] = [Noise(at=_at(k), seed=self.subject.options.seed)]
-        done = self.subject.run(list(self.plan.plans.values()), sources=self.plan.donors)
+        done = self.subject.run(list(self.plan.plans.values()), sources=self.plan.sources)
         outcomes = dict(zip(self.plan.plans, done, strict=True))
         self.answered = {name: one.right for name, one in outcomes.items()}
         self.turned = {name: one.wrong_option for name, one in outcomes.items()}
@@ -105,13 +105,13 @@ class _Search:
     def _plan_taking(self) -> None:
         for what, pair in self.taken.items():
             for arm, sets in zip(("out", "beside"), pair, strict=True):
-                self._donor(f"{what}, {arm}", self._difference(sets))
+                self._source(f"{what}, {arm}", self._difference(sets))
                 for k in self.places:
                     self._offset(f"{what}, {arm}", k, 1.0)
         for arm in ("out", "beside"):
             for dose in DOSES:
                 self._offset(f"on any path to the target, {arm}", None, dose)
-        self._donor("target too, out", self._difference(self.sets.named("leading_and_target"), to_the_end=True))
+        self._source("target too, out", self._difference(self.sets.named("leading_and_target"), to_the_end=True))
         self._offset("target too, out", None, 1.0)
         for nodes in ("on_path", "off_path"):
             self.plan.plans[f"projected {nodes}"] = [Project(nodes=(f"all_{nodes}",))]
@@ -142,8 +142,8 @@ class _Search:
     def _plan_adding(self) -> None:
         for arm, sets in (("other side", self.sets.named("other_side")), ("strangers", self.sets.named("strangers"))):
             added = self._difference(sets, sign=1.0)
-            self._donor(f"{arm}, added", added)
-            self._donor(f"{arm}, moved", added + self.plan.donors["on any path to the target, out"])
+            self._source(f"{arm}, added", added)
+            self._source(f"{arm}, moved", added + self.plan.sources["on any path to the target, out"])
             for k in self.places:
                 for dose in ADDED:
                     self._offset(f"{arm}, added", k, dose)
@@ -168,15 +168,15 @@ class _Search:
     def _plan_replacing(self) -> None:
         for space in SPACES:
             for name, sets in self.replacements.items():
-                self._donor(f"{name}, {space}", self._sums(self.sums[space], sets))
+                self._source(f"{name}, {space}", self._sums(self.sums[space], sets))
             whole = self._sums(self.sums[space], self.sets.named("frontier"))
             names = [self.tokens[row] for row in self.other]
             elsewhere = _tensor(self.sums[space].sums(names, self._other, self._other_before))
-            self._donor(f"another problem, {space}", elsewhere.where(~whole.isnan(), whole))
+            self._source(f"another problem, {space}", elsewhere.where(~whole.isnan(), whole))
             for name in (*self.replacements, "another problem"):
                 for k in self.places:
                     self.plan.plans[f"{name}, {space} {k}"] = [Patch(f"{name}, {space}", rescale=True, at=_at(k))]
-        self._donor("named", self._sums(self.sums["codes"], self.sets.named("frontier"), to_the_end=True))
+        self._source("named", self._sums(self.sums["codes"], self.sets.named("frontier"), to_the_end=True))
         self.plan.plans["named"] = [Patch("named", rescale=True)]
 
     def _read_replacing(self) -> None:
@@ -212,11 +212,11 @@ class _Search:
 
     # What all share
 
-    def _donor(self, name: str, vectors: Tensor) -> None:
-        self.plan.donors[name] = vectors
+    def _source(self, name: str, vectors: Tensor) -> None:
+        self.plan.sources[name] = vectors
 
-    def _offset(self, donor: str, k: int | None, dose: float) -> None:
-        self.plan.plans[f"{donor} {k} {dose}"] = [Offset(donor, dose, at=_at(k))]
+    def _offset(self, source: str, k: int | None, dose: float) -> None:
+        self.plan.plans[f"{source} {k} {dose}"] = [Offset(source, dose, at=_at(k))]
 
     def _keep(
         self, question: str, condition: str, measure: str, values: np.ndarray, counts: np.ndarray, note: str = ""

@@ -50,7 +50,7 @@ def steps_in_words(subject: Subject, rows: Rows) -> None:
     edits = {
         "remove": [[] for _ in own],
         "noise": noise,
-        "swap": [own[donor] for donor in other],
+        "swap": [own[source] for source in other],
         "permute": [steps[1:] + steps[:1] for steps in own],
     }
     kept = after_steps(subject, problems, own)
