@@ -17,7 +17,7 @@ import typer
 
 from benchmarks.timing import Side, compare, finish, timed
 from workbench.problems.vocabulary import NAMES, VOCABULARY
-from workbench.train.data import question_batch
+from workbench.train.graphs import question_batch
 
 EDGES, THOUGHTS = 36, 6
 HOPS = {3: 0.41, 4: 0.44, 5: 0.13, 6: 0.02}

@@ -15,11 +15,11 @@ from tests.train.test_stage_checkpoints import keep
 from workbench.model.checkpoint import save_checkpoint
 from workbench.problems.files import save_problems
 from workbench.problems.sets import generate
-from workbench.train.config import ModelConfig
-from workbench.train.data import IGNORE, question_batch
+from workbench.train.batch import IGNORE, Ask
+from workbench.train.config import Curriculum, ModelConfig, Schedule, Stage
+from workbench.train.graphs import graph_train_batch, question_batch
 from workbench.train.init import build_model
-from workbench.train.objective import Ask, packed_loss
-from workbench.train.packed import Weights
+from workbench.train.objective import batch_loss, open_pass
 
 
 def last_line(captured: pytest.CaptureFixture[str]) -> dict:
@@ -84,8 +84,9 @@ def test_the_naive_step_asks_what_the_packed_step_asks() -> None:
 
     asked = torch.full((3, 1), 3)
     answers = training_step.naive_loss(model, batch, 3, asked, one_loop=True) - one_loop
-    weights = Weights.of(model, torch.float32)
-    packed = packed_loss(weights, batch, Ask(3, answers=1), torch.Generator().manual_seed(0)).loss
+    ask = Ask(Stage(3), Schedule(Curriculum(thoughts=3), 3), answers=1)
+    learned = graph_train_batch(batch, ask, torch.Generator().manual_seed(0))
+    packed = batch_loss(open_pass(model, learned, torch.float32), learned).loss
     labelled = (batch.walks != IGNORE).sum()
     torch.testing.assert_close(packed, one_loop * 3 / labelled + answers, rtol=1e-4, atol=1e-5)
 
@@ -102,6 +103,7 @@ def test_training_step(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> No
     result = last_line(capsys)
     assert result["name"] == "training_step"
     assert result["ratio"] > 1
+    assert result["ratio_model_pass"] > 0
 
 
 def test_report(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -25,21 +25,26 @@ from tests.conftest import chain, tiny
 from workbench.errors import WorkbenchError
 from workbench.model.checkpoint import load_checkpoint, save_checkpoint
 from workbench.problems.files import save_problems
+from workbench.train.batch import TrainBatch
 from workbench.train.config import Curriculum, RowsConfig, Stage, TrainConfig
-from workbench.train.data import IGNORE
 from workbench.train.distributed import check_sharding
+from workbench.train.graphs import GraphData
 from workbench.train.init import build_optimizer
 from workbench.train.loop import read_metrics, train
-from workbench.train.objective import RowBatch, RowStep
+from workbench.train.objective import TrainStep
+from workbench.train.text import TextData
 
 CONFIG = TrainConfig(
     task="prosqa",
     mixing="packed",  # rows of every stage: the two processes learn different numbers of tokens
     rows=RowsConfig(batch=4, steps_per_stage=10),
-    curriculum=Curriculum(thoughts=3),
+    curriculum=Curriculum(thoughts=3, walk_share=0.0),
+    graphs=2,
+    questions=2,
     precision="fp32",
 )
-STEP = 99
+TASKS = ("edges", "prosqa")
+STAGE, STEP = Stage(3), 99
 FAMILIES = {"ddp": "qwen2", "fsdp": "llama"}
 RUN = replace(
     CONFIG,
@@ -52,6 +57,7 @@ RUN = replace(
     decay_from=6,
     evaluate_every=4,
     watched=2,
+    average_from=3,
 )
 
 
@@ -66,31 +72,57 @@ class Learned:
     """Weights of which each process holds a part."""
 
 
-def make(family: str) -> RowStep:
-    return RowStep(tiny(family, markers=True), CONFIG, [chain(number, 1 + number % 3) for number in range(8)])
+def make(family: str, task: str) -> tuple[TrainStep, TextData | GraphData]:
+    config, checkpoint = replace(CONFIG, task=task), tiny(family, markers=True)
+    items = [chain(number, 1 + number % 3) for number in range(8)]
+    data = GraphData(config) if task == "edges" else TextData(config, checkpoint, items)
+    return TrainStep(checkpoint.model.train(), "fp32"), data
 
 
-def joined(step: RowStep) -> RowBatch:
-    """Lay the rows of both processes side by side in one batch."""
-    halves = [step.draw(Stage(), STEP, rank) for rank in (0, 1)]
-    before = [int(half.rows.is_thought.any(0).nonzero()[0]) for half in halves]
-    after = [half.labels.shape[1] - begin for half, begin in zip(halves, before, strict=True)]
+def joined(halves: Sequence[TrainBatch]) -> TrainBatch:
+    """Lay the questions of both processes side by side in one batch."""
 
-    def pad(tensors: list[Tensor], value: int) -> Tensor:
-        sides = [(max(before) - b, max(after) - a) for b, a in zip(before, after, strict=True)]
-        return torch.cat([torch.nn.functional.pad(t, s, value=value) for t, s in zip(tensors, sides, strict=True)])
+    def stack(tensors: Sequence[Tensor], left: bool = False) -> Tensor:
+        widths = [tensor.shape[-1] for tensor in tensors]
+        sides = [(max(widths) - width, 0) if left else (0, max(widths) - width) for width in widths]
+        return torch.cat([torch.nn.functional.pad(t, side) for t, side in zip(tensors, sides, strict=True)])
 
-    rows = type(halves[0].rows)(
-        pad([half.rows.ids for half in halves], step.format.pad),
-        pad([half.rows.is_thought for half in halves], 0),
-        pad([half.rows.mask for half in halves], 0),
+    def labels(parts: Sequence[Any], shapes: Sequence[torch.Size], width: int) -> Any:
+        """Count the places through rows of `width` columns, those of the second process after the first's."""
+        rows = [0, shapes[0][:-1].numel()]
+        at = [
+            p.at + (row + p.at // s[-1]) * width - p.at // s[-1] * s[-1]
+            for p, row, s in zip(parts, rows, shapes, strict=True)
+        ]
+        moved = {name: torch.cat([getattr(part, name) for part in parts]) for name in ("token", "weight")}
+        return replace(parts[0], at=torch.cat(at), total=sum(part.total for part in parts), **moved)
+
+    width = max(half.question.shape[-1] for half in halves)
+    later = [width - half.question.shape[-1] for half in halves]
+    pads = [half.pads + more for half, more in zip(halves, later, strict=True) if half.pads is not None]
+    words = []
+    for parts in zip(*(half.words for half in halves), strict=True):
+        ids = stack([part.ids for part in parts])
+        after = torch.cat([part.after + more for part, more in zip(parts, later, strict=True)])
+        shapes = [part.ids.shape for part in parts]
+        words.append(
+            replace(parts[0], ids=ids, after=after, labels=labels([p.labels for p in parts], shapes, ids.shape[-1]))
+        )
+    slots = halves[0].frontier.shape[2]
+    return replace(
+        halves[0],
+        prefix=torch.cat([half.prefix for half in halves]),
+        question=stack([half.question for half in halves], left=True),
+        pads=torch.cat(pads) if pads else None,
+        heads=labels([half.heads for half in halves], [half.frontier.shape[:3] for half in halves], slots),
+        frontier=stack([half.frontier for half in halves]),
+        words=tuple(words),
     )
-    return RowBatch(rows, pad([half.labels for half in halves], IGNORE))
 
 
-def alone(family: str) -> Learned:
-    step = make(family)
-    loss = step(joined(step), Stage(), torch.Generator()).loss
+def alone(family: str, task: str) -> Learned:
+    step, data = make(family, task)
+    loss = step(joined([data.draw(STAGE, STEP, rank) for rank in (0, 1)]), 0).loss
     loss.backward()
     return Learned(
         float(loss.detach()), {key: p.grad for key, p in step.model.named_parameters() if p.grad is not None}
@@ -109,17 +141,19 @@ def work(directory: Path) -> None:
             plugin = FullyShardedDataParallelPlugin(fsdp_version=2, auto_wrap_policy="transformer_based_wrap")
             accelerator.state.distributed_type, accelerator.state.fsdp_plugin = DistributedType.FSDP, plugin
             PartialState._shared_state["distributed_type"] = DistributedType.FSDP
-        module = make(family)
-        wrapped, *_ = accelerator.prepare(module, *build_optimizer(module.model, CONFIG))  # as the training loop does
-        step = accelerator.unwrap_model(wrapped)
-        loss = wrapped(step.draw(Stage(), STEP, accelerator.process_index), Stage(), torch.Generator()).loss
-        accelerator.backward(loss)
-        mean = accelerator.reduce(loss.detach(), "mean")
-        gradients = {key: p.grad for key, p in step.model.named_parameters()}
-        halves = [key for key, g in gradients.items() if isinstance(g, DTensor) and g.to_local().shape != g.shape]
-        whole = {key: g.full_tensor() if isinstance(g, DTensor) else g for key, g in gradients.items()}
-        if accelerator.is_main_process:
-            torch.save(Learned(float(cast(Tensor, mean)), whole, type(wrapped).__name__, halves), directory / name)
+        for task in TASKS:
+            module, data = make(family, task)
+            wrapped, *_ = accelerator.prepare(module, *build_optimizer(module.model, CONFIG))  # as the loop does
+            step = accelerator.unwrap_model(wrapped)
+            loss = wrapped(data.draw(STAGE, STEP, accelerator.process_index), 0).loss
+            accelerator.backward(loss)
+            mean = accelerator.reduce(loss.detach(), "mean")
+            gradients = {key: p.grad for key, p in step.model.named_parameters()}
+            halves = [key for key, g in gradients.items() if isinstance(g, DTensor) and g.to_local().shape != g.shape]
+            whole = {key: g.full_tensor() if isinstance(g, DTensor) else g for key, g in gradients.items()}
+            if accelerator.is_main_process:
+                learned = Learned(float(cast(Tensor, mean)), whole, type(wrapped).__name__, halves)
+                torch.save(learned, directory / f"{name}-{task}")
         train(config, directory / f"{name}-run", interrupt if name == "fsdp" else None)
     train(config, directory / "fsdp-run")
     dist.destroy_process_group()
@@ -142,10 +176,13 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize(("name", "family"), FAMILIES.items())
-def test_two_processes_learn_what_one_does_from_the_joined_batch(name: str, family: str, together: Path) -> None:
-    one: Learned = alone(family)
-    got: Learned = torch.load(together / name, weights_only=False)
+def test_two_processes_learn_what_one_does_from_the_joined_batch(
+    name: str, family: str, task: str, together: Path
+) -> None:
+    one = alone(family, task)
+    got: Learned = torch.load(together / f"{name}-{task}", weights_only=False)
     assert got.loss == pytest.approx(one.loss, rel=1e-5)
     assert got.gradients.keys() == one.gradients.keys()
     for key, gradient in one.gradients.items():
@@ -154,16 +191,16 @@ def test_two_processes_learn_what_one_does_from_the_joined_batch(name: str, fami
 
 @pytest.mark.slow
 def test_every_weight_of_a_sharded_model_is_sharded(together: Path) -> None:
-    replicated, sharded = (torch.load(together / name, weights_only=False) for name in ("ddp", "fsdp"))
+    replicated, sharded = (torch.load(together / f"{name}-edges", weights_only=False) for name in ("ddp", "fsdp"))
     assert replicated.wrapper == "DistributedDataParallel"
     assert replicated.shards == []
-    assert sharded.wrapper == "FSDPRowStep"
+    assert sharded.wrapper == "FSDPTrainStep"
     assert sharded.shards == list(sharded.gradients)
 
 
 @pytest.mark.slow
 def test_a_sharded_run_that_was_cut_off_saves_what_a_replicated_one_does(together: Path) -> None:
-    for name in ("model.safetensors", "optimizer.safetensors"):
+    for name in ("model.safetensors", "optimizer.safetensors", "average.safetensors"):
         whole, ours = (load_file(together / run / "latest" / name) for run in ("ddp-run", "fsdp-run"))
         assert ours.keys() == whole.keys()
         for key, tensor in whole.items():
@@ -183,7 +220,7 @@ def test_a_sharded_run_exports_its_whole_model_at_every_stage(together: Path) ->
             ours.model.named_parameters(), whole.model.named_parameters(), strict=True
         ):
             torch.testing.assert_close(tensor, other, atol=2e-4, rtol=1e-2, msg=key)  # both were rounded to bf16
-    trained = load_file(together / "fsdp-run" / "latest" / "model.safetensors")
+    trained = load_file(together / "fsdp-run" / "latest" / "average.safetensors")
     for key, tensor in load_checkpoint(together / "fsdp-run").model.named_parameters():
         assert torch.equal(tensor, trained[key].bfloat16().float()), key
 
@@ -202,7 +239,6 @@ def test_a_sharded_run_records_its_loss_and_says_that_it_measured_nothing_else(t
 @pytest.mark.parametrize(
     ("changes", "plugin", "why"),
     [
-        ({"task": "edges"}, {}, "edges"),
         ({"optimizer": "muon"}, {}, "Muon"),
         ({}, {"activation_checkpointing": True}, "forget the question"),
         ({}, {"fsdp_version": 1}, "FSDP 2 alone"),

@@ -1,6 +1,5 @@
 """Training: the configuration, the curriculum, and a run that is cut off and goes on as if nothing had happened."""
 
-import json
 import os
 import signal
 import subprocess
@@ -18,17 +17,18 @@ from workbench.model.checkpoint import load_checkpoint
 from workbench.train.config import (
     Curriculum,
     ModelConfig,
+    RowsConfig,
+    Schedule,
     Stage,
     TrainConfig,
-    advance,
     draw_edges,
     load_config,
     save_config,
 )
 from workbench.train.init import build_model, build_optimizer
 from workbench.train.launch import claim
-from workbench.train.loop import learning_rate, train
-from workbench.train.state import load_state
+from workbench.train.loop import ValidationMonitor, learning_rate, train
+from workbench.train.state import averaged, load_state, update_average
 
 TINY = TrainConfig(
     name="tiny",
@@ -54,27 +54,77 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-def test_a_run_cut_off_and_resumed_has_the_same_metrics_to_the_last_digit(tmp_path):
-    whole = train(TINY, tmp_path / "whole")
+class Cut(Exception):
+    pass
 
-    class Cut(Exception):
-        pass
+
+@pytest.mark.parametrize("average", [{}, {"average_from": 3, "average_decay": 0.7}])
+def test_a_run_cut_off_and_resumed_has_the_same_metrics_to_the_last_digit(tmp_path, average):
+    config = replace(TINY, **average)
+    whole = train(config, tmp_path / "whole")
 
     def cut(record):
         if record["step"] == 6:
             raise Cut
 
     # Saved at step 4 at the latest (every step is due), then killed during step 6's report, after its record.
-    eager = replace(TINY, checkpoint_seconds=0.0)
+    eager = replace(config, checkpoint_seconds=0.0)
     with pytest.raises(Cut):
         train(eager, tmp_path / "cut", cut)
-    saved = load_state(TINY, tmp_path / "cut").step
+    saved = load_state(config, tmp_path / "cut").step
     assert 0 < saved < 6
     assert '"step": 6' in (tmp_path / "cut" / "metrics.jsonl").read_text()
-    resumed = train(TINY, tmp_path / "cut")
+    resumed = train(config, tmp_path / "cut")
     assert (tmp_path / "cut" / "metrics.jsonl").read_text() == (tmp_path / "whole" / "metrics.jsonl").read_text()
     for ours, theirs in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
         assert torch.equal(ours, theirs)
+    assert resumed.average.keys() == whole.average.keys()
+    assert all(torch.equal(resumed.average[name], weight) for name, weight in whole.average.items())
+
+
+@pytest.mark.parametrize(("decay", "shares"), [(1.0, [1 / 4] * 4), (0.5, [1 / 8, 1 / 8, 1 / 4, 1 / 2])])
+def test_weights_are_averaged_over_steps(tmp_path, decay, shares):
+    """With a decay of 1/2 the second step counts as much as the first, each later one as much as all before it."""
+    config = replace(TINY, average_from=3, average_decay=decay)
+    state, seen = load_state(config, tmp_path), []
+    for state.step in range(1, 7):
+        with torch.no_grad():
+            for weight in state.model.parameters():
+                weight.add_(torch.randn_like(weight))
+        update_average(state, config)
+        assert bool(state.average) == (state.step >= 3)
+        seen += [{name: weight.detach().clone() for name, weight in state.model.named_parameters()}]
+    for name, average in state.average.items():
+        expected = sum(share * weights[name] for share, weights in zip(shares, seen[2:], strict=True))
+        torch.testing.assert_close(average, expected)
+    with averaged(state):
+        assert all(torch.equal(weight, state.average[name]) for name, weight in state.model.named_parameters())
+    assert all(torch.equal(weight, seen[-1][name]) for name, weight in state.model.named_parameters())
+
+
+def test_the_exported_model_is_the_average_and_training_does_not_notice(tmp_path):
+    plain = train(TINY, tmp_path / "plain")
+    state = train(replace(TINY, average_from=4), tmp_path / "averaged")
+    for (name, ours), theirs in zip(state.model.named_parameters(), plain.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs), name
+    exported = dict(load_checkpoint(tmp_path / "averaged").model.named_parameters())
+    for name, average in state.average.items():
+        assert torch.equal(exported[name], average.bfloat16().float()), name
+    assert not torch.equal(
+        state.average["model.norm.weight"], dict(state.model.named_parameters())["model.norm.weight"]
+    )
+
+
+@pytest.mark.parametrize("task", ["edges", "prontoqa"])
+def test_an_evaluation_takes_its_batch_to_the_device_of_the_model(task, tmp_path):
+    """The batch is made on the CPU; on a model elsewhere (here: the meta device) it has to be moved first."""
+    config = replace(TINY, task=task, method="coconut_language", rows=RowsConfig(count=4, batch=2))
+    state = load_state(config, tmp_path)
+    state.stage = replace(state.stage, thoughts=2)
+    monitor = ValidationMonitor(state, [])
+    assert monitor.loss(state).loss.device.type == "cpu"
+    state.model.to("meta")  # type: ignore[arg-type]
+    assert monitor.loss(state).loss.device.type == "meta"
 
 
 def test_a_finished_run_opens_as_a_checkpoint_with_its_stages(tmp_path):
@@ -137,9 +187,10 @@ def test_the_learning_rate_warms_up_stays_and_ends_at_zero():
 
 def test_thoughts_open_before_graphs_grow():
     plan = Curriculum(stage_steps=1)
-    stage, seen = Stage(edges=plan.small_edges), []
-    for step in range(2, 400):
-        stage = advance(stage, plan, step, 1.0)
+    schedule = Schedule(plan, plan.thoughts)
+    stage, seen = schedule.first(), []
+    for step in range(3, 401):
+        stage = schedule.after(stage, step, 1.0)
         seen.append((stage.thoughts, stage.edges))
     assert seen[-1] == (plan.thoughts, plan.largest_edges)
     assert all(edges == plan.small_edges for thoughts, edges in seen if thoughts < plan.thoughts)
@@ -147,12 +198,14 @@ def test_thoughts_open_before_graphs_grow():
 
 def test_a_stage_waits_for_its_mass_but_not_for_ever():
     plan = Curriculum(stage_steps=1, stage_max_steps=50)
-    stage = Stage(edges=8)
+    schedule = Schedule(plan, plan.thoughts)
+    stage = schedule.first()
     steps = 0
     while stage.thoughts == 1:
         steps += 1
-        stage = advance(stage, plan, steps, 0.1)
+        stage = schedule.after(stage, steps + 1, 0.1)
     assert steps == 50
+    assert replace(schedule, staged=False).first().thoughts == plan.thoughts
 
 
 def test_every_size_stays_in_the_mix():
@@ -190,6 +243,9 @@ def test_muon_runs_and_resumes(tmp_path):
         ("steps: [", "Cannot read"),
         ("steps: 10\ndecay_from: 20", "decay_from"),
         ("graphs: 0", "graphs is 0"),
+        ("rows: {batch: 0}", "rows.batch is 0"),
+        ("average_decay: 1.5", "average_decay"),
+        ("average_from: -1", "average_from"),
         ("model: {width: 30, heads: 4}", "width"),
     ],
 )
@@ -216,6 +272,6 @@ def test_a_run_directory_is_not_trained_over_with_another_configuration(tmp_path
         claim(TINY, tmp_path / "other")
 
 
-def test_the_shipped_configuration_is_valid():
-    config = load_config(Path(__file__).parents[2] / "configs" / "reference.yaml")
-    assert json.dumps(config.curriculum.hop_weights)
+def test_the_shipped_configurations_are_valid():
+    for path in (Path(__file__).parents[2] / "configs").glob("*.yaml"):
+        assert sum(load_config(path).curriculum.hop_weights.values()) > 0

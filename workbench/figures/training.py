@@ -42,7 +42,7 @@ def training_curves(
     """Draw mass by hop, accuracy and loss over the steps of training, as far as they were measured.
 
     Args:
-        metrics: Records of `metrics.jsonl`, oldest first (`training_metrics.read_metrics`).
+        metrics: Records of `metrics.jsonl`, oldest first (`train.loop.read_metrics`).
         step: Step to mark.
         coin: Chance level of the accuracy; None for none.
 

@@ -1,6 +1,7 @@
-"""The training configuration: one frozen dataclass, one YAML file, no other state.
+"""The training configuration (one frozen dataclass, one YAML file), and the schedule that a run follows.
 
-Where a run stands in its curriculum: how many thoughts are open, how large the graphs are, what comes next.
+The schedule says how many steps of the chain are removed, how large the graphs are, and what comes next. It is the
+same for every task: by the frontier mass of the thoughts, or by the clock.
 """
 
 import dataclasses
@@ -11,15 +12,16 @@ from typing import Literal
 
 import numpy as np
 import yaml
+from jaxtyping import Int
 
 from workbench.errors import WorkbenchError
 from workbench.settings import build, read_settings
-from workbench.train.methods import find_method, mixing_share
+from workbench.train.methods import Method, find_method, mixing_share
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """A Qwen2-type model from scratch."""
+    """A Qwen2 model with random weights."""
 
     width: int = 256
     """Of the residual stream, d."""
@@ -43,17 +45,18 @@ class Curriculum:
     open_at_mass: float = 0.75
     """Mean frontier mass over the open thoughts at which the next one opens."""
     widen_at_mass: float = 0.72
-    """The same for letting in larger graphs."""
+    """Mean frontier mass at which larger graphs are let in."""
     widen_by: int = 2
+    """Edges by which the largest graph grows."""
     largest_edges: int = 52
     typical_edges: int = 36
     """Half of the batches, once all sizes are open, have about this many edges, the others any number."""
     stage_steps: int = 40
-    """Least steps between two openings."""
+    """Fewest steps between two openings."""
     stage_max_steps: int = 1500
-    """Most steps to wait for a mass before opening all the same."""
+    """Most steps to wait for a mass before the next thought opens."""
     widen_max_steps: int = 100
-    """The same for letting in larger graphs."""
+    """Most steps to wait for a mass before larger graphs are let in."""
     walk_share: float = 0.5
     """Share of batches without candidates, with sampled walks as the label."""
     walk_share_late: float = 0.15
@@ -61,38 +64,39 @@ class Curriculum:
     late_from: int = 8000
     """Step from which most batches have candidates."""
     walks: int = 24
-    """Sampled walks of each such question."""
+    """Sampled walks of each question without candidates."""
     chain_graphs: int = 2
-    """Graphs of a batch with candidates whose remaining chains are asked in language as well."""
+    """Graphs of a batch with candidates whose remaining chains are learned in words as well."""
     special: float = 0.6
     """Share of questions from one of the two special roots to a leaf, as in ProsQA."""
     by: Literal["mass", "clock"] = "mass"
-    """What moves it on: the frontier mass, or the step alone, the same for every method."""
+    """What moves the run on: the frontier mass, or the step alone, the same for every method."""
     remove_from: int = 0
     """By the clock: step at which the first step of the chain is removed."""
     remove_every: int = 60
-    """By the clock: steps of training for each step of the chain."""
+    """By the clock: training steps for each step of the chain."""
     widen_from: int = 400
     """By the clock: step from which larger graphs are let in."""
     widen_every: int = 40
+    """By the clock: training steps between two larger sizes."""
     hop_weights: dict[int, float] = field(default_factory=lambda: {1: 0.03, 2: 0.07, 3: 0.25, 4: 0.3, 5: 0.2, 6: 0.15})
     """Relative weight of each distance from root to target."""
 
 
 @dataclass(frozen=True)
 class RowsConfig:
-    """Training by ordinary token rows: every task but `edges`."""
+    """Training on problems as text: every task but `edges`."""
 
     problems: str = ""
     """File to train on; by default problems are generated."""
     validation: str = ""
-    """File to watch; by default problems are generated."""
+    """File of problems to answer at every evaluation; by default problems are generated."""
     count: int = 20000
     """Generated problems."""
     batch: int = 32
-    """Rows per process and step."""
+    """Problems per process and step."""
     steps_per_stage: int = 300
-    """Steps of training in each stage but the last."""
+    """Training steps in each stage but the last; `curriculum.by: clock` has `remove_from`, `remove_every` instead."""
 
 
 @dataclass(frozen=True)
@@ -102,16 +106,17 @@ class TrainConfig:
     name: str = "reference"
     seed: int = 0
     task: Literal["edges", "prosqa", "prontoqa", "arithmetic"] = "edges"
-    """Problems: ProsQA by the packed step (edges), the others by rows of tokens."""
+    """Problems: random graphs as lists of edges, or ProsQA, ProntoQA and arithmetic as text."""
     method: str = "coconut"
     """One of `methods.METHODS`."""
     mixing: str = "packed"
     """Stage mixing: none, a share such as 0.1, proportional, or packed (all open stages at once)."""
     reset_optimizer: bool = False
-    """Whether the optimizer forgets at every new stage."""
+    """Whether the optimizer's moments are cleared at every new stage."""
     start: str = ""
-    """A checkpoint to begin from: a directory or a hub name. By default a small model from scratch."""
+    """A checkpoint to begin from: a directory or a hub name. By default a small model with random weights."""
     model: ModelConfig = field(default_factory=ModelConfig)
+    """Sizes of the model with random weights. Beside `start` they must be those of the checkpoint, or be left out."""
     rows: RowsConfig = field(default_factory=RowsConfig)
     curriculum: Curriculum = field(default_factory=Curriculum)
     graphs: int = 16
@@ -129,7 +134,11 @@ class TrainConfig:
     warmup_steps: int = 100
     steps: int = 16000
     decay_from: int = 8000
-    """Step at which the learning rate begins its linear way to zero at the last step."""
+    """Step at which the learning rate begins its linear decay to zero at the last step."""
+    average_from: int = 0
+    """Step from which the evaluated and exported model is an average of the weights over steps; 0: never."""
+    average_decay: float = 1.0
+    """What an average keeps at each step (0.999: about the last 1,000 steps); 1: all steps count equally."""
     precision: Literal["bf16", "fp32"] = "bf16"
     """Of the matrix products; everything else is fp32."""
     evaluate_every: int = 200
@@ -146,38 +155,34 @@ def load_config(path: Path) -> TrainConfig:
 
     Raises:
         WorkbenchError: If the file cannot be read, a key is unknown (the nearest known one is named) or a value is
-            of the wrong type.
+            of the wrong type or out of range.
     """
     config = build(TrainConfig, read_settings(path, "configuration"), f"configuration {path}")
-    if not 0 < config.decay_from <= config.steps:
-        raise WorkbenchError(
-            f"Cannot use the configuration {path}.",
+    least_one = ("graphs", "questions", "processes", "steps", "evaluate_every", "keep_every", "watched", "rows.batch")
+    clock = ("curriculum.remove_every", "curriculum.widen_every", "rows.steps_per_stage")
+    faults = [
+        (f"{name} is {attrgetter(name)(config)}, expected 1 or more", attrgetter(name)(config) < 1)
+        for name in (*least_one, *clock)
+    ]
+    width, heads = config.model.width, config.model.heads
+    faults += [
+        (
             f"decay_from ({config.decay_from}) must be between 1 and steps ({config.steps})",
-            "change one of them",
-        )
-    _check_ranges(config, path)
+            not 0 < config.decay_from <= config.steps,
+        ),
+        (
+            f"model.width ({width}) must be a multiple of twice model.heads ({heads}): rotary positions turn pairs",
+            heads < 1 or width < 1 or bool(width % (2 * heads)),
+        ),
+        (f"average_decay ({config.average_decay}) must be above 0 and at most 1", not 0 < config.average_decay <= 1),
+        (f"average_from ({config.average_from}) is below 0", config.average_from < 0),
+    ]
+    for why, holds in faults:
+        if holds:
+            raise WorkbenchError(f"Cannot use the configuration {path}.", why, "change the value")
     find_method(config.method)
     mixing_share(config.mixing)
     return config
-
-
-def _check_ranges(config: TrainConfig, path: Path) -> None:
-    """Refuse values that would fail, or train nothing, only after a while."""
-    least_one = ("graphs", "questions", "processes", "steps", "evaluate_every", "keep_every", "watched")
-    for name in (*least_one, "curriculum.remove_every", "curriculum.widen_every"):
-        if attrgetter(name)(config) < 1:
-            raise WorkbenchError(
-                f"Cannot use the configuration {path}.",
-                f"{name} is {attrgetter(name)(config)}, expected 1 or more",
-                "change the value",
-            )
-    width, heads = config.model.width, config.model.heads
-    if heads < 1 or width < 1 or width % (2 * heads):
-        raise WorkbenchError(
-            f"Cannot use the configuration {path}.",
-            f"model.width ({width}) must be a multiple of twice model.heads ({heads}): rotary positions turn pairs",
-            "change one of them",
-        )
 
 
 def save_config(config: TrainConfig, path: Path) -> None:
@@ -204,11 +209,16 @@ def checkpoint_fields(config: TrainConfig) -> dict[str, object]:
     }
 
 
+ALL = 1 << 30
+"""More tokens than any chain has."""
+
+
 @dataclass(frozen=True)
 class Stage:
-    """The state of the curriculum; a checkpoint stores it, a metric moves it on."""
+    """Where a run stands in its schedule; a checkpoint stores it."""
 
     thoughts: int = 1
+    """Steps of the chain that are removed: the newest stage."""
     edges: int = 8
     """Largest graphs that are drawn."""
     since: int = 0
@@ -222,37 +232,92 @@ class Stage:
         return f"thoughts{self.thoughts}-edges{self.edges:02d}"
 
 
-def advance(stage: Stage, plan: Curriculum, step: int, mass: float) -> Stage:
-    """Return the stage after a step whose mean frontier mass was `mass`."""
-    stage = replace(stage, mass=0.95 * stage.mass + 0.05 * mass)
-    waited = step - stage.since
-    opening = stage.thoughts < plan.thoughts
-    needed = plan.open_at_mass if opening else plan.widen_at_mass
-    patience = plan.stage_max_steps if opening else plan.widen_max_steps
-    if waited < plan.stage_steps or (stage.mass < needed and waited < patience):
+@dataclass(frozen=True)
+class Schedule:
+    """How a run goes from stage to stage."""
+
+    plan: Curriculum
+    last: int
+    """The last stage: K, or K + 1 where chains have more than K steps and the rest of them is removed at the end."""
+    staged: bool = True
+    """Whether the method has a curriculum; without one, every stage is the last."""
+    step_tokens: int = 1
+    """Tokens that each stage removes where they go one by one (iCoT)."""
+
+    @classmethod
+    def of(cls, config: TrainConfig, last: int | None = None, step_tokens: int = 1) -> "Schedule":
+        """Return the schedule of a run.
+
+        Problems of text have no graph size. They go by the clock: a new stage every `rows.steps_per_stage` steps,
+        unless the curriculum says `by: clock` and gives its own steps.
+        """
+        plan = config.curriculum
+        if config.task != "edges":
+            plan = replace(plan, widen_by=0)
+            if plan.by != "clock":
+                every = config.rows.steps_per_stage
+                plan = replace(plan, by="clock", remove_from=every, remove_every=every)
+        staged = find_method(config.method).curriculum
+        return cls(plan, plan.thoughts if last is None else last, staged, step_tokens)
+
+    def first(self) -> Stage:
+        """Return the stage of step 0."""
+        if self.plan.by == "clock":
+            return self._by_clock(0)
+        return Stage(1 if self.staged else self.last, self.plan.small_edges)
+
+    def after(self, stage: Stage, step: int, mass: float) -> Stage:
+        """Return the stage of a step, after a step at `stage` whose mean frontier mass was `mass`."""
+        return self._by_clock(step, mass) if self.plan.by == "clock" else self._by_mass(stage, step - 1, mass)
+
+    def _by_clock(self, step: int, mass: float = 0.0) -> Stage:
+        plan = self.plan
+        removed = 0 if step < plan.remove_from else 1 + (step - plan.remove_from) // plan.remove_every
+        wider = 0 if step < plan.widen_from else 1 + (step - plan.widen_from) // plan.widen_every
+        thoughts = min(removed, self.last) if self.staged else self.last
+        return Stage(thoughts, min(plan.small_edges + wider * plan.widen_by, plan.largest_edges), step, mass)
+
+    def _by_mass(self, stage: Stage, step: int, mass: float) -> Stage:
+        plan, stage = self.plan, replace(stage, mass=0.95 * stage.mass + 0.05 * mass)
+        waited = step - stage.since
+        opening = stage.thoughts < self.last
+        needed = plan.open_at_mass if opening else plan.widen_at_mass
+        patience = plan.stage_max_steps if opening else plan.widen_max_steps
+        if waited < plan.stage_steps or (stage.mass < needed and waited < patience):
+            return stage
+        if opening:
+            return replace(stage, thoughts=stage.thoughts + 1, since=step)
+        if stage.edges < plan.largest_edges:
+            return replace(stage, edges=min(stage.edges + plan.widen_by, plan.largest_edges), since=step)
         return stage
-    if opening:
-        return replace(stage, thoughts=stage.thoughts + 1, since=step)
-    if stage.edges < plan.largest_edges:
-        return replace(stage, edges=min(stage.edges + plan.widen_by, plan.largest_edges), since=step)
-    return stage
 
+    def wide(self, stage: Stage, step: int) -> bool:
+        """Say whether larger graphs are being let in, or all have been."""
+        return step >= self.plan.widen_from if self.plan.by == "clock" else stage.thoughts == self.last
 
-def by_clock(plan: Curriculum, step: int, mass: float = 0.0) -> Stage:
-    """Return the stage that the clock says: thoughts (removed steps, 0 before the first) and the largest graphs."""
-    removed = 0 if step < plan.remove_from else 1 + (step - plan.remove_from) // plan.remove_every
-    wider = 0 if step < plan.widen_from else 1 + (step - plan.widen_from) // plan.widen_every
-    thoughts = min(removed, plan.thoughts)
-    return Stage(thoughts, min(plan.small_edges + wider * plan.widen_by, plan.largest_edges), step, mass)
+    def removed_tokens(
+        self, method: Method, stage: Stage, drawn: Int[np.ndarray, "*rows"], rng: np.random.Generator
+    ) -> Int[np.ndarray, "*rows"]:
+        """Return how many tokens of each chain are gone where they go one by one (iCoT, arXiv 2405.14838, section 3).
 
+        By the clock they go evenly through the stages, and after the last one all are gone. Of a question drawn at an
+        older stage, the tokens of that whole stage are gone. Now and then o more are gone than that, with probability
+        ~ exp(-smoothing * o), which eases the change to the next length.
 
-def removed_tokens(plan: Curriculum, stage: Stage, per_step: int) -> int | None:
-    """Return how many tokens of the chain the clock has removed, None for all: evenly, `per_step` a stage."""
-    if plan.by != "clock":
-        return None
-    late = stage.since - plan.remove_from
-    gone = 0 if late < 0 else 1 + late * per_step // plan.remove_every
-    return gone if gone < per_step * plan.thoughts else None
+        Args:
+            method: Gives the smoothing.
+            stage: Where the run stands.
+            drawn: Stage of each question.
+            rng: Source of all randomness.
+        """
+        plan, each = self.plan, self.step_tokens
+        now = each * stage.thoughts
+        if plan.by == "clock":
+            late = stage.since - plan.remove_from
+            now = 0 if late < 0 else 1 + late * each // plan.remove_every
+        gone = np.where(drawn == stage.thoughts, now, drawn * each)
+        extra = rng.geometric(1 - np.exp(-method.smoothing), drawn.shape) - 1 if method.smoothing else 0
+        return np.where(gone >= each * self.last, ALL, gone + extra)
 
 
 def draw_edges(stage: Stage, plan: Curriculum, rng: np.random.Generator) -> int:
@@ -270,3 +335,11 @@ def draw_edges(stage: Stage, plan: Curriculum, rng: np.random.Generator) -> int:
     if rng.random() < 0.5:
         return int(np.clip(rng.normal(plan.typical_edges, 6), small, plan.largest_edges))
     return int(rng.integers(small, plan.largest_edges + 1))
+
+
+def notes(config: TrainConfig) -> list[str]:
+    """Return what a configuration asks for that its task does not have, a sentence each."""
+    method = find_method(config.method)
+    if method.heads != "none" and config.task in ("prontoqa", "arithmetic"):
+        return [f"Problems of {config.task} have no graph: no thought's LM head is asked (method {method.name})."]
+    return []

@@ -40,7 +40,6 @@ def check_sharding(config: TrainConfig, accelerator: Accelerator) -> None:
         return
     plugin = cast(FullyShardedDataParallelPlugin, accelerator.state.fsdp_plugin)
     faults = {
-        "The task edges reads the weights themselves, so that they have to be whole.": config.task == "edges",
         "Muon needs whole matrices.": config.optimizer == "muon",
         "FSDP 1 makes one long row of them; saving and resuming know FSDP 2 alone.": plugin.fsdp_version != 2,
         "With activation checkpointing every pass after the first would forget the question.": bool(
@@ -74,7 +73,7 @@ def prepare(
     for optimizer, moments in zip(prepared, held, strict=True):
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         dealt = {
-            number: {key: _deal(value, parameters[number]) for key, value in values.items()}
+            number: {key: deal(value, parameters[number]) for key, value in values.items()}
             for number, values in moments.items()
         }
         optimizer.load_state_dict({**optimizer.state_dict(), "state": dealt})
@@ -99,8 +98,8 @@ def gather(tensors: Mapping[str, Tensor], keep: bool = True) -> dict[str, Tensor
     return kept
 
 
-def _deal(value: Tensor, parameter: Tensor) -> Tensor:
-    """Return this process's part of a parameter's moment; a count of steps stays whole."""
+def deal(value: Tensor, parameter: Tensor) -> Tensor:
+    """Return this process's part of what belongs to a parameter, such as a moment; a count of steps stays whole."""
     if isinstance(parameter, DTensor) and value.shape == parameter.shape:
         return distribute_tensor(value, parameter.device_mesh, parameter.placements)
     return value

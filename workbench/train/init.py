@@ -1,15 +1,33 @@
-"""A small model from scratch, initialised so that it leaves the plateau.
+"""What a run begins with: a model with random weights or a given one, its tokenizer, its optimizers."""
 
-Optimizers: AdamW for everything, or Muon for the hidden matrices and AdamW for the rest.
-"""
-
+from pathlib import Path
 from typing import cast
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, Qwen2Config, Qwen2ForCausalLM
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
 
+from workbench.errors import WorkbenchError
+from workbench.model.checkpoint import (
+    Checkpoint,
+    find,
+    load_checkpoint,
+    make_checkpoint,
+    prepare_pretrained,
+    reason,
+    require_tokenizer,
+    require_weights,
+)
+from workbench.model.formats import words_tokenizer
 from workbench.problems.vocabulary import edges_tokenizer
-from workbench.train.config import ModelConfig, TrainConfig
+from workbench.train.config import ModelConfig, TrainConfig, checkpoint_fields
 
 
 def build_model(
@@ -53,6 +71,104 @@ def build_model(
                     spread /= (2 * config.layers) ** 0.5
                 parameter.normal_(0, spread, generator=generator)
     return model
+
+
+def begin(config: TrainConfig) -> Checkpoint:
+    """Return what a run begins with, as it is before the first step.
+
+    `config.start` may name a checkpoint of the workbench, which goes on with the method of this run (the official
+    GSM8k regime starts Coconut from CoT), or a pre-trained model, which gets the markers it lacks and reads the text
+    format. Without it a small model with random weights is built, for the words of the task.
+
+    Raises:
+        WorkbenchError: There is no such model, it does not fit the task, or the task needs one.
+    """
+    fields = checkpoint_fields(config)
+    if not config.start:
+        name, tokenizer = ("edges", edges_tokenizer()) if config.task == "edges" else ("words", _words(config.task))
+        model = build_model(config.model, config.seed, tokenizer=tokenizer)
+        return make_checkpoint(model, tokenizer, fields | {"format": name}, config.name)
+    directory, name = check_start(config)
+    if _is_ours(directory):
+        before = load_checkpoint(directory)
+    else:
+        before = prepare_pretrained(*_pretrained(directory, name), name=name)
+    if config.task == "edges" and (before.format.name != "edges" or before.format.markers):
+        raise WorkbenchError(
+            f"Cannot begin from {before.name}.",
+            "It does not read the edges format without markers.",
+            "Name a checkpoint trained on the task edges, or leave `start` out.",
+        )
+    return make_checkpoint(before.model, before.tokenizer, before.meta | fields, config.name)
+
+
+def check_start(config: TrainConfig) -> tuple[Path, str]:
+    """Return the directory that `config.start` names, and its name, without reading any weights.
+
+    Raises:
+        WorkbenchError: There is no such checkpoint, or `config.model` asks for other sizes than it has.
+    """
+    directory, name = find(config.start)
+    if config.model == ModelConfig():
+        return directory, name
+    try:
+        held = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+    except Exception:  # a damaged file is reported where the model is read
+        return directory, name
+    has = {
+        "width": held.hidden_size,
+        "layers": held.num_hidden_layers,
+        "heads": held.num_attention_heads,
+        "mlp_width": getattr(held, "intermediate_size", None),
+    }
+    other = [
+        f"model.{key} is {getattr(config.model, key)}, it has {value}"
+        for key, value in has.items()
+        if getattr(config.model, key) != value
+    ]
+    if other:
+        raise WorkbenchError(
+            f"`start` and `model` do not agree: the run would begin with {name}.",
+            "; ".join(other),
+            "Leave `model` out to train the checkpoint, or `start` to train a new model of these sizes.",
+        )
+    return directory, name
+
+
+def _words(task: str) -> PreTrainedTokenizerBase:
+    if task == "prosqa":
+        raise WorkbenchError(
+            "Sentences of ProsQA are not trained from scratch.",
+            "They are read by a pre-trained tokenizer; models from scratch read its graphs, one token per name.",
+            'Name a pre-trained model in `start` (such as "gpt2"), or set `task: edges`.',
+        )
+    return words_tokenizer(task)
+
+
+def _is_ours(directory: Path) -> bool:
+    """Say whether a directory's config.json has `coconut`; one that cannot be read is reported later."""
+    try:
+        return '"coconut"' in (directory / "config.json").read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return False
+
+
+def _pretrained(directory: Path, name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a model that has never had a thought; no code that comes with it is run, and pickles are refused."""
+    require_weights(directory, name)
+    require_tokenizer(directory, name)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_pretrained(
+            directory, dtype=torch.float32, use_safetensors=True, local_files_only=True, trust_remote_code=False
+        )
+    except Exception as error:  # the tokenizers library raises plain Exception for a damaged file
+        raise WorkbenchError(
+            f"The pre-trained model {name} cannot be read.",
+            reason(error),
+            "Use GPT-2, Llama or Qwen2, with weights, tokenizer and config.json saved together by save_pretrained().",
+        ) from error
+    return model, tokenizer
 
 
 def build_optimizer(model: PreTrainedModel, config: TrainConfig) -> list[torch.optim.Optimizer]:

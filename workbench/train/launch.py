@@ -11,8 +11,8 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from workbench.errors import WorkbenchError
-from workbench.model.checkpoint import find
-from workbench.train.config import TrainConfig, load_config, save_config
+from workbench.train.config import TrainConfig, load_config, notes, save_config
+from workbench.train.init import check_start
 from workbench.train.loop import train
 
 EXTENDABLE = ("steps", "decay_from", "evaluate_every", "keep_every", "checkpoint_seconds", "watched")
@@ -34,7 +34,7 @@ def train_command(config_path: Path, out: Path | None = None) -> Path:
     """
     config = load_config(config_path)
     if config.start:
-        find(config.start)  # before a directory is made that a corrected configuration would not fit
+        check_start(config)  # before a directory is made that a corrected configuration would not fit
     directory = (out or Path("runs") / config.name).resolve()
     launched = "RANK" in os.environ  # by torchrun or accelerate launch: this is one of several processes already
     if os.environ.get("RANK", "0") == "0":
@@ -106,6 +106,8 @@ def _work(config: TrainConfig, directory: Path) -> None:
 
 def _train_and_show(config: TrainConfig, directory: Path) -> None:
     console = Console(stderr=True)
+    for note in notes(config):
+        console.print(note, highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(config.name, total=config.steps)

@@ -1,16 +1,14 @@
-"""What is measured while a model trains: on one fixed batch, as hard as the released problems.
-
-The training loop: draw a batch, run it, average the gradients, step, and move the curriculum on.
+"""The training loop: draw a batch, run it, average the gradients, step, and go on to the next stage.
 
 Every random draw of step s in process r comes from the seed (run seed, r, s), so that a run resumed from its newest
-checkpoint repeats to the last digit what it would have done.
+checkpoint repeats to the last digit what it would have done. What is measured on the way is measured on the same
+problems every time.
 """
 
 import json
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,88 +19,62 @@ from torch import nn
 from workbench.errors import WorkbenchError
 from workbench.measure.trace import answers
 from workbench.problems.problem import Item, Problem
-from workbench.problems.sets import RELEASED_HOPS, generate
-from workbench.train import data as row_start
-from workbench.train.config import Stage, TrainConfig, advance, by_clock
-from workbench.train.data import GraphBatch, question_batch
-from workbench.train.distributed import check_sharding, is_sharded, prepare
-from workbench.train.objective import PackedStep, Result, RowStep, packed_loss
-from workbench.train.packed import Weights
-from workbench.train.state import State, as_checkpoint, export, load_state, save_state
+from workbench.train.batch import draw_seed
+from workbench.train.config import TrainConfig
+from workbench.train.distributed import check_sharding, deal, is_sharded, prepare
+from workbench.train.objective import Result, batch_loss, open_pass
+from workbench.train.state import (
+    State,
+    as_checkpoint,
+    averaged,
+    export,
+    load_state,
+    save_state,
+    update_average,
+)
 
 
 class ValidationMonitor:
     """What is measured at every evaluation, always on the same problems.
 
     Args:
-        config: The run's configuration.
-        problems: To be answered; by default freshly generated.
+        state: What is trained; its data gives the problems.
+        problems: To be answered; by default those of the run.
     """
 
-    def __init__(self, config: TrainConfig, problems: Sequence[Problem | Item] | None = None) -> None:
-        self.config = config
-        self.batch = evaluation_batch(config) if config.task == "edges" else None
-        self.problems = draw_validation(config, config.watched) if problems is None else problems
+    def __init__(self, state: State, problems: Sequence[Problem | Item] | None = None) -> None:
+        self.problems = state.data.validation if problems is None else problems
 
-    @torch.no_grad()
-    def measure(self, state: State) -> dict:
-        """Answer problems as the method does, and measure the frontier mass of every slot where there are any."""
+    def measure(self, state: State) -> tuple[dict, list[str]]:
+        """Return what is recorded, and what the model says to the first two problems.
+
+        Recorded are the loss of the evaluation batch, the frontier mass of its slots where there is any, and accuracy,
+        all of the average of the weights where there is one.
+        """
         state.model.eval()
-        measured: dict = {}
-        if self.batch is not None:
-            ask = replace(state.step_module.ask(state.stage), stage=self.config.curriculum.thoughts)
-            generator = torch.Generator().manual_seed(0)
-            result = packed_loss(Weights.of(state.model, torch.float32), self.batch, ask, generator)
-            if ask.method.fed != "nothing":
-                measured["mass"] = [round(m, 4) for m in result.mass.tolist()]
-            measured["evaluation_loss"] = round(float(result.loss), 4)
-        found = list(answers(as_checkpoint(state), self.problems))
+        with averaged(state):
+            result = self.loss(state)
+            found = list(answers(as_checkpoint(state), self.problems))
         state.model.train()
+        mass = [round(m, 4) for m in result.mass.tolist()]
         share = {name: [getattr(answer, name) for answer in found] for name in ("right", "valid", "tokens")}
-        return measured | {
+        measured = ({"mass": mass} if mass else {}) | {
+            "evaluation_loss": round(float(result.loss), 4),
             "accuracy": round(float(np.mean(share["right"])), 4),
             "valid": round(float(np.mean(share["valid"])), 4),
             "tokens": round(float(np.mean(share["tokens"])), 2),
         }
+        said = []
+        for answer in found[:2]:
+            mark = "right" if answer.right else f"wrong, {answer.problem.answer}"
+            said.append(f"{answer.problem.question.rsplit('. ', 1)[-1]} -> {answer.said} ({mark})")
+        return measured, said
 
-
-def draw_validation(config: TrainConfig, count: int) -> Sequence[Problem | Item]:
-    """Return problems that no training step draws."""
-    if config.task == "edges":
-        plan = config.curriculum
-        nodes = round(0.6 * plan.typical_edges) + 6  # 28 slots for 36 edges, as in the released files
-        return generate("released", count, config.seed + (1 << 30), _asked_hops(plan.thoughts), nodes)
-    return row_start.draw_validation(config, count)
-
-
-def evaluation_batch(config: TrainConfig) -> GraphBatch:
-    """Draw the fixed batch: the released distribution of hops, special roots, a typical number of edges."""
-    return question_batch(
-        np.random.default_rng([config.seed, 1 << 21]),
-        graphs=64,
-        questions=4,
-        edges=config.curriculum.typical_edges,
-        thoughts=max(config.curriculum.thoughts, *RELEASED_HOPS),
-        hop_weights=_asked_hops(config.curriculum.thoughts),
-        special=1.0,
-    )
-
-
-def _asked_hops(thoughts: int) -> dict[int, float]:
-    """Return the released weights of the distances that so many thoughts can reach."""
-    return {hop: weight for hop, weight in RELEASED_HOPS.items() if hop <= thoughts} or {thoughts: 1.0}
-
-
-def samples(state: State, problems: Sequence[Problem | Item]) -> list[str]:
-    """Return what the model now says on a few problems."""
-    state.model.eval()
-    said = []
-    for answer in answers(as_checkpoint(state), problems):
-        question = answer.problem.question.rsplit(". ", 1)[-1]
-        mark = "right" if answer.right else f"wrong, {answer.problem.answer}"
-        said.append(f"{question} -> {answer.said} ({mark})")
-    state.model.train()
-    return said
+    @torch.no_grad()
+    def loss(self, state: State) -> Result:
+        """Return loss and mass of the evaluation batch in fp32, on the model's device."""
+        batch = state.data.evaluation(state.stage).to(state.model.device)
+        return batch_loss(open_pass(state.model, batch, torch.float32), batch)
 
 
 def trim(path: Path, step: int) -> None:
@@ -145,13 +117,12 @@ def train_step(config: TrainConfig, state: State, step: nn.Module, accelerator: 
     Args:
         config: The run.
         state: What changes.
-        step: Its `PackedStep` or `RowStep` as accelerate wrapped it; one call is one loss.
+        step: Its `TrainStep` as accelerate wrapped it; one call is one loss.
         accelerator: Knows the processes.
     """
     rank = accelerator.process_index
-    batch = state.step_module.draw(state.stage, state.step, rank)
-    seed = hash((config.seed, rank, state.step)) % (1 << 62)
-    result = step(batch, state.stage, torch.Generator(accelerator.device).manual_seed(seed))
+    batch = state.data.draw(state.stage, state.step, rank)
+    result = step(batch, draw_seed(config, state.step, rank))
     accelerator.backward(result.loss)
     accelerator.clip_grad_norm_(state.model.parameters(), config.clip)
     factor = learning_rate(config, state.step)
@@ -187,22 +158,26 @@ def train(
     check_sharding(config, accelerator)
     state = load_state(config, directory)
     step, state.optimizers = prepare(accelerator, state.step_module, state.optimizers)
+    parameters = dict(state.model.named_parameters())
+    state.average = {n: deal(value.to(state.model.device), parameters[n]) for n, value in state.average.items()}
     stop = {"asked": False}
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for number in before:
         signal.signal(number, lambda *_: stop.update(asked=True))
     writes = accelerator.is_main_process
-    writer = Writer(config, directory, state.step, on_progress) if writes else None
+    writer = Writer(config, directory, state, on_progress) if writes else None
     saved_at = time.monotonic()
     while state.step < config.steps:
         result = train_step(config, state, step, accelerator)
         due = time.monotonic() - saved_at > config.checkpoint_seconds
         loss, mass, asked, due = agree(
-            [float(result.loss.detach()), mean_mass(result), float(stop["asked"]), float(due)], accelerator
+            [float(result.loss.detach()), mean_mass(result, state.stage.thoughts), float(stop["asked"]), float(due)],
+            accelerator,
         )
         stage = state.stage
         state.step += 1
-        state.stage = next_stage(config, state.step_module, stage, state.step, mass)
+        update_average(state, config)
+        state.stage = state.data.schedule.after(stage, state.step, mass)
         if config.reset_optimizer and state.stage.thoughts != stage.thoughts:
             for optimizer in state.optimizers:
                 optimizer.state.clear()
@@ -226,18 +201,10 @@ def train(
     return state
 
 
-def mean_mass(result: Result) -> float:
-    """Return the mean frontier mass over the thoughts for which the batch has a frontier."""
-    measured = result.mass[result.mass_count > 0]
+def mean_mass(result: Result, thoughts: int) -> float:
+    """Return the mean frontier mass over the first thoughts, those for which the batch has a frontier."""
+    measured = result.mass[:thoughts][result.mass_count[:thoughts] > 0]
     return float(measured.mean()) if len(measured) else 0.0
-
-
-def next_stage(config: TrainConfig, module: PackedStep | RowStep, stage: Stage, step: int, mass: float) -> Stage:
-    """Return the stage of the coming step, after one at `stage` whose mean frontier mass was `mass`."""
-    plan = config.curriculum
-    if isinstance(module, RowStep):
-        return replace(stage, thoughts=module.stage_at(step))
-    return by_clock(plan, step, mass) if plan.by == "clock" else advance(stage, plan, step - 1, mass)
 
 
 def agree(values: list[float], accelerator: Accelerator) -> list[float]:
@@ -252,16 +219,16 @@ class Writer:
         self,
         config: TrainConfig,
         directory: Path,
-        step: int,
+        state: State,
         on_progress: Callable[[dict], None] | None,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        self.config, self.directory, self.first = config, directory, step
+        self.config, self.directory, self.first = config, directory, state.step
         self.on_progress = on_progress or (lambda record: None)
-        self.watch = ValidationMonitor(config)
+        self.monitor = ValidationMonitor(state)
         self.began = self.shown = time.monotonic()
         self.path = directory / "metrics.jsonl"
-        trim(self.path, step)
+        trim(self.path, state.step)
 
     def measure(self, state: State, loss: float) -> dict:
         """Return what there is to report after a step, with an evaluation, which is kept, when it is time for one."""
@@ -279,11 +246,10 @@ class Writer:
         }
         if is_sharded(state.step_module):
             # This process holds a part of the model, and the others have gone on: it cannot ask it anything alone.
-            measured["unmeasured"] = "sharded weights answer nothing while they train"
-            said = []
+            more, said = {"unmeasured": "sharded weights answer nothing while they train"}, []
         else:
-            measured |= self.watch.measure(state)
-            said = samples(state, self.watch.problems[:2])
+            more, said = self.monitor.measure(state)
+        measured |= more
         with self.path.open("a") as file:
             file.write(json.dumps(measured) + "\n")
         return record | measured | {"samples": said}

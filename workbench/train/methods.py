@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Int
 
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, unknown
 
 Fed = Literal["hidden", "pause", "nothing"]
 """What is fed in the slots: the last hidden state (a thought), the pause token's embedding, or there are no slots."""
@@ -116,9 +116,7 @@ def find_method(name: str) -> Method:
         WorkbenchError: There is none of that name.
     """
     if name not in METHODS:
-        raise WorkbenchError(
-            f'There is no method "{name}".', f"The methods are {', '.join(METHODS)}.", "Use one of these names."
-        )
+        raise unknown("method", name, METHODS)
     return METHODS[name]
 
 

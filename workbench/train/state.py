@@ -1,12 +1,12 @@
-"""What changes while a model trains: the newest state to resume from, and small ones to look back at.
+"""What changes while a model trains: saved whole, resumed to the last digit, exported; and what a run has kept.
 
-The checkpoints that a run kept of itself, in the order of training: what a reading is scrubbed over.
-
-The newest model of a run that can be opened, finished or not.
+A run keeps its newest state in `latest/`, small models in `checkpoints/` and the last one in `model/`.
 """
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,17 @@ from typing import Any
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from workbench.errors import WorkbenchError
-from workbench.model.checkpoint import Checkpoint, load_checkpoint, make_checkpoint, save_checkpoint
-from workbench.problems.vocabulary import edges_tokenizer
-from workbench.train import data as row_start
-from workbench.train.config import Stage, TrainConfig, by_clock, checkpoint_fields
+from workbench.model.checkpoint import Checkpoint, save_checkpoint
+from workbench.train.config import Stage, TrainConfig
 from workbench.train.distributed import gather, is_sharded
-from workbench.train.init import build_model, build_optimizer
-from workbench.train.objective import PackedStep, RowStep
+from workbench.train.graphs import GraphData
+from workbench.train.init import begin, build_optimizer
+from workbench.train.objective import TrainStep
+from workbench.train.text import TextData
 
 
 @dataclass
@@ -34,14 +35,49 @@ class State:
     stage: Stage
     checkpoint: Checkpoint
     """Model, tokenizer and how they are run; the model's weights are those that are trained."""
-    step_module: Any
-    """Draws and runs batches: `PackedStep` or `RowStep`."""
+    data: GraphData | TextData
+    """Draws the batches."""
+    step_module: TrainStep
+    """Runs them."""
     optimizers: list[torch.optim.Optimizer]
+    average: dict[str, Tensor]
+    """Average of each weight over steps; empty before `average_from`."""
 
     @property
     def model(self) -> PreTrainedModel:
         """The model that is trained."""
         return self.checkpoint.model
+
+
+def update_average(state: State, config: TrainConfig) -> None:
+    """Take the weights after a step into their average.
+
+    Every step counts equally until the average holds about 1 / (1 - `average_decay`) of them; from then on older steps
+    count less and less.
+    """
+    before = state.step - config.average_from  # steps in the average so far
+    if not config.average_from or before < 0:
+        return
+    weights = {name: weight.detach() for name, weight in state.model.named_parameters()}
+    if not before:
+        state.average = {name: weight.clone() for name, weight in weights.items()}
+    for name, average in state.average.items():
+        average.lerp_(weights[name], max(1 / (before + 1), 1 - config.average_decay))
+
+
+@contextmanager
+def averaged(state: State) -> Iterator[None]:
+    """Give the model its average weights within a block, where there are any, and its own again after it."""
+    parameters = dict(state.model.named_parameters())
+    own = {name: parameters[name].detach().clone() for name in state.average}
+    with torch.no_grad():
+        for name, average in state.average.items():
+            parameters[name].copy_(average)
+        try:
+            yield
+        finally:
+            for name, weight in own.items():
+                parameters[name].copy_(weight)
 
 
 def save_state(state: State, directory: Path, write: bool = True) -> None:
@@ -55,25 +91,26 @@ def save_state(state: State, directory: Path, write: bool = True) -> None:
     """
     if not write and not is_sharded(state.step_module):
         return
-    named = [name for name, _ in state.model.named_parameters()]
     held = state.model.state_dict()
-    weights = gather({name: held[name] for name in named}, write)
-    moments = gather(
-        {
-            f"{index}.{parameter}.{key}": value
-            for index, optimizer in enumerate(state.optimizers)
-            for parameter, values in optimizer.state_dict()["state"].items()
-            for key, value in values.items()
-        },
-        write,
-    )
+    moments = {
+        f"{index}.{parameter}.{key}": value
+        for index, optimizer in enumerate(state.optimizers)
+        for parameter, values in optimizer.state_dict()["state"].items()
+        for key, value in values.items()
+    }
+    tensors = {
+        "model": {name: held[name] for name, _ in state.model.named_parameters()},
+        "optimizer": moments,
+        "average": state.average,
+    }
+    gathered = {name: gather(part, write) for name, part in tensors.items() if part or name != "average"}
     if not write:
         return
     new, newest, aside = (directory / name for name in ("latest.new", "latest", "latest.old"))
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
-    save_file(weights, new / "model.safetensors")
-    save_file(moments, new / "optimizer.safetensors")
+    for name, part in gathered.items():
+        save_file(part, new / f"{name}.safetensors")
     (new / "state.json").write_text(json.dumps({"step": state.step, "stage": asdict(state.stage)}))
     shutil.rmtree(aside, ignore_errors=True)
     if newest.exists():
@@ -90,11 +127,9 @@ def load_state(config: TrainConfig, directory: Path) -> State:
     """
     checkpoint = begin(config)
     model = checkpoint.model.train()
-    if config.task == "edges":
-        module = PackedStep(model, config)
-    else:
-        module = RowStep(checkpoint, config, row_start.draw_items(config))
-    state = State(0, _first_stage(config, module), checkpoint, module, build_optimizer(model, config))
+    data = GraphData(config) if config.task == "edges" else TextData(config, checkpoint)
+    step = TrainStep(model, config.precision)
+    state = State(0, data.schedule.first(), checkpoint, data, step, build_optimizer(model, config), {})
     saved = directory / "latest"
     if not saved.exists() and (directory / "latest.old").exists():  # killed between the two renames
         saved = directory / "latest.old"
@@ -102,6 +137,8 @@ def load_state(config: TrainConfig, directory: Path) -> State:
         return state
     try:
         weights, moments = load_file(saved / "model.safetensors"), load_file(saved / "optimizer.safetensors")
+        average = saved / "average.safetensors"
+        state.average = load_file(average, device=str(model.device)) if average.exists() else {}
         stored = json.loads((saved / "state.json").read_text())
         with torch.no_grad():
             for name, parameter in model.named_parameters():
@@ -114,8 +151,6 @@ def load_state(config: TrainConfig, directory: Path) -> State:
                     held["state"].setdefault(int(parameter), {})[name] = value
             optimizer.load_state_dict(held)
         state.step, state.stage = stored["step"], Stage(**stored["stage"])
-        if isinstance(module, RowStep):
-            state.stage = replace(state.stage, thoughts=module.stage_at(state.step))
     except Exception as error:
         raise WorkbenchError(
             f"Cannot resume from {saved.parent.name}/{saved.name}/.",
@@ -123,34 +158,6 @@ def load_state(config: TrainConfig, directory: Path) -> State:
             "remove that folder to begin again, or train into another directory with --out",
         ) from error
     return state
-
-
-def begin(config: TrainConfig) -> Checkpoint:
-    """Return the model that a run begins with, as everything else in the workbench takes it.
-
-    Raises:
-        WorkbenchError: `config.start` names no checkpoint, or one that does not fit.
-    """
-    if config.task != "edges":
-        return row_start.start(config)
-    meta = checkpoint_fields(config) | {"format": "edges"}
-    if not config.start:
-        return make_checkpoint(build_model(config.model, config.seed), edges_tokenizer(), meta, config.name)
-    before = load_checkpoint(config.start)
-    if before.format.name != "edges" or before.format.markers:
-        raise WorkbenchError(
-            f"Cannot begin from {before.name}.",
-            "It does not read the edges format without markers.",
-            "Name a checkpoint trained on the task edges, or leave `start` out.",
-        )
-    return make_checkpoint(before.model, before.tokenizer, meta, config.name)
-
-
-def _first_stage(config: TrainConfig, module: PackedStep | RowStep) -> Stage:
-    plan = config.curriculum
-    if isinstance(module, RowStep):
-        return Stage(module.stage_at(0))
-    return by_clock(plan, 0) if plan.by == "clock" else Stage(edges=plan.small_edges)
 
 
 def as_checkpoint(state: State) -> Checkpoint:
@@ -163,17 +170,20 @@ def as_checkpoint(state: State) -> Checkpoint:
 def export(state: State, directory: Path, write: bool = True) -> None:
     """Write the model as a plain `save_pretrained` directory, in bf16: half the size, read back as fp32.
 
+    Its weights are the average where there is one.
+
     Args:
         state: What to write.
         directory: Where to.
         write: Whether this process writes; where the weights are sharded every process must call this.
     """
-    if is_sharded(state.step_module):
-        weights = gather(state.model.state_dict(), write)
+    sharded = is_sharded(state.step_module)
+    if not write and not sharded:
+        return
+    with averaged(state):
+        weights = gather(state.model.state_dict(), write) if sharded else None
         if write:
             save_checkpoint(as_checkpoint(state), directory, dtype=torch.bfloat16, weights=weights)
-    elif write:
-        save_checkpoint(as_checkpoint(state), directory, dtype=torch.bfloat16)
 
 
 START = "start"
@@ -207,10 +217,7 @@ def stage_checkpoints(run: str | Path, start: bool = True) -> list[StageCheckpoi
         WorkbenchError: The run kept no checkpoint beside its last model.
     """
     directory = Path(run)
-    found: dict[int, StageCheckpoint] = {}
-    for path in (*sorted((directory / "checkpoints").glob("step*")), directory / "model"):
-        if (checkpoint := _read(path)) is not None:
-            found[checkpoint.step] = checkpoint
+    found = {checkpoint.step: checkpoint for checkpoint in _kept(directory)}
     if start and (begun := _start(directory)) is not None:
         found.setdefault(0, StageCheckpoint(0, START, begun))
     if len(found) < 2:
@@ -226,11 +233,17 @@ def stage_checkpoints(run: str | Path, start: bool = True) -> list[StageCheckpoi
 def _read(path: Path) -> StageCheckpoint | None:
     """Return what a saved model says of itself, None where none is saved whole."""
     try:
-        meta = json.loads((path / "config.json").read_text(encoding="utf-8"))["coconut"]
+        meta: Any = json.loads((path / "config.json").read_text(encoding="utf-8"))["coconut"]
         step, stage = int(meta["step"]), str(meta.get("stage", ""))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return StageCheckpoint(step, stage, path) if any(path.glob("*.safetensors")) else None
+
+
+def _kept(directory: Path) -> list[StageCheckpoint]:
+    """Return the models of a run that are saved whole, the kept ones by name, then `model/`."""
+    places = (*sorted((directory / "checkpoints").glob("step*")), directory / "model")
+    return [checkpoint for path in places if (checkpoint := _read(path)) is not None]
 
 
 def _start(directory: Path) -> Path | None:
@@ -246,23 +259,7 @@ def _start(directory: Path) -> Path | None:
 def newest_model(directory: Path) -> tuple[int, Path | None]:
     """Return the step and the directory of the newest model of a run: `model/`, or a kept stage that is newer.
 
-    A run that was killed has no `model/`, or that of an interruption before.
+    A run that was killed has no `model/`, or that of an interruption before; one without any gives 0 and None.
     """
-    found = [(step, path) for path in _models(directory) if (step := _step(path)) is not None]
-    if not found:
-        return 0, None
-    return max(found, key=lambda pair: (pair[0], pair[1].name == "model"))
-
-
-def _models(directory: Path) -> list[Path]:
-    return [directory / "model", *sorted((directory / "checkpoints").glob("step*"))]
-
-
-def _step(model: Path) -> int | None:
-    """Return the step that a saved model says it is of, None where none is saved whole."""
-    try:
-        config = json.loads((model / "config.json").read_text(encoding="utf-8"))
-        whole = any(model.glob("*.safetensors"))
-        return int(config["coconut"]["step"]) if whole else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    newest = max(_kept(directory), key=lambda one: (one.step, one.path.name == "model"), default=None)
+    return (0, None) if newest is None else (newest.step, newest.path)

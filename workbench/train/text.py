@@ -1,0 +1,227 @@
+"""Training data of problems as text, in any prompt format: one question per prompt, no shared prefix.
+
+A row is `question · slots · what is said`. What is said is learned, end token included; question, slots and the markers
+around them are not (official repository, dataset.py).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import takewhile
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from workbench.model.checkpoint import Checkpoint
+from workbench.model.coconut import guard
+from workbench.model.prompts import Format, Ids, Prompt, path
+from workbench.problems.files import load_any
+from workbench.problems.graph import hops
+from workbench.problems.problem import Item, Problem
+from workbench.problems.sets import generate, generate_items
+from workbench.train.batch import IGNORE, Ask, Labels, TrainBatch, Words
+from workbench.train.config import Schedule, Stage, TrainConfig
+from workbench.train.methods import Method, find_method
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a method makes of one problem at a stage."""
+
+    prompt: Ids
+    """The question, up to the token whose last hidden state is thought 1."""
+    slots: int
+    """Slots before what is said."""
+    rest: Ids
+    """What follows the slots, its markers among it."""
+    supervised: tuple[bool, ...]
+    """Which tokens of the rest are learned."""
+
+
+def text_row(prompt: Prompt, form: Format, method: Method, stage: int, schedule: Schedule, removed: int = 0) -> Row:
+    """Return the row of a problem.
+
+    Args:
+        prompt: The encoded problem.
+        form: The format that encoded it.
+        method: The method.
+        stage: From 0 (the whole chain in words) to `schedule.last`.
+        schedule: How the chain disappears.
+        removed: Tokens of the chain that are gone where they go one by one (`Schedule.removed_tokens`).
+    """
+    steps = len(prompt.problem.steps)
+    said = form.continuation(prompt, 0)
+    if method.said == "rest":
+        said = form.continuation(prompt, steps if stage >= schedule.last else min(stage, steps))
+    elif method.said == "none":
+        said = form.continuation(prompt, steps)
+    elif method.said == "tail":
+        begin, end = chain_span(form, prompt)
+        said = (*said[:begin], *said[min(begin + removed, end) :])
+    markers = {form.marker.bot, form.marker.eot, form.marker.thought}
+    slots = method.slots(min(stage, schedule.plan.thoughts))
+    return Row(prompt.ids, slots, said, tuple(token not in markers for token in said))
+
+
+def chain_span(form: Format, prompt: Prompt) -> tuple[int, int]:
+    """Return where the chain begins and ends in the whole continuation: where it differs from the bare answer."""
+    whole, bare = form.continuation(prompt, 0), form.continuation(prompt, len(prompt.problem.steps))
+    begin = _alike(whole, bare)
+    return begin, len(whole) - min(_alike(whole[::-1], bare[::-1]), len(bare) - begin)
+
+
+def _alike(one: Ids, other: Ids) -> int:
+    """Return the number of first tokens that two rows have in common."""
+    same = (a == b for a, b in zip(one, other, strict=False))
+    return sum(1 for _ in takewhile(bool, same))
+
+
+class TextData:
+    """Draws problems of a list, with replacement, in the checkpoint's prompt format.
+
+    Args:
+        config: The run.
+        checkpoint: Its format is used.
+        problems: To train on; by default those of the configuration.
+    """
+
+    def __init__(
+        self, config: TrainConfig, checkpoint: Checkpoint, problems: Sequence[Problem | Item] | None = None
+    ) -> None:
+        self.config, self.method = config, find_method(config.method)
+        self.model, self.format = checkpoint.model, checkpoint.format
+        self.problems = training_problems(config) if problems is None else problems
+        thoughts = config.curriculum.thoughts
+        last = thoughts + any(len(problem.steps) > thoughts for problem in self.problems)
+        tokens = 1
+        if self.method.said == "tail":
+            spans = [chain_span(self.format, prompt) for prompt in self.format.prompts(list(self.problems))]
+            tokens = math.ceil(max(end - begin for begin, end in spans) / max(last, 1))
+        self.schedule = Schedule.of(config, last, tokens)
+
+    def draw(self, stage: Stage, step: int, rank: int) -> TrainBatch:
+        """Draw the batch of one step and process."""
+        rng = np.random.default_rng([self.config.seed, rank, step])
+        chosen = [self.problems[i] for i in rng.integers(0, len(self.problems), self.config.rows.batch)]
+        return self.batch(chosen, stage, rng)
+
+    def evaluation(self, stage: Stage) -> TrainBatch:
+        """Return the first problems of every evaluation, asked at the last stage."""
+        problems = self.validation[: self.config.rows.batch]
+        return self.batch(problems, replace(stage, thoughts=self.schedule.last), np.random.default_rng(0))
+
+    @cached_property
+    def validation(self) -> Sequence[Problem | Item]:
+        """Problems to answer at every evaluation; by default none of them is trained on."""
+        return validation_problems(self.config)
+
+    def batch(self, problems: Sequence[Problem | Item], stage: Stage, rng: np.random.Generator) -> TrainBatch:
+        """Return what is run and learned of problems at a stage.
+
+        Raises:
+            WorkbenchError: A row is longer than the model has positions.
+        """
+        ask, form = Ask.of(self.config, stage, self.schedule), self.format
+        prompts = form.prompts(list(problems))
+        drawn = ask.draw(np.array([len(problem.steps) for problem in problems]), rng)
+        gone = np.zeros_like(drawn)
+        if self.method.said == "tail":
+            gone = self.schedule.removed_tokens(self.method, stage, drawn, rng)
+        rows = [
+            text_row(prompt, form, self.method, at, self.schedule, removed)
+            for prompt, at, removed in zip(prompts, drawn.tolist(), gone.tolist(), strict=True)
+        ]
+        longest = max(len(row.prompt) + row.slots + len(row.rest) for row in rows)
+        guard(
+            self.model, torch.zeros(1, longest, dtype=torch.long), torch.ones(1, longest)
+        )  # are there as many positions?
+        opened = ask.opened(drawn)
+        slots = self.method.slots(opened)
+        paths, frontier = _labels_of(prompts, opened if slots else 0)
+        return TrainBatch(
+            torch.zeros(len(rows), 0, dtype=torch.long),
+            *_questions(rows, form.pad),
+            slots,
+            form.marker.thought if self.method.fed == "pause" else None,
+            self.method.per_step,
+            ask.heads(paths, frontier, drawn[:, None]),
+            frontier,
+            (_rest(rows, form.pad),),
+        )
+
+
+def _split(row: Row) -> tuple[Ids, Ids]:
+    """Return the question, and what is said after its slots, from the token before the first that is learned on."""
+    if row.supervised[0] and not row.slots:
+        return row.prompt[:-1], (*row.prompt[-1:], *row.rest)
+    return row.prompt, row.rest
+
+
+def _questions(rows: Sequence[Row], pad: int) -> tuple[Int[Tensor, "G 1 q"], Int[Tensor, "G 1"]]:
+    questions = [_split(row)[0] for row in rows]
+    width = max(map(len, questions))
+    pads = torch.tensor([[width - len(ids)] for ids in questions])
+    return torch.tensor([[[pad] * (width - len(ids)) + list(ids)] for ids in questions]), pads
+
+
+def _rest(rows: Sequence[Row], pad: int) -> Words:
+    said = [_split(row)[1] for row in rows]
+    width, question = max(map(len, said)) - 1, max(len(_split(row)[0]) for row in rows)
+    ids = torch.tensor([[list(one[:-1]) + [pad] * (width + 1 - len(one))] for one in said])
+    labels = torch.tensor([[list(one[1:]) + [IGNORE] * (width + 1 - len(one))] for one in said])
+    after = torch.tensor([[question - 1 + row.slots] for row in rows])
+    return Words(ids, after, Labels.of(labels))
+
+
+def _labels_of(prompts: Sequence[Prompt], thoughts: int) -> tuple[Int[Tensor, "G 1 K 1"], Int[Tensor, "G 1 K F"]]:
+    """Return the first token of the node at hop 1..K on each problem's chain, and of all nodes at that hop.
+
+    IGNORE beyond the chain, and where a problem has no graph; K is 0 where none has.
+    """
+    if not any(isinstance(prompt.problem, Problem) for prompt in prompts):
+        thoughts = 0
+    paths = torch.full((len(prompts), 1, thoughts, 1), IGNORE)
+    tokens: list[list[list[int]]] = [[[] for _ in range(thoughts)] for _ in prompts]
+    for number, prompt in enumerate(prompts):
+        if not isinstance(prompt.problem, Problem):
+            continue
+        chain, distance = path(prompt.problem), hops(prompt.problem.adjacency, prompt.problem.root)
+        for hop in range(1, thoughts + 1):
+            if hop < len(chain):
+                paths[number, 0, hop - 1, 0] = prompt.nodes[chain[hop]][0]
+            tokens[number][hop - 1] = sorted({prompt.nodes[node][0] for node in (distance == hop).nonzero()[0]})
+    width = max((len(one) for row in tokens for one in row), default=0)
+    frontier = [[one + [IGNORE] * (width - len(one)) for one in row] for row in tokens]
+    return paths, torch.tensor(frontier, dtype=torch.long).view(len(prompts), 1, thoughts, width)
+
+
+def training_problems(config: TrainConfig) -> Sequence[Problem | Item]:
+    """Return the problems to train on: those of `config.rows.problems`, or generated ones.
+
+    Raises:
+        WorkbenchError: The file cannot be read.
+    """
+    if config.rows.problems:
+        return load_any(Path(config.rows.problems))
+    if config.task == "prosqa":
+        return generate("released", config.rows.count, config.seed)
+    return generate_items(config.task, config.rows.count, config.seed)
+
+
+def validation_problems(config: TrainConfig) -> Sequence[Problem | Item]:
+    """Return the first problems of `config.rows.validation`, or generated ones.
+
+    Generated ones are never trained on; those of arithmetic have sentences that training never has.
+
+    Raises:
+        WorkbenchError: The file cannot be read.
+    """
+    if config.rows.validation:
+        return load_any(Path(config.rows.validation))[: config.watched]
+    if config.task == "prosqa":
+        return generate("released", config.watched, config.seed + (1 << 30))
+    return generate_items(config.task, config.watched, config.seed, "test")
