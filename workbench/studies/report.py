@@ -91,7 +91,7 @@ def write_report(
         checkpoint: What to run.
         problems: What to ask it.
         directory: Where to; made if it is not there.
-        options: See there.
+        options: How it is made.
         overwrite: Whether another report in the directory may be replaced.
         on_progress: Called with the number of problems done since the last call.
 

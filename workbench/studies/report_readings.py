@@ -48,7 +48,7 @@ def write_readings(
         checkpoint: What to read.
         problems: What to ask it.
         directory: Of the report.
-        options: See there.
+        options: Which readings and controls, and how they are made.
         on_problems: Called with the number of problems recorded since the last call, of the model and each control.
         on_reading: Called with the title of each reading before it is made.
 

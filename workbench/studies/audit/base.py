@@ -117,12 +117,12 @@ class Rows:
             condition: What was done.
             measure: Of `MEASURES`.
             values: One number per problem, 0 or 1; nan leaves the problem out.
-            thought: See `SCHEMA`, as all others.
-            dose: As there.
-            chance: As there; by default that of the measure.
+            thought: The only thought that is changed; None for all of them or none.
+            dose: Strength of the intervention; None where it has none.
+            chance: Value of a reader without knowledge; by default that of the measure.
             control: Name of the control.
             control_values: One number per problem, in the same order; the control counts on the problems of `values`.
-            note: As there.
+            note: What to keep in mind.
         """
         numbers = np.asarray(values, dtype=np.float64)
         estimate, beside, p = bootstrap_mean(numbers, seed=self.seed), None, None
@@ -227,10 +227,10 @@ class Subject:
         sources: Sources | None = None,
         keep_thoughts: bool = False,
     ) -> list[Outcome]:
-        """Answer problems under each of several plans, see `run_intervened`.
+        """Answer problems under each of several plans (`run_intervened`).
 
         Raises:
-            WorkbenchError: As there.
+            WorkbenchError: A plan lacks what it needs, or asks for what the model does not have.
         """
         asked = self.problems if problems is None else problems
         return run_intervened(

@@ -127,7 +127,7 @@ def measure(
         battery: Of `BATTERIES`.
         checkpoint: What is audited.
         problems: What it is asked.
-        options: See there.
+        options: How it is audited.
         advance: Called with the number of answers given since the last call.
 
     Raises:

@@ -211,7 +211,7 @@ def plan(suite: Suite, out: Path, only: Sequence[str] = ()) -> list[Todo]:
     """Return every run of a suite and what it still needs, in the order in which it would be done.
 
     Args:
-        suite: See there.
+        suite: What is compared.
         out: The suite's directory.
         only: Methods; none for all.
 
@@ -256,7 +256,7 @@ def carry_out(
     """Train and measure what is left of a suite; a run is measured as soon as it is trained.
 
     Args:
-        suite: See there.
+        suite: What is compared.
         out: The suite's directory.
         jobs: Runs the commands; may be stopped from a signal handler.
         only: Methods; none for all.

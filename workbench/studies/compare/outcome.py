@@ -232,7 +232,7 @@ def gather(suite: Suite, runs: Sequence[PlannedRun], out: Path, failed: dict[str
     """Read what is there of every task that has a run; times the methods unless that was done before.
 
     Args:
-        suite: See there.
+        suite: What is compared.
         runs: Of the plan, all or some.
         out: The suite's directory.
         failed: Last error line by key of the run.
