@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from workbench.studies.stopping import Classifier, StopFigure, Thinking
 
 HELD_BACK = 5
-"""One in so many problems of the fitting file chooses the thresholds and is not fitted on."""
+"""One problem in five of the fitting file chooses the thresholds and is not fitted on."""
 
 
 def stop(

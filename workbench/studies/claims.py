@@ -1,8 +1,8 @@
 """Claims: a statement, its source, the numbers it is held against, and the verdict that follows from their intervals.
 
 The claims of the literature stand in `literature.yaml`, one list for the comparison of methods and for the
-reproduction. Those of an audit's card are `audit/card.yaml`. All are judged by `judge`; each page says the verdict in
-words of its own.
+reproduction. Those of an audit's card are `audit/card.yaml`. All are judged by `judge`; each page has its
+own words for the verdict.
 """
 
 import math

@@ -108,7 +108,7 @@ def write_readings(
 
 
 def possible(controls: Sequence[str], problems: int) -> tuple[str, ...]:
-    """Return the controls that so many problems allow: thoughts of others need two problems."""
+    """Return the controls that a number of problems allows: thoughts of others need two problems."""
     return tuple(name for name in controls if problems > 1 or name != "shuffled")
 
 

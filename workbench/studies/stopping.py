@@ -29,7 +29,7 @@ from workbench.model.session import Batch, Branches, arrays_in_batches
 from workbench.problems.problem import Problem
 
 LONGER = 2
-"""Thoughts are tried up to so many times the trained number."""
+"""Most thoughts tried, as a multiple of the trained number."""
 ENTROPIES = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5)
 """Thresholds tried, in nats."""
 PROBABILITIES = (0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.99)

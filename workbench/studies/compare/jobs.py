@@ -98,8 +98,8 @@ class Jobs:
 
         Args:
             jobs: What to run.
-            tick: Called every so many seconds.
-            seconds: How many.
+            tick: Called at this interval.
+            seconds: The interval.
         """
         with ThreadPoolExecutor(self.side_by_side) as pool:
             waiting: set[Future[None]] = {pool.submit(self._run, job) for job in jobs}
@@ -261,8 +261,8 @@ def carry_out(
         jobs: Runs the commands; may be stopped from a signal handler.
         only: Methods; none for all.
         train: Whether to train; else what is there is measured, finished or not.
-        tick: Called every so many seconds, to show progress.
-        seconds: How many.
+        tick: Called at this interval, to show progress.
+        seconds: The interval.
     """
     with jobs.locked():
         jobs.run([job for todo in plan(suite, out, only) if (job := _job(todo, out, train))], tick, seconds)

@@ -178,7 +178,7 @@ def read_answers(directory: Path, name: str) -> tuple[pl.DataFrame, dict[str, ob
 
 
 def _category(answer: Answer, steps: int) -> str | None:
-    """Return the behaviour category of what was said after so many steps' thoughts; None where there is no graph."""
+    """Return the behaviour category of what was said after the thoughts of some steps; None where there is no graph."""
     if not isinstance(answer.problem, Problem):
         return None
     return classify(answer.problem, answer.said, steps).value

@@ -117,7 +117,7 @@ class Material:
         return np.array([row[-1] for row in self.results(name)["right"].to_list()], dtype=float)
 
     def right_after(self, name: str, thoughts: int) -> Float[np.ndarray, " n"]:
-        """Return whether each problem is answered right after so many thoughts, forced at once."""
+        """Return whether each problem is answered right after a number of thoughts, the answer forced at once."""
         return self._right_after(name, max(thoughts, self.checkpoint(name).thoughts))[:, thoughts]
 
     def _right_after(self, name: str, most: int) -> Float[np.ndarray, "n counts"]:
