@@ -56,7 +56,7 @@ TWIN = "twin"
 def list_runs() -> dict[str, Path]:
     """Return the runs that `load` knows by name, with their directories.
 
-    Example:
+    Examples:
         >>> "reference" in wb.list_runs()
         True
     """
@@ -66,7 +66,7 @@ def list_runs() -> dict[str, Path]:
 def list_problem_sets() -> dict[str, Path]:
     """Return the problem sets that `load_problems` knows by name, with their files.
 
-    Example:
+    Examples:
         >>> sorted(wb.list_problem_sets())[:3]
         ['balanced', 'edge_rewrites', 'far']
     """
@@ -76,7 +76,7 @@ def list_problem_sets() -> dict[str, Path]:
 def list_readings() -> dict[str, str]:
     """Return the readings that `read` knows by name, each with the question that it asks.
 
-    Example:
+    Examples:
         >>> wb.list_readings()["height"].endswith("?")
         True
     """
@@ -93,7 +93,7 @@ def load(source: "str | Path | Model | Checkpoint" = "reference") -> "Model":
     Raises:
         WorkbenchError: There is no such model, or its files cannot be used.
 
-    Example:
+    Examples:
         >>> wb.load("reference")
         Model("reference", 6 thoughts, prompts in the edges format)
     """
@@ -120,7 +120,7 @@ def load_problems(source: Problems = "released", count: int | None = None) -> "P
     Raises:
         WorkbenchError: There is no such set or file, or it cannot be read; the message names item and field.
 
-    Example:
+    Examples:
         >>> len(wb.load_problems("released", 10))
         10
         >>> text = "Tom is a lempus. Every lempus is a rempus. Bo is a yumpus. Is Tom a rempus or yumpus?"
@@ -183,7 +183,7 @@ def generate_problems(
         seed: Of all draws.
         hops: Relative weight of each distance from root to target, in hops; by default as in the released files.
 
-    Example:
+    Examples:
         >>> [problem.id for problem in wb.generate_problems("balanced", 2)]
         ['balanced-0', 'balanced-0-swap']
     """
@@ -214,7 +214,7 @@ def read(
     Raises:
         WorkbenchError: There is no such reading, control, model or problem set.
 
-    Example:
+    Examples:
         >>> result = wb.read("breadth", "reference", "released", "shuffled", count=8)
         >>> sorted(result.frame["run"].unique())
         ['model', 'shuffled']
@@ -246,7 +246,7 @@ def evaluate(
         thoughts: How many thoughts; by default as many as the model was trained with.
         seed: Draws the rewrites and the resamples.
 
-    Example:
+    Examples:
         >>> print(wb.evaluate("reference", "released", count=20).figure("accuracy").estimate)
         1.000 [0.839, 1.000]
     """
@@ -267,7 +267,7 @@ def _graphs(asked: list[Asked]) -> list[Problem]:
 class ReadingResult:
     """What `read` found.
 
-    Example:
+    Examples:
         >>> result = wb.read("behaviour", count=4)
         >>> result.title
         'Behaviour by number of thoughts'
@@ -296,7 +296,7 @@ class ReadingResult:
 class Model:
     """A model that can be traced, asked, changed and opened with TransformerLens; made by `load`.
 
-    Example:
+    Examples:
         >>> model = wb.load("reference")
         >>> model.name, model.thoughts
         ('reference', 6)
@@ -345,7 +345,7 @@ class Model:
         Raises:
             WorkbenchError: A problem does not fit the model, or an intervention cannot be made.
 
-        Example:
+        Examples:
             >>> trace = wb.load("reference").trace(wb.load_problems("released")[0])
             >>> trace.answer == trace.problem.names[trace.problem.target]
             True
@@ -374,7 +374,7 @@ class Model:
         Raises:
             WorkbenchError: A problem does not fit the model, or an intervention cannot be made.
 
-        Example:
+        Examples:
             >>> model, problems = wb.load("reference"), wb.load_problems("released", 40)
             >>> print(model.answer(problems).accuracy)
             0.975 [0.925, 1.000]
@@ -396,7 +396,7 @@ class Model:
             The logits [problems, columns, vocabulary] and the cache under TransformerLens's names. The columns are the
             prompt's tokens, padded on the left, then the thoughts.
 
-        Example:
+        Examples:
             >>> logits, cache = wb.load("reference").run_with_cache(wb.load_problems("released")[:2])
             >>> cache["blocks.0.attn.hook_pattern"].shape[0]
             2
@@ -410,7 +410,7 @@ class Model:
 class Trace:
     """What a model thought about one problem; made by `Model.trace`.
 
-    Example:
+    Examples:
         >>> trace = wb.load("reference").trace(wb.load_problems("released")[0])
         >>> trace.scores("lm_head").candidate_mass.shape
         (6,)
@@ -450,7 +450,7 @@ class Trace:
     def frame(self, readout: str = "lm_head") -> pl.DataFrame:
         """Return `scores` as a table: one row per number of thoughts and node.
 
-        Example:
+        Examples:
             >>> wb.load("reference").trace(wb.load_problems("released")[0]).frame().columns[:3]
             ['checkpoint', 'problem', 'readout']
         """
@@ -489,7 +489,7 @@ class Trace:
 class Answers(Sequence[tracing.Answer]):
     """The answers to a list of problems, in their order; made by `Model.answer`.
 
-    Example:
+    Examples:
         >>> answers = wb.load("reference").answer(wb.load_problems("released", 3))
         >>> answers[0].right, answers.frame().height
         (True, 3)

@@ -38,7 +38,7 @@ def unknown(kind: str, name: object, known: Iterable[object], do: str = "Use one
         known: The names there are, in the order in which to list them.
         do: The next thing to try, where no known name is near the given one.
 
-    Example:
+    Examples:
         >>> print(unknown("method", "cocnut", ["coconut", "cot"]))
         There is no method "cocnut".
           why: The methods are coconut, cot.

@@ -20,7 +20,7 @@ def replacing(path: Path, *, folder: bool = False) -> Iterator[Path]:
     Yields:
         A path beside it, `NAME.part`.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> file = Path(tempfile.mkdtemp()) / "table.txt"
         >>> with replacing(file) as part:
@@ -50,7 +50,7 @@ def _remove(path: Path) -> None:
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write text (UTF-8) or bytes so that the file is there whole or not at all.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> file = Path(tempfile.mkdtemp()) / "note.txt"
         >>> write_whole(file, "hello")

@@ -66,7 +66,7 @@ def columns(table: str, names: Iterable[str] | None = None) -> list[Column]:
     Raises:
         WorkbenchError: There is no such table, or a column is not described.
 
-    Example:
+    Examples:
         >>> [column] = columns("statistics", ["entropy"])
         >>> column.unit, column.range
         ('bits', '0 to log2(concepts)')

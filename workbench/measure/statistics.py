@@ -99,7 +99,7 @@ def auroc(
         positive: Whether each row is a positive one.
         weights: How often each row counts, 0 to leave it out; 1 by default.
 
-    Example:
+    Examples:
         >>> float(auroc(np.array([0.9, 0.5, 0.5, 0.1]), np.array([True, True, False, False])))
         0.875
     """
@@ -157,7 +157,7 @@ def resample(
         The estimate; nan where no row defines it, and ends of nan where there is only one cluster, or no resample
         defines the statistic.
 
-    Example:
+    Examples:
         >>> print(resample([0, 1, 1, 1, 0, 1, 1, 1]))
         0.750 [0.500, 1.000]
         >>> resample([0.2, 0.8], [False, True], statistic=auroc).value
@@ -257,7 +257,7 @@ def summarise(
         One row per group with a defined statistic, in the order of the table: columns `by`, value, low, high, n,
         chance (null without one). Low and high are null where they are undefined.
 
-    Example:
+    Examples:
         >>> table = pl.DataFrame({"thought": [1, 1, 2, 2], "mass": [0.2, 0.4, 0.5, 0.9], "mass_chance": 0.1})
         >>> summarise(table, "mass", "thought").select("thought", "value", "n", "chance").rows()
         [(1, 0.30000000000000004, 2, 0.1), (2, 0.7, 2, 0.1)]

@@ -19,7 +19,7 @@ class Reading:
 
     `frame` computes a table and `figures` draws it; notebooks, explorer and report need nothing else.
 
-    Example:
+    Examples:
         >>> from workbench.readings import find_reading
         >>> find_reading("breadth").question
         'Is there mass on the candidates, on how many of them, and is the likeliest a right one more often than chance?'
