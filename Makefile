@@ -12,7 +12,7 @@ PIP   := $(PY) -m pip --disable-pip-version-check install -qq --constraint const
 STAMP := $(VENV)/.set-up
 
 .DEFAULT_GOAL := help
-.PHONY: help setup explore test lint format train report screenshot constraints
+.PHONY: help setup explore test lint format docs train report screenshot constraints
 
 help: ## List the commands
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,7 +32,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) (the first time takes some minutes, most of them for PyTorch) ..."
 	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	@$(PIP) torch
-	@$(PIP) --editable '.[app,notebooks,dev]'
+	@$(PIP) --editable '.[app,notebooks,dev,docs]'
 	@touch $@
 	@echo "Set up. The command is $(VENV)/bin/workbench"
 
@@ -51,6 +51,9 @@ lint: setup ## Run ruff and pyright
 format: setup ## Let ruff mend what it can
 	@$(VENV)/bin/ruff check --fix .
 	@$(VENV)/bin/ruff format .
+
+docs: setup ## Build the documentation site (open site/index.html); warnings are errors
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 
 train: setup ## Train the reference model again (CONFIG=...)
 	@$(VENV)/bin/workbench train $(CONFIG)

@@ -13,8 +13,8 @@ from mkdocs.structure.files import File, Files
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout, wherever the site is built from
 
-import workbench  # noqa: E402
-from workbench.measure.columns import columns, tables  # noqa: E402
+import workbench
+from workbench.measure.columns import columns, tables
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGURATION = "workbench.train.config"
@@ -87,7 +87,7 @@ def columns_page() -> str:
     lines = [
         "# Table columns",
         "",
-        "Every Parquet table that the workbench writes. Beside a column `NAME` with a chance level stands `NAME_chance`.",
+        "Every Parquet table that the workbench writes. The chance level of a column `NAME` stands in `NAME_chance`.",
         "",
     ]
     for table in tables():
