@@ -11,9 +11,9 @@ import streamlit as st
 
 from workbench.measure.trace import Answer, Trace, answers, run
 from workbench.model.checkpoint import Checkpoint, load_checkpoint
+from workbench.problems.files import load_problems
 from workbench.problems.graph import structure
 from workbench.problems.problem import Problem
-from workbench.problems.prosqa import load_problems
 from workbench.problems.shortcuts import shortcut_resistant
 
 OUTCOME_BATCH = 32

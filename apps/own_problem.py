@@ -9,9 +9,9 @@ import streamlit as st
 
 from apps.view import Source
 from workbench.errors import WorkbenchError
-from workbench.problems.files import load_items
+from workbench.problems.files import load_items, load_problems
 from workbench.problems.problem import Problem
-from workbench.problems.prosqa import load_problems, parse_question
+from workbench.problems.prosqa import parse_question
 from workbench.problems.sets import MOST_HOPS, generate
 from workbench.problems.vocabulary import NAMES
 

@@ -67,7 +67,7 @@ def choose_set() -> tuple[tuple[Problem, ...], Source] | None:
     path = "YOUR FILE.json" if file is None else catalog.shown(file)
     return items if not part else items[: int(str(count))], Source(
         f"problems = list(load_problems(Path({path!r}))){part}",
-        ("from pathlib import Path", "from workbench.problems.prosqa import load_problems"),
+        ("from pathlib import Path", "from workbench.problems.files import load_problems"),
         UNLINKED if file is None else "",
     )
 
@@ -103,13 +103,13 @@ def _from_set(items: tuple[Problem, ...], run: Run, file: Path | None) -> tuple[
     if file is None:
         return problem, Source(
             f'problem = next(p for p in load_problems(Path("YOUR FILE.json")) if p.id == {problem.id!r})',
-            ("from pathlib import Path", "from workbench.problems.prosqa import load_problems"),
+            ("from pathlib import Path", "from workbench.problems.files import load_problems"),
             UNLINKED,
             items,
         )
     return problem, Source(
         f"problem = next(p for p in load_problems(Path({catalog.shown(file)!r})) if p.id == {problem.id!r})",
-        ("from pathlib import Path", "from workbench.problems.prosqa import load_problems"),
+        ("from pathlib import Path", "from workbench.problems.files import load_problems"),
         problems=items,
     )
 

@@ -28,7 +28,7 @@ def script(who: Patient, source: Source, plan: Plan, control: str | None, readou
             lines.add("from workbench.problems.variants import entity_swap")
             donors.append('"twin": [entity_swap(problem)]')
         else:
-            lines |= {"from pathlib import Path", "from workbench.problems.prosqa import load_problems"}
+            lines |= {"from pathlib import Path", "from workbench.problems.files import load_problems"}
             donors.append(f"{name!r}: [p for p in load_problems(Path({_file(who)!r})) if p.id == {name!r}]")
     given, before = "", []
     if donors:
@@ -37,7 +37,7 @@ def script(who: Patient, source: Source, plan: Plan, control: str | None, readou
     if plan.needs_set:
         lines |= {
             "from pathlib import Path",
-            "from workbench.problems.prosqa import load_problems",
+            "from workbench.problems.files import load_problems",
             "from workbench.interventions.run import think_about",
         }
         before += [

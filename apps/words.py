@@ -4,9 +4,9 @@ from typing import Literal
 
 from workbench.measure.behaviour import Behaviour, classify, parse_continuation
 from workbench.measure.trace import Trace
+from workbench.problems.english import is_a
 from workbench.problems.graph import structure
 from workbench.problems.problem import Problem
-from workbench.problems.prosqa import is_a
 
 Colour = Literal["green", "blue", "orange", "red", "gray"]
 COLOURS: dict[Behaviour, Colour] = {

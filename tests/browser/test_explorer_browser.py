@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, FilePayload, Page, expect
 from tests.browser.serve import running_explorer
 from tests.conftest import chain, tiny_model
 from workbench.model.checkpoint import make_checkpoint, save_checkpoint
-from workbench.problems.prosqa import save_problems
+from workbench.problems.files import save_problems
 from workbench.problems.vocabulary import edges_tokenizer
 
 WAIT_MS = 120_000

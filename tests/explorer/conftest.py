@@ -10,7 +10,7 @@ from tests.conftest import chain, tiny_model
 from tests.explorer.page import Open
 from workbench import catalog
 from workbench.model.checkpoint import make_checkpoint, save_checkpoint
-from workbench.problems.prosqa import save_problems
+from workbench.problems.files import save_problems
 from workbench.problems.sets import generate
 from workbench.problems.vocabulary import edges_tokenizer
 

@@ -10,7 +10,7 @@ from apps.words import plain
 from tests.explorer.page import Open, charts, fine, link, text
 from workbench import catalog
 from workbench.interventions.text import from_address
-from workbench.problems.prosqa import load_problems
+from workbench.problems.files import load_problems
 from workbench.problems.shortcuts import shortcut_resistant
 from workbench.problems.variants import entity_swap
 

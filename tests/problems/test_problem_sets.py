@@ -9,7 +9,7 @@ from workbench.errors import WorkbenchError
 from workbench.problems import graph
 from workbench.problems import random_graphs as generators
 from workbench.problems import shortcuts as blind
-from workbench.problems.prosqa import load_problems
+from workbench.problems.files import load_problems
 from workbench.problems.random_graphs import FAMILIES, ask_both, ask_deepest
 from workbench.problems.sets import RELEASED_HOPS, generate
 from workbench.problems.validator import check

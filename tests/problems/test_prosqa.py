@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.errors import WorkbenchError
-from workbench.problems import prosqa
 from workbench.problems import shortcuts as blind
-from workbench.problems.prosqa import load_problems, make_problem, parse_question, save_problems
+from workbench.problems.english import question_text
+from workbench.problems.files import load_problems, save_problems
+from workbench.problems.prosqa import make_problem, parse_question
 from workbench.problems.validator import check
 from workbench.problems.variants import edge_rewrites, entity_swap
 
@@ -236,10 +237,6 @@ def test_any_text_is_a_sound_problem_or_a_clear_refusal(text):
     assert faults == []
 
 
-def test_the_library_gives_its_functions_under_one_roof():
-    assert all(hasattr(prosqa, name) for name in prosqa.__all__)
-
-
 @pytest.mark.skipif(not OFFICIAL.is_dir(), reason="the official ProsQA files are not beside the project")
 def test_the_official_files_load_clean_and_show_their_published_moments():
     valid = load_problems(OFFICIAL / "prosqa_valid.json")
@@ -247,9 +244,7 @@ def test_the_official_files_load_clean_and_show_their_published_moments():
     assert (len(valid), len(test)) == (300, 250)
     again = [parse_question(problem.question) for problem in valid]
     assert [problem.answer for problem in again] == [problem.answer for problem in valid]
-    rendered = [
-        prosqa.question_text(problem.names, problem.edges, problem.root, problem.options) for problem in valid + test
-    ]
+    rendered = [question_text(problem.names, problem.edges, problem.root, problem.options) for problem in valid + test]
     assert rendered == [problem.question for problem in valid + test]
     scores = {name: round(100 * value, 1) for name, value in blind.blind_accuracies(valid).items()}
     assert scores == {

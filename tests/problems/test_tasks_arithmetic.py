@@ -7,11 +7,10 @@ from dataclasses import replace
 import pytest
 
 from workbench.errors import WorkbenchError
-from workbench.problems.arithmetic import Line, Story, check, spell, sums
+from workbench.problems.arithmetic import KINDS, WORDINGS, Line, Story, check, spell, sums
 from workbench.problems.problem import Item
 from workbench.problems.sets import generate_items as generate
 from workbench.problems.shortcuts import shortcut_accuracies
-from workbench.problems.wordings import KINDS, WORDINGS
 
 LINES = (Line("start", 0, 8), Line("add_groups", 0, 3, 4), Line("join_times", 0, 2), Line("ask_share", 1, 6))
 STORY = Story("train", "Tom", "Eva", "shells", "bags", LINES)

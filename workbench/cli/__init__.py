@@ -17,7 +17,6 @@ from workbench.cli.arguments import (
     Run,
     Seed,
     Thoughts,
-    load_graphs,
     load_problems,
     load_run,
     writable,
@@ -163,7 +162,7 @@ def trace(
     if question is not None:
         chosen = parse_question(question)
     elif problems is not None:
-        chosen = _choose(load_graphs(problems), problems, problem)
+        chosen = _choose(load_problems(problems), problems, problem)
     else:
         raise WorkbenchError("There is nothing to trace.", "No problem was named.", "Give a file, or --question.")
     checkpoint = load_run(run)
@@ -173,11 +172,12 @@ def trace(
     (traced,) = tracing.run(checkpoint, [chosen], thoughts)
     show(trace_table(traced), *(f"after {k}: {said}" for k, said in enumerate(traced.continuations)))
     if graph is not None:
-        from workbench.measure.networks import to_networkx, write_graph
-        from workbench.measure.scores import READOUTS, node_scores
+        from workbench.measure.scores import READOUTS, node_scores, node_values
+        from workbench.problems.networks import write_graph
 
         readouts = READOUTS if traced.thoughts.size else READOUTS[-1:]
-        write_graph(to_networkx(chosen, *(node_scores(traced, readout) for readout in readouts)), graph)
+        columns = [node_values(node_scores(traced, readout)) for readout in readouts]
+        write_graph(chosen, graph, {name: cells for one in columns for name, cells in one.items()})
         typer.echo(f"Wrote {graph}", err=True)
 
 

@@ -34,25 +34,10 @@ Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 
 
 def load_problems(path: Path) -> "list[Problem]":
-    """Read a file of problems."""
+    """Read a file of problems, or graphs of them (GraphML, node-link JSON)."""
     from workbench.problems.files import load_problems as load
 
     return load(path)
-
-
-def load_graphs(path: Path) -> "list[Problem]":
-    """Read a file of problems, or one problem from a graph file (GraphML, node-link JSON)."""
-    from workbench.problems.files import load_problems as load
-
-    is_graph = path.suffix == ".graphml"
-    if path.suffix == ".json" and path.is_file():
-        with path.open("rb") as opened:
-            is_graph = b'"directed"' in opened.read(40)  # how networkx begins
-    if not is_graph:
-        return load(path)
-    from workbench.measure.networks import from_networkx, read_graph
-
-    return [from_networkx(read_graph(path))]
 
 
 def load_run(run: str) -> "Checkpoint":

@@ -410,3 +410,17 @@ def statistics_frame(scores: Iterable[NodeScores]) -> pl.DataFrame:
         columns[name] = pl.Series(joined(values, np.float64)).fill_nan(None)
         columns[f"{name}_chance"] = pl.Series(joined(chance, np.float64)).fill_nan(None)
     return pl.DataFrame(columns)
+
+
+def node_values(scores: NodeScores) -> dict[str, dict[int, float]]:
+    """Return scores as the columns of a graph file, for `networks.write_graph(problem, path, node_values=...)`.
+
+    Returns:
+        By column ("lm_head_raw_2": probability after 2 thoughts; "lm_head_value_2": the same normalised over the
+        concepts): the number of each node that has one.
+    """
+    return {
+        f"{scores.readout}_{name}_{depth}": {node: value for node, value in enumerate(row) if np.isfinite(value)}
+        for name, table in (("raw", scores.raw), ("value", scores.value))
+        for depth, row in zip(scores.depths, table.tolist(), strict=True)
+    }

@@ -13,11 +13,61 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import yaml
 
 from workbench.errors import WorkbenchError, clip
 from workbench.problems.problem import Fault, Item
 from workbench.problems.vocabulary import ENTITIES
-from workbench.problems.wordings import BOXES, ENDINGS, EVENTS, KINDS, OPENINGS, THINGS, WORDINGS, Operation, Split
+
+Split = Literal["train", "test"]
+Symbol = Literal["+", "-", "*", "/"]
+Place = Literal["total", "n", "m", "last"]
+"""Where a number comes from: the total so far, the two numbers of a line, the operation before on the same line."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One step: a symbol between two numbers."""
+
+    symbol: Symbol
+    left: Place
+    right: Place
+
+
+KINDS: dict[str, tuple[Operation, ...]] = {
+    "start": (),
+    "start_groups": (Operation("*", "n", "m"),),
+    "add": (Operation("+", "total", "n"),),
+    "subtract": (Operation("-", "total", "n"),),
+    "multiply": (Operation("*", "total", "n"),),
+    "divide": (Operation("/", "total", "n"),),
+    "add_groups": (Operation("*", "n", "m"), Operation("+", "total", "last")),
+    "subtract_groups": (Operation("*", "n", "m"), Operation("-", "total", "last")),
+    "add_share": (Operation("/", "n", "m"), Operation("+", "total", "last")),
+    "join_more": (Operation("+", "total", "n"), Operation("+", "total", "last")),
+    "join_fewer": (Operation("-", "total", "n"), Operation("+", "total", "last")),
+    "join_times": (Operation("*", "total", "n"), Operation("+", "total", "last")),
+    "aside": (),
+    "ask": (),
+    "ask_price": (Operation("*", "total", "n"),),
+    "ask_share": (Operation("/", "total", "n"),),
+}
+"""What each kind of line calculates; its last result is the new total ("start" makes n the total)."""
+OPENINGS = ("start", "start_groups")
+ENDINGS = ("ask", "ask_price", "ask_share")
+EVENTS = tuple(kind for kind in KINDS if kind not in (*OPENINGS, *ENDINGS, "aside"))
+
+
+_WORDS = yaml.safe_load(Path(__file__).with_name("wordings.yaml").read_text(encoding="utf-8"))
+THINGS: tuple[str, ...] = tuple(_WORDS["things"])
+BOXES: tuple[str, ...] = tuple(_WORDS["boxes"])
+WORDINGS: dict[str, dict[Split, tuple[str, ...]]] = {
+    kind: {split: tuple(texts) for split, texts in splits.items()} for kind, splits in _WORDS["wordings"].items()
+}
+"""Sentences by kind of line and split."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +75,7 @@ class Line:
     """One sentence of a story: what it calculates, with which numbers, in which wording."""
 
     kind: str
-    """Key of `wordings.KINDS`."""
+    """Key of `KINDS`."""
     wording: int
     """Which of the split's wordings of this kind."""
     n: int

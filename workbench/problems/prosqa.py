@@ -1,4 +1,4 @@
-"""ProsQA problems in and out: the official JSON files, bare question texts, problems built from a graph."""
+"""ProsQA problems made: from a bare question text, from a graph, from the fields of an official file."""
 
 import hashlib
 from collections.abc import Collection, Sequence
@@ -7,11 +7,8 @@ from itertools import pairwise
 from workbench.errors import WorkbenchError, listed
 from workbench.problems import graph
 from workbench.problems.english import MOST_CHARACTERS, is_a, parentless, question_text, read_question
-from workbench.problems.files import load_problems, save_problems
 from workbench.problems.problem import Problem
 from workbench.problems.validator import MOST_NODES
-
-__all__ = ["is_a", "load_problems", "make_problem", "parse_question", "question_text", "save_problems"]
 
 
 def parse_question(text: str) -> Problem:
@@ -102,6 +99,42 @@ def make_problem(
         path = graph.shortest_path(graph.from_edges(len(names), edges), root, target)
     question = question_text(names, edges, root, options, entities)
     return _build(id, question, tuple(names), edges, root, target, options, path, entities)
+
+
+def as_published(
+    id: str,
+    question: str,
+    answer: str,
+    steps: Sequence[str],
+    names: Sequence[str],
+    edges: Sequence[tuple[int, int]],
+    root: int,
+    target: int,
+    negative: int,
+) -> Problem:
+    """Return the problem that the fields of an official file state; it is not checked: ask `validator.check`.
+
+    Official files list the edges by destination and shuffle the sentences. The edges of the problem, its options and
+    its entities are as the question has them.
+    """
+    read, _ = read_question(question)
+    place = {edge: number for number, edge in enumerate(read.edges)}
+    if all(max(edge) < len(names) for edge in edges):
+        edges = sorted(edges, key=lambda edge: place.get((names[edge[0]], names[edge[1]]), len(place)))
+    asked = [names.index(name) if name in names else -1 for name in read.options]
+    return Problem(
+        id=id,
+        question=question,
+        answer=answer,
+        steps=tuple(steps),
+        names=tuple(names),
+        edges=tuple(edges),
+        root=root,
+        target=target,
+        negative=negative,
+        options=(negative, target) if asked == [negative, target] else (target, negative),
+        entities=tuple(node for node, name in enumerate(names) if name in read.entities),
+    )
 
 
 def _build(

@@ -13,17 +13,16 @@ import numpy as np
 
 from workbench.errors import WorkbenchError
 from workbench.problems import random_graphs as generators
-from workbench.problems.arithmetic import LIMIT, arithmetic_items
-from workbench.problems.files import save_items
+from workbench.problems.arithmetic import LIMIT, Split, arithmetic_items
+from workbench.problems.files import save_items, save_problems
 from workbench.problems.graph import Adjacency
 from workbench.problems.problem import Item, Problem
 from workbench.problems.prontoqa import HOPS, prontoqa_items
-from workbench.problems.prosqa import make_problem, save_problems
+from workbench.problems.prosqa import make_problem
 from workbench.problems.random_graphs import FAMILIES, Graphs, Questions, ask_both, ask_deepest
 from workbench.problems.validator import check
 from workbench.problems.variants import edge_rewrites, entity_swap
 from workbench.problems.vocabulary import CONCEPTS, ENTITIES
-from workbench.problems.wordings import Split
 
 RELEASED_HOPS = {3: 0.407, 4: 0.438, 5: 0.131, 6: 0.024}
 """Share of each distance from root to target in 800 released problems."""

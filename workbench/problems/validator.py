@@ -7,7 +7,8 @@ from workbench.problems.english import NAME, read_edge, read_question, split_sen
 from workbench.problems.problem import Fault, Problem
 
 MOST_NODES = 256
-"""The largest graph taken in; ProsQA has 14 to 28 nodes."""
+"""The largest graph read; ProsQA has 14 to 28 nodes."""
+MOST_EDGES = 8192
 
 
 def check(problem: Problem) -> list[Fault]:

@@ -1,0 +1,200 @@
+"""One item of an official file: which of the known shapes it has, and the `Item` it becomes.
+
+The shapes are ours and those of GSM8K, GSM8K-Aug, iCoT, ProntoQA and MATH; docs/tasks.md has the fields.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from workbench.errors import clip
+from workbench.problems import arithmetic, prontoqa
+from workbench.problems.english import MOST_CHARACTERS
+from workbench.problems.problem import Fault, Item
+from workbench.problems.uploads import read_shape
+
+MOST_STEPS = 256
+
+_STEP = re.compile(r"<<[^<>]*>>")
+_RESULT = re.compile(r"=([^=<>]*)>>$")
+
+_Text = Annotated[str, StringConstraints(min_length=1, max_length=MOST_CHARACTERS, strip_whitespace=True)]
+_Sentence = Annotated[str, StringConstraints(min_length=1, max_length=4000, strip_whitespace=True)]
+_Steps = Annotated[list[_Sentence], Field(max_length=MOST_STEPS)]
+_Id = Annotated[str, StringConstraints(pattern=r"^[\w.:+/-]{1,128}$")]
+
+Read = tuple[Item | None, list[Fault]]
+"""The item, if it could be read, and everything that is wrong with it."""
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+
+class _Ours(_Shape):
+    """What `save_items` writes."""
+
+    id: _Id
+    task: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,32}$")]
+    question: _Text
+    answer: _Sentence
+    steps: _Steps
+    values: Annotated[list[_Sentence], Field(max_length=MOST_STEPS)] = []
+    options: Annotated[list[_Sentence], Field(max_length=64)] = []
+
+
+class _WithSteps(_Shape):
+    """Coconut's own files of GSM8k and ProntoQA, and GSM8K-Aug with a list of steps."""
+
+    question: _Text
+    steps: _Steps
+    answer: _Sentence
+    id: _Id | None = None
+
+
+class _WithChain(_Shape):
+    """GSM8K-Aug with the chain in one string."""
+
+    question: _Text
+    cot: Annotated[str, StringConstraints(max_length=MOST_CHARACTERS)]
+    answer: _Sentence
+    id: _Id | None = None
+
+
+class _WithSolution(_Shape):
+    """GSM8K of its authors: the answer stands after "####" at the end of the solution."""
+
+    question: _Text
+    answer: _Text
+    id: _Id | None = None
+
+
+class _Math(_Shape):
+    """MATH and MATH500."""
+
+    problem: _Text
+    solution: _Text
+    answer: _Sentence
+    subject: str | None = None
+    level: int | str | None = None
+    unique_id: _Id | None = None
+
+
+class _Example(_Shape):
+    """The "test_example" of the published ProntoQA generator."""
+
+    question: _Text
+    query: _Sentence
+    chain_of_thought: Annotated[list[_Sentence], Field(max_length=2 * MOST_STEPS)]
+    answer: _Sentence
+
+
+def read_item(data: Any, default_id: str) -> Read:
+    """Turn one object of a JSON file into an item, or say everything that is wrong with it.
+
+    Args:
+        data: Any JSON value.
+        default_id: The id of a problem that has none.
+    """
+    if not isinstance(data, dict):
+        return None, [Fault("the problem", f"it is {type(data).__name__}, not an object with fields")]
+    if "idx_to_symbol" in data:
+        return None, [Fault("idx_to_symbol", "this is a ProsQA problem, which has a graph (task prosqa)")]
+    known = next((one for one in _SHAPES if all(field in data for field in one.split())), None)
+    if known is None:
+        return None, [
+            Fault("the problem", f"its fields, {clip(', '.join(map(str, data)))}, are those of no known file")
+        ]
+    shape, made = _SHAPES[known]
+    nested = known if shape is _Example else None
+    filled, faults = read_shape(shape, data[nested] if nested else data)
+    if filled is None:
+        return None, [Fault(f"{nested}.{fault.field}", fault.reason) for fault in faults] if nested else faults
+    item = made(filled, default_id)
+    if isinstance(item, Fault):
+        return None, [item]
+    checks = {"arithmetic": arithmetic.check, "prontoqa": prontoqa.check}
+    return item, checks[item.task](item) if item.task in checks else []
+
+
+def read_line(line: str, default_id: str) -> Read:
+    """Turn one line of an iCoT text file, "question||<<1+2=3>> #### 3", into an item, or say what is wrong."""
+    question, bar, rest = line.partition("||")
+    chain, marks, answer = rest.rpartition("####")
+    faults = []
+    if not bar:
+        faults.append(Fault("question", f'no "||" ends it in "{clip(line)}"'))
+    elif not question.strip():
+        faults.append(Fault("question", "it is empty"))
+    if bar and not marks:
+        faults.append(Fault("answer", f'no "####" begins it in "{clip(rest)}"'))
+    elif bar and not answer.strip():
+        faults.append(Fault("answer", "it is empty"))
+    if bar and (left := _STEP.sub("", chain).strip()):
+        faults.append(Fault("steps", f'"{clip(left)}" stands outside of "<<...>>"'))
+    return (None, faults) if faults else (_worked(default_id, question, _STEP.findall(chain), answer), [])
+
+
+def _ours(shape: _Ours, default_id: str) -> Item:
+    steps, values, options = (tuple(part) for part in (shape.steps, shape.values, shape.options))
+    return Item(shape.id, shape.question, shape.answer, steps, shape.task, values, options)
+
+
+def _with_steps(shape: _WithSteps, default_id: str) -> Item:
+    made = _pronto if prontoqa.QUERY in shape.question else _worked
+    return made(shape.id or default_id, shape.question, shape.steps, shape.answer)
+
+
+def _with_chain(shape: _WithChain, default_id: str) -> Item:
+    return _worked(shape.id or default_id, shape.question, _split(shape.cot), shape.answer)
+
+
+def _with_solution(shape: _WithSolution, default_id: str) -> Item | Fault:
+    solution, marks, answer = shape.answer.rpartition("####")
+    if not marks or not answer.strip():
+        return Fault("answer", f'it does not end with "#### " and a number: "{clip(shape.answer)}"')
+    return _worked(shape.id or default_id, shape.question, _split(solution), answer)
+
+
+def _math(shape: _Math, default_id: str) -> Item:
+    steps = tuple(line.strip() for line in shape.solution.splitlines() if line.strip())
+    return Item(shape.unique_id or default_id, shape.problem, shape.answer, steps, "math")
+
+
+def _example(shape: _Example, default_id: str) -> Item:
+    chain = shape.chain_of_thought
+    # As the official preprocessing: a fact and the rule that is used on it make one step.
+    steps = [" ".join(chain[start : start + 2]) for start in range(0, len(chain), 2)]
+    return _pronto(default_id, f"{shape.question} {shape.query}", steps, shape.answer)
+
+
+def _pronto(id: str, question: str, steps: list[str], answer: str) -> Item:
+    return Item(id, question, answer, tuple(steps), "prontoqa", options=prontoqa.OPTIONS)
+
+
+def _worked(id: str, question: str, steps: list[str], answer: str) -> Item:
+    """Return an item of GSM8k's kind. Its sums are not checked: those of GSM8K-Aug were made by a model."""
+    results = [_RESULT.search(step) for step in steps]
+    values = tuple(found[1].strip() for found in results if found)
+    if len(values) < len(steps) or not all(values):
+        values = ()
+    return Item(id, question.strip(), answer.replace(",", "").strip(), tuple(steps), "gsm8k", values)
+
+
+def _split(chain: str) -> list[str]:
+    """Return the calculations of a chain; if it has none its lines; if that is a single one its sentences."""
+    lines = [line.strip() for line in chain.splitlines() if line.strip()]
+    return _STEP.findall(chain) or (lines if len(lines) != 1 else re.split(r"(?<=[.?!])\s+", lines[0]))
+
+
+_SHAPES: dict[str, tuple[type[_Shape], Callable[[Any, str], Item | Fault]]] = {
+    "task": (_Ours, _ours),
+    "test_example": (_Example, _example),
+    "question steps": (_WithSteps, _with_steps),
+    "question cot": (_WithChain, _with_chain),
+    "question answer": (_WithSolution, _with_solution),
+    "problem solution": (_Math, _math),
+}
+"""By the fields that an object has: its shape, and what makes the item. The first that fits is taken."""
