@@ -1,4 +1,4 @@
-"""What kind of explanation a model gives after k thoughts: the categories of Coconut (v3, section 4).
+"""The category of a model's written explanation after k thoughts (Coconut v3, section 4).
 
 The input is a continuation as a trace holds it, one sentence per step and the answer last:
 "Tom is a terpus. Every terpus is a brimpus. ### Tom is a brimpus."
@@ -104,7 +104,7 @@ def classify(
 
     Args:
         problem: The problem asked.
-        continuation: What the model went on to say, in words (see the module's docstring).
+        continuation: The model's words after the thoughts (see the module's docstring).
         thoughts: Thoughts before it, k >= 0.
         prefix: "exact": the unwritten beginning has exactly k edges, and the path is shortest if k + written
             steps is the shortest length. "any": it may have any length, and is taken to be as short as it can

@@ -48,7 +48,11 @@ class _Loader(yaml.SafeLoader):
     """Reads a list of names as one key."""
 
 
-_Loader.add_constructor("tag:yaml.org,2002:seq", lambda loader, node: tuple(loader.construct_sequence(node)))
+def _tuple(loader: yaml.SafeLoader, node: yaml.SequenceNode) -> tuple[str, ...]:
+    return tuple(loader.construct_sequence(node))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:seq", _tuple)  # type: ignore[arg-type]
 
 
 def tables() -> list[str]:

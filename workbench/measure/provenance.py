@@ -1,4 +1,4 @@
-"""Where an artefact comes from: seed, package versions, commit, and digests of what went in."""
+"""The provenance of artefacts: seed, package versions, commit, and digests of model and problems."""
 
 import hashlib
 import subprocess
@@ -18,7 +18,7 @@ PACKAGES = ("coconut-workbench", "torch", "transformers", "numpy", "scipy", "pol
 
 @dataclass(frozen=True)
 class Provenance:
-    """What every report and every table of figures names."""
+    """Seed, versions and commit, which every report and table names."""
 
     seed: int
     """Of all resampling and drawing."""
@@ -33,7 +33,7 @@ class Provenance:
 
 
 def provenance(seed: int) -> Provenance:
-    """Return where what is made now comes from."""
+    """Return the provenance of an artefact made now."""
     return Provenance(seed, dict(_versions()), _commit())
 
 

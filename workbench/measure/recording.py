@@ -217,7 +217,7 @@ class _Recorder(Tracer):
         self._passes: list[dict[str, Tensor]] = []
         self._arrays: dict[str, np.ndarray] = {}
         for name in (*self._residual, *self._patterns):
-            lens.bridge.hook_dict[name].add_hook(partial(self._keep, name), is_permanent=True)
+            lens.bridge.hook_dict[name].add_hook(partial(self._keep, name), is_permanent=True)  # type: ignore[arg-type]
 
     def rows(self, batch: Batch) -> Iterator[tuple[Trace, dict[str, np.ndarray]]]:
         """Return the trace of each problem of a batch, and its part of every array."""

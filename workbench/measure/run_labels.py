@@ -1,4 +1,4 @@
-"""The series of a figure: the model's own run, and the controls that stand beside it in the same axes."""
+"""Labels of runs in tables and figures: the model's own run, and its controls."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ RUN = "run"
 
 @dataclass(frozen=True)
 class Control:
-    """A run beside the model's own."""
+    """A run that should not show what the model shows, drawn in the same axes."""
 
     name: str
     """Key in commands, addresses and tables; the label of its recordings."""
@@ -34,5 +34,5 @@ CONTROLS: dict[str, Control] = {
 
 
 def title(label: str) -> str:
-    """Return the name on the screen of a series: that of a control, else the label itself."""
+    """Return the name of a run on the screen: that of a control, else the label itself."""
     return CONTROLS[label].title if label in CONTROLS else label

@@ -382,9 +382,11 @@ def statistics(scores: NodeScores) -> dict[str, Statistic]:
         "negative": (scores.negative, one / concepts, zero, one),
         "preference": (preference, one / 2, zero, one),
     }
-    return {
-        name: Statistic(name, title, unit, *made[name], baseline) for name, (title, unit, baseline) in TITLES.items()
-    }
+    found = {}
+    for name, (title, unit, baseline) in TITLES.items():
+        values, chance, low, high = made[name]
+        found[name] = Statistic(name, title, unit, values, chance, low, high, baseline)
+    return found
 
 
 def statistics_frame(scores: Iterable[NodeScores]) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""What lenses and probes are fitted on: never the problems that they are read on, nor their twins."""
+"""Problems to fit lenses and probes on: never those that they are read on, nor their twins."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ class Split:
 
 @memoize
 def splits(recording: Recording, count: int | None = None, seed: int = 0) -> list[Split]:
-    """Return what to fit on for a recording: generated problems of the same shape, or parts of the set itself.
+    """Return the problems to fit on for a recording: generated problems of the same shape, or parts of the set itself.
 
     Args:
         recording: Of a run without interventions.
@@ -69,7 +69,7 @@ def splits(recording: Recording, count: int | None = None, seed: int = 0) -> lis
 def others(
     checkpoint: Checkpoint, problems: Sequence[Problem], asked: Problem, count: int | None = None, seed: int = 0
 ) -> tuple[list[Problem], str]:
-    """Return what to fit on for one problem of a set, and its source; what is generated is the same for the whole set.
+    """Return the problems to fit on for one problem of a set, and their source; those generated serve the whole set.
 
     Args:
         checkpoint: The model.
@@ -131,7 +131,7 @@ def folds(problems: Sequence[Problem], seed: int = 0) -> Int[np.ndarray, " n"]:
 
 
 def graph_key(problem: Problem) -> tuple[str, ...]:
-    """Return what a problem shares with its twins and edge rewrites alone: names, drawn anew for every graph."""
+    """Return the key of a problem's graph, shared with its twins and edge rewrites alone: the names of its nodes."""
     return problem.names
 
 
@@ -147,5 +147,5 @@ def sources(recordings: Sequence[Recording]) -> dict[tuple[int, str], Recording]
 
 
 def source_key(checkpoint: Checkpoint) -> tuple[int, str]:
-    """Return what two recordings share that were made by the same weights, fed in the same way."""
+    """Return the key that recordings share if they were made by the same weights, fed in the same way."""
     return id(checkpoint.model), checkpoint.fed
