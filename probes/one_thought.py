@@ -194,4 +194,4 @@ print("thought 3 changed:", changed_after)
 
 # %% [markdown]
 # This was one problem. Before you believe it, run it over a problem set and give the mass an interval
-# (`workbench.statistics.bootstrap_mean`); what a head does on one graph may be what it does on no other.
+# (`workbench.measure.statistics.resample`); what a head does on one graph may be what it does on no other.

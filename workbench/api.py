@@ -26,7 +26,7 @@ from workbench.measure.evaluate import Evaluation
 from workbench.measure.evaluate import evaluate as measure
 from workbench.measure.recording import record, record_controls
 from workbench.measure.scores import NodeScores, node_scores
-from workbench.measure.statistics import Estimate, bootstrap_mean
+from workbench.measure.statistics import Estimate, resample
 from workbench.model.checkpoint import Checkpoint, load_checkpoint
 from workbench.model.lens import CoconutLens
 from workbench.problems.files import load_any
@@ -520,12 +520,12 @@ class Answers(Sequence[tracing.Answer]):
     @property
     def accuracy(self) -> Estimate:
         """The share of exactly right answers, with its 95 % interval over problems."""
-        return bootstrap_mean([float(one.right) for one in self.answers])
+        return resample([float(one.right) for one in self.answers])
 
     @property
     def valid(self) -> Estimate:
         """The share of answers in the right format, with its 95 % interval over problems."""
-        return bootstrap_mean([float(one.valid) for one in self.answers])
+        return resample([float(one.valid) for one in self.answers])
 
     def frame(self) -> pl.DataFrame:
         """Return a table: one row per problem with problem, answer, right, valid, said and tokens."""

@@ -475,13 +475,3 @@ def noise_like(vectors: Vectors, seed: int) -> Vectors:
     drawn = np.random.default_rng(seed).standard_normal(vectors.shape)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return drawn / np.linalg.norm(drawn, axis=1, keepdims=True) * lengths
-
-
-def bootstrap_mean(values: ArrayLike, *, seed: int = 0) -> Estimate:
-    """Use `resample(values)` instead."""
-    return resample(values, seed=seed)
-
-
-def bootstrap_difference(first: ArrayLike, second: ArrayLike, *, seed: int = 0) -> Estimate:
-    """Use `resample(first, second, statistic=difference)` instead."""
-    return resample(first, second, statistic=difference, seed=seed)

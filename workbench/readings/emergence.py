@@ -19,7 +19,7 @@ from workbench.measure.evaluate import mass_without_target
 from workbench.measure.recording import Recording, record, record_controls
 from workbench.measure.run_labels import MODEL, RUN
 from workbench.measure.scores import MASS_CLASSES, node_scores, statistics
-from workbench.measure.statistics import bootstrap_difference, bootstrap_mean
+from workbench.measure.statistics import difference, resample
 from workbench.model.checkpoint import load_checkpoint
 from workbench.problems.problem import Problem
 from workbench.train.state import StageCheckpoint, stage_checkpoints
@@ -146,8 +146,8 @@ def appearance(frame: pl.DataFrame, name: str = "mass_without_target", seed: int
         at = {step: mass for (step,), mass in part.group_by("step", maintain_order=True)}
         steps, first, last = list(at), *(list(at.values())[end] for end in (0, -1))
         means = [float(mass[name].mean()) for mass in at.values()]  # type: ignore[arg-type]
-        end, rise = bootstrap_mean(last[name], seed=seed), bootstrap_difference(last[name], first[name], seed=seed)
-        above = [bootstrap_difference(m[name], m[f"{name}_chance"], seed=seed).low > 0 for m in at.values()]
+        end, rise = resample(last[name], seed=seed), resample(last[name], first[name], statistic=difference, seed=seed)
+        above = [resample(m[name], m[f"{name}_chance"], statistic=difference, seed=seed).low > 0 for m in at.values()]
         stays = next((i for i in range(len(steps)) if all(above[i:])), None)
         half = next(i for i, mean in enumerate(means) if mean >= (means[0] + means[-1]) / 2) if rise.low > 0 else None
         found.append(

@@ -22,7 +22,7 @@ from workbench.interventions.run import run_intervened, think_about
 from workbench.interventions.thoughts import Patch
 from workbench.measure.recording import Recording
 from workbench.measure.splits import alike, folds
-from workbench.measure.statistics import bootstrap_mean
+from workbench.measure.statistics import resample
 from workbench.model.checkpoint import Checkpoint
 from workbench.problems.graph import hop_read, structure
 from workbench.problems.problem import Problem
@@ -359,7 +359,7 @@ def kept_when_replaced(
     found = []
     for (k, name), outcome in zip(asked, outcomes, strict=True):
         counts = plain.right & (steps(recording) > recording.traces[0].hop(k))
-        kept = bootstrap_mean(outcome.right[counts].astype(float), seed=seed)
+        kept = resample(outcome.right[counts].astype(float), seed=seed)
         found.append((k, name, kept.value, kept.low, kept.high, kept.n))
     columns = ["thought", "in_its_place", "kept", "low", "high", "n"]
     return pl.DataFrame(found, schema=columns, orient="row", infer_schema_length=None)

@@ -22,7 +22,7 @@ from torch import Tensor
 from workbench.errors import WorkbenchError
 from workbench.files import replacing
 from workbench.measure.provenance import checkpoint_digest
-from workbench.measure.statistics import Estimate, bootstrap_mean, logistic
+from workbench.measure.statistics import Estimate, logistic, resample
 from workbench.model.checkpoint import Checkpoint
 from workbench.model.coconut import lm_head
 from workbench.model.session import Batch, Branches, arrays_in_batches
@@ -347,8 +347,8 @@ def stop_curve(
             StopFigure(
                 rule.title,
                 _mean(stops.astype(float), seed),
-                bootstrap_mean(right, seed=seed),
-                bootstrap_mean(dealt, seed=seed),
+                resample(right, seed=seed),
+                resample(dealt, seed=seed),
                 _mean(right - dealt, seed),
                 tuple(counts.tolist()),
                 rule.title in chosen,
@@ -377,7 +377,7 @@ def _mean(values: np.ndarray, seed: int) -> Estimate:
     """Return a mean with its interval; where all values are the same by construction there is nothing to resample."""
     if np.ptp(values) == 0:
         return Estimate(float(values[0]), float(values[0]), float(values[0]), len(values), "exact")
-    return bootstrap_mean(values, seed=seed)
+    return resample(values, seed=seed)
 
 
 def _chosen(thinking: Thinking, rules: Sequence[Rule], most: int) -> set[str]:

@@ -19,7 +19,7 @@ from workbench.errors import WorkbenchError
 from workbench.interventions.base import Intervention
 from workbench.interventions.plan import Plan
 from workbench.interventions.run import Outcome, Sources, run_intervened
-from workbench.measure.statistics import bootstrap_mean, holm, mcnemar
+from workbench.measure.statistics import holm, mcnemar, resample
 from workbench.measure.trace import answers
 from workbench.model.checkpoint import Checkpoint
 from workbench.model.session import Batch, in_batches
@@ -125,7 +125,7 @@ class Rows:
             note: What to keep in mind.
         """
         numbers = np.asarray(values, dtype=np.float64)
-        estimate, beside, p = bootstrap_mean(numbers, seed=self.seed), None, None
+        estimate, beside, p = resample(numbers, seed=self.seed), None, None
         if control_values is not None:
             other = np.asarray(control_values, dtype=np.float64)
             both = ~np.isnan(numbers) & ~np.isnan(other)

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from workbench.measure.statistics import Estimate, bootstrap_difference
+from workbench.measure.statistics import Estimate, difference, resample
 from workbench.settings import build, read_settings
 from workbench.studies.claims import MARGIN, Check, Claim, Relation, bounds, literature
 from workbench.studies.compare.outcome import RunOutcome
@@ -65,7 +65,7 @@ def judge_pair(claim: Claim, outcomes: Sequence[RunOutcome]) -> Judgement:
     verdicts, differences, said = set(), [], []
     for seed in seeds:
         first, second = runs[one, seed].values[of_one], runs[two, seed].values[of_two]
-        differences.append(bootstrap_difference(first, second))
+        differences.append(resample(first, second, statistic=difference))
         verdicts.add(verdict(differences[-1], claim.pair[2], MARGIN if of_one != "tokens" else 0.0))  # type: ignore[arg-type]
         said.append(f"{np.nanmean(first):.3f} and {np.nanmean(second):.3f}")
     return Judgement(claim, verdicts.pop() if len(verdicts) == 1 else "undecided", differences[0], "; ".join(said))

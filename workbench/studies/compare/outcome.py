@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
-from workbench.measure.statistics import Estimate, PairedComparison, bootstrap_mean, holm, mcnemar, seed_spread
+from workbench.measure.statistics import Estimate, PairedComparison, holm, mcnemar, resample, seed_spread
 from workbench.problems.files import load_any
 from workbench.problems.problem import Item, Problem
 from workbench.studies.compare.jobs import training_minutes
@@ -142,7 +142,7 @@ def spread(arrays: Sequence[PerProblem], seed: int = 0, *, share: bool = True) -
         known = arrays[0][~np.isnan(arrays[0])]
         if not share and len(known) and (known == known[0]).all():
             return Estimate(float(known[0]), float(known[0]), float(known[0]), len(known))
-        return bootstrap_mean(arrays[0], seed=seed)
+        return resample(arrays[0], seed=seed)
     means = [float(np.nanmean(values)) if not np.isnan(values).all() else float("nan") for values in arrays]
     return seed_spread(means)
 

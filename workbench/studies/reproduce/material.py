@@ -15,7 +15,7 @@ from workbench.interventions.run import Outcome, run_intervened
 from workbench.measure.evaluate import results_frame
 from workbench.measure.recording import Recording, record, record_controls
 from workbench.measure.run_labels import MODEL
-from workbench.measure.statistics import Estimate, bootstrap_difference, bootstrap_mean
+from workbench.measure.statistics import Estimate, difference, resample
 from workbench.measure.trace import run
 from workbench.model.checkpoint import Checkpoint, load_checkpoint
 from workbench.problems.graph import structure
@@ -160,7 +160,7 @@ class Material:
 
     def mean(self, values: Float[np.ndarray, " n"] | Bool[np.ndarray, " n"]) -> Estimate:
         """Return the mean over problems, nan left out."""
-        return bootstrap_mean(values.astype(float), seed=self.seed)
+        return resample(values.astype(float), seed=self.seed)
 
     def difference(
         self,
@@ -168,7 +168,7 @@ class Material:
         second: Float[np.ndarray, " n"] | Bool[np.ndarray, " n"],
     ) -> Estimate:
         """Return the mean difference over the same problems."""
-        return bootstrap_difference(first.astype(float), second.astype(float), seed=self.seed)
+        return resample(first.astype(float), second.astype(float), statistic=difference, seed=self.seed)
 
 
 def column(table: pl.DataFrame, name: str, **equal: object) -> Float[np.ndarray, " n"]:
