@@ -284,7 +284,8 @@ def knockout_by_thought(table: pl.DataFrame, column: str = "loss") -> go.Figure:
         summarise(rows, column, [RUN, "arm", "thought"], chance=0.0),
         f"{title} when a thought cannot attend to an edge",
         "All heads; as many edges in each arm, those that lead to the target itself left out; 95 % interval; "
-        "dashed: no change", unit, axis="thought made without the edge", by="arm", looks=_arms(), chance="no change",
+        "dashed: no change", unit, axis="thought made without the edge", by="arm", looks=_arms(),
+        chance="no change", tell=3,
         panel=RUN, panels={run: look.title for run, look in run_looks(rows[RUN]).items()}, empty=_NOTHING,
     )  # fmt: skip
 
@@ -300,7 +301,7 @@ def knockout_by_scope(table: pl.DataFrame) -> go.Figure:
         found, f"Whose attention to the edge it is: the leading head is {head}",
         "Share of right answers lost, mean over problems and thoughts (each problem counts once), 95 % interval; "
         "the leading head writes most towards the frontier", "share of right answers lost",
-        x="scope", axis="whose attention is knocked out", by="arm", looks=arms, chance="", bars=True,
+        x="scope", axis="whose attention is knocked out", by="arm", looks=arms, chance="", bars=True, tell=2,
         panel=RUN, panels={run: look.title for run, look in run_looks(rows[RUN]).items()}, empty=_NOTHING, below=44,
     )  # fmt: skip
     return made

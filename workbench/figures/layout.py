@@ -97,9 +97,9 @@ def _place(rows: list[list[int]], adjacency: Bool[np.ndarray, "nodes nodes"], x:
                 for node in rows[index]
             }
             rows[index].sort(key=lambda node: (centre[node], node))
-        crossings = sum(_crossings(links[np.ix_(upper, lower)]) for upper, lower in pairwise(rows))
-        if crossings < fewest:
-            best, fewest = [list(row) for row in rows], crossings
+        crossed = sum(crossings(links[np.ix_(upper, lower)]) for upper, lower in pairwise(rows))
+        if crossed < fewest:
+            best, fewest = [list(row) for row in rows], crossed
     rows[:] = best
     half = (max(len(row) for row in rows) - 1) / 2
     for row in rows:
@@ -115,18 +115,7 @@ def _place(rows: list[list[int]], adjacency: Bool[np.ndarray, "nodes nodes"], x:
             x[row] = np.clip(moved, -half, half - len(row) + 1) + slots
 
 
-def _crossings(links: Bool[np.ndarray, "upper lower"]) -> int:
+def crossings(links: Bool[np.ndarray, "upper lower"]) -> int:
     """Return how many pairs of straight edges between two ordered rows cross."""
     upper, lower = np.nonzero(links)
     return int(((upper[:, None] < upper[None, :]) & (lower[:, None] > lower[None, :])).sum())
-
-
-def crossings(problem: Problem) -> int:
-    """Return how many pairs of edges from one hop row to the next cross in the layout."""
-    made, about = layout(problem), structure(problem)
-    total = 0
-    for hop in range(made.rows - 1):
-        upper, lower = (np.flatnonzero(about.hops == k) for k in (hop, hop + 1))
-        upper, lower = upper[np.argsort(made.x[upper])], lower[np.argsort(made.x[lower])]
-        total += _crossings(problem.adjacency[np.ix_(upper, lower)])
-    return total

@@ -77,6 +77,7 @@ def lines(
     each: bool = False,
     bars: bool = False,
     empty: str = "",
+    tell: int = 1,
     limits: tuple[float, float] | None = None,
     plot: int = 210,
     above: int = 0,
@@ -101,6 +102,7 @@ def lines(
         each: Whether every line has a chance level, in its colour; else that of the first line is drawn, in grey.
         bars: Whether to draw bars in groups instead of lines.
         empty: What to write in a panel without a row.
+        tell: How many lines of each panel are put in words, for the alt text; without panels, all are.
         limits: Range of the y-axis.
         plot: Height of a row of panels in pixels.
         above: Room for notes above the plot in pixels; without panels.
@@ -124,7 +126,7 @@ def lines(
     for index, (part, head) in enumerate(zip(parts.values(), heads, strict=True)):
         at = {} if panel is None else place(index, wide, len(heads))
         first: pl.DataFrame | None = None
-        for key, look in looks.items():
+        for number, (key, look) in enumerate(looks.items()):
             rows = where(part, by, key)
             if rows.is_empty():
                 continue
@@ -135,7 +137,7 @@ def lines(
             if chance and each:
                 name = f"{chance}, {look.title}"
                 level(made, rows, x, name, ends, colour=look.colour, bars=bars, legend=len(looks) <= FEW, **at)
-            if panel is None or first is None:
+            if panel is None or number < tell:
                 told.append(said(rows, x, ", ".join(filter(None, (head, look.title)))))
             first = rows if first is None else first
         if first is None:
@@ -154,10 +156,8 @@ def lines(
 
 
 def where(table: pl.DataFrame, column: str, key: Any) -> pl.DataFrame:
-    """Return the rows of one value of a column, whatever its type."""
-    return table.filter(pl.col(column).cast(pl.String) == str(key)) if isinstance(key, str) else table.filter(
-        pl.col(column) == key
-    )  # fmt: skip
+    """Return the rows of one value of a column of names or numbers, whatever its type."""
+    return table.filter(pl.col(column).cast(pl.String) == str(key))
 
 
 def interval(rows: pl.DataFrame, colour: str = GREY) -> dict[str, Any]:
@@ -234,7 +234,7 @@ def grid(
     rows = -(-len(heads) // columns)
     broken = ["<br>".join("<br>".join(textwrap.wrap(p, 92 // columns)) for p in head.split("<br>")) for head in heads]
     tall = 15 * max(head.count("<br>") for head in broken)
-    gap = 58 + tall + below
+    gap = 64 + tall + below
     total = rows * plot + (rows - 1) * gap
     made = figure(title, subtitle, above=22 + tall, below=below, plot=total, **layout)
     made.set_subplots(

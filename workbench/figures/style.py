@@ -5,6 +5,7 @@ background live in the template and not in the figures: a page that brings a the
 them, and elsewhere the grey reads on both.
 """
 
+import re
 import textwrap
 from typing import Any
 
@@ -94,7 +95,7 @@ def figure(title: str, subtitle: str, alt: str = "", *, above: int = 0, below: i
         below: Pixels between the axis and the legend, for what stands there.
         layout: Anything else that `go.Layout` takes; `plot` is the height of the plot in pixels.
     """
-    lines = [part for line in subtitle.split("<br>") for part in textwrap.wrap(line, SUBTITLE) or [""]]
+    lines = [part for line in subtitle.split("<br>") for part in _broken(line)]
     pad = 34 + 17 * (len(lines) - 1) + above
     top, bottom, plot = pad + 58, 74 + below, layout.pop("plot", 190)
     made = go.Figure()
@@ -108,6 +109,11 @@ def figure(title: str, subtitle: str, alt: str = "", *, above: int = 0, below: i
         meta={"alt": alt},
     )
     return made.update_layout(**layout)
+
+
+def _broken(line: str) -> list[str]:
+    """Return a line of a subtitle in pieces that fit; its tags take no room."""
+    return textwrap.wrap(line, SUBTITLE) if len(re.sub("<.*?>", "", line)) > SUBTITLE else [line.strip()]
 
 
 def fit_legend(made: go.Figure) -> go.Figure:

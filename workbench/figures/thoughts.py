@@ -16,6 +16,7 @@ from workbench.figures.style import (
     VERMILION,
     alpha,
     figure,
+    fit_legend,
     plural,
     require_rows,
     root_bar,
@@ -111,8 +112,7 @@ def thought_strip(scores: NodeScores, *, depth: int | None = None) -> go.Figure:
             x=k, y=1.01, yanchor="bottom", showarrow=False, text=f"⚠ {text}" if weak else text,
             font={"color": VERMILION} if weak else None, opacity=0.6 if np.isnan(mass) else 1,
         )  # fmt: skip
-    made.add_hline(y=1, line={"color": FAINT, "width": 1})
-    return made
+    return fit_legend(made.add_hline(y=1, line={"color": FAINT, "width": 1}))
 
 
 # One node
@@ -151,7 +151,7 @@ def node_curve(scores: NodeScores, node: int, *, depth: int | None = None) -> go
         f"Value of {name} ({where}) by number of thoughts, {readout}: {values or 'none, it is an entity'}.",
         xaxis={"title": "thoughts", "tickvals": depths, "range": ends, "showgrid": False},
         yaxis={"title": "value", "range": [-0.03 * top, min(top, 1.04)], "zeroline": False},
-        hovermode="x unified",
+        below=14, hovermode="x unified",
     )  # fmt: skip
     for k, read in zip(depths, scores.hops_read, strict=True):
         if read == hop:
@@ -162,8 +162,7 @@ def node_curve(scores: NodeScores, node: int, *, depth: int | None = None) -> go
     if depth is not None:
         made.add_vline(x=depths[scores.row(depth)], line={"color": GREY, "width": 1})
     made.add_scatter(
-        x=ends, y=[scores.chance_value] * 2, mode="lines", name="chance",
-        hoverinfo="skip",
+        x=ends, y=[scores.chance_value] * 2, mode="lines", name="chance", hoverinfo="skip",
         line={"color": GREY, "width": 1.5, "dash": "dash"},
     )  # fmt: skip
     for number, label, colour, symbol in lines:
@@ -259,7 +258,7 @@ def token_table(trace: Trace, depth: int | None = None, *, top: int = 8) -> go.F
             x=[None], y=[None], mode="markers", name=title if name != OUTSIDE else "no node of the problem",
             marker={"symbol": "square", "size": 11, "color": CLASS_COLOURS[name]}, hoverinfo="skip",
         )  # fmt: skip
-    return made
+    return fit_legend(made)
 
 
 def _box(x0: float, x1: float, y0: float, y1: float, colour: str) -> dict:
@@ -331,7 +330,8 @@ def search_tree(table: pl.DataFrame) -> go.Figure:
     )  # fmt: skip
     _layers(made, own)
     _edges(made, rows, x)
-    _nodes(made, rows, x, _of_controls(table))
+    controls = table.filter(pl.col("run") != MODEL).group_by("layer", "node", maintain_order=True)
+    _nodes(made, rows, x, {key: part.select("run", "value").rows() for key, part in controls})
     return made
 
 
@@ -428,13 +428,6 @@ def _label(row: dict) -> str:
 def _number(value: float) -> str:
     """Return a value with two digits, and as a power of ten where they would both be zero."""
     return f"{value:.2f}" if value >= 0.005 or value == 0 else f"{value:.0e}"
-
-
-def _of_controls(table: pl.DataFrame) -> dict[tuple[int, int], list[tuple[str, float | None]]]:
-    found: dict[tuple[int, int], list[tuple[str, float | None]]] = {}
-    for row in table.filter(pl.col("run") != MODEL).iter_rows(named=True):
-        found.setdefault((row["layer"], row["node"]), []).append((row["run"], row["value"]))
-    return found
 
 
 def _tree_hover(row: dict, controls: list[tuple[str, float | None]]) -> str:
