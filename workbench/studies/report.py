@@ -154,14 +154,8 @@ def _tables(
 def traces_frame(traces: Sequence[Trace]) -> pl.DataFrame:
     """Return one row per problem and number of thoughts.
 
-    Columns:
-        checkpoint, problem: names. thought: number of thoughts, 0..K.
-        vector: the thought of that number, null for 0. answer: greedy answer after as many; right, valid: whether it
-        is exactly right, of a valid form. answer_values: probability of each node (in their order) as the answer.
-        continuation: what the model goes on to say after the step opening; behaviour: its category; both null where
-        no continuation was asked for. top_tokens, top_probabilities: likeliest tokens under the LM head of that
-        thought, best first, null for 0.
-    The node values of the two readouts are in `scores.scores_frame`.
+    Columns are described in the data dictionary (`measure.columns`, table "traces"); the node values of the two
+    readouts are in `scores.scores_frame`.
     """
     schema = {
         "checkpoint": pl.String,

@@ -76,15 +76,7 @@ SCHEMA: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "p_corrected": pl.Float64,
     "note": pl.String,
 }
-"""Columns of an audit's table.
-
-battery, question, condition: which figure. measure: what `value` is, of `MEASURES`. thought: the only thought that is
-changed, null for all of them or none. dose: strength of the intervention, null where it has none. value, low, high, n:
-mean over problems with its 95 % interval. chance: value of a reader without knowledge, null where that is no number.
-control, control_value: the control and its mean on the same problems. p: exact McNemar test of the two, null where
-there is no control; p_corrected: after Holm's correction over the battery. note: why there is no value, or what to
-keep in mind.
-"""
+"""Columns of an audit's table, described in the data dictionary (`measure.columns`, table "audit")."""
 
 
 @dataclass

@@ -106,15 +106,7 @@ def is_measured(directory: Path, name: str, file: Path) -> bool:
 def answers_frame(checkpoint: Checkpoint, problems: Sequence[Problem | Item], seed: int = 0) -> pl.DataFrame:
     """Ask a checkpoint everything that the report needs and return a row per problem and question.
 
-    Columns:
-        problem: id. variant: the problem itself, its entity-swapped twin, or one of its edge rewrites, drawn by the
-        seed. pair: names the problem and its swapped twin together, null where there is no twin.
-        thoughts: how many, k. says: whether the answer was forced after them or a chain begun. edit: "noise" where
-        vectors of the same length in random directions were fed in the slots. own: as the method
-        was trained to answer.
-        right, valid: of the answer. tokens: thoughts and generated tokens. answer, said: the words.
-        behaviour: category of a chain, or of the own answer; null elsewhere and where a task has no graph.
-        nearest_source: score of that query-blind rule, null where there is no graph.
+    Columns are described in the data dictionary (`measure.columns`, table "answers").
 
     Asked are: the own form after k = 0..2K thoughts; chains after k = 0..K (of methods that ever saw a chain, in whole
     steps); twins and rewrites in the own form; the own form with noise in its slots.
