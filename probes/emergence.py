@@ -22,21 +22,21 @@
 
 # %%
 import os
-from pathlib import Path
 
-from workbench.figures.training import accuracy_by_step, by_step, classes_by_step
-from workbench.problems.files import load_problems
-from workbench.readings import READINGS
-from workbench.readings.emergence import appearance, emergence, scrub
+import workbench as wb
+
+# The bundled run, or another that kept its checkpoints.
+run = os.environ.get("WORKBENCH_STAGED_RUN", str(wb.list_runs()["emergence"]))
+problems = wb.load_problems(os.environ.get("WORKBENCH_PROBLEM_FILE", "small"), 100)
+problems
+
+# %% [markdown]
+# ## The checkpoints
+
+# %%
 from workbench.train.state import stage_checkpoints
 
-HERE = Path.cwd() if (Path.cwd() / "fixtures").exists() else Path.cwd().parent
-RUN = os.environ.get("WORKBENCH_STAGED_RUN", str(HERE / "fixtures/runs/emergence"))
-PROBLEMS = Path(os.environ.get("WORKBENCH_PROBLEM_FILE", HERE / "fixtures/problems/small.json"))
-
-os.chdir(HERE)  # config.yaml names the run it started from as seen from there
-problems = load_problems(PROBLEMS)[:100]
-for checkpoint in stage_checkpoints(RUN):
+for checkpoint in stage_checkpoints(run):
     print(checkpoint.step, checkpoint.stage)
 
 # %% [markdown]
@@ -46,8 +46,11 @@ for checkpoint in stage_checkpoints(RUN):
 # place of every thought.
 
 # %%
-table = emergence(RUN, problems, controls=["pause"])
-by_step(table)
+from workbench.figures import training as figures
+from workbench.readings.emergence import appearance, emergence, scrub
+
+table = emergence(run, problems, controls=["pause"])
+figures.by_step(table)
 
 # %%
 appearance(table)
@@ -56,10 +59,10 @@ appearance(table)
 # Drag the slider: from which class does the frontier take its mass?
 
 # %%
-classes_by_step(table)
+figures.classes_by_step(table)
 
 # %%
-accuracy_by_step(table)
+figures.accuracy_by_step(table)
 
 # %% [markdown]
 # ## Any reading, scrubbed
@@ -67,7 +70,9 @@ accuracy_by_step(table)
 # `scrub` takes any reading. Do thoughts spread over more dimensions while the search appears?
 
 # %%
+from workbench.readings import READINGS
+
 geometry = READINGS["geometry"]
-over_steps = scrub(RUN, problems[:50], geometry.frame, f"geometry-{geometry.schema}", controls=[])
+over_steps = scrub(run, problems[:50], geometry.frame, f"geometry-{geometry.schema}", controls=[])
 print(over_steps.shape, over_steps["step"].unique(maintain_order=True).to_list())
 over_steps.head(3)

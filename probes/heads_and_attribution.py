@@ -21,29 +21,25 @@
 
 # %%
 import os
-from pathlib import Path
 
-from workbench.figures.attention import (
-    answer_parts,
-    attention_by_head,
-    copy_bars,
-    knockout_by_thought,
-    route_figure,
-    thought_parts,
-)
+import workbench as wb
+
+# The bundled model and problems, or others: a directory, a file.
+model = wb.load(os.environ.get("WORKBENCH_RUN", "reference"))
+problems = wb.load_problems(os.environ.get("WORKBENCH_PROBLEM_FILE", "released"), 60)
+model, problems
+
+# %% [markdown]
+# A **recording** holds what one run over a problem set leaves: thoughts, values, residual streams, attention. Readings
+# take it as it is, so that the model runs once for all of them.
+
+# %%
+from workbench.figures import attention as figures
 from workbench.measure.recording import record
-from workbench.model.checkpoint import load_checkpoint
-from workbench.problems.files import load_problems
 from workbench.readings import READINGS
 from workbench.readings.attribution import leading_head
 
-HERE = Path.cwd() if (Path.cwd() / "fixtures").exists() else Path.cwd().parent
-RUN = os.environ.get("WORKBENCH_RUN", str(HERE / "fixtures/runs/reference"))
-PROBLEMS = Path(os.environ.get("WORKBENCH_PROBLEM_FILE", HERE / "fixtures/problems/released.json"))
-
-checkpoint = load_checkpoint(RUN)
-problems = load_problems(PROBLEMS)[:60]
-own = record(checkpoint, problems)
+own = record(model.checkpoint, problems)
 
 # %% [markdown]
 # ## Before any thought: the copy map
@@ -51,13 +47,13 @@ own = record(checkpoint, problems)
 # A look-up needs each edge to know both of its ends. In layer 1 the tokens of an edge gather them.
 
 # %%
-copy_bars(READINGS["copy_map"].frame([own]), 1)
+figures.copy_bars(READINGS["copy_map"].frame([own]), 1)
 
 # %% [markdown]
 # ## Where a thought looks
 
 # %%
-attention_by_head(READINGS["attention_by_class"].frame([own]))
+figures.attention_by_head(READINGS["attention_by_class"].frame([own]))
 
 # %% [markdown]
 # ## What each part writes
@@ -68,19 +64,19 @@ attention_by_head(READINGS["attention_by_class"].frame([own]))
 
 # %%
 parts = READINGS["attribution"].frame([own])
-thought_parts(parts)
+figures.thought_parts(parts)
 
 # %%
-answer_parts(parts)
+figures.answer_parts(parts)
 
 # %%
-print("the head that lifts the frontier most: layer {}, head {}".format(*leading_head(own)))
+print("the head that writes most towards the frontier: layer {}, head {}".format(*leading_head(own)))
 
 # %% [markdown]
 # ## The route of one problem
 
 # %%
-route_figure(READINGS["edge_path"].frame([own]), problems[0].id)
+figures.route_figure(READINGS["edge_path"].frame([own]), problems[0].id)
 
 # %% [markdown]
 # ## What is lost without it
@@ -88,4 +84,4 @@ route_figure(READINGS["edge_path"].frame([own]), problems[0].id)
 # A thought is made blind to the edge that leads on to the target; beside it, to as many other edges of the same hop.
 
 # %%
-knockout_by_thought(READINGS["edge_knockout"].frame([own]))
+figures.knockout_by_thought(READINGS["edge_knockout"].frame([own]))

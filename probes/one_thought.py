@@ -20,29 +20,17 @@
 # **is this attention head what moves the frontier one hop on?** To find out we take the head away, at one thought
 # only, and see what becomes of the distribution.
 #
-# Everything here is what the explorer and the reports call as well: a checkpoint, `run`, `node_scores`, a figure.
+# `wb` is all we need for the picture; for the head we open the model with TransformerLens.
 
 # %%
 import os
-from pathlib import Path
 
-import polars as pl
+import workbench as wb
 
-from workbench.figures import problem_graph, thought_strip
-from workbench.measure.scores import node_scores
-from workbench.measure.trace import run
-from workbench.model.checkpoint import load_checkpoint
-from workbench.model.lens import CoconutLens
-from workbench.problems.files import load_problems
-from workbench.problems.graph import hops
-
-HERE = Path.cwd() if (Path.cwd() / "fixtures").exists() else Path.cwd().parent
-RUN = os.environ.get("WORKBENCH_RUN", str(HERE / "fixtures/runs/reference"))
-PROBLEMS = Path(os.environ.get("WORKBENCH_PROBLEM_FILE", HERE / "fixtures/problems/released.json"))
-
-checkpoint = load_checkpoint(RUN)
-problems = load_problems(PROBLEMS)
-print(f"{checkpoint.name}: {checkpoint.thoughts} thoughts, prompts in the {checkpoint.format.name} format")
+# The bundled model and problems, or others: a directory, a file.
+model = wb.load(os.environ.get("WORKBENCH_RUN", "reference"))
+problems = wb.load_problems(os.environ.get("WORKBENCH_PROBLEM_FILE", "released"))
+model
 
 # %% [markdown]
 # ## One problem, traced
@@ -51,6 +39,8 @@ print(f"{checkpoint.name}: {checkpoint.thoughts} thoughts, prompts in the {check
 # second hop, so that the model cannot get by with a single candidate.
 
 # %%
+from workbench.problems.graph import hops
+
 THOUGHT = 2
 
 
@@ -61,9 +51,9 @@ def worth_a_look(problem) -> bool:
 
 
 problem = next((problem for problem in problems if worth_a_look(problem)), problems[0])
-(trace,) = run(checkpoint, [problem])
+trace = model.trace(problem)
 print(problem.question.split(". ")[-1])
-print("right answer:", problem.answer, " the model:", trace.answer_texts[-1])
+print("right answer:", problem.answer, " the model:", trace.answer)
 
 # %% [markdown]
 # Row *k* of the graph is the frontier after *k* thoughts. If thought 2 is a step of a breadth-first search, its mass
@@ -71,11 +61,10 @@ print("right answer:", problem.answer, " the model:", trace.answer_texts[-1])
 # there.
 
 # %%
-scores = node_scores(trace, "lm_head")
-problem_graph(scores, THOUGHT)
+trace.graph(THOUGHT)
 
 # %%
-thought_strip(scores, depth=THOUGHT)
+trace.strip()
 
 # %% [markdown]
 # ## What does each head look at?
@@ -85,8 +74,8 @@ thought_strip(scores, depth=THOUGHT)
 # being read, that is, while the model turns thought 2 into thought 3.
 
 # %%
-lens = CoconutLens(checkpoint)
-layer = checkpoint.model.config.num_hidden_layers - 1
+lens = model.lens
+layer = model.checkpoint.model.config.num_hidden_layers - 1
 PATTERN = f"blocks.{layer}.attn.hook_pattern"
 rows = lens.rows([problem], THOUGHT + 1)
 seen = {}
@@ -108,6 +97,8 @@ print("heads, columns:", tuple(pattern.shape))
 # head would have there if it looked at all edges alike.
 
 # %%
+import polars as pl
+
 depth = hops(problem.adjacency, problem.root)
 leaving = [edge for edge, (source, _) in enumerate(problem.edges) if depth[source] == THOUGHT]
 on_edges = pattern[:, 1 : 1 + 3 * len(problem.edges)].reshape(len(pattern), -1, 3).sum(-1)  # heads x edges
@@ -173,7 +164,7 @@ taken = []
 for head in range(len(pattern)):
     ran = lens.run_with_hooks(rows, [(PATTERN, without(head), THOUGHT)])
     taken.append(frontier_mass(lens.node_distribution(problem, ran, THOUGHT + 1)))
-concepts = scores.structure.concepts
+concepts = trace.scores().structure.concepts
 chance = (depth == THOUGHT + 1).sum() / concepts.sum()
 print(f"mass of thought 3 on hop 3: {frontier_mass(untouched):.3f}; chance {chance:.3f}; the suspect is head {suspect}")
 pl.DataFrame({"head taken away": list(range(len(taken))), "mass left on hop 3": taken})

@@ -22,31 +22,14 @@
 
 # %%
 import os
-from pathlib import Path
 
-from workbench.figures.layers import (
-    auc_by_layer,
-    auc_by_thought,
-    divergence_by_layer,
-    hops_by_thought,
-    mass_by_layer,
-    problem_lens,
-)
-from workbench.interventions.thoughts import Noise
-from workbench.measure.recording import record
-from workbench.model.checkpoint import load_checkpoint
-from workbench.problems.files import load_problems
-from workbench.readings.lenses import RAW, TUNED, lens_frame
-from workbench.readings.probes import probe_frame
+import workbench as wb
 
-HERE = Path.cwd() if (Path.cwd() / "fixtures").exists() else Path.cwd().parent
-RUN = os.environ.get("WORKBENCH_RUN", str(HERE / "fixtures/runs/reference"))
-PROBLEMS = Path(os.environ.get("WORKBENCH_PROBLEM_FILE", HERE / "fixtures/problems/released.json"))
-
-FITTED_ON = int(os.environ.get("WORKBENCH_FITTED_ON", "600"))  # generated problems, on other graphs
-checkpoint = load_checkpoint(RUN)
-problems = load_problems(PROBLEMS)[:100]
-own = record(checkpoint, problems)
+# The bundled model and problems, or others: a directory, a file.
+model = wb.load(os.environ.get("WORKBENCH_RUN", "reference"))
+problems = wb.load_problems(os.environ.get("WORKBENCH_PROBLEM_FILE", "released"), 100)
+fitted_on = int(os.environ.get("WORKBENCH_FITTED_ON", "600"))  # generated problems, on other graphs
+model, problems
 
 # %% [markdown]
 # ## The lens, layer by layer
@@ -54,23 +37,29 @@ own = record(checkpoint, problems)
 # Column *k* is where thought *k* was fed. Through the layers the mass moves from hop *k* to hop *k* + 1.
 
 # %%
-lens = lens_frame([own], count=FITTED_ON)
-mass_by_layer(lens, RAW)
+from workbench.figures import layers as figures
+from workbench.measure.recording import record
+from workbench.readings.lenses import RAW, TUNED, lens_frame
+from workbench.readings.probes import probe_frame
+
+own = record(model.checkpoint, problems)
+lens = lens_frame([own], count=fitted_on)
+figures.mass_by_layer(lens, RAW)
 
 # %%
-mass_by_layer(lens, TUNED)
+figures.mass_by_layer(lens, TUNED)
 
 # %%
-divergence_by_layer(lens)
+figures.divergence_by_layer(lens)
 
 # %%
-problem_lens(lens, problems[0].id, RAW)
+figures.problem_lens(lens, problems[0].id, RAW)
 
 # %% [markdown]
 # It respects interventions: with noise fed in place of thought 2, what comes before is as it was.
 
 # %%
-noisy = record(checkpoint, problems, interventions=[Noise(at=(2,))], label="noise")
+noisy = record(model.checkpoint, problems, interventions=[wb.Noise(at=(2,))], label="noise")
 same = abs(noisy.residual[:, :2] - own.residual[:, :2]).max() < 1e-4
 other = abs(noisy.residual[:, 2] - own.residual[:, 2]).max() > 1e-2
 print("before thought 2 as it was:", bool(same), "| from thought 2 on changed:", bool(other))
@@ -79,11 +68,11 @@ print("before thought 2 as it was:", bool(same), "| from thought 2 on changed:",
 # ## Probes
 
 # %%
-probes = probe_frame([own], count=FITTED_ON)
-auc_by_thought(probes)
+probes = probe_frame([own], count=fitted_on)
+figures.auc_by_thought(probes)
 
 # %%
-hops_by_thought(probes)
+figures.hops_by_thought(probes)
 
 # %%
-auc_by_layer(probes)
+figures.auc_by_layer(probes)

@@ -22,35 +22,32 @@
 
 # %%
 import os
-from pathlib import Path
 
-import polars as pl
+import workbench as wb
 
-from workbench.figures.superposition import by_class, closest, explained_by_thought, set_cosines, shares
-from workbench.measure.recording import record, record_controls
-from workbench.model.checkpoint import load_checkpoint
-from workbench.problems.files import load_problems
-from workbench.readings import READINGS
-from workbench.readings.node_vectors import kept_when_replaced
-
-HERE = Path.cwd() if (Path.cwd() / "fixtures").exists() else Path.cwd().parent
-RUN = os.environ.get("WORKBENCH_RUN", str(HERE / "fixtures/runs/reference"))
-PROBLEMS = Path(os.environ.get("WORKBENCH_PROBLEM_FILE", HERE / "fixtures/problems/released.json"))
-
-checkpoint = load_checkpoint(RUN)
-problems = load_problems(PROBLEMS)[:200]
-own = record(checkpoint, problems)
-recordings = [own, *record_controls(own, ["shuffled"])]
+# The bundled model and problems, or others: a directory, a file.
+model = wb.load(os.environ.get("WORKBENCH_RUN", "reference"))
+problems = wb.load_problems(os.environ.get("WORKBENCH_PROBLEM_FILE", "released"), 200)
+model, problems
 
 # %% [markdown]
 # ## Which set does it point to?
 
 # %%
+import polars as pl
+
+from workbench.figures import superposition as figures
+from workbench.measure.recording import record, record_controls
+from workbench.readings import READINGS
+from workbench.readings.node_vectors import kept_when_replaced
+
+own = record(model.checkpoint, problems)
+recordings = [own, *record_controls(own, ["shuffled"])]
 sets = READINGS["superposition"].frame(recordings)
-set_cosines(sets)
+figures.set_cosines(sets)
 
 # %%
-closest(sets)
+figures.closest(sets)
 
 # %% [markdown]
 # The inner products with node embeddings by class, in the layout of the paper's table 5. Where the model ties its
@@ -58,7 +55,7 @@ closest(sets)
 
 # %%
 products = READINGS["inner_products"].frame(recordings)
-by_class(products, "input").filter(pl.col("run") == "model").head(20)
+figures.by_class(products, "input").filter(pl.col("run") == "model").head(20)
 
 # %% [markdown]
 # ## How much of a thought is a sum?
@@ -68,10 +65,10 @@ by_class(products, "input").filter(pl.col("run") == "model").head(20)
 
 # %%
 codes = READINGS["codes"].frame(recordings)
-explained_by_thought(codes)
+figures.explained_by_thought(codes)
 
 # %%
-shares(codes).filter(pl.col("run") == "model").pivot("thought", index="sum", values="value")
+figures.shares(codes).filter(pl.col("run") == "model").pivot("thought", index="sum", values="value")
 
 # %% [markdown]
 # ## Does the model take the sum for its thought?

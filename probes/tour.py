@@ -22,24 +22,13 @@
 
 # %%
 import os
-from pathlib import Path
 
-from workbench.figures import problem_graph, thought_strip
-from workbench.figures.values import statistic_by_run
-from workbench.interventions.thoughts import Noise
-from workbench.measure.recording import record, record_controls
-from workbench.measure.scores import node_scores
-from workbench.measure.trace import answers, run
-from workbench.model.checkpoint import load_checkpoint
-from workbench.problems.files import load_problems
-from workbench.readings import READINGS
+import workbench as wb
 
-HERE = Path.cwd() if (Path.cwd() / "fixtures").exists() else Path.cwd().parent
-RUN = os.environ.get("WORKBENCH_RUN", str(HERE / "fixtures/runs/reference"))
-PROBLEMS = Path(os.environ.get("WORKBENCH_PROBLEM_FILE", HERE / "fixtures/problems/released.json"))
-
-checkpoint = load_checkpoint(RUN)
-problems = load_problems(PROBLEMS)[:100]
+# The bundled model and problems, or others: a directory, a file.
+model = wb.load(os.environ.get("WORKBENCH_RUN", "reference"))
+problems = wb.load_problems(os.environ.get("WORKBENCH_PROBLEM_FILE", "released"), 100)
+model, problems
 
 # %% [markdown]
 # ## One problem
@@ -49,36 +38,30 @@ problems = load_problems(PROBLEMS)[:100]
 
 # %%
 problem = problems[0]
-(trace,) = run(checkpoint, [problem])
-scores = node_scores(trace, "lm_head")
-print(problem.question.split(". ")[-1], "| right:", problem.answer, "| the model:", trace.answer_texts[-1])
-problem_graph(scores, scores.depths[0])
+trace = model.trace(problem)
+print(problem.question.split(". ")[-1], "| right:", problem.answer, "| the model:", trace.answer)
+trace.graph(thought=1)
 
 # %%
-thought_strip(scores)
+trace.strip()
 
 # %% [markdown]
 # ## Many problems, and what should not show it
 #
-# A **recording** is what one run over a problem set leaves: thoughts, values, residual streams, attention. Controls
-# are recorded on the same problems: here an untrained model, and the thoughts of other problems.
+# A **reading** puts one question to the thoughts of a whole set. Controls are run on the same problems: here an
+# untrained model, and the thoughts of other problems.
 
 # %%
-own = record(checkpoint, problems)
-recordings = [own, *record_controls(own, ["untrained", "shuffled"])]
-breadth = READINGS["breadth"].frame(recordings)
-statistic_by_run(breadth, "candidate_mass")
+breadth = wb.read("breadth", model, problems, controls=["untrained", "shuffled"])
+breadth.figures[0]
 
 # %% [markdown]
 # The mass is on the frontier for the model and for nothing else. That is a picture still. Does the answer need it?
 # Noise of the thoughts' own length takes their place:
 
 # %%
-thinks = [answer.right for answer in answers(checkpoint, problems)]
-noisy = [answer.right for answer in answers(checkpoint, problems, interventions=[Noise()])]
-print(
-    f"right with its own thoughts {sum(thinks) / len(thinks):.2f}, with noise {sum(noisy) / len(noisy):.2f}; a coin .50"
-)
+print("right with its own thoughts:", model.answer(problems).accuracy)
+print("right with noise:", model.answer(problems, wb.Noise()).accuracy, "(a coin: .50)")
 
 # %% [markdown]
 # ## Every reading
@@ -86,5 +69,5 @@ print(
 # Each is a question, a table and figures; the other notebooks take them one by one.
 
 # %%
-for reading in READINGS.values():
-    print(f"{reading.name:20} {reading.question}")
+for name, question in wb.list_readings().items():
+    print(f"{name:20} {question}")

@@ -22,22 +22,13 @@
 
 # %%
 import os
-from pathlib import Path
 
-from workbench.figures.thoughts import search_tree
-from workbench.figures.values import behaviour_shares, correlations, parallelism, statistic_by_run, value_by_height
-from workbench.measure.recording import record, record_controls
-from workbench.measure.search_tree import search_tree_frame, spell
-from workbench.model.checkpoint import load_checkpoint
-from workbench.problems.files import load_problems
-from workbench.readings import READINGS
+import workbench as wb
 
-HERE = Path.cwd() if (Path.cwd() / "fixtures").exists() else Path.cwd().parent
-RUN = os.environ.get("WORKBENCH_RUN", str(HERE / "fixtures/runs/reference"))
-PROBLEMS = Path(os.environ.get("WORKBENCH_PROBLEM_FILE", HERE / "fixtures/problems/released.json"))
-
-checkpoint = load_checkpoint(RUN)
-problems = load_problems(PROBLEMS)[:100]
+# The bundled model and problems, or others: a directory, a file.
+model = wb.load(os.environ.get("WORKBENCH_RUN", "reference"))
+problems = wb.load_problems(os.environ.get("WORKBENCH_PROBLEM_FILE", "released"), 100)
+model, problems
 
 # %% [markdown]
 # ## The search tree of one problem
@@ -46,8 +37,11 @@ problems = load_problems(PROBLEMS)[:100]
 # probabilities. Hover over a node: prefix, tokens, product.
 
 # %%
+from workbench.figures.thoughts import search_tree
+from workbench.measure.search_tree import search_tree_frame, spell
+
 problem = problems[0]
-tree = search_tree_frame(problem, spell(checkpoint, problem))
+tree = search_tree_frame(problem, spell(model.checkpoint, problem))
 search_tree(tree)
 
 # %% [markdown]
@@ -57,13 +51,17 @@ search_tree(tree)
 # The LM head holds on; forced language fades, since this model has learned little of saying the rest of a chain.
 
 # %%
-own = record(checkpoint, problems, continuations=True)
+from workbench.figures import values as figures
+from workbench.measure.recording import record, record_controls
+from workbench.readings import READINGS
+
+own = record(model.checkpoint, problems, continuations=True)
 recordings = [own, *record_controls(own, ["shuffled"])]
 breadth = READINGS["breadth"].frame(recordings)
-statistic_by_run(breadth, "candidate_mass")
+figures.statistic_by_run(breadth, "candidate_mass")
 
 # %%
-statistic_by_run(breadth, "top1_correct")
+figures.statistic_by_run(breadth, "top1_correct")
 
 # %% [markdown]
 # ## Parallelism
@@ -72,7 +70,7 @@ statistic_by_run(breadth, "top1_correct")
 # means that the value is shared.
 
 # %%
-parallelism(READINGS["parallelism"].frame(recordings), "lm_head")
+figures.parallelism(READINGS["parallelism"].frame(recordings), "lm_head")
 
 # %% [markdown]
 # ## Height
@@ -82,17 +80,17 @@ parallelism(READINGS["parallelism"].frame(recordings), "lm_head")
 
 # %%
 heights = READINGS["height"].frame(recordings)
-value_by_height(heights, "lm_head", "height_longest")
+figures.value_by_height(heights, "lm_head", "height_longest")
 
 # %%
-correlations(heights, apart=False).head(8)
+figures.correlations(heights, apart=False).head(8)
 
 # %% [markdown]
 # ## And what does it say?
 
 # %%
 behaviour = READINGS["behaviour"].frame(recordings)
-behaviour_shares(behaviour)
+figures.behaviour_shares(behaviour)
 
 # %%
 READINGS["behaviour"].figures(behaviour)[0]

@@ -21,6 +21,12 @@
 # with a tokenizer of several tokens a name. It knows nothing, and the workbench says so.
 
 # %%
+import workbench as wb
+
+problems = wb.generate_problems("released", 12, seed=5)
+problems
+
+# %%
 import tempfile
 from pathlib import Path
 
@@ -32,15 +38,6 @@ from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from workbench.errors import WorkbenchError
-from workbench.figures.values import statistic_by_run
-from workbench.measure.recording import record
-from workbench.model.checkpoint import load_checkpoint, prepare_pretrained, save_checkpoint
-from workbench.model.lens import CoconutLens
-from workbench.problems.sets import generate
-from workbench.readings import READINGS
-
-problems = generate("released", 12, seed=5)
 backend = Tokenizer(BPE())
 backend.pre_tokenizer, backend.decoder = ByteLevel(add_prefix_space=False), ByteLevelDecoder()
 trainer = BpeTrainer(
@@ -50,7 +47,7 @@ backend.train_from_iterator([problem.question for problem in problems], trainer)
 tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|end|>", padding_side="left")
 torch.manual_seed(0)
 size = GPT2Config(vocab_size=len(tokenizer), n_embd=64, n_layer=2, n_head=4, n_positions=2048, eos_token_id=0)
-model = GPT2LMHeadModel(size).eval()
+gpt2 = GPT2LMHeadModel(size).eval()
 
 # %% [markdown]
 # ## Give it markers, save it, load it
@@ -60,10 +57,12 @@ model = GPT2LMHeadModel(size).eval()
 # intervention changes nothing.
 
 # %%
+from workbench.model.checkpoint import prepare_pretrained, save_checkpoint
+
 folder = Path(tempfile.mkdtemp()) / "mine"
-save_checkpoint(prepare_pretrained(model, tokenizer, thoughts=3, name="mine"), folder)
-checkpoint = load_checkpoint(folder)
-print(checkpoint.name, checkpoint.format.name, checkpoint.thoughts, "thoughts")
+save_checkpoint(prepare_pretrained(gpt2, tokenizer, thoughts=3, name="mine"), folder)
+model = wb.load(folder)
+model
 
 # %% [markdown]
 # ## Read it
@@ -71,8 +70,7 @@ print(checkpoint.name, checkpoint.format.name, checkpoint.thoughts, "thoughts")
 # No training, so no frontier: the mass lies at chance or below, and that is what must be shown.
 
 # %%
-own = record(checkpoint, problems)
-statistic_by_run(READINGS["breadth"].frame([own]), "candidate_mass")
+wb.read("breadth", model, problems).figures[0]
 
 # %% [markdown]
 # ## TransformerLens names on it
@@ -80,7 +78,7 @@ statistic_by_run(READINGS["breadth"].frame([own]), "candidate_mass")
 # Hook points fire inside the loop, for every thought; the cache is an ordinary `ActivationCache`.
 
 # %%
-lens = CoconutLens(checkpoint)
+lens = model.lens
 rows = lens.rows(problems[:2])
 ran, cache = lens.run_with_cache(rows)
 at_two = lens.at_thought(cache, rows, 2)
@@ -93,6 +91,6 @@ print(type(cache).__name__, tuple(at_two["blocks.1.attn.hook_z"].shape), tuple(a
 
 # %%
 try:
-    load_checkpoint(folder / "nowhere")
-except WorkbenchError as error:
+    wb.load(folder / "nowhere")
+except wb.WorkbenchError as error:
     print(error)
