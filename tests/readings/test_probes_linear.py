@@ -102,10 +102,10 @@ def test_the_control_task_is_a_function_of_the_names_at_the_rate_of_the_property
 
 def test_the_fit_is_the_minimum_of_the_penalised_loss() -> None:
     states, real = made(200, 0)
-    probe = fit_probe(states, real.there, real.labels, penalty=5.0)
+    probe = fit_probe(states, real.there, real.labels, penalty=5.0, steps=200)
     wrong = (1 / (1 + np.exp(-probe.logits(states))) - real.labels) * real.there[:, :, None]
-    held = (states - probe.mean) / probe.scale
-    gradient = np.einsum("nd,nvp->dvp", held, wrong) + 5.0 * probe.weight
+    held = (states - probe.mean.numpy()) / probe.scale
+    gradient = np.einsum("nd,nvp->dvp", held, wrong) + 5.0 * probe.weight.numpy()
 
     assert np.abs(gradient).max() < 0.02
     assert np.abs(wrong.sum(0)).max() < 0.02
@@ -115,7 +115,7 @@ def test_the_fit_is_the_minimum_of_the_penalised_loss() -> None:
 def frame() -> pl.DataFrame:
     own = record(tiny(), PROBLEMS)
     noisy = record(own.checkpoint, PROBLEMS, label="noise", interventions=[Noise(at=(2,))])
-    return probe_frame([own, *record_controls(own, ["untrained"]), noisy], count=0)
+    return probe_frame([own, *record_controls(own, ["untrained"]), noisy], count=0, steps=4)
 
 
 def test_a_frame_has_a_row_for_every_problem_property_column_and_layer(frame: pl.DataFrame) -> None:
@@ -162,7 +162,7 @@ def test_the_lm_head_needs_no_probe(frame: pl.DataFrame) -> None:
 
 
 def test_problems_can_be_generated_to_fit_on() -> None:
-    frame = probe_frame([record(tiny(thoughts=1), PROBLEMS[:4])], count=20)
+    frame = probe_frame([record(tiny(thoughts=1), PROBLEMS[:4])], count=20, steps=2)
 
     assert set(frame["fitted_on"]) == {GENERATED}
 
@@ -197,6 +197,6 @@ def test_figures_show_control_task_lm_head_and_chance(frame: pl.DataFrame) -> No
 
 def test_a_chain_whose_every_node_is_reachable_has_no_auc() -> None:
     problems = [chain(0, 2), chain(0, 3), chain(0, 4)]
-    frame = probe_frame([record(tiny(), problems)], count=0)
+    frame = probe_frame([record(tiny(), problems)], count=0, steps=2)
 
     assert frame.filter(pl.col("property") == "reachable")["auc"].is_null().all()
