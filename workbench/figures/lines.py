@@ -110,6 +110,13 @@ def lines(
 
     Returns:
         A figure whose points have `customdata` = low, high, n and, where it is not the same everywhere, chance.
+
+    Example:
+        >>> from workbench.measure.statistics import summarise
+        >>> table = pl.DataFrame({"run": "model", "thought": [1, 1, 2], "mass": [0.2, 0.4, 0.9], "mass_chance": 0.1})
+        >>> made = lines(summarise(table, "mass", ["run", "thought"]), "Mass", "Mean over problems", "probability")
+        >>> made.layout.meta["alt"]
+        'Mass. model: 0.30 at 1, 0.90 at 2.'
     """
     if not empty:
         require_rows(summary)
@@ -332,8 +339,8 @@ def maps(
             "%{customdata[4]}<extra></extra>",
             **place(index, wide, len(named)),
         )  # fmt: skip
-        best = rows.drop_nulls("value").sort("value", descending=True, maintain_order=True).row(0, named=True)
-        told.append(f"{about} at most {best['value']:.2f} ({axes[0]} {best[x]}, {axes[1]} {best[y]})")
+        for best in rows.drop_nulls("value").sort("value", descending=True).head(1).iter_rows(named=True):
+            told.append(f"{about} at most {best['value']:.2f} ({axes[0]} {best[x]}, {axes[1]} {best[y]})")
     made.update_xaxes(title=words, showgrid=False).update_yaxes(showgrid=False, zeroline=False)
     made.update_yaxes(autorange=True if up else "reversed").update_yaxes(title=axes[1], col=1)
     return made.update_layout(meta={"alt": f"{title}. {'; '.join(told)}."})

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import polars as pl
 
 from workbench.errors import WorkbenchError, unknown
-from workbench.figures.lines import Look, grid, lines, place, run_looks, where
+from workbench.figures.lines import Look, grid, lines, place, run_looks, two, where
 from workbench.figures.style import (
     BLUE,
     CLASS_COLOURS,
@@ -128,34 +128,33 @@ def behaviour_shares(results: pl.DataFrame) -> go.Figure:
             "What the model goes on to say after its thoughts was not recorded.",
             "Record with continuations=True; accuracy alone needs none.",
         )
-    table = _with_run(results)
+    table = _with_run(results).with_columns(pl.col("behaviour").cast(pl.String))
     runs, thoughts = table[RUN].unique(maintain_order=True).to_list(), sorted(table["thought"].unique().to_list())
-    total = table.group_by(RUN, "thought").len()["len"].max()
-    title = "What the model goes on to say after k thoughts"
-    subtitle = f"Share of problems in each category; n = {total} for each number of thoughts"
-    one = len(runs) == 1
-    made = figure(title, subtitle) if one else grid(title, subtitle, [run_title(run) for run in runs], 3)
+    one, total = len(runs) == 1, table.group_by(RUN, "thought").len()["len"].max()
+    made = grid(
+        "What the model goes on to say after k thoughts",
+        f"Share of problems in each category; n = {total} for each number of thoughts",
+        ["" if one else run_title(run) for run in runs], 3,
+    )  # fmt: skip
     told = []
     for index, run in enumerate(runs):
-        rows = where(table, RUN, run).with_columns(pl.col("behaviour").cast(pl.String))
+        rows = where(table, RUN, run)
         totals = dict(rows.group_by("thought").len().iter_rows())
-        counts = dict(((k, b), n) for k, b, n in rows.group_by("thought", "behaviour").len().iter_rows())
+        counts = {(k, b): n for k, b, n in rows.group_by("thought", "behaviour").len().iter_rows()}
         for behaviour, colour in BEHAVIOUR_COLOURS.items():
             values = [counts.get((k, behaviour.value), 0) / totals.get(k, 1) for k in thoughts]
             made.add_bar(
                 x=thoughts, y=values, name=behaviour.value, marker={"color": colour},
-                text=[f"{v:.2f}".removeprefix("0") if v >= 0.06 else "" for v in values], textposition="inside",
+                text=[two(v) if v >= 0.06 else "" for v in values], textposition="inside",
                 insidetextanchor="middle", textangle=0, legendgroup=behaviour.value, showlegend=index == 0,
                 hovertemplate=f"{behaviour.value}: %{{y:.3f}} after %{{x}}<extra></extra>",
-                **({} if one else place(index, 3, len(runs))),
+                **place(index, 3, len(runs)),
             )  # fmt: skip
             if behaviour is Behaviour.CORRECT_PATH:
                 path = ", ".join(f"{v:.2f} after {k}" for k, v in zip(thoughts, values, strict=True))
                 told.append(path if one else f"{run_title(run)} {path}")
     made.update_xaxes(tickvals=thoughts, range=[thoughts[0] - 0.5, thoughts[-1] + 0.5], title="thoughts")
-    made.update_xaxes(showgrid=False).update_yaxes(range=[0, 1]).update_yaxes(
-        title="share of problems", col=None if one else 1
-    )
+    made.update_xaxes(showgrid=False).update_yaxes(range=[0, 1]).update_yaxes(title="share of problems", col=1)
     made.update_layout(
         barmode="stack", bargap=0.3, uniformtext={"minsize": 10 if one else 8, "mode": "hide"},
         meta={"alt": f"Behaviour categories by number of thoughts. Correct Path: {'; '.join(told)}."},
