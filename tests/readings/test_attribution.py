@@ -7,8 +7,7 @@ import pytest
 from tests.conftest import chain, tiny
 from workbench.measure.recording import Recording, record, record_controls
 from workbench.problems.graph import structure
-from workbench.readings.attribution import ATTRIBUTION, attribution_frame, leading_head
-from workbench.readings.direct_attribution import attribute
+from workbench.readings.attribution import ATTRIBUTION, attribute, attribution_frame, leading_head
 
 PROBLEMS = [chain(0, 2), chain(1, 4), chain(2, 3)]
 

@@ -16,7 +16,7 @@ from workbench.model.lens import CoconutLens
 from workbench.problems.graph import structure
 from workbench.problems.problem import Problem
 from workbench.problems.prosqa import make_problem
-from workbench.readings.direct_attribution import BIASES, attribute, contrasts
+from workbench.readings.attribution import BIASES, attribute, contrasts
 
 K = 3
 PROBLEMS = [chain(0, 2), chain(1, 4), chain(2, 3)]

@@ -10,8 +10,8 @@ from tests.conftest import tiny
 from workbench.measure.recording import Recording, record, record_controls
 from workbench.problems.problem import Problem
 from workbench.problems.prosqa import make_problem
-from workbench.readings.attribution import ARMS, EDGE_KNOCKOUT, SCOPES, chosen, leading_head
-from workbench.readings.knockout import EdgeCut, knock_out
+from workbench.readings.attribution import leading_head
+from workbench.readings.knockout import ARMS, EDGE_KNOCKOUT, SCOPES, EdgeCut, chosen, knock_out
 
 
 def bushy(number: int) -> Problem:

@@ -10,8 +10,7 @@ from tests.conftest import tiny
 from tests.readings.test_edge_knockout_reading import PROBLEMS
 from workbench.figures.attention import route_figure
 from workbench.measure.recording import Recording, record, record_controls
-from workbench.readings.attribution import EDGE_PATH, edge_path_frame, route
-from workbench.readings.direct_attribution import attribute
+from workbench.readings.attribution import EDGE_PATH, attribute, edge_path_frame, route
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Readings of values over a problem set: behaviour and breadth, model and controls, with their chance levels."""
 
-import json
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -133,11 +132,3 @@ def test_breadth_is_drawn_with_runs_readouts_and_chance(recordings):
     assert all(n for _, _, n in model.customdata)
     with pytest.raises(WorkbenchError, match='no statistic "beauty"'):
         statistic_by_run(frame, "beauty")
-
-
-def test_every_figure_of_these_readings_has_an_alt_and_is_a_function_of_the_frame(recordings):
-    for reading in (BEHAVIOUR, BREADTH):
-        frame = reading.frame(recordings)
-        for one, two in zip(reading.figures(frame), reading.figures(frame), strict=True):
-            assert one.to_json() == two.to_json()
-            assert len(json.loads(one.to_json())["layout"]["meta"]["alt"]) > 40

@@ -262,7 +262,7 @@ def knockout_figures(table: pl.DataFrame) -> list[go.Figure]:
     """Draw the loss of accuracy and of the logit difference by thought, and by whose attention is knocked out.
 
     Args:
-        table: `readings.attribution.edge_knockout_frame`.
+        table: `readings.knockout.edge_knockout_frame`.
     """
     return [knockout_by_thought(table, "loss"), knockout_by_thought(table, "change"), knockout_by_scope(table)]
 
@@ -271,7 +271,7 @@ def knockout_by_thought(table: pl.DataFrame, column: str = "loss") -> go.Figure:
     """Draw what is lost without the edges, all heads, by the thought that is made without them; a panel per run.
 
     Args:
-        table: `readings.attribution.edge_knockout_frame`.
+        table: `readings.knockout.edge_knockout_frame`.
         column: "loss" (share of the problems answered right before that are not any more) or "change" (logit of target
             less negative, all problems).
     """

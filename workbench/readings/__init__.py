@@ -7,8 +7,8 @@
 - `attention`: attention of thoughts to edges by class and on one graph, and the copy map of the question.
 - `lenses`: logit lens and tuned lens over layers and thoughts.
 - `probes`: linear probes with their control task.
-- `direct_attribution`: logit differences as sums over heads, MLPs and inputs.
-- `attribution`: which head makes a thought, the path from edge to thought to answer, and edges knocked out.
+- `attribution`: logit differences as sums over heads, MLPs and inputs; the path from edge to thought to answer.
+- `knockout`: what the answer loses when a thought is made without some edges.
 - `geometry`: lengths, angles and dimensionality of thoughts.
 - `arithmetic`: values of the steps of a calculation in the thoughts; for items without a graph.
 - `emergence`: any reading over the checkpoints of a training run.
@@ -40,7 +40,7 @@ _MODULES = {
     "probes": "probes",
     "attribution": "attribution",
     "edge_path": "attribution",
-    "edge_knockout": "attribution",
+    "edge_knockout": "knockout",
     "geometry": "geometry",
 }
 """The module of each reading, which holds it under its name in capitals."""
