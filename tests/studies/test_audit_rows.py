@@ -9,8 +9,7 @@ import pytest
 
 from workbench.figures.interventions import in_a_column, over_places
 from workbench.studies.audit.base import MEASURES, SCHEMA, Rows, where
-from workbench.studies.audit.card import tables_of
-from workbench.studies.audit.sentences import Sentence, card_texts, said
+from workbench.studies.audit.card import Sentence, card_texts, said, tables_of
 
 SENTENCE = Sentence(
     "needed",

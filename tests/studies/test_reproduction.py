@@ -14,7 +14,7 @@ from workbench.measure.statistics import Estimate
 from workbench.model.checkpoint import save_checkpoint
 from workbench.problems.sets import generate
 from workbench.studies.claims import Check, Claim
-from workbench.studies.reproduce import inside, methods, superposition, values
+from workbench.studies.reproduce import methods, superposition, values
 from workbench.studies.reproduce.material import REFERENCE, Finding, Material
 from workbench.studies.reproduce.page import Judged, chosen, judge, measure, write_page
 
@@ -108,7 +108,7 @@ def test_claims_are_many_stated_once_and_name_functions_that_are_there() -> None
         assert claim.published
         assert claim.measure or claim.pair or not claim.comparable
         if claim.measure:
-            assert sum(hasattr(part, claim.measure[0]) for part in (methods, values, superposition, inside)) == 1
+            assert sum(hasattr(part, claim.measure[0]) for part in (methods, values, superposition)) == 1
 
 
 def test_a_missing_run_is_named(tmp_path: Path) -> None:

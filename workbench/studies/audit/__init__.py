@@ -4,6 +4,5 @@
 - run: the batteries by name, run and kept in a directory
 - necessity, content, search, shortcuts, localization, generalization: a battery each
 - text_steps: the steps that a model says in words, edited as thoughts are
-- sentences: what decides a sentence of the card; its texts are in `card.yaml`
-- card: the card, and several cards side by side
+- card: the card, what decides its sentences (texts in `card.yaml`), and several cards side by side
 """

@@ -3,7 +3,6 @@
 - material: the runs, their problems, and what was already measured of them
 - methods: accuracy, and thoughts removed, changed or exchanged
 - values: what is said after k thoughts, and the values of nodes
-- superposition: attention, inner products, and thoughts as sums
-- inside: norms and linear probes
+- superposition: what is inside a thought: attention, inner products, sums, norms and probes
 - page: each claim measured, and the table of all
 """

@@ -11,7 +11,7 @@ from workbench.measure.provenance import provenance
 from workbench.studies import claims
 from workbench.studies.claims import Claim, literature
 from workbench.studies.pages import render
-from workbench.studies.reproduce import inside, methods, superposition, values
+from workbench.studies.reproduce import methods, superposition, values
 from workbench.studies.reproduce.material import Finding, Material
 
 Verdict = Literal["reproduced", "not reproduced", "undecided", "not comparable", "not measured"]
@@ -47,7 +47,7 @@ def measure(claim: Claim, material: Material) -> Finding:
     """Measure a claim by the function that it names, or as a pair of methods; without either there is no number."""
     if claim.measure:
         name, *arguments = claim.measure
-        module = next(one for one in (methods, values, superposition, inside) if hasattr(one, name))
+        module = next(one for one in (methods, values, superposition) if hasattr(one, name))
         return getattr(module, name)(material, *arguments)
     return methods.pair(material, claim) if claim.pair and claim.comparable else Finding("–")
 

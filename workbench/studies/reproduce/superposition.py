@@ -1,7 +1,8 @@
-"""Claims about superposition: attention to edges, inner products, and whether a thought is the sum that theory says."""
+"""Claims about what is inside a thought: attention, inner products, sums of node vectors, norms and probes."""
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import polars as pl
 
 from workbench.figures.superposition import shares
@@ -11,7 +12,7 @@ from workbench.measure.statistics import Estimate
 from workbench.readings.attention import table_1
 from workbench.readings.superposition import table_5
 from workbench.studies.claims import MARGIN, Check
-from workbench.studies.reproduce.material import REFERENCE, Finding, Material
+from workbench.studies.reproduce.material import REFERENCE, Finding, Material, column
 
 _THOUGHTS = (1, 2, 3, 4)
 Classes = Mapping[tuple[int, str], Estimate]
@@ -131,4 +132,44 @@ def kept(material: Material, name: str) -> Finding:
             rows.filter(pl.col("in_its_place") == control)["kept"].item() for control in ("noise", "codes, other graph")
         )
         beside.append(f"thought {k}: noise {noise:.3f}, another problem's frontier {other:.3f}")
+    return Finding(material.on, tuple(checks), "; ".join(beside))
+
+
+# Norms, and what linear probes read
+
+
+def norms(material: Material) -> Finding:
+    """Compare the length of thought 1 with that of embeddings."""
+    table = material.frame("geometry").filter(pl.col("thought") == 1)
+    ratio = material.mean(column(table, "norm") / column(table, "concept_norm"))
+    beside = f"thought {table['norm'].mean():.2f}, embeddings of concepts {table['concept_norm'].mean():.2f}"
+    return Finding(material.on, (Check("length of thought 1 over that of embeddings", ratio, 1.5),), beside)
+
+
+def _auc(material: Material, name: str, thought: int, what: str = "reachable") -> np.ndarray:
+    """Return an area of a probe of the last layer, a number per problem."""
+    table = material.frame("probes")
+    return column(table, name, property=what, column=thought - 1, layer=table["layer"].max())
+
+
+def falls(material: Material) -> Finding:
+    """Compare what a probe reads from the first and the last thought."""
+    last = material.checkpoint().thoughts
+    areas = [_auc(material, "auc", k) for k in range(1, last + 1)]
+    check = Check(f"area, reachable nodes, thought 1 less {last}", material.difference(areas[0], areas[-1]), 0.0)
+    beside = "areas by thought: " + " ".join(f"{np.nanmean(one):.2f}" for one in areas)
+    return Finding(material.on, (check,), beside + "; chance .50")
+
+
+def selective(material: Material) -> Finding:
+    """Compare probes with those of their control task."""
+    checks, beside = [], []
+    for what, k in (("reachable", 3), ("optimal", 3)):
+        own, control, head = (_auc(material, name, k, what) for name in ("auc", "control_auc", "lm_head_auc"))
+        difference = material.difference(own, control)
+        checks.append(Check(f"area less that of the control task, {what}, thought {k}", difference, 0.0))
+        beside.append(
+            f"{what}: {np.nanmean(own):.3f}, control task {np.nanmean(control):.3f}, "
+            f"LM head without a probe {np.nanmean(head):.3f}"
+        )
     return Finding(material.on, tuple(checks), "; ".join(beside))
