@@ -1,4 +1,4 @@
-"""Pages of the site that are made from the code: Python, commands, configuration, columns; and the notebooks.
+"""Pages of the site that are made from the code: Python, commands, configuration, columns.
 
 A hook of mkdocs (`mkdocs.yml`). Nothing here is written to the disk.
 """
@@ -21,7 +21,7 @@ CONFIGURATION = "workbench.train.config"
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the generated pages and the notebooks to those of the folder."""
+    """Add the generated pages to those of the folder."""
     for name, text in {
         "reference/python.md": python_page(),
         "reference/commands.md": commands_page(),
@@ -29,8 +29,6 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "reference/columns.md": columns_page(),
     }.items():
         files.append(File.generated(config, name, content=text))
-    for notebook in sorted((ROOT / "probes").glob("*.ipynb")):
-        files.append(File.generated(config, f"tutorials/{notebook.name}", abs_src_path=str(notebook)))
     return files
 
 
