@@ -18,10 +18,10 @@ def read_settings(path: Path, what: str) -> dict[str, Any]:
 
     Args:
         path: The file.
-        what: What it is called in messages: "configuration", "suite".
+        what: Its name in messages: "configuration", "suite".
 
     Raises:
-        WorkbenchError: If it cannot be read, or is no mapping.
+        WorkbenchError: The file cannot be read, or is no mapping.
     """
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -33,16 +33,16 @@ def read_settings(path: Path, what: str) -> dict[str, Any]:
 
 
 def build(kind: type[Settings], raw: dict[str, Any], source: str, prefix: str = "") -> Settings:
-    """Build a dataclass from a mapping, its fields of other dataclasses from the mappings inside.
+    """Build a dataclass from a mapping, and its fields that are dataclasses from the mappings inside.
 
     Args:
         kind: A dataclass.
         raw: Keys and values; those left out take their defaults.
-        source: Of the messages: "configuration mine.yaml".
-        prefix: Of the keys in messages.
+        source: Named in messages: "configuration mine.yaml".
+        prefix: Put before the keys in messages.
 
     Raises:
-        WorkbenchError: If a key is unknown (the nearest known one is named), missing, or its value of the wrong type.
+        WorkbenchError: A key is unknown (the nearest known one is named) or missing, or a value has the wrong type.
     """
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     values: dict[str, Any] = {}
@@ -61,7 +61,7 @@ def build(kind: type[Settings], raw: dict[str, Any], source: str, prefix: str = 
 
 
 def convert(kind: Any, value: Any, source: str, where: str) -> Any:
-    """Return a value as a field's type asks for it; see `build`."""
+    """Return a value in the type of a field: a list as a tuple, a whole number as a float."""
     origin, inside = get_origin(kind), get_args(kind)
     if dataclasses.is_dataclass(kind) and isinstance(value, dict):
         return build(kind, value, source, f"{where}.")  # type: ignore[arg-type]

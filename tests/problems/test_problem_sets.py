@@ -57,7 +57,7 @@ def test_what_cannot_be_generated_is_refused_with_the_reason(arguments, reason, 
     monkeypatch.setattr("workbench.problems.sets._MOST_GRAPHS", 128)
     with pytest.raises(WorkbenchError) as caught:
         generate(*arguments)
-    assert reason in caught.value.why
+    assert reason in str(caught.value)
 
 
 def test_released_problems_have_the_moments_of_the_released_files():

@@ -1,11 +1,10 @@
-"""Arithmetic stories: lines with numbers in them, before they become words.
-
-The oracle of arithmetic word problems: every step calculated again, with fractions.
-
-Arithmetic word problems of GSM8k's kind (Cobbe et al., arXiv 2110.14168), small enough for one token a number.
+"""Arithmetic word problems of GSM8k's kind (Cobbe et al., arXiv 2110.14168), small enough for one token a number.
 
 Two to six operations, each a step in the notation of the iCoT files (Deng et al., arXiv 2405.14838):
 "<<3*4=12>> <<9+12=21>> #### 21". Whole numbers only, in every step.
+
+A problem is drawn as a `Story`, lines with numbers in them, and then put into words (`spell`). The validator calculates
+every step again with fractions, from the words and from the story.
 """
 
 import random
@@ -123,7 +122,7 @@ def apply(symbol: str, left: Fraction, right: Fraction) -> Fraction:
 
 
 def sums(story: Story) -> list[Sum]:
-    """Return the operations that a story's lines ask for, in order, from its structure alone."""
+    """Return the operations of a story's lines in their order, calculated from its structure alone."""
     total, done = Fraction(0), []
     for line in story.lines:
         made, total = _line_sums(KINDS[line.kind], line, total)
@@ -165,10 +164,10 @@ _NUMBER = re.compile(r"\d+")
 def check(item: Item, limit: int | None = None, story: Story | None = None) -> list[Fault]:
     """Return all faults of an item.
 
-    Checked: each step is one operation on whole numbers and comes to what it says; its numbers stand in the question
-    or are results of steps before; the last result is the answer; no number is above the limit. With the story it was
-    made from, also: the question says the story, and the steps are the story's own operations in their order, each
-    calculated again from the story's structure. Faulty content never raises.
+    Checked: each step is one operation on whole numbers with the right result; its numbers stand in the question or
+    are results of earlier steps; the last result is the answer; no number is above the limit. With the story that the
+    item was made from, also: the question says the story, and the steps are the story's operations in their order,
+    calculated again from its structure. Faulty content never raises.
 
     Args:
         item: Any item.
@@ -220,13 +219,10 @@ def _story(item: Item, story: Story) -> list[Fault]:
         right = sums(story)
     except ZeroDivisionError:
         return [*faults, Fault("steps", "the story divides by 0")]
-    if tuple(map(_plain, right)) != item.steps:
-        faults.append(Fault("steps", f"the story asks for {' '.join(map(_plain, right))}"))
+    steps = tuple(str(done) for done in right)
+    if steps != item.steps:
+        faults.append(Fault("steps", f"the story asks for {' '.join(steps)}"))
     return faults
-
-
-def _plain(done: Sum) -> str:
-    return str(done)
 
 
 LIMIT = 99
@@ -246,7 +242,7 @@ _ENDING_WEIGHTS = (4, 1, 1)
 def arithmetic_items(
     seed: str, split: Split = "train", limit: int = LIMIT, operations: tuple[int, int] = (FEWEST, MOST)
 ) -> Iterator[Item]:
-    """Yield items without end, each checked by the oracle; the same arguments yield the same items.
+    """Yield items without end, each checked by `check`; the same arguments yield the same items.
 
     Args:
         seed: Seed of all randomness.
@@ -277,7 +273,7 @@ def arithmetic_items(
 
 
 def draw_story(rng: random.Random, split: Split, limit: int, operations: int) -> tuple[Story, tuple[str, ...]]:
-    """Draw a story with so many operations, all numbers and results whole and from 1 to the limit; and its steps."""
+    """Return a random story of that many operations, and its steps; all numbers are whole and from 1 to the limit."""
     name, other = rng.sample(ENTITIES, 2)
     while True:
         drawn = _lines(rng, split, limit, operations)

@@ -1,18 +1,15 @@
-"""The English of ProntoQA, both ways: what a sentence says about whom.
+"""ProntoQA (Saparov and He, arXiv 2210.01240): is it true that Alex is not shy? Sentences, validator, generator.
 
-Read are the forms of the published files (Saparov and He, arXiv 2210.01240): "Alex is a wumpus.", "Every wumpus is an
-impus.", "Each wumpus is not shy.", "Wumpuses are impuses.", "Wumpuses are not shy.", and last "True or false: Alex is
-not shy.". Written are those with "Every".
+A problem is an ontology of fictional concepts, each a kind of the next, with properties of which some are negated; an
+entity at its lower end; and a question that takes a given number of rules (five in Coconut, arXiv 2412.06769).
 
-The oracle of ProntoQA: forward chaining over what the sentences say, blind to how the question was made.
+Sentences are read in the forms of the published files: "Alex is a wumpus.", "Every wumpus is an impus.", "Each wumpus
+is not shy.", "Wumpuses are impuses.", "Wumpuses are not shy.", and last "True or false: Alex is not shy.". Written are
+those with "Every". The validator chains forward over what the sentences say and knows nothing of the generator.
 
-ProntoQA: is it true that Alex is not shy? An own generator after the published description.
-
-Saparov and He, arXiv 2210.01240: an ontology of fictional concepts, each a kind of the next, with properties of which
-some are negated; an entity at its lower end; a question that takes a given number of rules, true or false. Coconut
-(arXiv 2412.06769) uses five hops. Distractors here come as a mirror: another entity has an ontology of the same shape,
-and says the opposite at each property. So every property is said once and denied once, at the same depth, and a rule
-that does not follow the chain from the queried entity cannot do better than one half.
+The generator is ours. Its distractors are a mirror: another entity has an ontology of the same shape that says the
+opposite of each property. So every property is said once and denied once, at the same depth, and a rule that does not
+follow the chain from the queried entity is right half of the time.
 """
 
 import random
@@ -225,7 +222,7 @@ _SIDES = 2
 
 
 def prontoqa_items(seed: str, hops: int = HOPS) -> Iterator[Item]:
-    """Yield items without end, each checked by the oracle; the same seed yields the same items.
+    """Yield items without end, each checked by `check`; the same seed yields the same items.
 
     Of eight in turn four are true, four ask with "not", and in four the queried entity's side of the property is said
     before the other's; every combination comes once.

@@ -6,10 +6,11 @@ special roots; a node's label says whether it descends from node 0 (bit 1), node
 - `algorithm1`: Algorithm 1 as printed (Coconut, arXiv 2412.06769, appendix A.2).
 - `released`: the variant whose moments match the released files (nodes without parents are drawn as parents only in
   the branch that allows every node; depth is the distance to the nearest node without parents).
-- `balanced`: graphs as `released`, each asked from both special roots with the same two options (`questions.ask_both`),
-  so that a rule that never reads the queried root scores exactly one half.
+- `balanced`: graphs as `released`, each asked from both special roots with the same two options (`ask_both`), so that
+  a rule that never reads the queried root scores exactly one half.
 
-Two more ways to ask questions of a batch of graphs, beside `generators.ask`: as released, and in balance.
+Questions are asked of a whole batch of graphs: with weights for each distance (`ask`), as in the released files
+(`ask_deepest`), or in balanced pairs (`ask_both`).
 """
 
 from dataclasses import dataclass
