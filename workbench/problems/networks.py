@@ -90,7 +90,9 @@ def to_networkx(
     for place, (source, destination) in enumerate(problem.edges):
         on_path = about.optimal[[source, destination]].all() and about.hops[destination] == about.hops[source] + 1
         network.add_edge(source, destination, place=place, optimal=bool(on_path))
-    for kind, held, values in (("node", network.nodes, node_values), ("edge", network.edges, edge_values)):
+    nodes: dict[Any, dict[str, Any]] = dict(network.nodes)
+    edges: dict[Any, dict[str, Any]] = dict(network.edges)
+    for kind, held, values in (("node", nodes, node_values), ("edge", edges, edge_values)):
         for column, cells in (values or {}).items():
             for where, value in cells.items():
                 if where not in held:
