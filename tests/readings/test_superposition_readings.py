@@ -123,22 +123,8 @@ def test_table_1_pools_edges_and_reach(recordings) -> None:
 
 
 def test_class_means_resample_problems_and_weigh_their_edges() -> None:
-    rows = [("a", 1.0, 1), ("b", 3.0, 3)]
-    table = pl.DataFrame(
-        [
-            {
-                "run": "model",
-                "thought": 1,
-                "problem": p,
-                "class": "optimal",
-                "v": v,
-                "w": w,
-                "spread": 0.5,
-                "chance": 0.0,
-            }
-            for p, v, w in rows
-        ]
-    )
+    same = {"run": "model", "thought": 1, "class": "optimal", "spread": 0.5, "chance": 0.0}
+    table = pl.DataFrame([same | {"problem": p, "v": v, "w": w} for p, v, w in (("a", 1.0, 1), ("b", 3.0, 3))])
     (found,) = class_means(table, "v", "w", classes={"frontier": NESTED["frontier"]}).rows(named=True)
     assert (found["value"], found["items"], found["n"]) == (2.5, 4, 2)
     assert (found["low"], found["high"]) == (1.0, 3.0)  # half of all resamples hold one problem only

@@ -1,7 +1,7 @@
-"""Emergence: any reading scrubbed over the checkpoints that a run kept. When does the frontier appear?
+"""Emergence: any reading at every checkpoint that a run kept. When does the frontier appear?
 
-The question names the target, so that mass on it may be copied and not found: beside the mass on the frontier stands
-the mass on the frontier without the target, and that is the one to judge by (`results.mass_without_target`).
+The question names the target, so mass on it may be copied and not found. Judge by the mass on the frontier without the
+target (`evaluate.mass_without_target`); it is read beside the mass on the whole frontier.
 """
 
 import hashlib
@@ -67,14 +67,14 @@ def scrub(
 ) -> pl.DataFrame:
     """Take a reading at every checkpoint of a run, on the same problems: its table with the columns step and stage.
 
-    One checkpoint is held at a time. With a cache, what an interrupted call has read is not read again.
+    One checkpoint is held at a time. With a cache, an interrupted call goes on where it stopped.
 
     Args:
         run: A run directory; see `stage_checkpoints`.
         problems: The set.
         frame: What is read, such as `READINGS["breadth"].frame`.
         name: What the reading is called in the cache, its version included: two functions must not share one.
-        controls: Of `series.CONTROLS`, run at each checkpoint.
+        controls: Of `run_labels.CONTROLS`, run at each checkpoint.
         thoughts: Number of thoughts, K; by default as many as the run's newest model was trained with.
         seed: Of the controls.
         batch_size: Problems run at a time.
