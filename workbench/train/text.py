@@ -142,39 +142,39 @@ class TextData:
         opened = ask.opened(drawn)
         slots = self.method.slots(opened)
         paths, frontier = _labels_of(prompts, opened if slots else 0)
+        question, pads, words = _laid_out(rows, form.pad)
         return TrainBatch(
             torch.zeros(len(rows), 0, dtype=torch.long),
-            *_questions(rows, form.pad),
+            question,
+            pads,
             slots,
             form.marker.thought if self.method.fed == "pause" else None,
             self.method.per_step,
             ask.heads(paths, frontier, drawn[:, None]),
             frontier,
-            (_rest(rows, form.pad),),
+            (words,),
         )
 
 
-def _split(row: Row) -> tuple[Ids, Ids]:
-    """Return the question, and what is said after its slots, from the token before the first that is learned on."""
-    if row.supervised[0] and not row.slots:
-        return row.prompt[:-1], (*row.prompt[-1:], *row.rest)
-    return row.prompt, row.rest
+def _laid_out(rows: Sequence[Row], pad: int) -> tuple[Int[Tensor, "G 1 q"], Int[Tensor, "G 1"], Words]:
+    """Return questions, padded on the left, their padding, and what is said after their slots.
 
-
-def _questions(rows: Sequence[Row], pad: int) -> tuple[Int[Tensor, "G 1 q"], Int[Tensor, "G 1"]]:
-    questions = [_split(row)[0] for row in rows]
-    width = max(map(len, questions))
-    pads = torch.tensor([[width - len(ids)] for ids in questions])
-    return torch.tensor([[[pad] * (width - len(ids)) + list(ids)] for ids in questions]), pads
-
-
-def _rest(rows: Sequence[Row], pad: int) -> Words:
-    said = [_split(row)[1] for row in rows]
-    width, question = max(map(len, said)) - 1, max(len(_split(row)[0]) for row in rows)
-    ids = torch.tensor([[list(one[:-1]) + [pad] * (width + 1 - len(one))] for one in said])
-    labels = torch.tensor([[list(one[1:]) + [IGNORE] * (width + 1 - len(one))] for one in said])
-    after = torch.tensor([[question - 1 + row.slots] for row in rows])
-    return Words(ids, after, Labels.of(labels))
+    What is said begins with the token whose hidden state the first label is read from: a marker, and where there is
+    neither marker nor slot the last token of the question.
+    """
+    split = [
+        (row.prompt[:-1], (*row.prompt[-1:], *row.rest))
+        if row.supervised[0] and not row.slots
+        else (row.prompt, row.rest)
+        for row in rows
+    ]
+    width, longest = (max(map(len, part)) for part in zip(*split, strict=True))
+    question = torch.tensor([[[pad] * (width - len(asked)) + list(asked)] for asked, _ in split])
+    ids = torch.tensor([[list(said[:-1]) + [pad] * (longest - len(said))] for _, said in split])
+    labels = torch.tensor([[list(said[1:]) + [IGNORE] * (longest - len(said))] for _, said in split])
+    after = torch.tensor([[width - 1 + row.slots] for row in rows])
+    pads = torch.tensor([[width - len(asked)] for asked, _ in split])
+    return question, pads, Words(ids, after, Labels.of(labels))
 
 
 def _labels_of(prompts: Sequence[Prompt], thoughts: int) -> tuple[Int[Tensor, "G 1 K 1"], Int[Tensor, "G 1 K F"]]:
