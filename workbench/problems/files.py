@@ -4,6 +4,7 @@ Read are, of problems with graphs: the official JSON format, and a graph as Grap
 list; JSON lines; the published ProntoQA generator's object of examples; iCoT's text files, a problem a line.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -37,6 +38,8 @@ _ITEMS = (
 )
 _LOOK = 1 << 20
 """Bytes that `load_any` looks at: more than a problem has."""
+_GRAPHS = re.compile(rb'\A(?:\xef\xbb\xbf)?\s*<|"(?:idx_to_symbol|nodes)"\s*:')
+"""Found at the start of files whose problems have graphs: XML, or a field of theirs."""
 
 _Node = Annotated[int, Field(ge=0, lt=MOST_NODES)]
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -145,8 +148,7 @@ def load_any(path: Path) -> Sequence[Problem] | Sequence[Item]:
             start = file.read(_LOOK)
     except OSError:
         start = b""  # the reader below says what is wrong
-    graphs = b'"idx_to_symbol"' in start or b'"nodes"' in start or start.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<")
-    return load_problems(path) if graphs else load_items(path)
+    return load_problems(path) if _GRAPHS.search(start) else load_items(path)
 
 
 def _is_graph(data: Any) -> bool:
