@@ -96,7 +96,7 @@ class Story:
 
 @dataclass(frozen=True)
 class Sum:
-    """One operation with its numbers, and what it comes to."""
+    """One operation with its numbers and its result."""
 
     symbol: str
     left: Fraction

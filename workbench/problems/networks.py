@@ -227,7 +227,7 @@ def parse_graphml(text: str) -> nx.Graph:
     """Read GraphML.
 
     Raises:
-        ValueError: It is no GraphML, or defines entities of its own.
+        ValueError: It is no GraphML, or declares a document type.
     """
     if len(text) > MOST_BYTES:
         raise ValueError(f"it has more than {MOST_BYTES // 2**20} MB")

@@ -232,7 +232,7 @@ def prontoqa_items(seed: str, hops: int = HOPS) -> Iterator[Item]:
         hops: Rules of the proof, 1 to 10.
 
     Raises:
-        WorkbenchError: There are not enough names for so many hops.
+        WorkbenchError: There are not enough names for this number of hops.
     """
     if not 1 <= hops <= MOST_HOPS:
         why = f"{hops} hops are not offered: there are only {len(CONCEPTS)} concepts."

@@ -123,8 +123,8 @@ def problems_of(graphs: Graphs, asked: Questions, rng: np.random.Generator) -> l
 def make_problem_sets(out_dir: Path, seed: int = 0) -> dict[str, int]:
     """Write the problem sets that ship: the same seed gives the same bytes.
 
-    released.json (500, as the released test set), balanced.json (500, pairs of twins), swaps.json (250 problems of
-    released.json, each followed by its entity-swapped twin), edge_rewrites.json (250 problems of released.json that
+    released.json (500, as the released test set), balanced.json (500, in pairs), swaps.json (250 problems of
+    released.json, each followed by its entity swap), edge_rewrites.json (250 problems of released.json that
     have a single-edge rewrite, each followed by one of them), far.json (300, 7 to 12 hops, balanced), small.json (500,
     3 and 4 hops on graphs of about 22 edges, balanced).
 
@@ -133,8 +133,8 @@ def make_problem_sets(out_dir: Path, seed: int = 0) -> dict[str, int]:
     """
     released = generate("released", 500, seed)
     rng = np.random.default_rng([seed, 1])
-    swaps = [(problem, twin) for problem in released if (twin := entity_swap(problem))]
-    rewrites = [(problem, twins[rng.integers(len(twins))]) for problem in released if (twins := edge_rewrites(problem))]
+    swaps = [(problem, swap) for problem in released if (swap := entity_swap(problem))]
+    rewrites = [(problem, found[rng.integers(len(found))]) for problem in released if (found := edge_rewrites(problem))]
     far = generate("balanced", 300, seed, FAR_HOPS)
     small = generate("balanced", 500, seed + 1, {3: 1.0, 4: 1.0}, nodes=18)
     sets = {
@@ -159,7 +159,7 @@ def _id(family: str, place: int, per_graph: int) -> str:
 
 
 def _at_hop(family: str, hop: int, count: int, nodes: int, rng: np.random.Generator) -> list[list[Problem]]:
-    """Return `count` lists of one problem, or two twins, whose targets are exactly `hop` edges away."""
+    """Return `count` lists of one problem, or a problem and its swap, whose targets are exactly `hop` edges away."""
     law = "algorithm1" if family == "algorithm1" else "released"
     spine = hop - 1 if hop > _DEEPEST[family] else 0
     if nodes < 2 + 2 * spine:

@@ -142,8 +142,8 @@ def options_exchanged(problem: Problem) -> Problem:
 def in_names_of(donor: Problem, problem: Problem, seed: int) -> Problem:
     """Return another problem in the names of this one: another graph, the same answer.
 
-    Root and options bear the names that they bear in `problem`, all other nodes names of its other nodes, drawn; where
-    the graph is larger, names of its own.
+    Root and options have the names that they have in `problem`. The other nodes get names of its other nodes at random;
+    if there are not enough, they keep their own names.
 
     Args:
         donor: Whose graph it is.

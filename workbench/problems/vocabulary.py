@@ -68,7 +68,7 @@ def marker_ids(tokenizer: PreTrainedTokenizerBase) -> Markers:
     """Look up the thought markers.
 
     Raises:
-        WorkbenchError: A marker is not a token of its own in this tokenizer.
+        WorkbenchError: The tokenizer has no single token for a marker.
     """
     vocabulary = tokenizer.get_vocab()
     found = {
