@@ -306,11 +306,21 @@ class Intervention(ABC):
         Raises:
             WorkbenchError: It does not act by changing what is fed.
         """
-        raise WorkbenchError(
-            f'The intervention "{self.kind}" does not change what is fed.',
-            "It takes columns away, or acts inside the layers.",
-            "Run it with workbench.measure.trace.run or run_intervened.",
-        )
+        self.require_fed()
+        raise NotImplementedError
+
+    def require_fed(self) -> None:
+        """Check that it acts by changing what is fed.
+
+        Raises:
+            WorkbenchError: It takes columns away, or acts inside the layers.
+        """
+        if self.changes != "fed":
+            raise WorkbenchError(
+                f'The intervention "{self.kind}" does not change what is fed.',
+                "It takes columns away, or acts inside the layers.",
+                "Run it with workbench.measure.trace.run or run_intervened.",
+            )
 
     def acts_on(self, k: int) -> bool:
         """Say whether it acts on thought k."""

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from transformers import AutoModelForCausalLM
 
 from workbench.errors import WorkbenchError, unknown
-from workbench.interventions.base import Context, Intervention, Thoughts
+from workbench.interventions.base import Intervention, Thoughts
 from workbench.interventions.plan import Plan, as_plan
 from workbench.interventions.run import InterventionRunner
 from workbench.interventions.thoughts import Noise, Shuffle
@@ -189,7 +189,7 @@ def record(
     lens, plan = CoconutLens(checkpoint), as_plan(interventions)
     for one in interventions:
         if one not in plan.fed:
-            one.change(Context(checkpoint, (), ()))  # raises: a recording is of changed thoughts only
+            one.require_fed()  # a recording is of changed thoughts only
     runner = InterventionRunner(checkpoint, [plan], count, set_thoughts=set_thoughts, batch_size=batch_size, lens=lens)
     recorder = _Recorder(runner, plan, continuations, lens, max(len(problem.edges) for problem in problems))
     rows = list(in_batches(checkpoint, problems, recorder.rows, batch_size, on_progress))
