@@ -62,7 +62,8 @@ def update_average(state: State, config: TrainConfig) -> None:
     if not before:
         state.average = {name: weight.clone() for name, weight in weights.items()}
     for name, average in state.average.items():
-        average.lerp_(weights[name], max(1 / (before + 1), 1 - config.average_decay))
+        share = max(1 / (before + 1), 1 - config.average_decay)
+        average.mul_(1 - share).add_(weights[name], alpha=share)  # sharded tensors have no lerp
 
 
 @contextmanager
