@@ -33,7 +33,7 @@ def test_the_dose_has_a_curve_with_its_control_in_the_same_axes(opened: Open) ->
     assert fine(app)
     curve = charts(app)[-1]
     names = [trace["name"] for trace in curve["data"]]
-    assert sum("surgery" in name for name in names) == sum(name.endswith("control") for name in names) == 2
+    assert sum("with interventions" in name for name in names) == sum(name.endswith("control") for name in names) == 2
 
     app.selectbox(key="dose of").select_index(0)
     app.run()

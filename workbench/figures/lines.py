@@ -19,7 +19,6 @@ from workbench.figures.style import (
     VALUE_SCALE,
     figure,
     fit_legend,
-    require_rows,
 )
 from workbench.measure.run_labels import MODEL, RUN
 from workbench.measure.run_labels import title as run_title
@@ -118,8 +117,8 @@ def lines(
         >>> made.layout.meta["alt"]
         'Mass. model: 0.30 at 1, 0.90 at 2.'
     """
-    if not empty:
-        require_rows(summary)
+    if summary.is_empty() and not empty:
+        return _undefined(title, subtitle, plot)
     looks = run_looks(summary[by]) if looks is None else looks
     named = panels or ({key: str(key) for key in summary[panel].unique(maintain_order=True)} if panel else {None: ""})
     parts = {key: summary if panel is None else where(summary, panel, key) for key in named}
@@ -303,7 +302,8 @@ def maps(
     Returns:
         A figure whose cells have `customdata` = low, high, n, chance, note.
     """
-    require_rows(summary)
+    if summary.is_empty():
+        return _undefined(title, subtitle, plot)
     named = panels or {key: run_title(str(key)) for key in summary[panel].unique(maintain_order=True)}
     words = wrapped(axes[0], wide, list(named))
     made = grid(title, subtitle, list(named.values()), wide, plot=plot, below=15 * words.count("<br>"))
@@ -344,6 +344,13 @@ def maps(
     made.update_xaxes(title=words, showgrid=False).update_yaxes(showgrid=False, zeroline=False)
     made.update_yaxes(autorange=True if up else "reversed").update_yaxes(title=axes[1], col=1)
     return made.update_layout(meta={"alt": f"{title}. {'; '.join(told)}."})
+
+
+def _undefined(title: str, subtitle: str, plot: int) -> go.Figure:
+    """Return a figure that says that there are problems, and none for which the number is defined."""
+    made = figure(title, subtitle, f"{title}. Undefined for all of these problems.", plot=plot)
+    note(made, "undefined for all of these problems")
+    return made
 
 
 def _add(
