@@ -188,8 +188,7 @@ def record(
     count = thought_count(checkpoint, thoughts)
     lens, plan = CoconutLens(checkpoint), as_plan(interventions)
     for one in interventions:
-        if one not in plan.fed:
-            one.require_fed()  # a recording is of changed thoughts only
+        one.require_fed()  # a recording is of changed thoughts only
     runner = InterventionRunner(checkpoint, [plan], count, set_thoughts=set_thoughts, batch_size=batch_size, lens=lens)
     recorder = _Recorder(runner, plan, continuations, lens, max(len(problem.edges) for problem in problems))
     rows = list(in_batches(checkpoint, problems, recorder.rows, batch_size, on_progress))
