@@ -1,19 +1,78 @@
-"""The explorer (`make explore`): this file starts it, the page chosen draws itself."""
+"""The explorer (`make explore`): this file starts it and lists the pages; the page that is open draws itself."""
 
 import os
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import streamlit as st
 
-from apps import navigation, style
+from apps import links
 
 # One problem on a small model: a second thread gains nothing, and on a busy machine the two wait for each other (1 to
-# 11 seconds a problem instead of 0.1). Read by PyTorch when it is imported; whoever sets it in the shell is heard.
+# 11 seconds a problem instead of 0.1). PyTorch reads this when it is imported; a value set in the shell stays.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# An icon by name would be fetched from the network by the browser.
+# Streamlit shows every text that stands alone in this file: what constants mean is said in comments.
+
+# The browser would fetch an icon given by name from the network.
 ICON = Path(__file__).with_name("icon.svg").read_text()
+# Both take some seconds to import, once per server.
+LOADING = "Starting: loading PyTorch and transformers ..."
+# Less empty space at the top than Streamlit leaves, and digits of one width.
+STYLE = """
+<style>
+  [data-testid="stMainBlockContainer"] { padding: 3.8rem 2.5rem 3rem; max-width: 1900px; }
+  [data-testid="stSidebarHeader"] { height: 2.2rem; margin-bottom: 0; }
+  [data-testid="stMainBlockContainer"] h2 { padding: 0; letter-spacing: -0.01em; }
+  [data-testid="stMetricValue"] { font-size: 1.4rem; font-variant-numeric: tabular-nums; }
+  .figure-title { font-weight: 600; font-size: 1.02rem; }
+  .figure-note { font-size: 0.82rem; line-height: 1.35; opacity: 0.72; margin-top: 0.1rem; }
+</style>
+"""
+# Title to module and icon; the first is at the root, where links of reports point.
+PAGES = {
+    "Thoughts": ("thoughts", ":material/psychology:"),
+    "Interventions": ("interventions.page", ":material/content_cut:"),
+    "Population": ("population", ":material/scatter_plot:"),
+    "Training": ("training", ":material/trending_up:"),
+}
+# Paths in the address that differ from the title: links written before must open.
+PATHS = {"Interventions": "surgery"}
+
+
+def _page(module: str) -> Callable[[], None]:
+    def draw() -> None:
+        with st.spinner(LOADING):
+            page = import_module(f"apps.views.{module}")
+        page.draw()
+
+    draw.__name__ = module.partition(".")[0]
+    return draw
+
+
+def _draw() -> None:
+    """Draw the navigation and the page chosen.
+
+    The page is drawn by this script and not by `page.run()`: a box of several pages is then one box to Streamlit. Run
+    apart, each page would begin with the box's default, and only its second run would show what was chosen before
+    (Streamlit 1.67), while the address forgets it.
+    """
+    draws = {title: _page(module) for title, (module, _) in PAGES.items()}
+    pages = {
+        title: st.Page(
+            draws[title], title=title, icon=icon, default=title == links.HOME,
+            url_path=None if title == links.HOME else PATHS.get(title, title.lower()),
+        )
+        for title, (_, icon) in PAGES.items()
+    }  # fmt: skip
+    page = st.navigation(list(pages.values()), position="top")
+    links.remember_what_was_asked()
+    links.follow(pages)
+    links.keep_over_pages(page.url_path)
+    draws[page.title]()
+
 
 st.set_page_config("Coconut Workbench", ICON, layout="wide", menu_items={"About": "Coconut Workbench"})
-style.apply()
-navigation.draw()
+st.html(STYLE)
+_draw()

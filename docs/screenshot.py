@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from playwright.sync_api import Browser, ViewportSize, expect
 
-from apps.tour_stops import STOPS
+from apps.views.interventions.tour import STOPS
 from tests.browser.serve import find_chromium, running_chromium, running_explorer
 
 FOLDER = Path(__file__).parent

@@ -19,6 +19,7 @@ PUBLIC: dict[str, str] = {
     "load_problems": "workbench.api",
     "generate_problems": "workbench.api",
     "read": "workbench.api",
+    "read_checkpoints": "workbench.api",
     "evaluate": "workbench.api",
     "list_runs": "workbench.api",
     "list_problem_sets": "workbench.api",
@@ -26,6 +27,7 @@ PUBLIC: dict[str, str] = {
     "Model": "workbench.api",
     "Trace": "workbench.api",
     "Answers": "workbench.api",
+    "Intervened": "workbench.api",
     "ReadingResult": "workbench.api",
     "Problem": "workbench.problems.problem",
     "Plan": "workbench.interventions.plan",
@@ -51,6 +53,7 @@ PUBLIC: dict[str, str] = {
 
 if TYPE_CHECKING:
     from workbench.api import Answers as Answers
+    from workbench.api import Intervened as Intervened
     from workbench.api import Model as Model
     from workbench.api import ReadingResult as ReadingResult
     from workbench.api import Trace as Trace
@@ -62,6 +65,7 @@ if TYPE_CHECKING:
     from workbench.api import load as load
     from workbench.api import load_problems as load_problems
     from workbench.api import read as read
+    from workbench.api import read_checkpoints as read_checkpoints
     from workbench.errors import WorkbenchError as WorkbenchError
     from workbench.interventions.layers import Ablate as Ablate
     from workbench.interventions.layers import Knockout as Knockout

@@ -15,17 +15,25 @@ import plotly.graph_objects as go
 import polars as pl
 
 from workbench import catalog
-from workbench.errors import WorkbenchError, unknown
+from workbench.errors import WorkbenchError, listed, unknown
 from workbench.figures import node_curve, problem_graph, thought_strip, token_table
-from workbench.interventions.base import Intervention
-from workbench.interventions.plan import Plan
+from workbench.figures.interventions import answer_options, downstream_map
+from workbench.figures.layers import problem_lens
+from workbench.figures.thoughts import search_tree
+from workbench.figures.training import mass_over_checkpoints
+from workbench.interventions.base import Control, Intervention
+from workbench.interventions.controls import answered, unoperated
+from workbench.interventions.plan import Plan, affected_region
+from workbench.interventions.run import think_about
 from workbench.interventions.text import from_address
 from workbench.measure import trace as tracing
 from workbench.measure.arrays import Trace as Arrays
+from workbench.measure.effects import downstream
 from workbench.measure.evaluate import Evaluation
 from workbench.measure.evaluate import evaluate as measure
 from workbench.measure.recording import record, record_controls
-from workbench.measure.scores import NodeScores, node_scores
+from workbench.measure.scores import NodeScores, node_scores, statistics_frame
+from workbench.measure.search_tree import search_tree_frame, spell
 from workbench.measure.statistics import Estimate, resample
 from workbench.model.checkpoint import Checkpoint, load_checkpoint
 from workbench.model.lens import CoconutLens
@@ -35,6 +43,8 @@ from workbench.problems.prosqa import parse_question
 from workbench.problems.sets import generate as generated
 from workbench.problems.variants import entity_swap
 from workbench.readings import READINGS, find_reading
+from workbench.readings.lenses import RAW, read_lenses
+from workbench.train.state import stage_checkpoints
 
 Asked = Problem | Item
 """What a model can be asked: a problem with a graph, or an item that is words alone."""
@@ -51,6 +61,8 @@ else:  # what a user gives is checked here, with an error in words
 
 TWIN = "twin"
 """The source that stands for each problem's entity-swapped twin."""
+MOST_OTHERS = 100
+"""Problems that the means and exchanges of one problem are taken over, itself included."""
 
 
 def list_runs() -> dict[str, Path]:
@@ -154,10 +166,10 @@ def _problems(source: object) -> list[Asked]:
         known = catalog.problem_sets()
         if str(source) in known:
             return list(load_any(known[str(source)]))
+        if str(source).rstrip().endswith("?"):  # before it is taken for a path: a question may be too long for one
+            return [parse_question(str(source))]
         if Path(source).is_file():
             return list(load_any(Path(source)))
-        if str(source).rstrip().endswith("?"):
-            return [parse_question(str(source))]
         raise unknown("problem set", source, known, "Name a set, a file that exists, or give the text of a question.")
     found = list(source) if isinstance(source, Iterable) else []
     strange = next((one for one in found if not isinstance(one, Problem | Item)), None)
@@ -227,6 +239,36 @@ def read(
     own = record(loaded.checkpoint, asked, thoughts, continuations=False)
     frame = found.frame([own, *record_controls(own, names, seed)])
     return ReadingResult(found.title, found.question, found.source, found.chance, frame, found.figures(frame))
+
+
+def read_checkpoints(
+    run: str | Path, problem: Problem, readout: str = "lm_head", *, thoughts: int | None = None
+) -> "ReadingResult":
+    """Read one problem at every checkpoint that a training run kept.
+
+    Args:
+        run: The name of a run, or its directory.
+        problem: The problem.
+        readout: As for `Trace.scores`.
+        thoughts: How many thoughts; by default as many as each checkpoint was trained with.
+
+    Raises:
+        WorkbenchError: There is no such run, or it kept no checkpoints.
+
+    Example:
+        >>> result = wb.read_checkpoints("emergence", wb.load_problems("released")[0], thoughts=2)
+        >>> result.frame["step"].n_unique() > 3
+        True
+    """
+    tables = []
+    for kept in stage_checkpoints(catalog.home(catalog.runs().get(str(run), Path(run)))):
+        scores = load(kept.path).trace(problem, thoughts=thoughts).scores(readout)
+        tables.append(statistics_frame([scores]).with_columns(step=pl.lit(kept.step)))
+    frame = pl.concat(tables)
+    return ReadingResult(
+        "One problem at every checkpoint", "When does the frontier appear?", "this repository",
+        "in the column candidate_mass_chance", frame, [mass_over_checkpoints(frame)],
+    )  # fmt: skip
 
 
 def evaluate(
@@ -363,6 +405,7 @@ class Model:
         problems: Problems,
         interventions: Interventions = (),
         thoughts: int | None = None,
+        says: str | None = None,
     ) -> "Answers":
         """Answer problems, with or without interventions.
 
@@ -370,6 +413,8 @@ class Model:
             problems: As for `wb.load_problems`.
             interventions: What is changed while it thinks.
             thoughts: How many thoughts; by default as many as the model was trained with.
+            says: What follows the thoughts: the "answer" at once, or the "chain" of steps in words with the answer at
+                its end; by default what the model was trained to say.
 
         Raises:
             WorkbenchError: A problem does not fit the model, or an intervention cannot be made.
@@ -382,8 +427,75 @@ class Model:
             True
         """
         asked, plan = _problems(problems), _plan(interventions)
-        found = tracing.answers(self.checkpoint, asked, thoughts, interventions=plan, sources=_sources(plan, asked))
+        given = {"interventions": plan, "sources": _sources(plan, asked)}
+        found = tracing.answers(self.checkpoint, asked, thoughts, says=says, **given)
         return Answers(list(found))
+
+    def intervene(
+        self,
+        problem: Problem,
+        interventions: Interventions,
+        control: Control | None = None,
+        thoughts: int | None = None,
+        others: Sequence[Problem] = (),
+    ) -> "Intervened":
+        """Compare a run on one problem with and without interventions, and with their control.
+
+        Args:
+            problem: The problem.
+            interventions: What is changed while the model thinks.
+            control: "other nodes" or "random direction", as far as the plan has it (`plan.controls`); by default none.
+            thoughts: How many thoughts; by default as many as the model was trained with.
+            others: Problems whose thoughts may be taken, by their ids, and over which means are taken.
+
+        Raises:
+            WorkbenchError: An intervention cannot be made on this problem.
+
+        Example:
+            >>> problem = wb.load_problems("released")[0]
+            >>> result = wb.load("reference").intervene(problem, wb.Zero(at=1), "random direction")
+            >>> result.answers["series"].unique(maintain_order=True).to_list()[0]
+            'without'
+        """
+        plan, count = _plan(interventions), self.checkpoint.thoughts if thoughts is None else thoughts
+        given = plan_inputs(self.checkpoint, problem, plan, count, others)
+        before, after = (
+            next(tracing.run(self.checkpoint, [problem], count, interventions=one, **given))
+            for one in (unoperated(plan), plan)
+        )
+        return Intervened(
+            Trace(before),
+            Trace(after),
+            answered(self.checkpoint, problem, plan, count, control, **given),
+            downstream(before, after, affected_region(plan, count, self.checkpoint.pause is not None)),
+            control,
+        )
+
+    def search_tree(self, problem: Problem, thoughts: int | None = None) -> go.Figure:
+        """Draw all paths from the root, with the value of each node after as many thoughts as its depth.
+
+        Args:
+            problem: The problem.
+            thoughts: How many thoughts at most; by default as many as the model was trained with.
+
+        Example:
+            >>> len(wb.load("reference").search_tree(wb.load_problems("released")[0]).data) > 0
+            True
+        """
+        return search_tree(search_tree_frame(problem, spell(self.checkpoint, problem, thoughts)))
+
+    def lens_layers(self, problem: Problem, thoughts: int | None = None) -> go.Figure:
+        """Draw what every layer says at every thought of one problem, read with the logit lens.
+
+        Args:
+            problem: The problem.
+            thoughts: How many thoughts; by default as many as the model was trained with.
+
+        Example:
+            >>> len(wb.load("reference").lens_layers(wb.load_problems("released")[0]).data) > 0
+            True
+        """
+        return problem_lens(read_lenses(record(self.checkpoint, [problem], thoughts), []), problem.id, RAW)
 
     def run_with_cache(self, problems: Problems, thoughts: int | None = None) -> "tuple[Any, ActivationCache]":
         """Run problems through TransformerLens and keep every activation, over tokens and thoughts.
@@ -462,9 +574,23 @@ class Trace:
             raise unknown("thought", thought, range(1, len(self.arrays.top_tokens) + 1))
         return list(self.arrays.top_tokens[thought - 1])
 
-    def graph(self, thought: int, readout: str = "lm_head") -> go.Figure:
-        """Draw the problem's graph, coloured by the values after a number of thoughts."""
-        return problem_graph(self.scores(readout), thought)
+    def graph(
+        self, thought: int, readout: str = "lm_head", node: str | None = None, compare: "Trace | None" = None
+    ) -> go.Figure:
+        """Draw the problem's graph, coloured by the values after a number of thoughts.
+
+        Args:
+            thought: After how many thoughts.
+            readout: As for `scores`.
+            node: Name of a node to mark.
+            compare: Another trace of the problem: the values are then those of this one less those of the other.
+
+        Raises:
+            WorkbenchError: The problem has no node of that name.
+        """
+        less = None if compare is None else compare.scores(readout)
+        marked = None if node is None else self._node(node)
+        return problem_graph(self.scores(readout), thought, selected=marked, compare=less)
 
     def strip(self, readout: str = "lm_head") -> go.Figure:
         """Draw how much probability each class of nodes has after each thought, chance beside it."""
@@ -476,13 +602,48 @@ class Trace:
         Raises:
             WorkbenchError: The problem has no node of that name.
         """
-        if node not in self.problem.names:
-            raise unknown("node", node, self.problem.names)
-        return node_curve(self.scores(readout), self.problem.names.index(node))
+        return node_curve(self.scores(readout), self._node(node))
+
+    def _node(self, name: str) -> int:
+        if name not in self.problem.names:
+            raise unknown("node", name, self.problem.names)
+        return self.problem.names.index(name)
 
     def tokens(self) -> go.Figure:
         """Draw the likeliest tokens of every thought as a table."""
         return token_table(self.arrays)
+
+
+@dataclass(frozen=True)
+class Intervened:
+    """What interventions do on one problem; made by `Model.intervene`.
+
+    Example:
+        >>> result = wb.load("reference").intervene(wb.load_problems("released")[0], "noise:at=1")
+        >>> len(result.figures)
+        2
+    """
+
+    before: Trace
+    """The run without interventions."""
+    after: Trace
+    """The run with them."""
+    answers: pl.DataFrame = field(repr=False)
+    """A row per series (without, with, control) and draw of the control, with the probabilities of both options."""
+    changes: pl.DataFrame = field(repr=False)
+    """What changed from one run to the other: a row per thought, per step said and per answer."""
+    control: str | None = None
+    """Which control the answers hold."""
+
+    @property
+    def figures(self) -> list[go.Figure]:
+        """The changes over the thoughts, and the answers' probabilities."""
+        return [downstream_map(self.changes), answer_options(self.answers, self.before.problem, self.control or "")]
+
+    def show(self) -> None:
+        """Show the figures, in a notebook or in the browser."""
+        for figure in self.figures:
+            figure.show()
 
 
 @dataclass(frozen=True)
@@ -557,6 +718,47 @@ def _plan(interventions: object) -> Plan:
             "Give interventions, say wb.Noise(), or one as text: 'noise:at=1'.",
         )
     return Plan(found)
+
+
+def plan_inputs(
+    checkpoint: Checkpoint, problem: Problem, plan: Plan, thoughts: int, others: Sequence[Problem] = ()
+) -> dict[str, Any]:
+    """Return what a plan on one problem needs beside it: the problems it takes thoughts from, and those of the set.
+
+    Args:
+        checkpoint: What runs.
+        problem: The problem.
+        plan: The plan.
+        thoughts: Number of thoughts.
+        others: Problems of the same set; sources are found by their ids, means are taken over the first of them.
+
+    Raises:
+        WorkbenchError: There is no such source.
+
+    Example:
+        >>> problem = wb.load_problems("released")[0]
+        >>> plan_inputs(wb.load("reference").checkpoint, problem, wb.Plan((wb.Noise(),)), 6)
+        {'sources': {}}
+    """
+    others = [one for one in others if one.id != problem.id]
+    found = {one.id: one for one in others} | {TWIN: entity_swap(problem)}
+    given: dict[str, Any] = {"sources": {}}
+    for name in plan.sources:
+        if name == TWIN and found[TWIN] is None:
+            raise WorkbenchError(
+                f"Problem {problem.id} has no entity-swapped twin.",
+                "Nobody in it reaches the negative without reaching the target.",
+                "Patch in the thought of another problem, or choose another problem.",
+            )
+        if name not in found:
+            raise unknown(
+                "source", name, listed([TWIN, *found]), "Name the twin, or a problem of the set by its id."
+            )  # fmt: skip
+        given["sources"][name] = [found[name]]
+    if plan.needs_set and others:
+        several = [problem, *others[: MOST_OTHERS - 1]]
+        given["set_thoughts"] = think_about(checkpoint, several, thoughts)
+    return given
 
 
 def _sources(plan: Plan, asked: Sequence[Asked]) -> dict[str, list[Problem]] | None:

@@ -2,20 +2,25 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
+from apps.components import tabs
 from tests.conftest import chain, tiny_model
 from tests.explorer.page import Open
 from workbench import catalog
-from workbench.model.checkpoint import make_checkpoint, save_checkpoint
+from workbench.model.checkpoint import Checkpoint, make_checkpoint, save_checkpoint
 from workbench.problems.files import save_problems
 from workbench.problems.sets import generate
 from workbench.problems.vocabulary import edges_tokenizer
+from workbench.readings import lenses
 
 EXPLORER = Path(__file__).resolve().parents[2] / "apps" / "explorer.py"
 THOUGHTS = 3
+FIT, LENS_STEPS = lenses.fit_lens, 20
+"""Enough for a page to show a tuned lens; how well it fits is tested with the reading."""
 KINDS: dict[str, dict[str, object]] = {
     "pause_as_thought": {"thoughts": THOUGHTS, "fed": "pause"},
     "cot": {"thoughts": 0, "says": "chain"},
@@ -25,9 +30,9 @@ KINDS: dict[str, dict[str, object]] = {
 """Runs of methods that think otherwise than Coconut, by name: what sets them apart in config.coconut."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two tiny runs, one of them with a checkpoint of an earlier stage, a broken one, and two problem sets."""
+    """Tiny runs, one with a checkpoint of an earlier stage and one cut off, and two problem sets."""
     home = tmp_path_factory.mktemp("explorer")
     for name, seed in (("reference", 0), ("second", 1), ("reference/checkpoints/stage1", 2)):
         model = tiny_model("qwen2", seed, max_position_embeddings=256)
@@ -51,6 +56,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def opened(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
     """Open a page of the explorer, at its root by default, as a link with these parameters does."""
+
+    def fit_lens(checkpoint: Checkpoint, residual: np.ndarray, steps: int = 0, seed: int = 0) -> lenses.TunedLens:
+        return FIT(checkpoint, residual, LENS_STEPS, seed)
+
+    monkeypatch.setattr(lenses, "fit_lens", fit_lens)
+    monkeypatch.setattr(tabs, "fit_lens", fit_lens)
     monkeypatch.setenv(catalog.RUNS_VARIABLE, str(folder / "runs"))
     monkeypatch.setenv(catalog.PROBLEMS_VARIABLE, str(folder / "problems"))
     monkeypatch.setattr(catalog, "RUN_FOLDERS", ())

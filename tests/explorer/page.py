@@ -1,6 +1,7 @@
 """How to read what the explorer shows."""
 
 import json
+import re
 from collections.abc import Callable
 
 from streamlit.testing.v1 import AppTest
@@ -10,9 +11,18 @@ Open = Callable[..., AppTest]
 
 
 def text(app: AppTest) -> str:
-    """All that is said on the page."""
+    """All that is said on the page, as a reader sees it: without the backslashes of markdown."""
     parts = [*app.markdown, *app.caption, *app.error, *app.info, *app.warning]
-    return "\n".join(str(part.value) for part in parts)
+    return re.sub(r"\\(\W)", r"\1", "\n".join(str(part.value) for part in parts))
+
+
+def markdown(app: AppTest) -> list[str]:
+    """Every text of the page that the browser reads as markdown, labels and helps included."""
+    found = [str(part.value) for part in (*app.markdown, *app.caption, *app.error, *app.info, *app.warning)]
+    boxes = (*app.button, *app.selectbox, *app.number_input, *app.multiselect, *app.metric, *app.text_input)
+    for box in boxes:
+        found += [box.label, str(getattr(box.proto, "help", "")), str(getattr(box.proto, "body", ""))]
+    return found
 
 
 def charts(app: AppTest) -> list[dict]:

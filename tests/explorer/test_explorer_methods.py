@@ -1,33 +1,37 @@
-"""The explorer without a browser: checkpoints of every method, alone and side by side, and the dials of thinking."""
+"""The explorer without a browser: checkpoints of every method, alone and side by side, and the number of thoughts."""
 
 import json
 
 import pytest
 
-from apps import method
+from apps.components import header, tabs
 from tests.explorer.conftest import KINDS
 from tests.explorer.page import Open, charts, fine, link, text
 from workbench.train.methods import METHODS
 
 
-@pytest.mark.parametrize("name", KINDS)
-def test_every_kind_of_run_opens_and_says_what_it_is(opened: Open, name: str) -> None:
-    app = opened(run=name)
+def test_every_kind_of_run_opens_and_says_what_it_is(opened: Open) -> None:
+    app = opened()
+    for name in KINDS:
+        app.selectbox(key="run").select(name)
+        app.run()
 
-    assert fine(app)
-    assert METHODS[name].title in text(app)
-    assert len(charts(app)) == 3
-    assert (method.PAUSE in text(app)) == (name == "pause_as_thought")
-    assert ("trained without thoughts" in text(app)) == (name in ("cot", "no_cot"))
+        assert fine(app), name
+        assert METHODS[name].title in text(app)
+        assert len(charts(app)) == 3
+        assert (header.PAUSE in text(app)) == (name == "pause_as_thought")
+        assert ("trained without thoughts" in text(app)) == (name in ("cot", "no_cot"))
 
 
-@pytest.mark.parametrize("below", ["After each thought, in words", "Raw LM head", "Node by node", "Code", "Downloads"])
-def test_every_tab_of_a_run_without_thoughts_opens(opened: Open, below: str) -> None:
-    app = opened(run="cot", below=below)
+def test_every_tab_of_a_run_without_thoughts_opens(opened: Open) -> None:
+    app = opened(run="cot")
+    for below in tabs.TABS:
+        app.session_state["below"] = below
+        app.run()
 
-    assert fine(app)
-    assert "No thoughts to move through" in text(app)
-    assert "forced language is shown" in text(app)
+        assert fine(app), below
+        assert "No thoughts to move through" in text(app)
+        assert "forced language is shown" in text(app)
 
 
 def test_a_run_without_thoughts_beside_one_with_twelve(opened: Open) -> None:
@@ -61,23 +65,23 @@ def test_the_answer_may_be_given_at_once_or_in_words(opened: Open) -> None:
     assert link(forced) == {"run": "cot", "then": "answer"}
 
 
-@pytest.mark.parametrize("thoughts", ["0", "6"])
-def test_thoughts_go_from_none_to_twice_the_trained_number(opened: Open, thoughts: str) -> None:
-    app = opened(thoughts=thoughts)
+def test_thoughts_go_from_none_to_twice_the_trained_number(opened: Open) -> None:
+    app = opened(thoughts="6")
+    for thoughts in (6, 0):
+        app.number_input(key="thoughts").set_value(thoughts)
+        app.run()
 
-    assert fine(app)
-    assert app.number_input(key="thoughts").value == int(thoughts)
-    assert ("LM head has none to read" in text(app)) == (thoughts == "0")
+        assert fine(app)
+        assert ("LM head has none to read" in text(app)) == (thoughts == 0)
 
 
-@pytest.mark.parametrize(
-    "nonsense", [{"thoughts": "7"}, {"thoughts": "-1"}, {"thoughts_beside": "13"}, {"then": "tea"}]
-)
-def test_dials_beyond_their_range_fall_back_and_say_so(opened: Open, nonsense: dict[str, str]) -> None:
+@pytest.mark.parametrize("thoughts", ["7", "-1"])
+def test_numbers_beyond_their_range_fall_back_and_say_so(opened: Open, thoughts: str) -> None:
+    nonsense = {"thoughts": thoughts, "thoughts_beside": "13", "then": "tea"}
     app = opened(beside="coconut_two", **nonsense)
 
     assert fine(app)
-    assert f"{next(iter(nonsense))}=" in app.info[0].value
+    assert all(f"{name}=" in text(app) for name in nonsense)
 
 
 def test_a_change_of_run_forgets_a_number_that_it_does_not_allow(opened: Open) -> None:
@@ -92,11 +96,11 @@ def test_a_change_of_run_forgets_a_number_that_it_does_not_allow(opened: Open) -
     assert fine(app)
 
 
-@pytest.mark.parametrize("pair", [("cot", "no_cot"), ("pause_as_thought", "reference"), ("cot", "reference")])
+@pytest.mark.parametrize("pair", [("pause_as_thought", "reference"), ("cot", "reference")])
 def test_the_code_of_two_methods_runs(opened: Open, pair: tuple[str, str]) -> None:
     app = opened(run=pair[0], beside=pair[1], below="Code")
     assert fine(app)
     names: dict = {}
     exec(app.code[0].value.replace(".show()", "").replace("print(", "("), names)
 
-    assert names["scores_beside"].problem is not None
+    assert names["trace_beside"].problem is not None

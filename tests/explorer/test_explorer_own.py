@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from apps import recipe
-from apps.own_problem import EXAMPLE, LONGEST_IN_LINK
-from apps.parameters import PARAMETERS
+from apps import code_export
+from apps.links import PARAMETERS
+from apps.sidebar_problem import EXAMPLE, LONGEST_IN_LINK
 from tests.explorer.page import Open, charts, fine, text
 
 
@@ -84,11 +84,11 @@ def test_a_random_problem_comes_back_by_its_seed(opened: Open) -> None:
 # Errors and code
 
 
-def test_an_unexpected_error_is_an_apology_without_a_traceback(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_is_words_without_a_traceback(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: object) -> str:
         raise RuntimeError("boom")
 
-    monkeypatch.setattr(recipe, "script", fail)
+    monkeypatch.setattr(code_export, "thoughts", fail)
     app = opened(below="Code")
 
     assert not app.exception
@@ -106,8 +106,10 @@ def test_the_code_reproduces_the_view(opened: Open, chosen: dict[str, str]) -> N
     names: dict = {}
     exec(code, names)
 
-    assert names["scores"].problem.question
-    assert names["trace"].answer_texts
+    assert code.startswith("import workbench as wb\n")
+    assert code.count("import") == 1
+    assert names["trace"].problem.question
+    assert names["trace"].answer in text(app)
 
 
 def test_links_know_every_box(opened: Open) -> None:

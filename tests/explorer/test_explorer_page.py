@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
-from tests.explorer.page import Open, charts, fine, link, node_values, text
+from apps.links import PARAMETERS
+from tests.explorer.page import Open, charts, fine, link, markdown, node_values, text
 from workbench import catalog
 
 # The first screen
@@ -86,6 +88,20 @@ def test_nonsense_in_a_link_falls_back_and_says_so(opened: Open) -> None:
     assert len(charts(app)) == 3
     assert app.selectbox(key="run").value == "reference"
     assert all(f"{name}=" in app.info[0].value for name in nonsense)
+
+
+EVIL = "` ![x](http://example.org/x.png)"
+"""Ends a piece of code and shows a picture, which the browser would fetch."""
+
+
+@pytest.mark.parametrize("page", ["", "surgery", "population", "training"])
+@pytest.mark.parametrize("asked", [{}, {"set": "pasted"}])
+def test_nothing_in_a_link_becomes_markdown(opened: Open, page: str, asked: dict[str, str]) -> None:
+    app = opened(page, **dict.fromkeys((*PARAMETERS, EVIL), EVIL) | asked)
+
+    assert not app.exception
+    tokens = [token for said in markdown(app) for token in MarkdownIt().parse(said) if token.children]
+    assert not [inside for token in tokens for inside in token.children or () if inside.type in ("image", "link_open")]
 
 
 def test_only_listed_runs_can_be_named_by_a_link(opened: Open, folder: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from apps import navigation, recordings
+from apps import cache, links
 from tests.explorer.page import Open, charts, fine, link, text
 from workbench.measure.run_labels import CONTROLS, title
 from workbench.readings import READINGS
@@ -27,7 +27,7 @@ def test_the_first_reading_is_drawn_with_its_question_source_chance_and_controls
 
 @pytest.mark.parametrize("name", READINGS)
 def test_every_reading_opens_or_says_in_words_why_not(opened: Open, name: str) -> None:
-    app = opened("population", reading=name, controls="shuffled")
+    app = opened("population", run="second", reading=name, controls="shuffled")
 
     assert not app.exception
     assert "should not have" not in text(app)
@@ -50,13 +50,13 @@ def test_a_set_is_recorded_once(opened: Open, monkeypatch: pytest.MonkeyPatch) -
     def fail(*arguments: object, **more: object) -> None:
         raise AssertionError("recorded again")
 
-    monkeypatch.setattr(recordings, "record", fail)
-    monkeypatch.setattr(recordings, "record_controls", fail)
+    monkeypatch.setattr(cache, "record", fail)
+    monkeypatch.setattr(cache, "record_controls", fail)
     assert fine(opened("population", controls="shuffled"))
 
 
 def test_stopping_leaves_the_way_to_go_on(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recordings, "known", lambda *arguments: False)
+    monkeypatch.setattr(cache, "recorded", lambda *arguments: False)
     app = opened("population", run="cot")  # nothing to record: the page stands before it
     app.session_state["stopped"] = ("reference", 3, 5, *("untrained", "shuffled"))
     app.selectbox(key="run").select("reference")
@@ -114,7 +114,7 @@ def test_a_problem_chosen_by_name_opens_on_the_page_of_thoughts(opened: Open) ->
 def test_a_click_leads_to_the_problem_even_when_another_was_open(opened: Open) -> None:
     app = opened("population", controls="shuffled")
     app.session_state["open problem"] = "chain-4"
-    app.session_state[navigation.WAY] = "Thoughts", {"problem": "chain-4"}
+    app.session_state[links.WAY] = "Thoughts", {"problem": "chain-4"}
     app.run()
 
     assert app.selectbox(key="problem").value == "chain-4"
@@ -123,10 +123,10 @@ def test_a_click_leads_to_the_problem_even_when_another_was_open(opened: Open) -
 def test_the_code_reproduces_the_figures(opened: Open) -> None:
     app = opened("population", under="Code", controls="shuffled")
     names: dict = {}
-    exec(app.code[0].value.replace("figure.show()", "drawn = figure").replace("print(", "("), names)
+    exec(app.code[0].value.replace(".show()", "").replace("print(", "("), names)
 
-    assert names["frame"].height
-    assert [one.label for one in names["recordings"]] == ["model", "shuffled"]
+    assert len(names["result"].figures) == len(charts(app))
+    assert names["result"].frame["run"].unique(maintain_order=True).to_list() == ["model", "shuffled"]
 
 
 def test_every_control_is_offered(opened: Open, folder: Path) -> None:

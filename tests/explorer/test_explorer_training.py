@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from apps import emergence
+from apps.views import training
 from tests.conftest import tiny_model
 from tests.explorer.page import Open, charts, fine, link, text
 from workbench.model.checkpoint import make_checkpoint, save_checkpoint
@@ -14,7 +14,7 @@ from workbench.problems.vocabulary import edges_tokenizer
 STEPS = (60, 250, 500)
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def trained(folder: Path) -> None:
     """A run with checkpoints and metrics, and one with metrics alone."""
     for seed, step in enumerate(STEPS):
@@ -94,7 +94,7 @@ def test_nonsense_in_a_link_falls_back_and_says_so(opened: Open) -> None:
 
 
 def test_a_whole_set_is_read_when_asked_for(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(emergence, "MOST", 3)
+    monkeypatch.setattr(training, "MOST_READ", 3)
     app = opened("training", run="kept", beneath="A whole set")
     assert fine(app)
     count = len(charts(app))
@@ -108,9 +108,9 @@ def test_a_whole_set_is_read_when_asked_for(opened: Open, monkeypatch: pytest.Mo
 def test_the_code_reads_every_checkpoint(opened: Open) -> None:
     app = opened("training", run="kept", beneath="Code")
     names: dict = {}
-    exec(app.code[0].value.replace(".show()", ""), names)
+    exec(app.code[0].value.replace(".show()", "").replace("print(", "("), names)
 
-    assert len(names["tables"]) == len(STEPS)
+    assert set(names["result"].frame["step"]) == set(STEPS)
 
 
 def test_every_figure_has_a_text_for_those_who_do_not_see_it(opened: Open) -> None:

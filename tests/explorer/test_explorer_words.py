@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from apps import own_problem
+from apps import sidebar_problem
 from tests.explorer.page import Open, charts, fine, text
 from workbench.errors import WorkbenchError
 from workbench.model.checkpoint import make_checkpoint, save_checkpoint
@@ -15,7 +15,7 @@ from workbench.train.init import build_model
 TASKS = Path(__file__).resolve().parents[2] / "fixtures" / "tasks"
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def words(folder: Path) -> None:
     tokenizer = words_tokenizer("arithmetic")
     model = build_model(ModelConfig(width=32, heads=2, mlp_width=32), seed=0, max_positions=256, tokenizer=tokenizer)
@@ -52,10 +52,10 @@ def test_its_training_is_shown_without_a_problem(opened: Open) -> None:
 @pytest.mark.parametrize("name", ["arithmetic", "prontoqa"])
 def test_a_file_without_graphs_says_what_it_holds(name: str) -> None:
     with pytest.raises(WorkbenchError, match=rf"{name}.json holds no graphs") as error:
-        own_problem._read(f"{name}.json", (TASKS / f"{name}.json").read_bytes())
+        sidebar_problem.read_upload(f"{name}.json", (TASKS / f"{name}.json").read_bytes())
     assert "200 problems are words alone" in error.value.why
 
 
 def test_a_broken_file_is_still_told_item_by_item() -> None:
     with pytest.raises(WorkbenchError, match=r"Nothing was loaded from mine.json"):
-        own_problem._read("mine.json", b"[1]")
+        sidebar_problem.read_upload("mine.json", b"[1]")

@@ -206,12 +206,13 @@ def statistic_by_run(table: pl.DataFrame, name: str) -> go.Figure:
         WorkbenchError: There is no such statistic, or no problem.
     """
     title, unit, baseline, limits = _about(table, name)
+    summary = summarise(table, name, [RUN, "readout", "thought"])
     return lines(
-        summarise(table, name, [RUN, "readout", "thought"]),
+        summary,
         f"{title[0].upper()}{title[1:]} by number of thoughts",
         f"Mean over problems with its 95 % interval; dotted: controls; dashed: chance, {baseline}",
         f"{title} ({unit})", axis="thoughts", panel="readout", panels={name: READOUT_TITLES[name] for name in READOUTS},
-        limits=limits,
+        limits=limits, empty="" if len(summary) else "not defined for any of these problems",
     )  # fmt: skip
 
 

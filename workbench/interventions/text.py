@@ -8,6 +8,7 @@ run. What older versions wrote is read too.
 import re
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
+from importlib import import_module
 from typing import Any, get_args, get_origin
 from urllib.parse import quote, unquote
 
@@ -108,18 +109,23 @@ def from_address(text: str) -> Plan:
 
 
 def to_code(plan: Plan) -> str:
-    """Return the lines of Python that make a plan, imports first; the last one is `plan = ...`."""
-    names: dict[str, set[str]] = {"workbench.interventions.plan": {"Plan"}}
+    """Return the lines of Python that make a plan, imports first; the last one is `plan = ...`.
+
+    Kinds that `workbench` does not list as public are imported from their modules.
+    """
+    public = import_module("workbench").PUBLIC  # which imports this module when a kind is first asked for
+    imports, steps = ["import workbench as wb"], ""
     for one in plan.interventions:
-        names.setdefault(type(one).__module__, set()).add(type(one).__name__)
-    imports = [f"from {module} import {', '.join(sorted(classes))}" for module, classes in sorted(names.items())]
-    steps = "".join(
-        f"        {type(one).__name__}({', '.join(f'{name}={value!r}' for name, value in _said(one))}),\n"
-        for one in plan.interventions
-    )
+        name, module = type(one).__name__, type(one).__module__
+        if public.get(name) == module:
+            name = f"wb.{name}"
+        else:
+            imports.append(f"from {module} import {name}")
+        steps += f"        {name}({', '.join(f'{field}={value!r}' for field, value in _said(one))}),\n"
     freeze = "    freeze=True,\n" if plan.freeze else ""
     listed = f"    (\n{steps}    ),\n" if steps else ""
-    return "\n".join([*imports, "", f"plan = Plan(\n{listed}{freeze})" if listed or freeze else "plan = Plan()"])
+    made = f"plan = wb.Plan(\n{listed}{freeze})" if listed or freeze else "plan = wb.Plan()"
+    return "\n".join([*dict.fromkeys(imports), "", made])
 
 
 def _said(one: Intervention) -> Iterator[tuple[str, Any]]:

@@ -1,0 +1,108 @@
+"""The head of a page: the question, the answers, and what to know before believing a picture of them."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from apps.state import Reading, View
+from apps.text import plain, plural, said
+from workbench.model.checkpoint import Checkpoint
+from workbench.problems.graph import structure
+from workbench.problems.problem import Problem
+from workbench.problems.shortcuts import shortcut_resistant
+from workbench.problems.vocabulary import NAMES
+from workbench.train.methods import METHODS
+
+RESISTANT_HELP = (
+    "The best query-blind rule, the option farther from its nearest source, is wrong or cannot tell here. "
+    "It chooses right in 91 % of the released test problems."
+)
+SHORTCUT_HELP = (
+    "The option farther from its nearest source is the target here: a model could answer without reading who is "
+    "asked about. A right answer alone proves no search."
+)
+PAUSE = "a pause token is fed here, not the thought"
+PAUSE_HELP = (
+    "In every slot the same token's embedding is fed. What is shown as thought k is the hidden state before slot k: "
+    "what Coconut would have fed, and this model never sees again."
+)
+SPEAKS_HELP = "Trained to say the chain of steps in words, with the answer at its end."
+NO_THOUGHTS_HELP = "Trained without thoughts: there is nothing to move through, only what it says."
+STRANGE_SHOWN = 8
+
+
+def method_title(checkpoint: Checkpoint) -> str:
+    """Return the method's name as tables call it; empty where the checkpoint names none that is known."""
+    method = METHODS.get(str(checkpoint.meta.get("method", "")))
+    return method.title if method else ""
+
+
+def method_badges(checkpoint: Checkpoint) -> None:
+    """Draw the method's name, and what sets it apart from Coconut, in a row."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        _method_badges(checkpoint)
+
+
+def _method_badges(checkpoint: Checkpoint) -> None:
+    method = METHODS.get(str(checkpoint.meta.get("method", "")))
+    if method:
+        st.badge(method.title, icon=":material/school:", color="blue", help=method.summary)
+    if checkpoint.thoughts == 0:
+        st.badge("no thoughts", icon=":material/block:", color="gray", help=NO_THOUGHTS_HELP)
+    elif checkpoint.fed == "pause":
+        st.badge(PAUSE, icon=":material/pause:", color="orange", help=PAUSE_HELP)
+    if checkpoint.thoughts_per_step > 1:
+        st.badge(f"{plural(checkpoint.thoughts_per_step, 'thought')} per step", color="gray")
+    if checkpoint.says == "chain":
+        st.badge("answers at the end of its chain", icon=":material/format_quote:", color="gray", help=SPEAKS_HELP)
+
+
+def draw(view: View, readings: Sequence[Reading]) -> None:
+    """Draw the question, its badges and the answers of the runs."""
+    problem = view.problem
+    st.markdown(f"## {plain(asked(problem))}")
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if len(readings) == 1:
+            _method_badges(view.run.checkpoint)
+        for reading in readings:
+            _answer(reading, f"{plain(reading.run.name)}: " if len(readings) > 1 else "")
+        hops = plural(structure(problem).length, "hop")
+        st.badge(hops, icon=":material/route:", color="gray", help="From the root to the target.")
+        size = f"{plural(len(problem.names), 'node')}, {plural(len(problem.edges), 'edge')}"
+        st.badge(size, icon=":material/hub:", color="gray")
+        if shortcut_resistant(problem):
+            st.badge("shortcut-resistant", icon=":material/shield:", color="blue", help=RESISTANT_HELP)
+        else:
+            st.badge(
+                "a query-blind rule gets it too", icon=":material/visibility_off:", color="orange", help=SHORTCUT_HELP
+            )
+        with st.popover("Whole question", type="tertiary", icon=":material/notes:"):
+            st.caption(f"Problem {plain(problem.id)}")
+            st.markdown(plain(problem.question))
+            st.markdown("**Steps**  \n" + "  \n".join(map(plain, problem.steps)))
+            st.markdown(f"**Answer**  \n{plain(problem.answer)}")
+    strange = [name for name in problem.names if name not in NAMES]
+    if strange and view.run.checkpoint.format.name == "edges":
+        more = " …" if len(strange) > STRANGE_SHOWN else ""
+        st.caption(
+            f"Not in the model's vocabulary: {plain(', '.join(strange[:STRANGE_SHOWN]))}{more}. "
+            "It reads free names of its own instead; the page shows yours."
+        )
+
+
+def asked(problem: Problem) -> str:
+    """Return the sentence that asks."""
+    return problem.question.rpartition(". ")[2].strip()
+
+
+def _answer(reading: Reading, who: str) -> None:
+    right, after = reading.answer.right, f"after {plural(reading.run.thoughts, 'thought')}"
+    spoken = reading.run.says == "chain"
+    st.badge(
+        f"{who}{'says' if spoken else 'answers'} {said(reading.answer.text)}, {'right' if right else 'wrong'}",
+        icon=":material/check:" if right else ":material/close:",
+        color="green" if right else "red",
+        help=f"The answer at the end of what it says {after}: {plain(reading.answer.said)}"
+        if spoken
+        else f"The greedy answer {after}. Chance between the two: 0.5.",
+    )

@@ -1,0 +1,364 @@
+"""The picture of one problem after k thoughts: its graph with attention, the concept chosen, what is said."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+import plotly.graph_objects as go
+import polars as pl
+import streamlit as st
+
+from apps import cache, widgets
+from apps.components.header import method_badges
+from apps.state import Reading, View, comparable
+from apps.text import code, plain, plural, said
+from workbench.figures import node_curve, problem_graph, thought_strip
+from workbench.figures.graph import EdgeAttention
+from workbench.measure.behaviour import Behaviour, classify, parse_continuation
+from workbench.measure.scores import NOISE_MASS, statistics
+from workbench.measure.trace import Trace
+from workbench.problems.english import is_a
+from workbench.problems.problem import Problem
+
+Option = TypeVar("Option", int, str)
+
+SIDE, DIFFERENCE = "side by side", "difference"
+ALL_HEADS = "all"
+FEW = 8
+"""So many layers or heads stand side by side; more are in a list."""
+ATTENTION_HELP = (
+    "Draws on every edge how much the slot of thought k attends to its sentence: that is where thought k is fed, and "
+    "what is read there makes thought k + 1 (after the last thought, the answer). TransformerLens reads it; the first "
+    "time takes some seconds."
+)
+
+Colour = Literal["green", "blue", "orange", "red", "gray"]
+COLOURS: dict[Behaviour, Colour] = {
+    Behaviour.CORRECT_PATH: "green",
+    Behaviour.LONGER_PATH: "blue",
+    Behaviour.CORRECT_LABEL: "green",
+    Behaviour.WRONG_TARGET: "orange",
+    Behaviour.INCORRECT_LABEL: "orange",
+    Behaviour.HALLUCINATION: "red",
+    Behaviour.INVALID_FORMAT: "gray",
+}
+MEANINGS = {
+    Behaviour.CORRECT_PATH: "A shortest path to the target, or the rest of one, and the right answer.",
+    Behaviour.LONGER_PATH: "A valid path to the target that is not a shortest one, and the right answer.",
+    Behaviour.CORRECT_LABEL: "An answer alone, without steps: the right one.",
+    Behaviour.WRONG_TARGET: "A valid path, but it or the answer after it ends somewhere other than the target.",
+    Behaviour.INCORRECT_LABEL: "An answer alone, without steps: a wrong one.",
+    Behaviour.HALLUCINATION: "A step that is no edge, steps that do not join, or a beginning that no path reaches.",
+    Behaviour.INVALID_FORMAT: "Neither steps nor an answer of the right form.",
+}
+"""Coconut (arXiv 2412.06769, v3), section 4; shown as help."""
+
+
+def draw(view: View, readings: Sequence[Reading], depths: Sequence[int]) -> str:
+    """Draw the picture of one run or two after their numbers of thoughts; return the concept chosen."""
+    for reading in readings:
+        if reading.scores.readout != view.readout:
+            st.caption(
+                f":orange[{plain(reading.run.name)} thinks no thoughts here, so the LM head has none to read: its "
+                "forced language is shown, what it would name in its first step.]"
+            )
+    return _two(view, readings, depths) if len(readings) > 1 else _one(view, readings[0], depths[0])
+
+
+def _one(view: View, reading: Reading, depth: int) -> str:
+    left, right = st.columns([1.3, 1], gap="medium")
+    with right:
+        _mass(reading, depth)
+        _doubt(reading, depth)
+        continuation_card(reading, depth)
+        concept = choose_concept(view.problem)
+        _concept(reading, concept, depth, "only")
+    with left:
+        _graph(reading, depth, concept, "only", drawn=_choose_attention([reading]))
+        _strip(reading, depth, "only")
+    return concept
+
+
+def _two(view: View, readings: Sequence[Reading], depths: Sequence[int]) -> str:
+    top = st.columns([1, 1], vertical_alignment="bottom", gap="medium")
+    with top[0]:
+        concept = choose_concept(view.problem)
+    with top[1]:
+        picture = _choose_picture(readings, depths)
+    drawn = None if picture == DIFFERENCE else _choose_attention(readings)
+    if picture == DIFFERENCE:
+        _graph(readings[0], depths[0], concept, "difference", readings[1])
+    widgets.level_figures()
+    for column, reading, depth in zip(st.columns(2, gap="medium"), readings, depths, strict=True):
+        with column:
+            key = reading.run.name
+            st.markdown(f"#### {plain(key)}")
+            method_badges(reading.run.checkpoint)
+            _mass(reading, depth)
+            if picture != DIFFERENCE:
+                _graph(reading, depth, concept, key, drawn=drawn)
+            _doubt(reading, depth)
+            continuation_card(reading, depth)
+            _concept(reading, concept, depth, key)
+            _strip(reading, depth, key)
+    return concept
+
+
+def _choose_picture(readings: Sequence[Reading], depths: Sequence[int]) -> str:
+    if not comparable(readings, depths):
+        st.session_state.pop("picture", None)
+        st.caption(
+            "Side by side only: here the two are read after different numbers of thoughts, or by another readout."
+        )
+        return SIDE
+    first, second = (plain(reading.run.name) for reading in readings)
+    return choose_picture(f"difference: values of {first} less those of {second}.")
+
+
+def choose_picture(about: str) -> str:
+    """Draw the choice between two graphs side by side and their difference."""
+    return widgets.segments("Graph", (SIDE, DIFFERENCE), "picture", about)
+
+
+def _graph(
+    reading: Reading,
+    depth: int,
+    concept: str,
+    key: str,
+    other: Reading | None = None,
+    drawn: "Attention | None" = None,
+) -> None:
+    problem, chart = reading.trace.problem, f"graph-{key}"
+    arrows = _read_attention(reading, depth, drawn)
+
+    def make() -> go.Figure:
+        node, compare = problem.names.index(concept), other.scores if other else None
+        return problem_graph(reading.scores, depth, selected=node, compare=compare, attention=arrows)
+
+    widgets.chart(make(), chart, clicked(chart, problem))
+    if arrows is not None:
+        # Wide arrows must not hide that most of the attention goes elsewhere.
+        st.caption(
+            f"Where the {arrows.title} goes, as shares of all of it: {arrows.shares}. "
+            f"Spread evenly over the {len(arrows.weights)} edges, each would get {arrows.chance:.3f} of "
+            f"{arrows.total}; layers and heads count from 0."
+        )
+    widgets.download_figure(make, f"graph-{problem.id}-{depth}", f"save-{chart}", "Graph as HTML")
+
+
+def _strip(reading: Reading, depth: int, key: str) -> None:
+    widgets.chart(thought_strip(reading.scores, depth=depth), f"strip-{key}")
+
+
+def _mass(reading: Reading, depth: int) -> None:
+    """Draw the numbers without which the picture means nothing: candidate mass and breadth, beside chance."""
+    row = reading.scores.row(depth)
+    hop, about = reading.scores.hops_read[row], statistics(reading.scores)
+    shown = []
+    for name, label, form in (
+        ("candidate_mass", f"Mass on hop {hop}", ".3f"), ("breadth", "Breadth", ".2f"),
+        ("path_rank", "On-path rank", ".0f"),
+    ):  # fmt: skip
+        one = about[name]
+        value, chance = _number(float(one.values[row]), form), float(one.chance[row])
+        beside = (
+            f"chance {_number(chance, form)}" if name != "breadth" else f"of {_number(chance, '.0f')} on the frontier"
+        )
+        shown.append((label, value, beside, f"Unit: {one.unit}. Chance: {one.baseline}."))
+    widgets.metrics(shown)
+
+
+def _doubt(reading: Reading, depth: int) -> None:
+    """Say where the picture shows mostly noise; below it, so that two pictures stand level."""
+    row = reading.scores.row(depth)
+    hop, mass = reading.scores.hops_read[row], statistics(reading.scores)["candidate_mass"]
+    if mass.values[row] < NOISE_MASS:
+        st.warning(
+            f"Candidate mass is {mass.values[row]:.3f}: this readout hardly speaks of hop {hop} here. "
+            "The normalised values in the graph are then mostly noise.",
+            icon=":material/warning:",
+        )
+
+
+def _number(value: float, form: str) -> str:
+    return "none" if value != value else format(value, form)
+
+
+# The concept chosen: in a box, by a click in the graph or in the token table
+
+
+def choose_concept(problem: Problem) -> str:
+    """Draw the box and return the name chosen; the target until something else is."""
+    target = problem.names[problem.target]
+    names = [target, *sorted(name for name in problem.names if name != target)]
+    if st.session_state.get("concept") not in names:
+        st.session_state.pop("concept", None)
+    return st.selectbox(
+        "Concept", names, key="concept", bind="query-params",
+        help="Or click a node of the graph, or a token of the table.",
+    )  # fmt: skip
+
+
+def clicked(chart: str, problem: Problem, place: int = 0) -> Callable[[], None]:
+    """Return the callback of a figure: choose the node that the customdata of the point clicked names at a place."""
+
+    def choose_it() -> None:
+        for node in clicked_nodes(chart, problem, place):
+            st.session_state["concept"] = problem.names[node]
+
+    return choose_it
+
+
+def clicked_nodes(chart: str, problem: Problem, place: int = 0) -> list[int]:
+    """Return, in the callback of a figure, the nodes clicked; their number stands at a place of the customdata."""
+    nodes = [int(data[place]) for data in widgets.clicked(chart) if len(data) > place]
+    return [node for node in nodes if 0 <= node < len(problem.names)]
+
+
+def _concept(reading: Reading, name: str, depth: int, key: str) -> None:
+    """Draw the concept's values over the thoughts, as a curve and in numbers, and the tokens that spell it."""
+    problem, checkpoint = reading.trace.problem, reading.run.checkpoint
+    node = problem.names.index(name)
+    widgets.chart(node_curve(reading.scores, node, depth=depth), f"curve-{key}")
+    (prompt,) = checkpoint.format.prompts([problem])
+    ids = prompt.nodes[node]
+    spelled = " ".join(code(checkpoint.tokenizer.decode([number])) for number in ids)
+    read = "one token" if len(ids) == 1 else f"the product of {len(ids)} tokens"
+    st.caption(
+        f"{plain(name)} is read from {read}: {spelled}. Chance of each value: {reading.scores.chance_value:.3f}."
+    )
+    frame = reading.scores.to_frame().filter(pl.col("name") == name)
+    widths = {"thought": 68, "hop_read": 74, "class": 124, "rank": 50}
+    narrow = {column: st.column_config.Column(width=width) for column, width in widths.items()}
+    shown = frame.select("thought", "hop_read", "class", "raw", "value", "rank")
+    widgets.table(shown, f"{name}-{problem.id}", f"numbers-{key}", VALUES | narrow)
+
+
+VALUES: dict[str, widgets.Column] = {
+    name: st.column_config.NumberColumn(format="%.3f", width=66, help=text)
+    for name, text in {
+        "raw": "Probability among all tokens.",
+        "value": "Normalised over the concepts in the problem.",
+        "chance": "Value under a uniform distribution over the concepts in the problem.",
+    }.items()
+}
+"""Column settings of tables with values."""
+
+
+# What the model says when it is made to go on in language after k thoughts
+
+
+def continuation_card(reading: Reading, depth: int) -> None:
+    """Draw the continuation after `depth` thoughts with its behaviour category."""
+    trace = reading.trace
+    category = classify(trace.problem, trace.continuations[depth], trace.hop(depth))
+    with st.container(border=True, gap="small"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"**Made to speak after {plural(depth, 'thought')}**")
+            st.badge(str(category), color=COLOURS[category], help=MEANINGS[category])
+        st.markdown(
+            " ".join(plain(text) if true else f":red[✗ {plain(text)}]" for text, true in _sentences(trace, depth))
+        )
+        right = bool(trace.answer_right[depth])
+        target, negative = (trace.answers[depth][n] for n in (trace.problem.target, trace.problem.negative))
+        st.caption(
+            f"Asked for the answer at once: {said(trace.answer_texts[depth])} "
+            f"({':green[right]' if right else ':red[wrong]'}), probability of the target {target:.3f}, of the negative "
+            f"{negative:.3f}."
+        )
+
+
+def continuation_table(reading: Reading, key: str) -> None:
+    """Draw the continuations and answers after every number of thoughts."""
+    trace = reading.trace
+    frame = pl.DataFrame(
+        {
+            "thoughts": depth,
+            "continuation": " ".join(text for text, _ in _sentences(trace, depth)),
+            "behaviour": str(classify(trace.problem, trace.continuations[depth], trace.hop(depth))),
+            "answer": trace.answer_texts[depth].strip() or "(nothing)",
+            "right": bool(trace.answer_right[depth]),
+            "target": float(trace.answers[depth][trace.problem.target]),
+            "negative": float(trace.answers[depth][trace.problem.negative]),
+        }
+        for depth in range(len(trace.continuations))
+    )
+    columns = st.column_config
+    meanings = "\n\n".join(f"**{category}**: {meaning}" for category, meaning in MEANINGS.items())
+    shares = {
+        name: columns.ProgressColumn(
+            f"p({name})", min_value=0, max_value=1, format="%.3f",
+            help="Raw probability as the answer; chance between the two: 0.5.",
+        )
+        for name in ("target", "negative")
+    }  # fmt: skip
+    shown = {
+        "thoughts": columns.NumberColumn(width="small"),
+        "continuation": columns.TextColumn(width="large", help="The step's opening is forced, the rest is greedy."),
+        "behaviour": columns.TextColumn(help=meanings),
+        "answer": columns.TextColumn(help="The greedy answer when the answer is forced at once."),
+    }
+    widgets.table(frame, f"continuations-{trace.problem.id}", key, shown | shares)
+
+
+def _sentences(trace: Trace, depth: int) -> list[tuple[str, bool]]:
+    """Return the continuation after `depth` thoughts as sentences, each with whether it is right.
+
+    A step is right if it is an edge, the answer if it is the target.
+    The answer is the last one; a continuation of another form is one sentence as the model wrote it.
+    """
+    problem, text = trace.problem, trace.continuations[depth]
+    parsed = parse_continuation(text, problem)
+    if not parsed.well_formed or parsed.answer is None:
+        return [(text or "(nothing)", False)]
+    edges = {(problem.names[source], problem.names[target]) for source, target in problem.edges}
+    entities = {problem.names[node] for node in problem.entities}
+    steps = [(is_a(*step, step[0] in entities), step in edges) for step in parsed.steps]
+    root, answer = parsed.answer
+    return [*steps, (f"So {is_a(root, answer, True)}", answer == problem.names[problem.target])]
+
+
+# Attention on the edges
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Which attention is to be drawn; both numbers are counted from 0."""
+
+    layer: int
+    head: int | None
+    """None for all heads together."""
+
+
+def _choose_attention(readings: Sequence[Reading]) -> Attention | None:
+    """Draw the switch and, where it is on, the boxes for layer and head; None where it is off.
+
+    Where two runs differ in size there are as many layers and heads as both have.
+    """
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        if not st.toggle("Attention", key="attention", bind="query-params", help=ATTENTION_HELP):
+            return None
+        sizes = [reading.run.checkpoint.model.config for reading in readings]
+        layers = min(int(size.num_hidden_layers) for size in sizes)
+        heads = min(int(size.num_attention_heads) for size in sizes)
+        layer = _attention_box("Layer", list(range(layers)), layers - 1, "layer")
+        head = _attention_box("Head", [ALL_HEADS, *map(str, range(heads))], ALL_HEADS, "head")
+    return Attention(layer, None if head == ALL_HEADS else int(head))
+
+
+def _read_attention(reading: Reading, depth: int, chosen: Attention | None) -> EdgeAttention | None:
+    if chosen is None:
+        return None
+    from workbench.readings.attention import attention_arrows  # loads TransformerLens
+
+    return attention_arrows(cache.recording(reading.run, reading.trace.problem), depth, chosen.layer, chosen.head)
+
+
+def _attention_box(label: str, options: list[Option], usual: Option, key: str) -> Option:
+    widgets.forget(key, options)  # of a larger model
+    if len(options) <= FEW:
+        chosen = st.segmented_control(
+            label, options, default=usual, required=True, key=key, bind="query-params", width="content"
+        )
+        return usual if chosen is None else chosen
+    return st.selectbox(label, options, index=options.index(usual), key=key, bind="query-params", width=120)

@@ -1,0 +1,1 @@
+"""The pages, each with a function `draw`. A folder named `pages` would be run by Streamlit as pages of its own."""

@@ -1,0 +1,132 @@
+"""The page *Interventions*: a thought of one problem is changed, and what comes of it stands beside what was."""
+
+from dataclasses import replace
+
+import streamlit as st
+
+from apps import cache, links, widgets
+from apps.components import header
+from apps.components.picture import DIFFERENCE, choose_picture
+from apps.errors import in_words, show
+from apps.sidebar_model import choose_count, choose_readout, choose_run, open_another
+from apps.sidebar_problem import choose_problem, open_set, say_what_to_do
+from apps.state import Reading, View
+from apps.text import no_thoughts
+from apps.views.interventions import plan as editing
+from apps.views.interventions import result, tour
+from apps.views.interventions.subject import Subject
+from workbench.figures import problem_graph
+from workbench.interventions.plan import Plan
+from workbench.measure.scores import NodeScores, node_scores
+
+
+def draw() -> None:
+    """Draw the page."""
+    tour.arrive()
+    editing.come_back()
+    links.accept_names("results", result.FORMER_TABS)
+    with in_words():
+        with st.sidebar:
+            run = choose_run()
+            open_another()
+            problems = st.container()
+            readout = choose_readout()
+            run = choose_count(run)
+            with problems:
+                chosen = choose_problem(run)
+        note, stop = st.container(), tour.choose()
+        if chosen is None:
+            st.markdown("## Your own problem")
+            say_what_to_do()
+            return
+        problem, source = chosen
+        if run.thoughts:
+            before = cache.trace(run.path, problem, run.thoughts)
+            answer = cache.answer(run.path, problem, run.thoughts, "answer")
+            view = View(run, None, problem, source, readout)
+            header.draw(view, [Reading(run, before, node_scores(before, readout), answer)])
+            st.fragment(_moving, run_every=widgets.period())(Subject(run, problem, open_set()), view, stop)
+        else:
+            st.info(no_thoughts(run.name, "there is none to change"), icon=":material/block:")
+        with note:
+            links.say_what_was_left_out()
+
+
+def _moving(subject: Subject, view: View, stop: tour.Stop | None) -> None:
+    with in_words():
+        card = st.container(border=True) if stop else None
+        boxes = st.container()
+        done, row = st.container(), st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
+        first, second, third = (
+            row.container(horizontal=True, vertical_alignment="bottom", gap="small", width="content") for _ in range(3)
+        )
+        with third:
+            editing.write()
+        plan, faulty = editing.read()
+        here = stop is not None and stop.is_open(subject.problem, plan)
+        guess = None
+        if card and stop:
+            with card:
+                guess = tour.ask(stop, subject.problem) if here else tour.offer_the_way_back(stop)
+        hidden = here and guess is None
+        before = node_scores(cache.trace(view.run.path, view.problem, view.run.thoughts), view.readout)
+        with done:
+            editing.listed(plan, subject.run.thoughts)
+        with first:
+            editing.switches(plan)
+        depth = widgets.choose_depth(before.depths)
+        with boxes:
+            if not hidden:
+                editing.editor(subject, plan, depth)
+            if "refused" in st.session_state:
+                show(st.session_state.pop("refused"))
+        if faulty:
+            show(faulty)
+        if hidden:
+            st.info("Guess first, and see then: here is the run without interventions.", icon=":material/help:")
+            _graph(before, depth, subject, "before")
+            return
+        with second:
+            picture = choose_picture("difference: values with the plan less those without it.")
+            result.choose_control(plan)
+        result.metrics(subject, plan)
+        _graphs(subject, view, plan, depth, picture)
+        result.draw(subject, view, plan, depth)
+        links.footnote(view.source.unlinked, "problem, plan and view")
+        if card and stop and guess:
+            control = result.control_of(plan)
+            with card:
+                tour.tell(stop, subject.problem, guess, subject.answers(plan, control), result.CONTROL_WORDS[control])
+
+
+def _graphs(subject: Subject, view: View, plan: Plan, depth: int, picture: str) -> None:
+    before, after, table = subject.traces(plan)
+    old, new = node_scores(before, view.readout), node_scores(after, view.readout)
+    if picture == DIFFERENCE:
+        result.badge(table, view.readout, depth)
+        named = replace(new, checkpoint="with the plan"), replace(old, checkpoint="without it")
+        _graph(named[0], depth, subject, "difference", named[1])
+        return
+    widgets.level_figures()
+    for column, scores, name in zip(st.columns(2, gap="medium"), (old, new), ("before", "after"), strict=True):
+        with column:
+            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+                st.markdown("**Without interventions**" if name == "before" else "**With the plan**")
+                if name == "before":
+                    st.badge("the run as it is", icon=":material/psychology:", color="gray")
+                else:
+                    result.badge(table, view.readout, depth)
+            _graph(scores, depth, subject, name)
+
+
+def _graph(scores: NodeScores, depth: int, subject: Subject, name: str, less: NodeScores | None = None) -> None:
+    key, problem = f"plan-{name}", subject.problem
+    marked = st.session_state.get("concept")
+    node = problem.names.index(marked) if marked in problem.names else None
+    drawn = problem_graph(scores, depth, selected=node, compare=less)
+    drawn.update_layout(legend={"xref": "container", "x": 0.01, "font": {"size": 10}, "entrywidth": 140})
+    widgets.chart(drawn, key, editing.clicked(key, problem))
+    widgets.download_figure(
+        lambda: problem_graph(scores, depth, selected=node, compare=less), f"plan-{name}-{problem.id}-{depth}",
+        f"save-{key}", "Graph as HTML",
+    )  # fmt: skip

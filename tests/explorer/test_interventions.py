@@ -1,0 +1,209 @@
+"""The page Interventions without a browser: operating, stacking, undoing, links, the cone, what cannot be done."""
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from apps.links import PARAMETERS
+from apps.text import plain
+from apps.views.interventions.plan import ADDRESS, OFFERED
+from tests.explorer.page import Open, charts, fine, link, markdown, text
+from workbench.interventions.plan import Plan
+from workbench.interventions.text import from_address
+
+PAGE = "surgery"
+TWO = "project:at=2;nodes=brimpus"
+"""Of the problem chain-3."""
+
+
+def values(app: AppTest, number: int) -> list[float]:
+    """What the nodes of a graph hold."""
+    (nodes,) = [trace for trace in charts(app)[number]["data"] if trace.get("name") == "nodes"]
+    return nodes["marker"]["color"]
+
+
+def operate(app: AppTest, title: str, *nodes: str) -> AppTest:
+    """Choose an operation and its nodes, and do it."""
+    app.pills(key="operation").set_value(title)
+    app.run()
+    if nodes:
+        app.multiselect(key="op nodes").set_value(list(nodes))
+        app.run()
+    app.button(key="operate").click()
+    return app.run()
+
+
+def test_without_a_surgery_both_graphs_show_the_same_run(opened: Open) -> None:
+    app = opened(PAGE)
+
+    assert fine(app)
+    assert values(app, 0) == values(app, 1)
+    assert "unchanged, to the last bit" in text(app)
+    assert "There is no intervention yet" in text(app)
+    assert link(app) == {}
+    assert all(chart.proto.alt for chart in app.get("plotly_chart"))
+
+
+def test_a_link_opens_problem_surgery_and_view(opened: Open) -> None:
+    asked = {"surgery": f"frozen~{TWO}~noise:at=3;dose=0.5", "problem": "chain-3", "after": "2", "results": "Numbers"}
+    app = opened(PAGE, **asked)
+
+    assert fine(app)
+    assert not app.info
+    assert link(app) == asked
+    assert [button.label for button in app.button if str(button.key).startswith("drop-")] == [
+        "1. remove brimpus out of thought 2", "2. noise \\(seed 0\\) in thought 3, strength 0.5",
+    ]  # fmt: skip
+    assert app.segmented_control(key="later thoughts").value == "freeze"
+
+
+def test_before_the_thought_operated_on_nothing_has_changed_and_after_it_all_has(opened: Open) -> None:
+    app = opened(PAGE, surgery=TWO, problem="chain-3", after="1", results="Numbers")
+    assert fine(app)
+    assert values(app, 0) == values(app, 1)
+    assert "unchanged, to the last bit" in text(app)
+
+    app.button(key="later").click()
+    app.run()
+    assert values(app, 0) != values(app, 1)
+    assert "of the probability went elsewhere" in text(app)
+    table = app.dataframe[-1].value
+    assert list(table["can_change"]) == [False, True, True, *[False, False, True, True] * 2]
+    assert list(table["same"]) == [not can for can in table["can_change"]]
+
+
+def test_frozen_leaves_the_later_thoughts_as_they_were(opened: Open) -> None:
+    app = opened(PAGE, surgery=TWO, problem="chain-3", after="3", results="Numbers")
+    assert values(app, 0) != values(app, 1)
+    app.segmented_control(key="later thoughts").set_value("freeze")
+    app.run()
+
+    assert fine(app)
+    assert link(app)["surgery"] == f"freeze~{TWO}"
+    assert values(app, 0) == values(app, 1)
+
+
+def test_every_kind_offered_can_be_added_and_is_in_the_link(opened: Open) -> None:
+    app = opened(PAGE, problem="chain-3", after="2", set="released", results="Numbers")
+    for title, kind in OFFERED.items():
+        app.pills(key="operation").set_value(title)
+        app.run()
+        for field, node in zip(kind.node_fields, ("brimpus", "scrompus"), strict=False):
+            app.multiselect(key=f"op {field}").set_value([node])
+        if kind.node_fields:
+            assert app.button(key="operate").disabled
+            app.run()
+        app.button(key="operate").click()
+        app.run()
+
+        assert fine(app)
+        (one,) = from_address(link(app)["surgery"]).interventions
+        assert (one.kind, one.at) == (kind.kind, (2,))
+        assert plain(one.described(3)) in next(button.label for button in app.button if button.key == "drop-0")
+        assert "Right is" in text(app)
+        app.button(key="reset").click()
+        for field in kind.node_fields:
+            app.multiselect(key=f"op {field}").set_value([])
+        app.run()
+
+
+def test_interventions_go_on_stack_and_are_undone_dropped_and_reset(opened: Open) -> None:
+    app = opened(PAGE, problem="chain-3", after="2", results="Numbers")
+    for where, at in (("from it on", (2, 3)), ("every thought", ())):
+        app.segmented_control(key="op where").set_value(where)
+        operate(app, "Noise")
+        assert from_address(link(app)["surgery"]).interventions[-1].at == at
+    app.button(key="reset").click()
+    app.segmented_control(key="op where").set_value("this thought")
+    operate(app, "Remove node", "brimpus")
+    operate(app, "Zero")
+    both = link(app)["surgery"]
+    assert [one.kind for one in from_address(both).interventions] == ["project", "zero"]
+
+    for key, left in (("drop-0", "zero:at=2"), ("undo", both), ("reset", None), ("undo", both)):
+        app.button(key=key).click()
+        app.run()
+        assert link(app).get("surgery") == left
+    for _ in range(5):
+        app.button(key="undo").click()
+        app.run()
+    assert fine(app)
+    assert "surgery" not in link(app)
+    assert app.button(key="undo").disabled
+
+
+def test_a_list_without_end_is_refused_in_words(opened: Open) -> None:
+    app = opened(PAGE, surgery="~".join(["zero:at=2"] * 32), after="2", results="Numbers")
+    operate(app, "Zero")
+
+    assert not app.exception
+    assert "cannot have 33 interventions" in text(app)
+    assert len(from_address(link(app)["surgery"]).interventions) == 32
+
+
+@pytest.mark.parametrize(
+    ("written", "why"),
+    [
+        ("projct:nodes=a", "project"),
+        ("project:nodes=nobody", "no node"),
+        ("noise:at=9", "thought 9"),
+        ("transplant:donor=stranger", "no source"),
+        ("x" * 5000, "intervention"),
+        ("knockout:layers=7", "layers"),
+    ],
+)
+def test_a_surgery_that_cannot_be_done_says_why_and_can_be_reset(opened: Open, written: str, why: str) -> None:
+    app = opened(PAGE, surgery=written)
+
+    assert not app.exception
+    assert "should not have" not in text(app)
+    assert app.error
+    assert why in text(app)
+    app.button(key="reset").click()
+    app.run()
+    assert fine(app)
+
+
+def test_what_a_link_says_is_no_markdown(opened: Open) -> None:
+    app = opened(PAGE, surgery="project:nodes=%21%5Bx%5D%28http%3A//example.org/x.png%29")
+
+    assert not app.exception
+    assert app.error
+    assert "no node" in text(app)
+    assert all("![x](" not in said for said in markdown(app))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "knockout:to=edges;at=2",
+        "ablate:at=2;layers=0",
+        "patch:donor=chain-1;at=1",
+        "mean:at=1",
+        "shuffle",
+        "remove:at=1",
+    ],
+)
+def test_what_is_written_by_hand_runs_too(opened: Open, written: str) -> None:
+    app = opened(PAGE, surgery=written, problem="chain-3", results="Numbers")
+
+    assert fine(app)
+    assert "Right is" in text(app)
+
+
+def test_the_twin_lends_its_thought(opened: Open) -> None:
+    app = opened(PAGE, set="pairs", surgery="transplant:at=1")
+
+    assert fine(app)
+    assert app.segmented_control(key="against").options == ["random direction"]
+
+
+def test_a_problem_without_a_twin_says_so(opened: Open) -> None:
+    app = opened(PAGE, problem="chain-3", surgery="transplant:at=1")
+
+    assert not app.exception
+    assert "entity-swapped twin" in text(app)
+
+
+def test_links_know_every_box_that_is_bound() -> None:
+    assert {ADDRESS, "tour", "against", "results"} <= set(PARAMETERS)
+    assert Plan() == from_address("")
