@@ -167,6 +167,7 @@ class ModelPass(ForwardPass):
     def _begin(self, prefix: Int[Tensor, "G T"]) -> None:
         guard(self.model, prefix, torch.ones(prefix.shape))
         self.cache = DynamicCache(config=self.model.config)
+        self.before: Tensor | float = 0.0
         if self.length:
             self._call(self.embed(prefix), self._range(self.length)[None], None)
 
@@ -174,13 +175,18 @@ class ModelPass(ForwardPass):
         # In bf16 only products are, so that thoughts stay as precise as embeddings.
         half = self.dtype == torch.bfloat16
         with torch.autocast(self.device.type, torch.bfloat16) if half else nullcontext():
-            return self.model.base_model(
-                inputs_embeds=inputs,
+            out = self.model.base_model(
+                inputs_embeds=inputs + self.before,
                 past_key_values=self.cache,
                 use_cache=True,
                 attention_mask=mask,
                 position_ids=position,
             ).last_hidden_state
+        # FSDP gathers the weights of a layer for its backward pass when its output gets a gradient. Not all outputs are
+        # read, so each pass is made to depend on the one before it.
+
+        self.before = 0 * out.sum().to(inputs.dtype)
+        return out
 
     def _run(
         self, inputs: Tensor, position: Tensor, hidden: Tensor, read: int, keep: bool
