@@ -147,7 +147,7 @@ def test_a_list_without_end_is_refused_in_words(opened: Open) -> None:
         ("project:nodes=nobody", "no node"),
         ("noise:at=9", "thought 9"),
         ("transplant:donor=stranger", "no source"),
-        ("x" * 5000, "intervention"),
+        ("x" * 5000, 'no intervention "x'),
         ("knockout:layers=7", "layers"),
     ],
 )
