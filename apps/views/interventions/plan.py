@@ -31,8 +31,8 @@ LATER_HELP = (
     "thought itself can differ."
 )
 WRITTEN_HELP = "The plan as the link holds it. It can be edited by hand: data alone, nothing in it is ever run."
-OFFERED = {kind.title: kind for kind in KINDS.values() if kind.title}
-"""The kinds that the page offers, by title; all others can be written as text."""
+OFFERED = {kind.title: kind for kind in sorted(KINDS.values(), key=lambda kind: not kind.node_fields) if kind.title}
+"""The kinds that the page offers, by title, those on nodes first; all others can be written as text."""
 
 HERE, ON, ALL = "this thought", "from it on", "every thought"
 OTHER, OWN = "another problem", "this run itself"
