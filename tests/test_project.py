@@ -22,7 +22,7 @@ from workbench.problems import graph
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LONGEST_FILE = 800
-MOST_FILES = 40
+MOST_FILES = 16
 
 IMPORT_NAMES = {"pyyaml": "yaml"}
 """Distributions that are imported under another name than their own."""
@@ -163,6 +163,7 @@ def test_no_two_files_import_each_other() -> None:
     modules = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
         for path in python_files("workbench", "apps")
+        if path.parent != ROOT / "workbench" or path.stem != "__init__"  # imports what is asked for, when it is
     }
     edges = {module: {name for name in imports(path) if name in modules} - {module} for module, path in modules.items()}
     graph_of_files = networkx.DiGraph((module, name) for module, names in edges.items() for name in names)
@@ -172,7 +173,8 @@ def test_no_two_files_import_each_other() -> None:
 
 
 def test_no_folder_is_too_full() -> None:
-    counts = Counter(path.parent.relative_to(ROOT) for path in python_files("workbench"))
+    files = [path for path in python_files("workbench") if path.stem != "__init__"]
+    counts = Counter(path.parent.relative_to(ROOT) for path in files)
 
     assert {str(folder): count for folder, count in counts.items() if count > MOST_FILES} == {}
 

@@ -125,12 +125,12 @@ def lines(
     parts = {key: part for key, part in parts.items() if empty or len(part)}
     heads = [named[key] for key in parts]
     words = axis if panel is None else wrapped(axis, wide, heads)
-    room = {"plot": plot, "below": below + 15 * words.count("<br>")}
+    room: dict[str, Any] = {"plot": plot, "below": below + 15 * words.count("<br>")}
     made = figure(title, subtitle, above=above, **room) if panel is None else grid(title, subtitle, heads, wide, **room)
     ends, told, shown = _x_axis(made, summary[x], words), [], set()
     varied = "chance" in summary.columns and summary["chance"].drop_nulls().round(9).n_unique() > 1
     for index, (part, head) in enumerate(zip(parts.values(), heads, strict=True)):
-        at = {} if panel is None else place(index, wide, len(heads))
+        at: dict[str, Any] = {} if panel is None else place(index, wide, len(heads))
         first: pl.DataFrame | None = None
         for number, (key, look) in enumerate(looks.items()):
             rows = where(part, by, key)
