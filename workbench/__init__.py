@@ -8,7 +8,7 @@ Everything public is listed in `PUBLIC` and imported when it is first used, so t
     problems = wb.load_problems("released")
     trace = model.trace(problems[0])
     trace.graph(thought=2).show()
-    print(model.answer(problems[:100], wb.Noise(at=1)).accuracy)
+    print(model.answer(problems[:100], wb.Noise(at=(1,))).accuracy)
 """
 
 from importlib import import_module

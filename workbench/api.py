@@ -255,7 +255,7 @@ def read_checkpoints(
     Raises:
         WorkbenchError: There is no such run, or it kept no checkpoints.
 
-    Example:
+    Examples:
         >>> result = wb.read_checkpoints("emergence", wb.load_problems("released")[0], thoughts=2)
         >>> result.frame["step"].n_unique() > 3
         True
@@ -396,7 +396,8 @@ class Model:
         """
         single = isinstance(problems, str | Problem | Item)
         asked, plan = _graphs(_problems(problems)), _plan(interventions)
-        found = tracing.run(self.checkpoint, asked, thoughts, interventions=plan, sources=_sources(plan, asked))
+        given = _inputs(self.checkpoint, plan, asked, thoughts)
+        found = tracing.run(self.checkpoint, asked, thoughts, interventions=plan, **given)
         traces = [Trace(one) for one in found]
         return traces[0] if single else traces
 
@@ -427,7 +428,7 @@ class Model:
             True
         """
         asked, plan = _problems(problems), _plan(interventions)
-        given = {"interventions": plan, "sources": _sources(plan, asked)}
+        given = {"interventions": plan, **_inputs(self.checkpoint, plan, asked, thoughts)}
         found = tracing.answers(self.checkpoint, asked, thoughts, says=says, **given)
         return Answers(list(found))
 
@@ -451,9 +452,9 @@ class Model:
         Raises:
             WorkbenchError: An intervention cannot be made on this problem.
 
-        Example:
+        Examples:
             >>> problem = wb.load_problems("released")[0]
-            >>> result = wb.load("reference").intervene(problem, wb.Zero(at=1), "random direction")
+            >>> result = wb.load("reference").intervene(problem, wb.Zero(at=(1,)), "random direction")
             >>> result.answers["series"].unique(maintain_order=True).to_list()[0]
             'without'
         """
@@ -478,7 +479,7 @@ class Model:
             problem: The problem.
             thoughts: How many thoughts at most; by default as many as the model was trained with.
 
-        Example:
+        Examples:
             >>> len(wb.load("reference").search_tree(wb.load_problems("released")[0]).data) > 0
             True
         """
@@ -491,7 +492,7 @@ class Model:
             problem: The problem.
             thoughts: How many thoughts; by default as many as the model was trained with.
 
-        Example:
+        Examples:
             >>> len(wb.load("reference").lens_layers(wb.load_problems("released")[0]).data) > 0
             True
         """
@@ -618,7 +619,7 @@ class Trace:
 class Intervened:
     """What interventions do on one problem; made by `Model.intervene`.
 
-    Example:
+    Examples:
         >>> result = wb.load("reference").intervene(wb.load_problems("released")[0], "noise:at=1")
         >>> len(result.figures)
         2
@@ -735,7 +736,7 @@ def plan_inputs(
     Raises:
         WorkbenchError: There is no such source.
 
-    Example:
+    Examples:
         >>> problem = wb.load_problems("released")[0]
         >>> plan_inputs(wb.load("reference").checkpoint, problem, wb.Plan((wb.Noise(),)), 6)
         {'sources': {}}
@@ -761,15 +762,18 @@ def plan_inputs(
     return given
 
 
-def _sources(plan: Plan, asked: Sequence[Asked]) -> dict[str, list[Problem]] | None:
-    """Return the problems' twins, where an intervention takes thoughts or activations from them."""
-    if TWIN not in plan.sources:
-        return None
-    twins = [entity_swap(one) for one in _graphs(list(asked))]
-    if without := [one.id for one, twin in zip(asked, twins, strict=True) if twin is None]:
-        raise WorkbenchError(
-            "Thoughts cannot be taken from every problem's twin.",
-            f"{len(without)} of {len(asked)} problems have none, {without[0]} among them.",
-            "Leave these problems out: keep those for which `entity_swap` returns a problem.",
-        )
-    return {TWIN: [twin for twin in twins if twin is not None]}
+def _inputs(checkpoint: Checkpoint, plan: Plan, asked: Sequence[Asked], thoughts: int | None) -> dict[str, Any]:
+    """Return what a plan on a whole set needs beside it: the problems' twins, and the thoughts about the set."""
+    given: dict[str, Any] = {}
+    if TWIN in plan.sources:
+        twins = [entity_swap(one) for one in _graphs(list(asked))]
+        if without := [one.id for one, twin in zip(asked, twins, strict=True) if twin is None]:
+            raise WorkbenchError(
+                "Thoughts cannot be taken from every problem's twin.",
+                f"{len(without)} of {len(asked)} problems have none, {without[0]} among them.",
+                "Leave these problems out: keep those for which `entity_swap` returns a problem.",
+            )
+        given["sources"] = {TWIN: twins}
+    if plan.needs_set:
+        given["set_thoughts"] = think_about(checkpoint, _graphs(list(asked)), thoughts)
+    return given

@@ -16,6 +16,13 @@ class WorkbenchError(Exception):
         what: What could not be done, one sentence.
         why: The reason, naming the file, item, field or value.
         do: The next thing to try.
+
+    Examples:
+        >>> try:
+        ...     wb.load_problems("relesed")
+        ... except wb.WorkbenchError as error:
+        ...     print(error.do)
+        Did you mean "released"?
     """
 
     def __init__(self, what: str, why: str, do: str) -> None:

@@ -110,7 +110,7 @@ def lines(
     Returns:
         A figure whose points have `customdata` = low, high, n and, where it is not the same everywhere, chance.
 
-    Example:
+    Examples:
         >>> from workbench.measure.statistics import summarise
         >>> table = pl.DataFrame({"run": "model", "thought": [1, 1, 2], "mass": [0.2, 0.4, 0.9], "mass_chance": 0.1})
         >>> made = lines(summarise(table, "mass", ["run", "thought"]), "Mass", "Mean over problems", "probability")

@@ -167,6 +167,11 @@ class Knockout(LayerIntervention):
     """Attention to some columns cut, and the rest of it scaled up to one again, as a mask before the softmax would do.
 
     What the columns told others before stays with those: cut "edges" and more is left than nothing.
+
+    Examples:
+        >>> model, problems = wb.load("reference"), wb.load_problems("balanced", 4)
+        >>> model.answer(problems, wb.Knockout(to=("edges",), at=(2,)))
+        4 answers, accuracy 0.500 [0.000, 1.000]
     """
 
     kind: ClassVar[str] = "knockout"
@@ -276,7 +281,13 @@ class _Replacing(LayerIntervention):
 
 @dataclass(frozen=True)
 class Ablate(_Replacing):
-    """A head, a sublayer or the residual stream set to zero, or to its mean over the set at that thought."""
+    """A head, a sublayer or the residual stream set to zero, or to its mean over the set at that thought.
+
+    Examples:
+        >>> model, problems = wb.load("reference"), wb.load_problems("balanced", 4)
+        >>> model.answer(problems, wb.Ablate(part="mlp", layers=(0,), at=(1,)))
+        4 answers, accuracy 0.250 [0.000, 0.750]
+    """
 
     kind: ClassVar[str] = "ablate"
     says: ClassVar[str] = "{part} set to {to}{layers}"
@@ -298,7 +309,13 @@ class Ablate(_Replacing):
 
 @dataclass(frozen=True)
 class PatchLayer(_Replacing):
-    """The activation of another run without interventions, at the same thought."""
+    """The activation of another run without interventions, at the same thought.
+
+    Examples:
+        >>> model, problems = wb.load("reference"), wb.load_problems("balanced", 4)
+        >>> model.answer(problems, wb.PatchLayer(source="twin", at=(1,)))
+        4 answers, accuracy 0.000 [0.000, 0.490]
+    """
 
     kind: ClassVar[str] = "patch_layer"
     former: ClassVar[tuple[str, ...]] = ("patch",)

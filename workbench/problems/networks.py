@@ -62,7 +62,7 @@ def to_networkx(
     Raises:
         WorkbenchError: A value belongs to a node or an edge that the problem does not have.
 
-    Example:
+    Examples:
         >>> from workbench.problems.prosqa import parse_question
         >>> network = to_networkx(parse_question("Tom is a lempus. Alex is a gorpus. Is Tom a lempus or gorpus?"))
         >>> network.nodes[0]["name"], network.nodes[0]["role"], list(network.edges)
@@ -157,7 +157,7 @@ def from_networkx(network: nx.Graph, id: str = "graph") -> Problem:
     Raises:
         WorkbenchError: Naming everything that is wrong with it.
 
-    Example:
+    Examples:
         >>> network = nx.DiGraph([("Tom", "lempus"), ("Alex", "gorpus")])
         >>> for name, role in (("Tom", "root"), ("lempus", "target"), ("gorpus", "negative")):
         ...     network.nodes[name]["role"] = role

@@ -12,6 +12,11 @@ class Problem:
     """One ProsQA question over one directed acyclic graph (Coconut, arXiv 2412.06769, appendix A.2).
 
     Nodes are 0..N-1. `validator.check` says whether a problem is sound; every loader and generator calls it.
+
+    Examples:
+        >>> problem = wb.load_problems("released")[0]
+        >>> problem.names[problem.root] in problem.question, len(problem.options)
+        (True, 2)
     """
 
     id: str
