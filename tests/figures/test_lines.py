@@ -30,7 +30,7 @@ def test_a_line_per_run_and_panel_with_its_interval_and_controls_dotted() -> Non
     assert model.customdata[1][:3] == pytest.approx((0.1, 0.4, 9))
     assert [one.showlegend for one in made.data] == [True] * 3 + [False] * 3
     assert [note.text for note in made.layout.annotations] == ["a", "b"]
-    assert made.layout.meta["alt"] == "Mass. a, model: 0.10 at 1, 0.20 at 2; b, model: 0.10 at 1, 0.20 at 2."
+    assert made.layout.meta["alt"] == "Mass. Share. a, model: 0.10 at 1, 0.20 at 2; b, model: 0.10 at 1, 0.20 at 2."
 
 
 def test_chance_goes_from_end_to_end_where_it_is_the_same_and_is_read_where_it_is_not() -> None:

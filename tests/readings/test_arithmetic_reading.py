@@ -61,7 +61,7 @@ def test_other_items_and_controls_stand_beside(checkpoint: Checkpoint, items: li
     assert set(table["run"]) == {"model", "shuffled", "untrained"}
     drawn: Any = step_values(table)
     assert len(drawn.data) == 4
-    assert drawn.to_dict()["layout"]["annotations"][-1]["text"] == OTHER
+    assert drawn.to_dict()["layout"]["annotations"][-1]["text"].replace("<br>", " ") == OTHER
     assert "at most" in drawn["layout"]["meta"]["alt"]
 
 

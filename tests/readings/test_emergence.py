@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -156,6 +157,7 @@ def test_what_is_scrubbed_is_drawn_with_a_panel_a_thought(run: Path, name: str) 
     figure = by_step(scrub(run, PROBLEMS, emergence_frame, "x", controls=[]), name)
 
     assert len([note for note in figure.to_dict()["layout"]["annotations"] if "thought" in note["text"]]) == 3
-    lines = [line for line in figure.to_dict()["data"] if line["name"] == MODEL]
+    drawn: Any = figure
+    lines = [line for line in drawn.data if line.name == MODEL]
     assert len(lines) == 3
-    assert all(list(line["x"]) == list(STEPS) for line in lines)
+    assert all(list(line.x) == list(STEPS) for line in lines)

@@ -124,7 +124,7 @@ def test_the_reading_has_a_row_for_each_sum_and_its_figure_says_the_shares() -> 
     assert found["value"].item() == pytest.approx(expected)
     assert found["low"].item() <= expected <= found["high"].item()
     drawn: Any = explained_by_thought(table)
-    assert [trace.name for trace in drawn.data] == list(SUMS)
+    assert [trace.name for trace in drawn.data] == [*SUMS, "chance: the mean thought"]
     assert "Share of variance explained" in drawn["layout"]["meta"]["alt"]
 
 

@@ -173,9 +173,9 @@ def test_figures_show_control_task_lm_head_and_chance(frame: pl.DataFrame) -> No
 
     assert names == [
         "model, probe", "control task (random by names), probe", "model, LM head without a probe",
-        "untrained model, probe", "noise of matched norm, probe",
+        "untrained model, probe", "noise of matched norm, probe", "chance",
     ]  # fmt: skip
-    assert any(shape.y0 == shape.y1 == 0.5 for shape in lines.layout.shapes)
+    assert all(set(line.y) == {0.5} for line in lines.data if line.name == "chance")
     cell = frame.filter(
         (pl.col("run") == "model") & (pl.col("property") == "reachable") & (pl.col("column") == 1)
         & (pl.col("layer") == 2)
@@ -186,7 +186,7 @@ def test_figures_show_control_task_lm_head_and_chance(frame: pl.DataFrame) -> No
     assert heat.z[place] == pytest.approx(cell["auc"].mean())
     both = cell.filter(pl.col("control_auc").is_not_null())
     assert selectivity(cell).value == pytest.approx((both["auc"] - both["control_auc"]).mean())
-    assert f"selectivity {selectivity(cell)}" in heat.customdata[place][3]
+    assert f"selectivity {selectivity(cell)}" in heat.customdata[place][4]
     assert len(hops.data) == 3
     for figure in (lines, hops, layers, auc_by_layer(frame, "optimal"), auc_by_thought(frame, 0)):
         assert "chance .5" in cast(Any, figure).layout.meta["alt"]

@@ -129,6 +129,6 @@ def test_breadth_is_drawn_with_runs_readouts_and_chance(recordings):
     expected = forced.drop_nulls("candidate_mass").group_by("thought").agg(pl.col("candidate_mass").mean())
     model = next(t for t in lines if t.name == "model" and t.xaxis == "x2")
     assert list(model.y) == pytest.approx(expected.sort("thought")["candidate_mass"].to_list())
-    assert all(n for _, _, n in model.customdata)
+    assert all(row[2] for row in model.customdata)
     with pytest.raises(WorkbenchError, match='no statistic "beauty"'):
         statistic_by_run(frame, "beauty")

@@ -115,7 +115,7 @@ def lines(
         >>> table = pl.DataFrame({"run": "model", "thought": [1, 1, 2], "mass": [0.2, 0.4, 0.9], "mass_chance": 0.1})
         >>> made = lines(summarise(table, "mass", ["run", "thought"]), "Mass", "Mean over problems", "probability")
         >>> made.layout.meta["alt"]
-        'Mass. model: 0.30 at 1, 0.90 at 2.'
+        'Mass. Probability. model: 0.30 at 1, 0.90 at 2.'
     """
     if summary.is_empty() and not empty:
         return _undefined(title, subtitle, plot)
@@ -157,7 +157,9 @@ def lines(
     made.update_yaxes(title="<br>".join(textwrap.wrap(unit, plot // 7)), col=None if panel is None else 1)
     if limits is not None:
         made.update_yaxes(range=limits)
-    made.update_layout(meta={"alt": f"{title}. {'; '.join(told)}."}, barmode="group", bargap=0.25)
+    made.update_layout(
+        meta={"alt": f"{title}. {unit[:1].upper()}{unit[1:]}. {'; '.join(told)}."}, barmode="group", bargap=0.25
+    )
     return fit_legend(made)
 
 
