@@ -1,5 +1,6 @@
 """An explorer over tiny runs and small problem sets, opened without a browser."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,8 @@ def opened(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
     monkeypatch.setenv(catalog.PROBLEMS_VARIABLE, str(folder / "problems"))
     monkeypatch.setattr(catalog, "RUN_FOLDERS", ())
     monkeypatch.setattr(catalog, "PROBLEM_FOLDERS", ())
+    # Streamlit puts the script in its place, and processes that a later test spawns would run the script.
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
     def open_it(page: str = "", **parameters: str) -> AppTest:
         app = AppTest.from_file(str(EXPLORER), default_timeout=300)
