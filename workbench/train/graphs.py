@@ -292,7 +292,7 @@ class GraphData:
             questions=config.questions,
             edges=edges,
             thoughts=max(plan.thoughts, *plan.hop_weights),
-            hop_weights=plan.hop_weights if wide or walks else {h: 1.0 + 0.3 * h for h in range(1, 7)},
+            hop_weights=plan.hop_weights if wide or walks == 1 else {h: 1.0 + 0.3 * h for h in range(1, 7)},
             special=plan.special if edges >= 16 and not walks else 0.0,
             walks=walks,
         )
