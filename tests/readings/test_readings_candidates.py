@@ -126,6 +126,9 @@ def test_parallelism_draws_sorted_curves_whose_points_are_problems(recordings):
     for one, three in zip(curves[::3], curves[2::3], strict=True):
         assert (np.array(one.y) <= np.array(three.y) + 1e-12).all()
     assert sum(t.name == "thoughts of other problems" for t in drawn(figure)) == 9
+    for axis in ("x", "x2", "x3"):  # the model's points lie above the controls, where a click meets them
+        own = [t.customdata is not None for t in drawn(figure) if t.xaxis == axis and "chance" not in t.name]
+        assert own == [False] * 3 + [True] * 3
     assert sum(str(t.name).startswith("chance") for t in drawn(figure)) == 9
 
 

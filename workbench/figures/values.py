@@ -326,7 +326,8 @@ def parallelism(table: pl.DataFrame, readout: str, *, normalised: bool = False) 
     at = np.linspace(0, 100, _POINTS)
     for index, k in enumerate(gaps):
         spot = place(index, 4, len(gaps))
-        for (run, look), (n, colour) in ((a, b) for a in looks.items() for b in TOP_COLOURS.items()):
+        # The model last: of points in one place, the last one drawn is the one that a click meets.
+        for (run, look), (n, colour) in ((a, b) for a in reversed(looks.items()) for b in TOP_COLOURS.items()):
             column = f"top{n}{kind}"
             part = where(rows, RUN, run).filter(pl.col("thought") == k).drop_nulls(column).sort(column, "problem")
             if part.is_empty():
@@ -350,6 +351,7 @@ def parallelism(table: pl.DataFrame, readout: str, *, normalised: bool = False) 
                 made.add_scatter(
                     x=at, y=np.interp(at, percent, part[column]), mode="lines", name=look.title, legendgroup=run,
                     line={"color": look.colour, "width": 1.2, "dash": look.dash}, showlegend=index == 0 and n == 1,
+                    legendrank=1000 + list(looks).index(run),
                     hovertemplate=f"{look.title}, top {n}: %{{y:.3f}}, n = {len(part)}<extra></extra>", **spot,
                 )  # fmt: skip
     made.update_xaxes(range=[0, 100], tickvals=[0, 50, 100], title="percentile<br>of problems")
