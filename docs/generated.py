@@ -65,8 +65,10 @@ def configuration_page() -> str:
         "known one. Examples: `configs/` in the repository.",
         "",
     ]
-    for name, found in sorted(module.classes.items(), key=lambda pair: pair[0] != "TrainConfig"):
-        if "dataclass" not in str([one.value for one in found.decorators]) or name.startswith("_"):
+    top = module.classes["TrainConfig"]
+    named = {str(one.annotation) for one in top.attributes.values()}
+    for name, found in {"TrainConfig": top, **module.classes}.items():
+        if found is not top and name not in named:
             continue
         fields = [one for one in found.attributes.values() if one.annotation is not None]
         lines += [f"## {name}", "", _line(found.docstring.value if found.docstring else ""), ""]

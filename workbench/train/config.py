@@ -104,7 +104,9 @@ class TrainConfig:
     """One training run; the file in the run directory is the same as the one given."""
 
     name: str = "reference"
+    """Of the run; its folder under `runs/` by default."""
     seed: int = 0
+    """Of the initial weights and of every draw."""
     task: Literal["edges", "prosqa", "prontoqa", "arithmetic"] = "edges"
     """Problems: random graphs as lists of edges, or ProsQA, ProntoQA and arithmetic as text."""
     method: str = "coconut"
