@@ -155,7 +155,10 @@ def trace(
     ] = None,
 ) -> None:
     """Run one problem and show, thought by thought, what the model is considering."""
-    if graph is not None:
+    if graph is not None:  # before the wait, not after it
+        from workbench.problems.networks import format_of
+
+        format_of(graph)
         writable(graph)
     from workbench.problems.prosqa import parse_question
 

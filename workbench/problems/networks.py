@@ -118,6 +118,21 @@ def graph_bytes(
     return buffer.getvalue() + b"\n"
 
 
+def format_of(path: str | Path) -> GraphFormat:
+    """Return the format of graphs that a file's name ends with.
+
+    Raises:
+        WorkbenchError: The name ends otherwise.
+    """
+    form = Path(path).suffix.lower().removeprefix(".")
+    if form != "graphml" and form != "json":
+        raise WorkbenchError(
+            f"Cannot write a graph to {path}.", f'Graphs are written as .graphml or .json, not as "{form}".',
+            "Give the file a name that ends with .graphml or .json.",
+        )  # fmt: skip
+    return form
+
+
 def write_graph(
     problem: Problem,
     path: Path | str,
@@ -135,13 +150,7 @@ def write_graph(
     Raises:
         WorkbenchError: The name ends otherwise, or a value belongs to no node or edge of the problem.
     """
-    form = Path(path).suffix.lower().removeprefix(".")
-    if form != "graphml" and form != "json":
-        raise WorkbenchError(
-            f"Cannot write a graph to {path}.", f'Graphs are written as .graphml or .json, not as "{form}".',
-            "Give the file a name that ends with .graphml or .json.",
-        )  # fmt: skip
-    write_whole(Path(path), graph_bytes(problem, form, node_values, edge_values))
+    write_whole(Path(path), graph_bytes(problem, format_of(path), node_values, edge_values))
 
 
 def from_networkx(network: nx.Graph, id: str = "graph") -> Problem:
