@@ -87,7 +87,7 @@ def check_inside(
     hooks: Callable[[LayerIntervention, int], Iterator[Any]],
     problems: Sequence[Problem] = ASKED,
 ) -> None:
-    """Hold all surgeries at once, in batches, to the plain loop under hooks."""
+    """Hold all plans at once, in batches, to the plain loop under hooks."""
     outcomes = run_intervened(
         held, problems, [Plan(), *plans], sources={"friend": DONORS}, batch_size=2, keep_thoughts=True
     )

@@ -111,7 +111,7 @@ def bank(held: Checkpoint, problems: list[Problem]) -> Tensor:
 
 @dataclass(frozen=True)
 class Case:
-    """A surgery, and by the number of a problem what it should do."""
+    """A plan, and by the number of a problem what it should do."""
 
     plan: Plan
     change: Callable[[int], Change] | None = None
@@ -127,7 +127,7 @@ def ways(made: Callable[..., Intervention], change: Callable[[int], Change]) -> 
 
 
 def check(held: Checkpoint, cases: Sequence[Case], batch_size: int = 2, **given: Any) -> None:
-    """Run all surgeries at once, in batches, and compare thoughts and answers with the plain loop."""
+    """Run all plans at once, in batches, and compare thoughts and answers with the plain loop."""
     problems = asked(held)
     own = bank(held, problems)
     outcomes = run_intervened(

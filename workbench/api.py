@@ -22,7 +22,7 @@ from workbench.figures.layers import problem_lens
 from workbench.figures.thoughts import search_tree
 from workbench.figures.training import mass_over_checkpoints
 from workbench.interventions.base import Control, Intervention
-from workbench.interventions.controls import answered, unoperated
+from workbench.interventions.controls import answered, without_effect
 from workbench.interventions.plan import Plan, affected_region
 from workbench.interventions.run import think_about
 from workbench.interventions.text import from_address
@@ -462,7 +462,7 @@ class Model:
         given = plan_inputs(self.checkpoint, problem, plan, count, others)
         before, after = (
             next(tracing.run(self.checkpoint, [problem], count, interventions=one, **given))
-            for one in (unoperated(plan), plan)
+            for one in (without_effect(plan), plan)
         )
         return Intervened(
             Trace(before),

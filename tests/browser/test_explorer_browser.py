@@ -74,7 +74,7 @@ def test_a_click_on_a_node_chooses_the_concept(page: Page, explorer: str) -> Non
     expect(page.get_by_text(re.compile("^brimpus · hop"))).to_be_visible(timeout=WAIT_MS)
 
 
-def test_a_clicked_node_is_removed_and_the_link_holds_the_surgery(page: Page, browser: Browser, explorer: str) -> None:
+def test_a_clicked_node_is_removed_and_the_link_holds_the_plan(page: Page, browser: Browser, explorer: str) -> None:
     page.set_viewport_size({"width": 1400, "height": 1600})  # the graph is below the boxes
     open_page(page, f"{explorer}/surgery?problem=chain-3&after=2")
     x, y = page.evaluate(WHERE, "brimpus")

@@ -32,7 +32,7 @@ def operate(app: AppTest, title: str, *nodes: str) -> AppTest:
     return app.run()
 
 
-def test_without_a_surgery_both_graphs_show_the_same_run(opened: Open) -> None:
+def test_without_a_plan_both_graphs_show_the_same_run(opened: Open) -> None:
     app = opened(PAGE)
 
     assert fine(app)
@@ -43,7 +43,7 @@ def test_without_a_surgery_both_graphs_show_the_same_run(opened: Open) -> None:
     assert all(chart.proto.alt for chart in app.get("plotly_chart"))
 
 
-def test_a_link_opens_problem_surgery_and_view(opened: Open) -> None:
+def test_a_link_opens_problem_plan_and_view(opened: Open) -> None:
     asked = {"surgery": f"frozen~{TWO}~noise:at=3;dose=0.5", "problem": "chain-3", "after": "2", "results": "Numbers"}
     app = opened(PAGE, **asked)
 
@@ -56,7 +56,7 @@ def test_a_link_opens_problem_surgery_and_view(opened: Open) -> None:
     assert app.segmented_control(key="later thoughts").value == "freeze"
 
 
-def test_before_the_thought_operated_on_nothing_has_changed_and_after_it_all_has(opened: Open) -> None:
+def test_before_the_thought_intervened_on_nothing_has_changed_and_after_it_all_has(opened: Open) -> None:
     app = opened(PAGE, surgery=TWO, problem="chain-3", after="1", results="Numbers")
     assert fine(app)
     assert values(app, 0) == values(app, 1)
@@ -151,7 +151,7 @@ def test_a_list_without_end_is_refused_in_words(opened: Open) -> None:
         ("knockout:layers=7", "layers"),
     ],
 )
-def test_a_surgery_that_cannot_be_done_says_why_and_can_be_reset(opened: Open, written: str, why: str) -> None:
+def test_a_plan_that_cannot_be_done_says_why_and_can_be_reset(opened: Open, written: str, why: str) -> None:
     app = opened(PAGE, surgery=written)
 
     assert not app.exception

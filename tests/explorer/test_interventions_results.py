@@ -1,4 +1,4 @@
-"""The page Interventions, without a browser: the answer, doses, many problems, code, other runs, the tour."""
+"""The page Interventions, without a browser: the answer, strengths, many problems, code, other runs, the tour."""
 
 import json
 from dataclasses import replace
@@ -27,7 +27,7 @@ def test_the_answer_stands_beside_its_control_and_chance(opened: Open) -> None:
     assert "chance between the two" in json.dumps(charts(app)[3])
 
 
-def test_the_dose_has_a_curve_with_its_control_in_the_same_axes(opened: Open) -> None:
+def test_the_strength_has_a_curve_with_its_control_in_the_same_axes(opened: Open) -> None:
     app = opened(PAGE, surgery=f"{TWO}~zero:at=3;dose=0.5", problem="chain-3")
     assert fine(app)
     curve = charts(app)[-1]
@@ -41,7 +41,7 @@ def test_the_dose_has_a_curve_with_its_control_in_the_same_axes(opened: Open) ->
 
 
 @pytest.mark.parametrize("asked", [{"surgery": TWO, "problem": "chain-3"}, {"set": "pairs", "surgery": "transplant"}])
-def test_the_code_reproduces_the_surgery(opened: Open, asked: dict[str, str]) -> None:
+def test_the_code_reproduces_the_plan(opened: Open, asked: dict[str, str]) -> None:
     app = opened(PAGE, results="Link, code, YAML", **asked)
     assert fine(app)
     address, code, written = (block.value for block in app.code)
@@ -145,7 +145,7 @@ def test_a_stop_asks_first_and_tells_then(opened: Open, bundled: None, title: st
     assert "Your guess, something else, was" in text(app)
 
 
-def test_every_stop_is_a_surgery_on_a_bundled_problem_that_no_query_blind_rule_gets() -> None:
+def test_every_stop_is_a_plan_on_a_bundled_problem_that_no_query_blind_rule_gets() -> None:
     problems = {one.id: one for one in load_problems(catalog.ROOT / "fixtures" / "problems" / "released.json")}
     for stop in STOPS.values():
         problem = problems[stop.problem]
@@ -163,7 +163,7 @@ def test_a_link_may_name_a_stop_alone(opened: Open, bundled: None) -> None:
     assert link(app)["surgery"] == STOPS[title].plan
 
 
-def test_changing_the_surgery_leaves_the_stop(opened: Open, bundled: None) -> None:
+def test_changing_the_plan_leaves_the_stop(opened: Open, bundled: None) -> None:
     app = opened(PAGE, tour=next(iter(STOPS)))
     app.button(key="reset").click()
     app.run()

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import chain
 from workbench.errors import WorkbenchError
-from workbench.figures.interventions import answer_options, dose_curve_figure, downstream_map
+from workbench.figures.interventions import answer_options, downstream_map, strength_curve_figure
 
 CHANGED = pl.DataFrame(
     [
@@ -17,10 +17,10 @@ CHANGED = pl.DataFrame(
         ("next step", 2, True, True, False, 0.004), ("answer", 0, False, False, True, 0.0),
         ("answer", 1, False, False, True, 0.0), ("answer", 2, True, True, True, 0.0),
     ],
-    schema=["what", "k", "operated", "can_change", "same", "moved"], orient="row",
+    schema=["what", "k", "intervened", "can_change", "same", "moved"], orient="row",
 ).with_columns(step=pl.lit(0.5))  # fmt: skip
 ANSWERS = pl.DataFrame(
-    [("without", 0, 0.9, 0.1), ("surgery", 0, 0.2, 0.7), ("control", 0, 0.8, 0.1), ("control", 1, 0.6, 0.1)],
+    [("without", 0, 0.9, 0.1), ("intervened", 0, 0.2, 0.7), ("control", 0, 0.8, 0.1), ("control", 1, 0.6, 0.1)],
     schema=["series", "draw", "target", "negative"], orient="row",
 )  # fmt: skip
 
@@ -52,8 +52,8 @@ def test_a_controls_bar_is_its_mean_and_its_whisker_its_range() -> None:
 
 
 def test_both_options_have_a_line_with_the_controls_range_around_its_mean() -> None:
-    table = pl.concat([ANSWERS.with_columns(dose=pl.lit(dose)) for dose in (0.0, 1.0)])
-    figure: Any = dose_curve_figure(table, chain(3, 4), unit="share", control="other nodes", dose=1.0)
+    table = pl.concat([ANSWERS.with_columns(strength=pl.lit(strength)) for strength in (0.0, 1.0)])
+    figure: Any = strength_curve_figure(table, chain(3, 4), unit="share", control="other nodes", strength=1.0)
     by_name = {one.name: one for one in figure.data}
 
     assert list(by_name["rempus (target), with interventions"].y) == [0.2, 0.2]
@@ -67,7 +67,7 @@ def test_both_options_have_a_line_with_the_controls_range_around_its_mean() -> N
     [
         lambda table: downstream_map(table),
         lambda table: answer_options(table, chain(3, 4)),
-        lambda table: dose_curve_figure(table, chain(3, 4), unit="share"),
+        lambda table: strength_curve_figure(table, chain(3, 4), unit="share"),
     ],
 )
 def test_nothing_cannot_be_drawn(draw: Callable[[pl.DataFrame], object]) -> None:

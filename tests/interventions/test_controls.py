@@ -1,4 +1,4 @@
-"""Cones of surgeries, their controls, strengths, and what changed downstream, on tiny models."""
+"""Affected regions of plans, their controls, strengths, and what changed downstream, on tiny models."""
 
 from dataclasses import replace
 from itertools import product
@@ -16,8 +16,8 @@ from workbench.interventions.controls import (
     controls,
     step_lengths,
     strength_curve,
-    unoperated,
     with_strength,
+    without_effect,
 )
 from workbench.interventions.layers import Ablate, Knockout
 from workbench.interventions.plan import Plan, affected_region
@@ -60,7 +60,7 @@ def test_outside_the_cone_every_bit_is_the_same_and_inside_it_all_changes(
 ) -> None:
     checkpoint = replace(tiny(markers=True), fed="pause" if fed == "pause" else "hidden")
     problem, plan = chain(3, 4), Plan((one,), frozen)
-    before = next(run(checkpoint, [problem], interventions=unoperated(plan)))
+    before = next(run(checkpoint, [problem], interventions=without_effect(plan)))
     after = next(run(checkpoint, [problem], interventions=plan))
     table = downstream(before, after, affected_region(plan, 3, checkpoint.pause is not None))
 
@@ -75,7 +75,7 @@ def test_outside_the_cone_every_bit_is_the_same_and_inside_it_all_changes(
 def test_the_cone_of_nothing_is_empty() -> None:
     empty = affected_region(Plan((), True), 3)
 
-    assert not np.concatenate([empty.operated, empty.thoughts, empty.said]).any()
+    assert not np.concatenate([empty.intervened, empty.thoughts, empty.said]).any()
 
 
 def test_total_variation_counts_what_is_on_no_node() -> None:
@@ -99,7 +99,7 @@ def test_a_step_has_its_length_and_its_own_direction() -> None:
 # Controls
 
 
-def test_other_nodes_are_at_the_same_hop_and_never_named_by_question_or_surgery(wide: Problem) -> None:
+def test_other_nodes_are_at_the_same_hop_and_never_named_by_question_or_plan(wide: Problem) -> None:
     about = structure(wide)
     node = next(n for n in np.flatnonzero(about.frontier(1)).tolist() if n not in wide.options)
     plan = Plan((Project((wide.names[node],), at=(1, 2)),))
@@ -154,22 +154,22 @@ def test_an_answer_stands_beside_the_one_without_and_its_controls() -> None:
     table = answered(checkpoint, problem, Plan((Noise(at=(2,)),)), 3, "random direction", 4)
     trace = next(run(checkpoint, [problem], interventions=[Noise(at=(2,))]))
 
-    assert table["series"].to_list() == ["without", "surgery", *["control"] * 4]
+    assert table["series"].to_list() == ["without", "intervened", *["control"] * 4]
     assert table["target"][1] == pytest.approx(float(trace.answers[-1][problem.target]), rel=1e-4)
     assert table["answer"][1] == trace.answer_texts[-1]
     assert table["target"].n_unique() == 6
 
 
-def test_a_dose_of_nothing_is_the_run_without_and_the_full_one_the_surgery() -> None:
+def test_a_strength_of_nothing_is_the_run_without_and_the_full_one_the_plan() -> None:
     checkpoint, problem = tiny(), chain(3, 4)
     plan = Plan((Superpose(("frontier",), at=(1,)), Zero(0.5, at=(2,))))
     table = strength_curve(checkpoint, problem, plan, 0, (0.0, 1.0), 3, "other nodes", 2)
     ends = answered(checkpoint, problem, plan, 3)
     alone = answered(checkpoint, problem, Plan((Zero(0.5, at=(2,)),)), 3)
 
-    own = table.filter(series="surgery")["target"].to_list()
+    own = table.filter(series="intervened")["target"].to_list()
     assert own == pytest.approx([alone["target"][1], ends["target"][1]], rel=1e-5)
-    assert table.filter(series="control", dose=0.0)["target"].to_list() == pytest.approx([own[0]] * 2, rel=1e-5)
+    assert table.filter(series="control", strength=0.0)["target"].to_list() == pytest.approx([own[0]] * 2, rel=1e-5)
 
 
 def test_a_plan_with_another_strength_of_one_of_its_interventions() -> None:
@@ -208,7 +208,7 @@ def test_many_problems_are_counted_against_their_own_controls(wide: Problem) -> 
     )
 
 
-def test_a_problem_that_cannot_be_operated_on_is_left_out_and_none_is_an_error() -> None:
+def test_a_problem_that_cannot_be_intervened_on_is_left_out_and_none_is_an_error() -> None:
     plan = Plan((Project(("hilpus",)),))
     table = on_each(tiny(), [chain(4, 5), chain(1, 2)], plan, 3)
 

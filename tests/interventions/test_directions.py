@@ -132,7 +132,7 @@ SAME: list[Intervention] = [
 
 
 @pytest.mark.parametrize("frozen", [False, True])
-def test_no_dose_and_no_nodes_change_nothing_to_the_last_bit(tiny_checkpoint: Checkpoint, frozen: bool) -> None:
+def test_no_strength_and_no_nodes_change_nothing_to_the_last_bit(tiny_checkpoint: Checkpoint, frozen: bool) -> None:
     check_unchanged(tiny_checkpoint, PROBLEMS, [Plan((one,), frozen) for one in SAME])
 
 

@@ -82,7 +82,7 @@ SAME: list[Intervention] = [Zero(0.0), Mean(0.0), Noise(0.0), Permute((1, 2, 3))
 
 
 @pytest.mark.parametrize("frozen", [False, True])
-def test_a_dose_of_nothing_changes_nothing_to_the_last_bit(tiny_checkpoint: Checkpoint, frozen: bool) -> None:
+def test_a_strength_of_nothing_changes_nothing_to_the_last_bit(tiny_checkpoint: Checkpoint, frozen: bool) -> None:
     check_unchanged(tiny_checkpoint, PROBLEMS, [*(Plan((one,), frozen) for one in SAME), Plan(tuple(SAME), frozen)])
 
 
@@ -127,7 +127,7 @@ def test_the_order_is_the_written_one_and_matters(tiny_checkpoint: Checkpoint) -
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "text"])
-def test_neither_batches_nor_other_surgeries_change_a_result(kind: str) -> None:
+def test_neither_batches_nor_other_plans_change_a_result(kind: str) -> None:
     held = checkpoint(kind)
     plans = [[Noise()], [Remove(at=(2,))], [Shuffle(), Zero(0.5)], Plan((Permute(seed=3), Mean(0.5)), True)]
     problems = asked(held)

@@ -150,12 +150,14 @@ def test_an_intervention_at_thought_two_changes_that_column_and_those_after_it(
         assert (donors != np.arange(3)).all()
 
 
-def test_noise_keeps_the_length_whatever_the_dose_and_none_of_it_changes_nothing(tiny_checkpoint: Checkpoint) -> None:
+def test_noise_keeps_the_length_whatever_the_strength_and_none_of_it_changes_nothing(
+    tiny_checkpoint: Checkpoint,
+) -> None:
     own = next(run(tiny_checkpoint, PROBLEMS))
-    for dose in (0.0, 0.3, 1.0):
-        noisy = next(run(tiny_checkpoint, PROBLEMS, interventions=[Noise(strength=dose)]))
+    for strength in (0.0, 0.3, 1.0):
+        noisy = next(run(tiny_checkpoint, PROBLEMS, interventions=[Noise(strength=strength)]))
         np.testing.assert_allclose(np.linalg.norm(noisy.thoughts[0]), np.linalg.norm(own.thoughts[0]), rtol=1e-5)
-        assert np.array_equal(noisy.thoughts, own.thoughts) == (dose == 0)
+        assert np.array_equal(noisy.thoughts, own.thoughts) == (strength == 0)
 
 
 def test_every_control_is_recorded_on_the_same_problems(tiny_checkpoint: Checkpoint) -> None:

@@ -42,7 +42,7 @@ def figure(table: pl.DataFrame, question: str, condition: str, measure: str, tho
         pl.col("condition") == condition,
         pl.col("measure") == measure,
         pl.col("thought").eq_missing(thought),
-        pl.col("dose").is_null() | (pl.col("dose") == 1),
+        pl.col("strength").is_null() | (pl.col("strength") == 1),
     )
     assert len(rows) == 1
     return rows.row(0, named=True)

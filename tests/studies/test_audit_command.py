@@ -112,7 +112,8 @@ def test_audits_stand_side_by_side(tmp_path: Path) -> None:
         checkpoint = tiny(thoughts=thoughts, max_position_embeddings=256)
         open_audit(tmp_path / name, inputs_of(checkpoint, problems, OPTIONS))
         run_battery(checkpoint, problems, tmp_path / name, "needed", OPTIONS)
-        join(tmp_path / name)
+        table = join(tmp_path / name)
+    table.rename({"strength": "dose"}).write_parquet(tmp_path / "none" / "audit.parquet")  # as before schema 2
     ran = CliRunner().invoke(app, ["audits", str(tmp_path)])
     lines = (tmp_path / "README.md").read_text().splitlines()
 

@@ -18,7 +18,7 @@ SENTENCE = Sentence(
     "right",
     "at most",
     0.5,
-    dose=1.0,
+    strength=1.0,
     short="noise",
     holds="Needed.",
     fails="Not needed.",
@@ -29,7 +29,9 @@ def table(right: int, of: int = 10) -> pl.DataFrame:
     """A battery with one figure: so many right with noise for thoughts, all right with the model's own."""
     rows = Rows("needed")
     values = np.arange(of) < right
-    rows.add("all thoughts", "noise", "right", values, dose=1.0, chance=0.5, control="own", control_values=np.ones(of))
+    rows.add(
+        "all thoughts", "noise", "right", values, strength=1.0, chance=0.5, control="own", control_values=np.ones(of)
+    )
     return rows.frame()
 
 
@@ -100,7 +102,7 @@ def test_every_comparison_decides_at_its_threshold(over: Any, threshold: float, 
 def test_what_does_not_apply_is_not_said_and_what_was_not_measured_is_said_to_be_so() -> None:
     rows = Rows("needed")
     rows.not_applicable("all thoughts", "no thoughts", "noise")
-    gone = rows.frame().with_columns(measure=pl.lit("right"), dose=pl.lit(1.0))
+    gone = rows.frame().with_columns(measure=pl.lit("right"), strength=pl.lit(1.0))
     missing = gone.with_columns(note=pl.lit("no problem defines it"))
 
     assert said(gone, [SENTENCE]) == []
@@ -118,12 +120,12 @@ def test_every_sentence_has_two_readings_and_a_known_measure() -> None:
 
 def test_tables_show_all_rows_once() -> None:
     rows = Rows("needed")
-    rows.add("all", "noise", "right", [1, 0], dose=1.0, chance=0.5)
+    rows.add("all", "noise", "right", [1, 0], strength=1.0, chance=0.5)
     for k in (1, 2):
         rows.add("each", "zero", "right", [1, k == 2], thought=k, control="own", control_values=[1, 1])
     whole, single = tables_of(rows.frame())
 
-    assert whole.rows[0][1] == "noise, dose 1"
+    assert whole.rows[0][1] == "noise, strength 1"
     assert single.rows == (("zero", "0.500", "1.000", "2"), ("– control: own", "1.000", "1.000", "2"))
 
 
@@ -143,12 +145,21 @@ def test_figures_draw_values_controls_and_chance() -> None:
 
 def test_lines_with_controls_of_their_own_have_them_in_their_colour() -> None:
     rows = Rows("search")
-    for dose, beside in ((1.0, [1, 1]), (2.0, [0, 0])):
+    for strength, beside in ((1.0, [1, 1]), (2.0, [0, 0])):
         for k in (1, 2):
-            rows.add("put in", "added", "turned", [1, 0], thought=k, dose=dose, control="others", control_values=beside)
+            rows.add(
+                "put in",
+                "added",
+                "turned",
+                [1, 0],
+                thought=k,
+                strength=strength,
+                control="others",
+                control_values=beside,
+            )
     made: Any = over_places(rows.frame(), "t", "s", "u")
     drawn = {trace.name: (list(trace.y), trace.line.color) for trace in made.data}
 
-    assert drawn["control of added, dose 1.0"] == ([1, 1], drawn["added, dose 1.0"][1])
-    assert drawn["control of added, dose 2.0"] == ([0, 0], drawn["added, dose 2.0"][1])
-    assert drawn["added, dose 1.0"][1] != drawn["added, dose 2.0"][1]
+    assert drawn["control of added, strength 1.0"] == ([1, 1], drawn["added, strength 1.0"][1])
+    assert drawn["control of added, strength 2.0"] == ([0, 0], drawn["added, strength 2.0"][1])
+    assert drawn["added, strength 1.0"][1] != drawn["added, strength 2.0"][1]

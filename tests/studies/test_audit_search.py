@@ -31,7 +31,7 @@ def test_nodes_taken_out_are_what_the_sum_without_them_lacks() -> None:
     np.testing.assert_allclose(whole, sums.constant[0] + (sums.now[0, 3] + sums.now[0, 4]) / np.sqrt(2), rtol=1e-5)
 
 
-def test_vectors_of_ones_own_are_added_by_dose_and_fed_by_length() -> None:
+def test_vectors_of_ones_own_are_added_by_strength_and_fed_by_length() -> None:
     asked = [chain(0, 3), chain(1, 4)]
     subject = Subject(tiny(), asked, OPTIONS)
     own = subject.answered(asked)

@@ -26,7 +26,7 @@ from workbench.problems.problem import Problem
 
 CASES: dict[str, tuple[str, str]] = {
     "without": ("without interventions", GREY),
-    "surgery": ("with interventions", VERMILION),
+    "intervened": ("with interventions", VERMILION),
     "control": ("control", BLUE),
 }
 """Title and colour of each series of a table of answers."""
@@ -44,22 +44,22 @@ _DASHES = ("solid", "dash", "dot")
 
 
 def over_places(table: pl.DataFrame, title: str, subtitle: str, unit: str, by: str = "thought") -> go.Figure:
-    """Draw a line for each condition over thoughts or doses, with intervals; controls dotted and hollow, chance dashed.
+    """Draw a line for each condition over thoughts or strengths; controls dotted and hollow, chance dashed.
 
     Args:
         table: Rows of an audit with the same unit, their column `by` not null.
         title: What is shown.
         subtitle: Over which problems.
         unit: Of the y-axis.
-        by: "thought" or "dose".
+        by: "thought" or "strength".
     """
     require_rows(table)
-    several = by != "dose" and table["dose"].n_unique() >= 2
-    dosed = pl.when(pl.col("dose").is_null() | pl.lit(not several)).then(pl.col("condition")).otherwise(
-        pl.format("{}, dose {}", "condition", "dose")
+    several = by != "strength" and table["strength"].n_unique() >= 2
+    written = pl.when(pl.col("strength").is_null() | pl.lit(not several)).then(pl.col("condition")).otherwise(
+        pl.format("{}, strength {}", "condition", "strength")
     )  # fmt: skip
     levels = table["chance"].drop_nulls().unique()
-    named = table.with_columns(line=dosed, chance=pl.lit(levels[0] if len(levels) == 1 else None, pl.Float64))
+    named = table.with_columns(line=written, chance=pl.lit(levels[0] if len(levels) == 1 else None, pl.Float64))
     looks = {
         name: Look(name, SERIES[index % len(SERIES)], _DASHES[index // len(SERIES) % len(_DASHES)])
         for index, name in enumerate(named["line"].unique(maintain_order=True))
@@ -181,17 +181,17 @@ def answer_options(table: pl.DataFrame, problem: Problem, control: str = "") -> 
     return fit_legend(made.update_layout(meta={"alt": alt}, margin={"l": 110, "r": 44}))
 
 
-def dose_curve_figure(
-    table: pl.DataFrame, problem: Problem, *, unit: str, control: str = "", dose: float | None = None
+def strength_curve_figure(
+    table: pl.DataFrame, problem: Problem, *, unit: str, control: str = "", strength: float | None = None
 ) -> go.Figure:
     """Draw what `workbench.interventions.controls.strength_curve` returns.
 
     Args:
-        table: A row per series, dose and draw.
+        table: A row per series, strength and draw.
         problem: What was asked.
         unit: What the strength is a share of, for the axis.
         control: What the control is, in a few words.
-        dose: The present strength, to mark.
+        strength: The present strength, to mark.
 
     Returns:
         Lines for both options, solid under the plan and dotted under the control (mean, and the range of the draws
@@ -202,7 +202,7 @@ def dose_curve_figure(
     """
     require_rows(table)
     draws = table.filter(series="control")["draw"].n_unique()
-    own = table.filter(series="surgery").sort("dose")
+    own = table.filter(series="intervened").sort("strength")
     ends = {column: [round(float(value), 3) for value in own[column]] for column in ("target", "negative")}
     beside = f"; dotted: {control}, mean and range of {draws} draws" if draws else ""
     made = figure(
@@ -216,10 +216,10 @@ def dose_curve_figure(
     for column, node, colour, symbol in roles:
         name, about = f"{problem.names[node]} ({column})", pl.col(column)
         if draws:
-            part = table.filter(series="control").group_by("dose").agg(
+            part = table.filter(series="control").group_by("strength").agg(
                 about.mean().alias("mean"), about.min().alias("low"), about.max().alias("high")
-            ).sort("dose")  # fmt: skip
-            x = part["dose"].to_list()
+            ).sort("strength")  # fmt: skip
+            x = part["strength"].to_list()
             made.add_scatter(
                 x=[*x, *x[::-1]], y=[*part["high"].to_list(), *part["low"].to_list()[::-1]], fill="toself",
                 mode="lines", fillcolor=alpha(colour, 0.14), line={"width": 0}, hoverinfo="skip", showlegend=False,
@@ -230,7 +230,8 @@ def dose_curve_figure(
                 line={"color": colour, "width": 2, "dash": "dot"}, hovertemplate="%{y:.3f}",
             )  # fmt: skip
         made.add_scatter(
-            x=own["dose"].to_list(), y=own[column].to_list(), mode="lines+markers", name=f"{name}, with interventions",
+            x=own["strength"].to_list(), y=own[column].to_list(), mode="lines+markers",
+            name=f"{name}, with interventions",
             line={"color": colour, "width": 3}, marker={"symbol": symbol, "size": 8}, hovertemplate="%{y:.3f}",
         )  # fmt: skip
     made.add_hline(y=0.5, line={"color": GREY, "width": 1.5, "dash": "dash"})
@@ -238,10 +239,10 @@ def dose_curve_figure(
         x=1, xref="paper", xanchor="right", y=0.5, yanchor="bottom", text="chance between the two", showarrow=False,
         font={"size": 10},
     )  # fmt: skip
-    if dose is not None:
-        made.add_vline(x=dose, line={"color": GREY, "width": 1})
+    if strength is not None:
+        made.add_vline(x=strength, line={"color": GREY, "width": 1})
         made.add_annotation(
-            x=dose, y=1, yref="paper", yanchor="bottom", text="present strength", showarrow=False, font={"size": 10}
+            x=strength, y=1, yref="paper", yanchor="bottom", text="present strength", showarrow=False, font={"size": 10}
         )  # fmt: skip
     return fit_legend(made)
 
@@ -266,7 +267,7 @@ def downstream_map(table: pl.DataFrame, *, depth: int | None = None) -> go.Figur
     for row in rows:
         if row["can_change"]:
             colour[names.index(row["what"]), row["k"]] = row["moved"] ** 0.5
-    acted = sorted({row["k"] for row in rows if row["operated"]})
+    acted = sorted({row["k"] for row in rows if row["intervened"]})
     made = figure(
         "What changed downstream",
         "Share of the probability that went elsewhere (total variation distance, 0 to 1); <b>=</b>: the same to the "

@@ -182,11 +182,11 @@ class _Watch(Intervention):
         return vectors
 
 
-BEFORE, INTERVENED, CONTROL = "without", "surgery", "control"
+BEFORE, INTERVENED, CONTROL = "without", "intervened", "control"
 """Series of the tables."""
 
 
-def unoperated(plan: Plan) -> Plan:
+def without_effect(plan: Plan) -> Plan:
     """Return a plan that changes nothing and runs on the same model as another.
 
     What acts inside the layers runs under TransformerLens, whose last bits differ from those of the live model.
@@ -220,7 +220,7 @@ def answered(
         seed: Of the control's draws.
 
     Returns:
-        A row per series ("without", "surgery", "control") and draw: answer, right, valid, target, negative (the raw
+        A row per series ("without", "intervened", "control") and draw: answer, right, valid, target, negative (the raw
         probabilities of the two options as the answer).
 
     Raises:
@@ -230,7 +230,7 @@ def answered(
     beside: list[Plan] = []
     if control is not None:
         (beside,) = controls(checkpoint, problem, [plan], thoughts, control, draws, **given, seed=seed)
-    asked = [(BEFORE, unoperated(plan)), (INTERVENED, plan), *((CONTROL, one) for one in beside)]
+    asked = [(BEFORE, without_effect(plan)), (INTERVENED, plan), *((CONTROL, one) for one in beside)]
     rows = [({"series": series, "draw": max(number - 2, 0)}, one) for number, (series, one) in enumerate(asked)]
     return _answers(checkpoint, problem, rows, thoughts, given)
 
@@ -278,7 +278,7 @@ def strength_curve(
         set_thoughts: As for `run_intervened`.
 
     Returns:
-        A row per series ("surgery", "control"), strength and draw, with the columns of `answered`.
+        A row per series ("intervened", "control"), strength and draw, with the columns of `answered`.
 
     Raises:
         WorkbenchError: The plan cannot be done on this problem, or the intervention has no strength.
@@ -289,7 +289,7 @@ def strength_curve(
     if control is not None:
         beside = controls(checkpoint, problem, each, thoughts, control, draws, **given)
     rows = [
-        ({"series": CONTROL if number else INTERVENED, "dose": float(strength), "draw": max(number - 1, 0)}, one)
+        ({"series": CONTROL if number else INTERVENED, "strength": float(strength), "draw": max(number - 1, 0)}, one)
         for strength, here, others in zip(strengths, each, beside, strict=True)
         for number, one in enumerate([here, *others])
     ]

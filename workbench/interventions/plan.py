@@ -87,7 +87,7 @@ def as_plan(given: Plan | Sequence[Intervention]) -> Plan:
 class AffectedRegion:
     """What can differ from the run without the plan, for thoughts 1..K and after 0..K of them."""
 
-    operated: Bool[np.ndarray, " K"]
+    intervened: Bool[np.ndarray, " K"]
     """Whether an intervention acts at thought k."""
     thoughts: Bool[np.ndarray, " K"]
     """Whether thought k, as a trace holds it, can differ."""
@@ -105,14 +105,14 @@ def affected_region(plan: Plan, count: int, pause: bool = False) -> AffectedRegi
             would have been fed, which follow all that stands before them even where what is fed is frozen.
     """
     fed, begins = np.zeros(count, bool), np.zeros(count + 1, bool)
-    operated, spoken = np.zeros(count, bool), False
+    intervened, spoken = np.zeros(count, bool), False
     for one in plan.interventions:
         where = one.where if isinstance(one, LayerIntervention) else "thoughts"
         spoken |= where != "thoughts"
         if where == "answer":
             continue
         acts = np.array([one.acts_on(k) for k in range(1, count + 1)], bool)
-        operated |= acts
+        intervened |= acts
         # Column k holds thought k, column 0 the end of the prompt; column k - 1 makes thought k.
         making = isinstance(one, Knockout) and one.making
         begins |= np.append(acts, False) if making else np.insert(acts, 0, False)
@@ -122,4 +122,4 @@ def affected_region(plan: Plan, count: int, pause: bool = False) -> AffectedRegi
     after = np.logical_or.accumulate(begins)
     follows = after[:-1] & (pause or not plan.freeze)
     own = np.zeros(count, bool) if pause else fed
-    return AffectedRegion(operated, own | follows, after | spoken)
+    return AffectedRegion(intervened, own | follows, after | spoken)

@@ -34,7 +34,7 @@ def on_each(
     """Answer each problem without a plan, under it, and under one draw of its control.
 
     Args:
-        checkpoint: What is operated on.
+        checkpoint: What runs.
         problems: The problems, one after the other: each has its own control.
         plan: The plan; its nodes are named by sets, since a name stands for another node in each problem.
         thoughts: Number of thoughts, K.
@@ -43,7 +43,7 @@ def on_each(
         on_progress: Told how many problems are done.
 
     Returns:
-        A row per problem: problem, done (whether it could be operated on), right (without the plan), kept (right
+        A row per problem: problem, done (whether it could be intervened on), right (without the plan), kept (right
         under it), other (the other option under it), control_kept (right under the control, null where there is none).
 
     Raises:
@@ -110,8 +110,8 @@ def downstream(before: Trace, after: Trace, around: AffectedRegion) -> pl.DataFr
         around: The affected region of the plan.
 
     Returns:
-        One row per (what, k), k from 1 for thoughts and from 0 for the others: operated (an intervention acts at
-        thought k), can_change, same (every number, of thoughts the whole vector, has the same bits), moved (total
+        One row per (what, k), k from 1 for thoughts and from 0 for the others: intervened (whether an intervention acts
+        at thought k), can_change, same (every number, of thoughts the whole vector, has the same bits), moved (total
         variation distance of the two distributions over the problem's nodes and all else: the share of the probability
         that went elsewhere, 0 to 1), step (of thoughts: length of the difference, in lengths of the thought before).
 
@@ -125,7 +125,7 @@ def downstream(before: Trace, after: Trace, around: AffectedRegion) -> pl.DataFr
             f"{after.problem.id} with {len(after.thoughts)}.",
             "Compare runs of one problem with the same number of thoughts.",
         )
-    operated = np.append(False, around.operated)
+    intervened = np.append(False, around.intervened)
     rows = []
     for what, one, two, can, first in (
         (THOUGHT, before.lm_head, after.lm_head, around.thoughts, 1),
@@ -138,7 +138,7 @@ def downstream(before: Trace, after: Trace, around: AffectedRegion) -> pl.DataFr
             step = float(np.linalg.norm(pair[1] - pair[0]) / np.linalg.norm(pair[0])) if what == THOUGHT else None
             rows.append(
                 {
-                    "what": what, "k": k, "operated": bool(operated[k]), "can_change": bool(can[row]),
+                    "what": what, "k": k, "intervened": bool(intervened[k]), "can_change": bool(can[row]),
                     "same": bool(np.array_equal(*pair)), "moved": float(moved[row]), "step": step,
                 }
             )  # fmt: skip

@@ -10,7 +10,7 @@ from apps.components.picture import continuation_card, continuation_table
 from apps.state import Reading, View
 from apps.text import plain, plural, said
 from apps.views.interventions.subject import Subject
-from workbench.figures.interventions import answer_options, dose_curve_figure, downstream_map
+from workbench.figures.interventions import answer_options, downstream_map, strength_curve_figure
 from workbench.interventions.base import Control
 from workbench.interventions.controls import BEFORE, CONTROL, INTERVENED, with_strength
 from workbench.interventions.nodes import SETS
@@ -164,8 +164,8 @@ def _strength(subject: Subject, plan: Plan) -> None:
     table = subject.by_strength(plan, place, max(one.most, present), control)
     with st.container(width=900):
         widgets.figure(
-            lambda: dose_curve_figure(
-                table, subject.problem, unit=one.unit or "share", control=CONTROL_WORDS[control], dose=present
+            lambda: strength_curve_figure(
+                table, subject.problem, unit=one.unit or "share", control=CONTROL_WORDS[control], strength=present
             ),
             "strengths", f"strength-{subject.problem.id}",
         )  # fmt: skip

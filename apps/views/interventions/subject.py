@@ -11,7 +11,7 @@ from apps import cache
 from apps.state import Run
 from workbench.api import plan_inputs
 from workbench.interventions.base import Control
-from workbench.interventions.controls import answered, strength_curve, unoperated
+from workbench.interventions.controls import answered, strength_curve, without_effect
 from workbench.interventions.plan import Plan, affected_region
 from workbench.interventions.text import to_address
 from workbench.measure.effects import downstream, on_each
@@ -50,7 +50,7 @@ class Subject:
         Raises:
             WorkbenchError: The plan cannot be made on this problem.
         """
-        before, after = self._trace(unoperated(plan)), self._trace(plan)
+        before, after = self._trace(without_effect(plan)), self._trace(plan)
         around = affected_region(plan, self.run.thoughts, self.run.checkpoint.pause is not None)
         return before, after, downstream(before, after, around)
 

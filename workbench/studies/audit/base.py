@@ -56,7 +56,7 @@ MEASURES: dict[str, Measure] = {
 }
 """By the name in the table."""
 
-AUDIT_SCHEMA = 1
+AUDIT_SCHEMA = 2
 """Version of the columns of `SCHEMA`; raised when one changes its name, type or meaning."""
 SCHEMA: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "battery": pl.String,
@@ -64,7 +64,7 @@ SCHEMA: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "condition": pl.String,
     "measure": pl.String,
     "thought": pl.Int16,
-    "dose": pl.Float64,
+    "strength": pl.Float64,
     "value": pl.Float64,
     "low": pl.Float64,
     "high": pl.Float64,
@@ -96,7 +96,7 @@ class Rows:
         values: ArrayLike,
         *,
         thought: int | None = None,
-        dose: float | None = None,
+        strength: float | None = None,
         chance: float | None = None,
         control: str = "",
         control_values: ArrayLike | None = None,
@@ -110,7 +110,7 @@ class Rows:
             measure: Of `MEASURES`.
             values: One number per problem, 0 or 1; nan leaves the problem out.
             thought: The only thought that is changed; None for all of them or none.
-            dose: Strength of the intervention; None where it has none.
+            strength: Strength of the intervention; None where it has none.
             chance: Value of a reader without knowledge; by default that of the measure.
             control: Name of the control.
             control_values: One number per problem, in the same order; the control counts on the problems of `values`.
@@ -128,7 +128,14 @@ class Rows:
         self._rows.append(
             found
             | {"battery": self.battery, "question": question, "condition": condition, "measure": measure}
-            | {"thought": thought, "dose": dose, "n": estimate.n, "control": control, "control_value": beside, "p": p}
+            | {
+                "thought": thought,
+                "strength": strength,
+                "n": estimate.n,
+                "control": control,
+                "control_value": beside,
+                "p": p,
+            }
             | {"chance": MEASURES[measure].chance if chance is None else chance}
             | {"note": note or ("" if found else "no problem defines it")}
         )

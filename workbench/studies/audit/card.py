@@ -62,7 +62,7 @@ class Sentence:
     question: str
     condition: str
     measure: str
-    """The four name the figure; thought and dose are null in its row but for what is said below."""
+    """The four name the figure; thought and strength are null in its row but for what is said below."""
     rule: Rule
     """How figure and threshold are compared."""
     threshold: float
@@ -73,7 +73,7 @@ class Sentence:
     short: str
     """A few words for the figure, at the head of a column where models stand side by side."""
     thought: int | None = None
-    dose: float | None = None
+    strength: float | None = None
     aim: bool = False
     """Whether it is one of the aims for the bundled reference model."""
 
@@ -124,7 +124,7 @@ class Drawing:
     measure: str
     title: str
     subtitle: str
-    by: Literal["", "thought", "dose"] = ""
+    by: Literal["", "thought", "strength"] = ""
     """The horizontal axis, or "" for a row for each condition."""
     only: str = ""
     """How conditions end that are drawn; all by default."""
@@ -189,8 +189,8 @@ def in_words(row: dict) -> str:
 
 
 def _row(table: pl.DataFrame, sentence: Sentence) -> dict | None:
-    """Return the row of a sentence's figure; thought and dose of the row are null where the sentence names none."""
-    names = ("battery", "question", "condition", "measure", "thought", "dose")
+    """Return the row of a sentence's figure; thought and strength of the row are null where the sentence names none."""
+    names = ("battery", "question", "condition", "measure", "thought", "strength")
     rows = table.filter(*(pl.col(name).eq_missing(getattr(sentence, name)) for name in names))
     return rows.row(0, named=True) if len(rows) else None
 
@@ -229,10 +229,10 @@ def _figure(part: pl.DataFrame, wanted: Drawing) -> go.Figure | None:
     )  # fmt: skip
     if wanted.by == "thought":
         rows = rows.filter(pl.col("thought").is_not_null())
-    elif wanted.by == "dose":
-        rows = rows.filter(pl.col("dose").is_not_null(), pl.col("thought").is_null())
+    elif wanted.by == "strength":
+        rows = rows.filter(pl.col("strength").is_not_null(), pl.col("thought").is_null())
     else:
-        rows = rows.filter(pl.col("thought").is_null(), pl.col("dose").is_null() | (pl.col("dose") == 1))
+        rows = rows.filter(pl.col("thought").is_null(), pl.col("strength").is_null() | (pl.col("strength") == 1))
     if rows.is_empty() or (wanted.by and rows[wanted.by].n_unique() < 2):
         return None
     unit = MEASURES[wanted.measure].unit
@@ -264,7 +264,7 @@ def _number(value: float | None) -> str:
 
 
 def _cells(row: dict) -> tuple[str, ...]:
-    condition = row["condition"] if row["dose"] is None else f"{row['condition']}, dose {row['dose']:g}"
+    condition = row["condition"] if row["strength"] is None else f"{row['condition']}, strength {row['strength']:g}"
     if row["value"] is None:
         return row["question"], condition, row["measure"] or NONE, row["note"], NONE, NONE, NONE, NONE
     beside = NONE if row["control_value"] is None else f"{row['control']} {row['control_value']:.3f}"
@@ -280,8 +280,8 @@ def _by_thought(question: str, measure: str, rows: pl.DataFrame) -> Table:
     thoughts = sorted(rows["thought"].unique().to_list())
     columns = (Column("condition", "text"), *(Column(f"thought {k}") for k in thoughts), Column("n"))
     lines: dict[tuple[str, ...], None] = {}
-    for (condition, dose), group in rows.group_by("condition", "dose", maintain_order=True):
-        name = f"{condition}" if dose is None or dose == 1 else f"{condition}, dose {dose:g}"
+    for (condition, strength), group in rows.group_by("condition", "strength", maintain_order=True):
+        name = f"{condition}" if strength is None or strength == 1 else f"{condition}, strength {strength:g}"
         values = {row["thought"]: row for row in group.iter_rows(named=True)}
         counts = sorted({row["n"] for row in values.values()})
         n = str(counts[0]) if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"
@@ -331,7 +331,8 @@ def find_cards(directory: Path) -> list[Card]:
         )
     found = []
     for folder in folders:
-        decided = {one.sentence: one for one in said(pl.read_parquet(folder / TABLE), card_texts().sentences)}
+        table = pl.read_parquet(folder / TABLE).rename({"dose": "strength"}, strict=False)  # its name in schema 1
+        decided = {one.sentence: one for one in said(table, card_texts().sentences)}
         found.append(Card(folder.name, read_inputs(folder), decided))
     return found
 

@@ -10,7 +10,7 @@ from workbench.interventions.thoughts import Mean, Noise, Patch, Permute, Remove
 from workbench.studies.audit.base import Rows, Subject
 from workbench.studies.audit.text_steps import steps_in_words
 
-DOSES = (0.25, 0.5, 0.75)
+STRENGTHS = (0.25, 0.5, 0.75)
 """Shares of noise on the way to noise alone."""
 
 KINDS: dict[str, type[Intervention]] = {
@@ -44,7 +44,7 @@ def _thoughts(subject: Subject, rows: Rows) -> None:
             continue
         more: dict[str, Any] = {"seed": seed} if kind in (Noise, Permute, Shuffle) else {}
         if kind is Noise:
-            asked += [(name, None, dose, Plan((Noise(strength=dose, seed=seed),))) for dose in DOSES]
+            asked += [(name, None, strength, Plan((Noise(strength=strength, seed=seed),))) for strength in STRENGTHS]
         asked.append((name, None, 1.0 if kind is Noise else None, Plan((kind(**more),))))
         for k in range(1, count + 1):
             alone = Plan((kind(at=(k,), **more),), freeze=kind is Remove)
@@ -55,17 +55,23 @@ def _thoughts(subject: Subject, rows: Rows) -> None:
     unchanged = np.array(fed_back.texts, dtype=object) != texts
     rows.add("all thoughts", "own", "right", own.right)
     rows.add("all thoughts", "own, fed back", "changed", unchanged)
-    for (name, k, dose, _), outcome in zip(asked, outcomes, strict=True):
+    for (name, k, strength, _), outcome in zip(asked, outcomes, strict=True):
         question = "all thoughts" if k is None else "each thought"
         rows.add(
             question, name, "right", outcome.right,
-            thought=k, dose=dose, control="own thoughts", control_values=own.right,
+            thought=k, strength=strength, control="own thoughts", control_values=own.right,
         )  # fmt: skip
         if k is None:
             rows.add(
-                question, name, "valid", outcome.valid, dose=dose, control="own thoughts", control_values=own.valid
+                question,
+                name,
+                "valid",
+                outcome.valid,
+                strength=strength,
+                control="own thoughts",
+                control_values=own.valid,
             )
         rows.add(
             question, name, "changed", np.array(outcome.texts, dtype=object) != texts,
-            thought=k, dose=dose, control="own thoughts, fed back", control_values=unchanged,
+            thought=k, strength=strength, control="own thoughts, fed back", control_values=unchanged,
         )  # fmt: skip

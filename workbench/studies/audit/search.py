@@ -22,8 +22,8 @@ from workbench.readings.node_vectors import SPACES, NodeVectors, first_tokens, l
 from workbench.studies.audit.base import Rows, Subject, where
 
 SINGLE = 3
-"""Thoughts that are operated on one at a time: beyond hop 3 the target of most problems has been reached."""
-DOSES = (0.25, 0.5, 0.75, 1.5, 2.0)
+"""Thoughts that are changed one at a time: beyond hop 3 the target of most problems has been reached."""
+STRENGTHS = (0.25, 0.5, 0.75, 1.5, 2.0)
 ADDED = (0.5, 1.0, 2.0)
 BESIDE = "as many others at the same hop, of nearest value"
 
@@ -109,8 +109,8 @@ class _Search:
                 for k in self.places:
                     self._offset(f"{what}, {arm}", k, 1.0)
         for arm in ("out", "beside"):
-            for dose in DOSES:
-                self._offset(f"on any path to the target, {arm}", None, dose)
+            for strength in STRENGTHS:
+                self._offset(f"on any path to the target, {arm}", None, strength)
         self._source("target too, out", self._difference(self.sets.named("leading_and_target"), to_the_end=True))
         self._offset("target too, out", None, 1.0)
         for nodes in ("on_path", "off_path"):
@@ -120,8 +120,10 @@ class _Search:
         for what, (chosen, beside) in self.taken.items():
             for k in self.places:
                 counts = self.sets.matched(chosen, beside, self.every if k is None else [k])
-                for dose in (1.0, *DOSES) if k is None and what.startswith("on any") else (1.0,):
-                    self._lost(what, f"{what}, out {k} {dose}", f"{what}, beside {k} {dose}", counts, k, dose)
+                for strength in (1.0, *STRENGTHS) if k is None and what.startswith("on any") else (1.0,):
+                    self._lost(
+                        what, f"{what}, out {k} {strength}", f"{what}, beside {k} {strength}", counts, k, strength
+                    )
         shortest, beside = self.taken["on a shortest path"]
         counts = self.sets.matched(shortest, beside, self.every)
         self._lost("projected out of embeddings", "projected on_path", "projected off_path", counts, None, None)
@@ -131,10 +133,12 @@ class _Search:
             1.0 - self.answered["target too, out None 1.0"], counts, note="erases the answer: no evidence of a search",
         )  # fmt: skip
 
-    def _lost(self, what: str, name: str, control: str, counts: np.ndarray, k: int | None, dose: float | None) -> None:
+    def _lost(
+        self, what: str, name: str, control: str, counts: np.ndarray, k: int | None, strength: float | None
+    ) -> None:
         self.rows.add(
             "taken out", what, "lost", where(~self.answered[name], self.right & counts),
-            thought=k, dose=dose, control=BESIDE, control_values=~self.answered[control],
+            thought=k, strength=strength, control=BESIDE, control_values=~self.answered[control],
         )  # fmt: skip
 
     # Nodes of the other side put in
@@ -145,8 +149,8 @@ class _Search:
             self._source(f"{arm}, added", added)
             self._source(f"{arm}, moved", added + self.plan.sources["on any path to the target, out"])
             for k in self.places:
-                for dose in ADDED:
-                    self._offset(f"{arm}, added", k, dose)
+                for strength in ADDED:
+                    self._offset(f"{arm}, added", k, strength)
                 self._offset(f"{arm}, moved", k, 1.0)
 
     def _read_adding(self) -> None:
@@ -155,12 +159,12 @@ class _Search:
             other, strangers = (self.sets.named(name) for name in ("other_side", "strangers"))
             counts = self.sets.matched(other, strangers, self.every if k is None else [k])
             for kind, condition in (("added", "added"), ("moved", "in place of those that lead to the target")):
-                for dose in ADDED if kind == "added" else (1.0,):
-                    turned = self.turned[f"other side, {kind} {k} {dose}"]
+                for strength in ADDED if kind == "added" else (1.0,):
+                    turned = self.turned[f"other side, {kind} {k} {strength}"]
                     self.rows.add(
                         "other side put in", condition, "turned", where(turned, self.right & counts),
-                        thought=k, dose=dose, control=control,
-                        control_values=self.turned[f"strangers, {kind} {k} {dose}"],
+                        thought=k, strength=strength, control=control,
+                        control_values=self.turned[f"strangers, {kind} {k} {strength}"],
                     )  # fmt: skip
 
     # Thoughts replaced
@@ -215,8 +219,8 @@ class _Search:
     def _source(self, name: str, vectors: Tensor) -> None:
         self.plan.sources[name] = vectors
 
-    def _offset(self, source: str, k: int | None, dose: float) -> None:
-        self.plan.plans[f"{source} {k} {dose}"] = [Offset(source, dose, at=_at(k))]
+    def _offset(self, source: str, k: int | None, strength: float) -> None:
+        self.plan.plans[f"{source} {k} {strength}"] = [Offset(source, strength, at=_at(k))]
 
     def _keep(
         self, question: str, condition: str, measure: str, values: np.ndarray, counts: np.ndarray, note: str = ""
