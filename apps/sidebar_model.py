@@ -5,7 +5,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from apps import cache, widgets
+from apps import cache, links, widgets
 from apps.components.header import PAUSE, method_title
 from apps.state import Run
 from apps.text import plain
@@ -50,6 +50,7 @@ def choose_run(*, words: bool = False) -> Run:
             f"No run was found in {' or '.join(catalog.shown(folder) for folder in catalog.RUN_FOLDERS)}.",
             f"Train one with `make train`, or set {catalog.RUNS_VARIABLE} to a folder that holds runs.",
         )
+    _accept_former_name("run", runs)
     if "open next" in st.session_state:
         st.session_state["run"] = st.session_state.pop("open next")
     name = st.selectbox(
@@ -66,6 +67,7 @@ def choose_beside(run: Run) -> Run | None:
     """
     runs = _runs()
     others = [other for other in runs if other != run.name]
+    _accept_former_name("beside", runs)
     widgets.forget("beside", others)
     beside = st.selectbox(
         "Beside it", others, index=None, key="beside", bind="query-params",
@@ -137,6 +139,13 @@ def open_another() -> None:
             st.session_state["open next"] = name
             st.rerun()
         st.caption("It joins the list for this session. A link to it works only where the list has it too.")
+
+
+def _accept_former_name(key: str, runs: dict[str, Path]) -> None:
+    """Let a link written before a run was renamed open it."""
+    given = str(st.query_params.get(key, ""))
+    if given not in runs and (name := catalog.run_name(given, runs)) in runs:
+        links.accept_names(key, {given: name})
 
 
 def _runs() -> dict[str, Path]:

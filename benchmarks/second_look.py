@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-MODEL = "fixtures/runs/reference/model"
+MODEL = "fixtures/runs/reference_asked/model"
 THOUGHTS, REPLACED, RIDGE = 6, (1, 2, 3), 1.0
 Change = Callable[[int, torch.Tensor], torch.Tensor]
 

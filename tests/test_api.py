@@ -18,7 +18,7 @@ QUESTION = "Tom is a lempus. Every lempus is a rempus. Bo is a yumpus. Is Tom a 
 
 @pytest.fixture(scope="module")
 def model() -> "wb.Model":
-    return wb.load("reference")
+    return wb.load("reference_asked")
 
 
 def test_importing_the_package_loads_no_torch() -> None:

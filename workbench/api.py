@@ -69,7 +69,7 @@ def list_runs() -> dict[str, Path]:
     """Return the runs that `load` knows by name, with their directories.
 
     Examples:
-        >>> "reference" in wb.list_runs()
+        >>> "reference_asked" in wb.list_runs()
         True
     """
     return catalog.runs()
@@ -106,8 +106,8 @@ def load(source: "str | Path | Model | Checkpoint" = "reference") -> "Model":
         WorkbenchError: There is no such model, or its files cannot be used.
 
     Examples:
-        >>> wb.load("reference")
-        Model("reference", 6 thoughts, prompts in the edges format)
+        >>> wb.load("reference_asked")
+        Model("reference_asked", 6 thoughts, prompts in the edges format)
     """
     if isinstance(source, Model):
         return source
@@ -118,7 +118,7 @@ def load(source: "str | Path | Model | Checkpoint" = "reference") -> "Model":
         raise WorkbenchError(
             f"Cannot load {source!r:.80}.", "A model is named by text or a path.", f"Known runs: {', '.join(known)}."
         )
-    return Model(load_checkpoint(known.get(str(source), source)))
+    return Model(load_checkpoint(known.get(catalog.run_name(str(source), known), source)))
 
 
 def load_problems(source: Problems = "released", count: int | None = None) -> "ProblemList":
@@ -227,7 +227,7 @@ def read(
         WorkbenchError: There is no such reading, control, model or problem set.
 
     Examples:
-        >>> result = wb.read("breadth", "reference", "released", "shuffled", count=8)
+        >>> result = wb.read("breadth", "reference_asked", "released", "shuffled", count=8)
         >>> sorted(result.frame["run"].unique())
         ['model', 'shuffled']
         >>> len(result.figures)
@@ -261,7 +261,7 @@ def read_checkpoints(
         True
     """
     tables = []
-    for kept in stage_checkpoints(catalog.home(catalog.runs().get(str(run), Path(run)))):
+    for kept in stage_checkpoints(catalog.home(catalog.runs().get(catalog.run_name(str(run)), Path(run)))):
         scores = load(kept.path).trace(problem, thoughts=thoughts).scores(readout)
         tables.append(statistics_frame([scores]).with_columns(step=pl.lit(kept.step)))
     frame = pl.concat(tables)
@@ -289,7 +289,7 @@ def evaluate(
         seed: Draws the rewrites and the resamples.
 
     Examples:
-        >>> print(wb.evaluate("reference", "released", count=20).figure("accuracy").estimate)
+        >>> print(wb.evaluate("reference_asked", "released", count=20).figure("accuracy").estimate)
         1.000 [0.839, 1.000]
     """
     return measure(load(model).checkpoint, _graphs(_problems(problems)[:count]), thoughts, seed)
@@ -339,9 +339,9 @@ class Model:
     """A model that can be traced, asked, changed and opened with TransformerLens; made by `load`.
 
     Examples:
-        >>> model = wb.load("reference")
+        >>> model = wb.load("reference_asked")
         >>> model.name, model.thoughts
-        ('reference', 6)
+        ('reference_asked', 6)
     """
 
     checkpoint: Checkpoint
@@ -388,7 +388,7 @@ class Model:
             WorkbenchError: A problem does not fit the model, or an intervention cannot be made.
 
         Examples:
-            >>> trace = wb.load("reference").trace(wb.load_problems("released")[0])
+            >>> trace = wb.load("reference_asked").trace(wb.load_problems("released")[0])
             >>> trace.answer == trace.problem.names[trace.problem.target]
             True
             >>> trace.thoughts.shape
@@ -421,7 +421,7 @@ class Model:
             WorkbenchError: A problem does not fit the model, or an intervention cannot be made.
 
         Examples:
-            >>> model, problems = wb.load("reference"), wb.load_problems("released", 40)
+            >>> model, problems = wb.load("reference_asked"), wb.load_problems("released", 40)
             >>> print(model.answer(problems).accuracy)
             0.975 [0.925, 1.000]
             >>> model.answer(problems, wb.Noise()).accuracy.value < 0.8
@@ -454,7 +454,7 @@ class Model:
 
         Examples:
             >>> problem = wb.load_problems("released")[0]
-            >>> result = wb.load("reference").intervene(problem, wb.Zero(at=(1,)), "random direction")
+            >>> result = wb.load("reference_asked").intervene(problem, wb.Zero(at=(1,)), "random direction")
             >>> result.answers["series"].unique(maintain_order=True).to_list()[0]
             'without'
         """
@@ -480,7 +480,7 @@ class Model:
             thoughts: How many thoughts at most; by default as many as the model was trained with.
 
         Examples:
-            >>> len(wb.load("reference").search_tree(wb.load_problems("released")[0]).data) > 0
+            >>> len(wb.load("reference_asked").search_tree(wb.load_problems("released")[0]).data) > 0
             True
         """
         return search_tree(search_tree_frame(problem, spell(self.checkpoint, problem, thoughts)))
@@ -493,7 +493,7 @@ class Model:
             thoughts: How many thoughts; by default as many as the model was trained with.
 
         Examples:
-            >>> len(wb.load("reference").lens_layers(wb.load_problems("released")[0]).data) > 0
+            >>> len(wb.load("reference_asked").lens_layers(wb.load_problems("released")[0]).data) > 0
             True
         """
         return problem_lens(read_lenses(record(self.checkpoint, [problem], thoughts), []), problem.id, RAW)
@@ -510,7 +510,7 @@ class Model:
             prompt's tokens, padded on the left, then the thoughts.
 
         Examples:
-            >>> logits, cache = wb.load("reference").run_with_cache(wb.load_problems("released")[:2])
+            >>> logits, cache = wb.load("reference_asked").run_with_cache(wb.load_problems("released")[:2])
             >>> cache["blocks.0.attn.hook_pattern"].shape[0]
             2
         """
@@ -524,7 +524,7 @@ class Trace:
     """What a model thought about one problem; made by `Model.trace`.
 
     Examples:
-        >>> trace = wb.load("reference").trace(wb.load_problems("released")[0])
+        >>> trace = wb.load("reference_asked").trace(wb.load_problems("released")[0])
         >>> trace.scores("lm_head").candidate_mass.shape
         (6,)
     """
@@ -564,7 +564,7 @@ class Trace:
         """Return `scores` as a table: one row per number of thoughts and node.
 
         Examples:
-            >>> wb.load("reference").trace(wb.load_problems("released")[0]).frame().columns[:3]
+            >>> wb.load("reference_asked").trace(wb.load_problems("released")[0]).frame().columns[:3]
             ['checkpoint', 'problem', 'readout']
         """
         return self.scores(readout).to_frame()
@@ -620,7 +620,7 @@ class Intervened:
     """What interventions do on one problem; made by `Model.intervene`.
 
     Examples:
-        >>> result = wb.load("reference").intervene(wb.load_problems("released")[0], "noise:at=1")
+        >>> result = wb.load("reference_asked").intervene(wb.load_problems("released")[0], "noise:at=1")
         >>> len(result.figures)
         2
     """
@@ -652,7 +652,7 @@ class Answers(Sequence[tracing.Answer]):
     """The answers to a list of problems, in their order; made by `Model.answer`.
 
     Examples:
-        >>> answers = wb.load("reference").answer(wb.load_problems("released", 3))
+        >>> answers = wb.load("reference_asked").answer(wb.load_problems("released", 3))
         >>> answers[0].right, answers.frame().height
         (True, 3)
     """
@@ -738,7 +738,7 @@ def plan_inputs(
 
     Examples:
         >>> problem = wb.load_problems("released")[0]
-        >>> plan_inputs(wb.load("reference").checkpoint, problem, wb.Plan((wb.Noise(),)), 6)
+        >>> plan_inputs(wb.load("reference_asked").checkpoint, problem, wb.Plan((wb.Noise(),)), 6)
         {'sources': {}}
     """
     others = [one for one in others if one.id != problem.id]

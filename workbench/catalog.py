@@ -16,6 +16,15 @@ RUNS_VARIABLE, PROBLEMS_VARIABLE = "WORKBENCH_RUNS", "WORKBENCH_PROBLEMS"
 FIRST_RUN, FIRST_SET = "reference", "released"
 """What the explorer opens when nothing was chosen."""
 
+FORMER_RUNS = {
+    "reference": "reference_asked",  # until a reference trained on words alone is bundled: then this line goes
+    "coconut": "coconut_next_node",
+    "coconut_language": "coconut_words",
+}
+"""Bundled runs by their former name: links, scripts and commands that hold it still open them."""
+FORMER_METHODS = {"coconut": "coconut_next_node", "coconut_language": "coconut_words"}
+"""Methods by their former name, as configurations and checkpoints of before hold it."""
+
 
 def runs() -> dict[str, Path]:
     """Return every run and every checkpoint of a run: name to the directory that `load_checkpoint` takes."""
@@ -27,7 +36,28 @@ def runs() -> dict[str, Path]:
             for checkpoint in _sorted(run / "checkpoints"):
                 if _has_model(checkpoint):
                     found.setdefault(f"{run.name}/{checkpoint.name}", checkpoint)
-    return _first(FIRST_RUN, found)
+    return _first(run_name(FIRST_RUN, found), found)
+
+
+def run_name(name: str, known: Iterable[str] | None = None) -> str:
+    """Return what a run is called today, a checkpoint of it included; a name that is known, or strange, is its own.
+
+    Args:
+        name: As it was called at some time.
+        known: The names of today, by default those of `runs()`.
+    """
+    run, slash, checkpoint = name.partition("/")
+    known = runs() if known is None else known
+    return name if name in known else f"{FORMER_RUNS.get(run, run)}{slash}{checkpoint}"
+
+
+def current(path: Path) -> Path:
+    """Return where a bundled run is, given its path of today or the one it had; any other path is its own."""
+    bundled = ROOT / "fixtures" / "runs"
+    if path.exists() or not path.resolve().is_relative_to(bundled):
+        return path
+    name, *inside = path.resolve().relative_to(bundled).parts or ("",)
+    return bundled.joinpath(FORMER_RUNS.get(name, name), *inside)
 
 
 def problem_sets() -> dict[str, Path]:

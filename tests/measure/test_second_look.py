@@ -17,7 +17,7 @@ FILE = Path("fixtures/problems/released.json")
 def test_both_read_the_same_graphs_and_think_the_same_thoughts() -> None:
     problems = load_problems(FILE)[:3]
     found = read(str(FILE), 3)
-    checkpoint = load_checkpoint("fixtures/runs/reference")
+    checkpoint = load_checkpoint("fixtures/runs/reference_asked")
     model, tokenizer = AutoModelForCausalLM.from_pretrained(MODEL).eval(), AutoTokenizer.from_pretrained(MODEL)
 
     for problem, trace, (prompt, hops, target, negative) in zip(

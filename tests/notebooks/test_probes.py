@@ -8,13 +8,14 @@ import pytest
 from nbclient import NotebookClient
 
 from tests.conftest import tiny
+from workbench.catalog import current
 from workbench.model.checkpoint import save_checkpoint
 from workbench.problems.files import save_problems
 from workbench.problems.sets import generate
 
 ROOT = Path(__file__).resolve().parents[2]
 PROBES = sorted((ROOT / "probes").glob("*.py"))
-REFERENCE = ROOT / "fixtures" / "runs" / "reference"
+REFERENCE = current(ROOT / "fixtures" / "runs" / "reference")
 
 
 @pytest.fixture

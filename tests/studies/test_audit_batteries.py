@@ -32,7 +32,7 @@ def problems() -> list[Problem]:
 
 @pytest.fixture(scope="module")
 def reference() -> Checkpoint:
-    return load_checkpoint(ROOT / "fixtures" / "runs" / "reference")
+    return load_checkpoint(ROOT / "fixtures" / "runs" / "reference_asked")
 
 
 def figure(table: pl.DataFrame, question: str, condition: str, measure: str, thought: int | None = None) -> dict:

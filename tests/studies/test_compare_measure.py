@@ -118,7 +118,7 @@ def test_figures_of_hand_made_rows() -> None:
     rows += [row(problem, False, k=0) for problem in "abc"] + [row(problem, True, k=2) for problem in "abc"]
     rows += [row("a", True, "swap"), row("b", True, "swap"), row("a", False, "rewrite"), row("b", True, "rewrite")]
     rows += [row(problem, problem == "a", edit="noise") for problem in "abc"]
-    outcome = run_outcome("coconut", 0, pl.DataFrame(rows), {"step": 7})
+    outcome = run_outcome("coconut_next_node", 0, pl.DataFrame(rows), {"step": 7})
 
     means = {name: float(np.nanmean(values)) for name, values in outcome.values.items()}
     assert means == {
@@ -144,7 +144,7 @@ def made(method: str, right: list[int], seed: int = 0, **more: list[int]) -> Run
 
 
 def test_methods_are_tested_against_coconut_on_the_same_problems() -> None:
-    outcomes = [made("coconut", [1] * 10), made("cot", [0] * 10), made("icot", [1] * 10), made("no_cot", [1] * 9)]
+    outcomes = [made("coconut_words", [1] * 10), made("cot", [0] * 10), made("icot", [1] * 10), made("no_cot", [1] * 9)]
     tested = against(outcomes)
 
     assert set(tested) == {"cot", "icot"}  # no_cot was asked other problems
@@ -176,13 +176,13 @@ def test_a_verdict_follows_from_the_interval(interval: tuple[float, float], kind
 
 
 def test_seeds_that_disagree_leave_a_claim_undecided() -> None:
-    claim = Claim("x", "", "", ("prosqa", "coconut", "more", "cot"))
+    claim = Claim("x", "", "", ("prosqa", "coconut_next_node", "more", "cot"))
     good, bad = [1] * 40, [0] * 40
 
-    assert judge_pair(claim, [made("coconut", good), made("cot", bad)]).verdict == "agrees"
-    both = [made("coconut", good), made("cot", bad), made("coconut", bad, 1), made("cot", good, 1)]
+    assert judge_pair(claim, [made("coconut_next_node", good), made("cot", bad)]).verdict == "agrees"
+    both = [made("coconut_next_node", good), made("cot", bad), made("coconut_next_node", bad, 1), made("cot", good, 1)]
     assert judge_pair(claim, both).verdict == "undecided"
-    assert judge_pair(claim, [made("coconut", good)]).ours == "no run of cot"
+    assert judge_pair(claim, [made("coconut_next_node", good)]).ours == "no run of cot"
 
 
 def test_claims_and_published_numbers_name_what_there_is() -> None:
@@ -193,7 +193,7 @@ def test_claims_and_published_numbers_name_what_there_is() -> None:
     assert [len(claims_about(task)) for task in TITLES] == [11, 2, 3]
     assert {method for method, _ in about} <= set(METHODS)
     assert {measure for _, measure in about} <= measures
-    assert published.number(published.columns[0], "prosqa", "coconut") == (0.97, 0.003)
+    assert published.number(published.columns[0], "prosqa", "coconut_words") == (0.97, 0.003)
     assert printed((0.97, 0.003), "accuracy") == "97.0 ± 0.3"
     assert printed((14.2,), "tokens") == "14.2"
     assert {column.source for column in published.columns} == set(published.sources)

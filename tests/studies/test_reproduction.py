@@ -51,15 +51,15 @@ def test_what_is_about_another_setting_is_not_judged() -> None:
 
 @pytest.fixture
 def material(tmp_path: Path) -> Material:
-    for seed, name in enumerate((REFERENCE, "coconut", "cot")):
+    for seed, name in enumerate((REFERENCE, "coconut_next_node", "cot")):
         save_checkpoint(tiny(thoughts=2, seed=seed, max_position_embeddings=256), tmp_path / name / "model")
     return Material(tmp_path, generate("balanced", 8, seed=1), generate("balanced", 8, seed=2), batch_size=3)
 
 
 def test_what_is_measured_is_what_the_model_does(material: Material) -> None:
-    claim = next(claim for claim in ALL if claim.pair == ("prosqa", "coconut", "more", "cot"))
+    claim = next(claim for claim in ALL if claim.pair == ("prosqa", "coconut_next_node", "more", "cot"))
     found = measure(claim, material)
-    difference = material.right("coconut").mean() - material.right("cot").mean()
+    difference = material.right("coconut_next_node").mean() - material.right("cot").mean()
     assert found.checks[0].estimate.value == pytest.approx(difference)
     assert found.checks[0].estimate.n == 8
 
@@ -74,8 +74,8 @@ def test_what_is_measured_is_what_the_model_does(material: Material) -> None:
 def test_nothing_is_run_twice(material: Material) -> None:
     steps: list[str] = []
     material.on_step = steps.append
-    assert material.right("coconut") is not None
-    assert np.array_equal(material.right("coconut"), material.right("coconut"))
+    assert material.right("coconut_next_node") is not None
+    assert np.array_equal(material.right("coconut_next_node"), material.right("coconut_next_node"))
     assert material.recording() is material.recording()
     assert len(steps) == len(set(steps))
 

@@ -63,7 +63,7 @@ def test_a_pretrained_model_gets_its_markers_and_goes_on_with_another_method(tmp
     assert (first.format.name, first.format.markers, first.thoughts) == ("text", False, 0)
     assert first.format.prompts([chain(0, 2)])
     save_checkpoint(first, tmp_path / "run" / "model")
-    second = begin(replace(config, start=str(tmp_path / "run"), method="coconut"))
+    second = begin(replace(config, start=str(tmp_path / "run"), method="coconut_next_node"))
     assert (second.format.markers, second.thoughts, second.says) == (True, 6, "answer")
     for (name, weight), before in zip(second.model.named_parameters(), first.model.parameters(), strict=True):
         torch.testing.assert_close(weight, before, msg=name)
@@ -95,4 +95,4 @@ def test_a_start_that_is_not_there_or_has_other_sizes_leaves_no_run_behind(tmp_p
 
 def test_a_method_that_asks_for_a_graph_is_noted_where_there_is_none() -> None:
     assert "no graph" in notes(CONFIG)[0]
-    assert notes(replace(CONFIG, method="coconut_language")) == notes(GIVEN) == []
+    assert notes(replace(CONFIG, method="coconut_words")) == notes(GIVEN) == []

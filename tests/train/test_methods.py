@@ -41,7 +41,7 @@ def model():
     return build_model(ModelConfig(width=32, heads=2, mlp_width=48), seed=0)
 
 
-def asking(stage: int, method: str = "coconut", mixing: str = "packed", **more) -> Ask:
+def asking(stage: int, method: str = "coconut_next_node", mixing: str = "packed", **more) -> Ask:
     schedule = Schedule(Curriculum(), 6, METHODS[method].curriculum, step_tokens=3)
     return Ask(Stage(stage), schedule, METHODS[method], mixing, **more)
 
@@ -127,7 +127,7 @@ def test_pauses_in_one_pass_and_one_by_one_compute_the_same(model, batch):
 
 def test_more_slots_than_a_batch_needs_change_no_number(model, batch):
     """As where processes share the weights, and another one has more thoughts."""
-    for name in ("coconut", "coconut_two", "pause_as_thought"):
+    for name in ("coconut_next_node", "coconut_two", "pause_as_thought"):
         made = learned(batch, asking(2, name, chain_graphs=2))
         losses = [batch_loss(FastPass(model, batch.prefix, 4), made, slots).loss for slots in (None, 7)]
         torch.testing.assert_close(*losses)
@@ -139,7 +139,7 @@ def test_methods_that_never_see_the_chain_do_not_depend_on_it(name, model, batch
     assert loss_of(model, batch, asking(6, name)) == loss_of(model, other, asking(6, name))
 
 
-@pytest.mark.parametrize("name", ["coconut", "cot", "icot", "coconut_without_thought", "coconut_language"])
+@pytest.mark.parametrize("name", ["coconut_next_node", "cot", "icot", "coconut_without_thought", "coconut_words"])
 def test_the_other_methods_do(name, model, batch):
     ask = asking(2, name, chain_graphs=3)
     other = replace(batch, walks=torch.where(batch.walks == IGNORE, IGNORE, 9))
@@ -151,7 +151,7 @@ def test_frontier_supervision_asks_for_all_nodes_at_a_hop_evenly(model, batch):
     single = (batch.frontier != IGNORE).sum(-1) <= 1
     kept = torch.where(single[..., None], batch.walks, IGNORE)
     alone = replace(batch, walks=kept, frontier=torch.where(kept != IGNORE, batch.frontier, IGNORE))
-    asks = [asking(3, name) for name in ("coconut", "coconut_frontier")]
+    asks = [asking(3, name) for name in ("coconut_next_node", "coconut_frontier")]
     assert loss_of(model, alone, asks[0]) == pytest.approx(loss_of(model, alone, asks[1]), abs=1e-5)
     assert loss_of(model, batch, asks[0]) != pytest.approx(loss_of(model, batch, asks[1]), abs=1e-3)
 

@@ -36,7 +36,7 @@ ANSWER = "| [A] brimpus <eos>"
 COCONUT = [(0, WHOLE), (1, SECOND), (2, ANSWER), (3, ANSWER)]
 
 ROWS = {
-    **dict.fromkeys(("coconut", "pause_as_thought", "coconut_language", "coconut_frontier"), COCONUT),
+    **dict.fromkeys(("coconut_next_node", "pause_as_thought", "coconut_words", "coconut_frontier"), COCONUT),
     "coconut_two": [(0, WHOLE), (2, SECOND), (4, ANSWER), (6, ANSWER)],
     "coconut_without_thought": [(0, WHOLE), (0, SECOND), (0, ANSWER), (0, ANSWER)],
     "cot": [(0, WHOLE)] * 4,
@@ -75,7 +75,7 @@ def test_a_row_at_each_stage(name: str) -> None:
 
 def test_the_official_text_row() -> None:
     form = make_format("text", bpe_tokenizer(), True)
-    made = text_row(form.prompts([TWO_STEPS])[0], form, METHODS["coconut"], 1, SCHEDULE)
+    made = text_row(form.prompts([TWO_STEPS])[0], form, METHODS["coconut_next_node"], 1, SCHEDULE)
     assert form.tokenizer.decode(list(made.prompt)) == TWO_STEPS.question + "\n<bot>"
     said = "<eot>Every lempus is a brimpus.\n### Sally is a brimpus.<|end|>"
     assert form.tokenizer.decode(list(made.rest)) == said
@@ -85,7 +85,7 @@ def test_the_official_text_row() -> None:
 def test_a_chain_longer_than_the_thoughts_is_gone_in_the_stage_after_them() -> None:
     form, schedule = edges(), Schedule(Curriculum(thoughts=1), last=2)
     prompt = form.prompts([TWO_STEPS])[0]
-    stages = [text_row(prompt, form, METHODS["coconut"], stage, schedule) for stage in range(3)]
+    stages = [text_row(prompt, form, METHODS["coconut_next_node"], stage, schedule) for stage in range(3)]
     assert [(made.slots, speak(form, made.rest)) for made in stages] == [(0, WHOLE), (1, SECOND), (1, ANSWER)]
 
 
@@ -115,7 +115,7 @@ def test_the_words_format_keeps_its_opening() -> None:
 ITEMS = [chain(number, 1 + number % 3) for number in range(8)]
 CONFIG = TrainConfig(
     task="prosqa",
-    method="coconut_language",
+    method="coconut_words",
     mixing="none",
     rows=RowsConfig(batch=6, steps_per_stage=10),
     curriculum=Curriculum(thoughts=3),
@@ -124,7 +124,7 @@ CONFIG = TrainConfig(
 
 
 def make(
-    method: str = "coconut_language", family: str = "qwen2", dropout: float = 0.0, **changes: Any
+    method: str = "coconut_words", family: str = "qwen2", dropout: float = 0.0, **changes: Any
 ) -> tuple[TextData, Checkpoint]:
     more: dict[str, Any] = {"resid_pdrop": dropout} if dropout else {}
     checkpoint = tiny(family, markers=METHODS[method].fed != "nothing", **more)
@@ -170,7 +170,7 @@ def by_hand(data: TextData, checkpoint: Checkpoint, step: int, edit: object = No
 
 
 @pytest.mark.parametrize("family", ["qwen2", "llama", "gpt2"])
-@pytest.mark.parametrize("method", ["coconut_language", "coconut_two", "cot", "no_cot"])
+@pytest.mark.parametrize("method", ["coconut_words", "coconut_two", "cot", "no_cot"])
 def test_the_loss_is_the_mean_over_what_is_said(method: str, family: str) -> None:
     data, checkpoint = make(method, family)
     batch = replace(draw(data, 20), heads=None)
@@ -196,7 +196,7 @@ def test_a_pause_token_is_its_own_embedding_in_one_pass_or_in_several() -> None:
     torch.testing.assert_close(total, several, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("method", ["coconut", "coconut_frontier", "coconut_two"])
+@pytest.mark.parametrize("method", ["coconut_next_node", "coconut_frontier", "coconut_two"])
 def test_the_lm_head_is_asked_at_the_slots_of_text_as_on_graphs(method: str) -> None:
     """At the newest stage without mixing, at every open one with packed mixing; never beyond the chain."""
     for mixing in ("none", "packed"):
@@ -215,7 +215,7 @@ def test_the_lm_head_is_asked_at_the_slots_of_text_as_on_graphs(method: str) -> 
             names = [form.prompts([problem])[0].nodes[node][0] for node in nodes]
             assert token in names
             assert len(names) == 1 or method == "coconut_frontier"
-        words = draw(make("coconut_language", mixing=mixing)[0], 20)
+        words = draw(make("coconut_words", mixing=mixing)[0], 20)
         assert words.heads is None
         whole, without = loss(checkpoint, batch), loss(checkpoint, replace(batch, heads=None))
         assert float(whole.detach()) > float(without.detach()) + 0.1
@@ -274,7 +274,7 @@ def test_dropout_repeats_with_the_seed_and_leaves_other_draws_alone() -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
-@pytest.mark.parametrize("method", ["coconut", "cot", "icot", "pause_as_thought"])
+@pytest.mark.parametrize("method", ["coconut_next_node", "cot", "icot", "pause_as_thought"])
 def test_a_few_problems_are_learned_by_heart(method: str) -> None:
     data, checkpoint = make(method)
     optimizer = torch.optim.AdamW(checkpoint.model.parameters(), lr=3e-3)

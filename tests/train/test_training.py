@@ -118,7 +118,7 @@ def test_the_exported_model_is_the_average_and_training_does_not_notice(tmp_path
 @pytest.mark.parametrize("task", ["edges", "prontoqa"])
 def test_an_evaluation_takes_its_batch_to_the_device_of_the_model(task, tmp_path):
     """The batch is made on the CPU; on a model elsewhere (here: the meta device) it has to be moved first."""
-    config = replace(TINY, task=task, method="coconut_language", rows=RowsConfig(count=4, batch=2))
+    config = replace(TINY, task=task, method="coconut_words", rows=RowsConfig(count=4, batch=2))
     state = load_state(config, tmp_path)
     state.stage = replace(state.stage, thoughts=2)
     monitor = ValidationMonitor(state, [])

@@ -5,11 +5,12 @@ from typing import Annotated
 
 import typer
 
+from workbench.catalog import current
 from workbench.cli.arguments import FIXTURES, command_line, load_problems
 from workbench.errors import WorkbenchError
 
 RUNS = (
-    "reference", "coconut", "coconut_frontier", "coconut_language", "coconut_without_curriculum",
+    "reference", "coconut_next_node", "coconut_frontier", "coconut_words", "coconut_without_curriculum",
     "coconut_without_thought", "cot", "icot", "no_cot", "pause_as_thought", "pause_token",
 )  # fmt: skip
 """The runs that claims are about."""
@@ -36,7 +37,7 @@ def reproduce(
 ) -> None:
     """Check what the papers say of continuous thoughts, and write a table: claim, published, ours, verdict."""
     given, of_methods = (load_problems(path)[:most] for path in (problems, method_problems))
-    if missing := [name for name in RUNS if not (runs / name).is_dir()]:
+    if missing := [name for name in RUNS if not current(runs / name).is_dir()]:
         raise WorkbenchError(
             "There are runs missing.", f"{runs} has no {', '.join(missing)}.", "Give the directory of the bundled runs."
         )

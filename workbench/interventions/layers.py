@@ -169,7 +169,7 @@ class Knockout(LayerIntervention):
     What the columns told others before stays with those: cut "edges" and more is left than nothing.
 
     Examples:
-        >>> model, problems = wb.load("reference"), wb.load_problems("balanced", 4)
+        >>> model, problems = wb.load("reference_asked"), wb.load_problems("balanced", 4)
         >>> model.answer(problems, wb.Knockout(to=("edges",), at=(2,)))
         4 answers, accuracy 0.500 [0.000, 1.000]
     """
@@ -284,7 +284,7 @@ class Ablate(_Replacing):
     """A head, a sublayer or the residual stream set to zero, or to its mean over the set at that thought.
 
     Examples:
-        >>> model, problems = wb.load("reference"), wb.load_problems("balanced", 4)
+        >>> model, problems = wb.load("reference_asked"), wb.load_problems("balanced", 4)
         >>> model.answer(problems, wb.Ablate(part="mlp", layers=(0,), at=(1,)))
         4 answers, accuracy 0.250 [0.000, 0.750]
     """
@@ -312,7 +312,7 @@ class PatchLayer(_Replacing):
     """The activation of another run without interventions, at the same thought.
 
     Examples:
-        >>> model, problems = wb.load("reference"), wb.load_problems("balanced", 4)
+        >>> model, problems = wb.load("reference_asked"), wb.load_problems("balanced", 4)
         >>> model.answer(problems, wb.PatchLayer(source="twin", at=(1,)))
         4 answers, accuracy 0.000 [0.000, 0.490]
     """

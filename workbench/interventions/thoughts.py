@@ -26,7 +26,7 @@ class Noise(Intervention):
     """The thought moved towards a random direction, its length kept.
 
     Examples:
-        >>> model, problems = wb.load("reference"), wb.load_problems("balanced", 20)
+        >>> model, problems = wb.load("reference_asked"), wb.load_problems("balanced", 20)
         >>> print(model.answer(problems, wb.Noise(at=(1,))).accuracy)
         0.600 [0.400, 0.800]
     """
@@ -55,7 +55,7 @@ class Perturb(Intervention):
     """A step in a random direction; the control of every other change of that length.
 
     Examples:
-        >>> model, problems = wb.load("reference"), wb.load_problems("balanced", 20)
+        >>> model, problems = wb.load("reference_asked"), wb.load_problems("balanced", 20)
         >>> print(model.answer(problems, wb.Perturb(strength=0.2, at=(1,))).accuracy)
         0.950 [0.850, 1.000]
     """
@@ -83,7 +83,7 @@ class Remove(Intervention):
     thinking K - 1, and removing all is answering at once. Frozen, the later thoughts are fed as they were, without it.
 
     Examples:
-        >>> model, problems = wb.load("reference"), wb.load_problems("balanced", 20)
+        >>> model, problems = wb.load("reference_asked"), wb.load_problems("balanced", 20)
         >>> print(model.answer(problems, wb.Remove(at=(6,))).accuracy)
         0.900 [0.750, 1.000]
     """
@@ -100,7 +100,7 @@ class Zero(Intervention):
     """The thought scaled down: at strength 1 the zero vector is fed, which still takes a column and a position.
 
     Examples:
-        >>> model, problems = wb.load("reference"), wb.load_problems("balanced", 20)
+        >>> model, problems = wb.load("reference_asked"), wb.load_problems("balanced", 20)
         >>> print(model.answer(problems, wb.Zero(at=(1,))).accuracy)
         0.450 [0.250, 0.650]
     """
@@ -124,7 +124,7 @@ class Mean(Intervention):
     """The mean of thought k over the whole set, which says nothing about this problem.
 
     Examples:
-        >>> model, problems = wb.load("reference"), wb.load_problems("balanced", 20)
+        >>> model, problems = wb.load("reference_asked"), wb.load_problems("balanced", 20)
         >>> print(model.answer(problems, wb.Mean(at=(2,))).accuracy)
         0.450 [0.250, 0.700]
     """
@@ -152,7 +152,7 @@ class Permute(Intervention):
     """Another thought of the same problem, as it was without interventions.
 
     Examples:
-        >>> model, problems = wb.load("reference"), wb.load_problems("balanced", 20)
+        >>> model, problems = wb.load("reference_asked"), wb.load_problems("balanced", 20)
         >>> print(model.answer(problems, wb.Permute()).accuracy)  # the same thoughts in another order
         0.900 [0.750, 1.000]
     """
@@ -187,7 +187,7 @@ class Shuffle(Intervention):
     """The same thought of another problem of the set; none keeps its own.
 
     Examples:
-        >>> model, problems = wb.load("reference"), wb.load_problems("balanced", 20)
+        >>> model, problems = wb.load("reference_asked"), wb.load_problems("balanced", 20)
         >>> print(model.answer(problems, wb.Shuffle()).accuracy)  # the thoughts of another problem
         0.350 [0.150, 0.550]
     """
@@ -237,7 +237,7 @@ class Patch(Intervention):
     the source is given as vectors and one is nan, the thought stays.
 
     Examples:
-        >>> model, problems = wb.load("reference"), wb.load_problems("balanced", 20)
+        >>> model, problems = wb.load("reference_asked"), wb.load_problems("balanced", 20)
         >>> print(model.answer(problems, wb.Patch("twin")).accuracy)  # every thought is that of the entity-swapped twin
         0.050 [0.000, 0.150]
     """
@@ -279,7 +279,7 @@ class Interpolate(Intervention):
     """The thought moved towards the source's, along the great circle or the straight line.
 
     Examples:
-        >>> model, problems = wb.load("reference"), wb.load_problems("balanced", 20)
+        >>> model, problems = wb.load("reference_asked"), wb.load_problems("balanced", 20)
         >>> print(model.answer(problems, wb.Interpolate("twin", at=(1,), strength=0.5)).accuracy)
         0.450 [0.250, 0.700]
     """
@@ -386,7 +386,7 @@ class Project(_OnNodes):
     """The directions of nodes projected out of the thought: what is left is orthogonal to all of them.
 
     Examples:
-        >>> model, problems = wb.load("reference"), wb.load_problems("balanced", 20)
+        >>> model, problems = wb.load("reference_asked"), wb.load_problems("balanced", 20)
         >>> print(model.answer(problems, wb.Project(nodes=("on_path",))).accuracy)  # the nodes of the path taken out
         0.800 [0.600, 0.950]
     """
@@ -420,7 +420,7 @@ class Move(_OnNodes):
     thought stays.
 
     Examples:
-        >>> model, problems = wb.load("reference"), wb.load_problems("balanced", 20)
+        >>> model, problems = wb.load("reference_asked"), wb.load_problems("balanced", 20)
         >>> print(model.answer(problems, wb.Move(at=(1,))).accuracy)
         0.850 [0.700, 1.000]
     """
@@ -451,7 +451,7 @@ class Add(_OnNodes):
     """The direction of a node, or the common one of several, added to the thought (steering).
 
     Examples:
-        >>> model, problems = wb.load("reference"), wb.load_problems("balanced", 20)
+        >>> model, problems = wb.load("reference_asked"), wb.load_problems("balanced", 20)
         >>> print(model.answer(problems, wb.Add(nodes=("negative",), at=(1,))).accuracy)
         0.300 [0.100, 0.500]
     """
@@ -482,7 +482,7 @@ class Superpose(_OnNodes):
     within k steps; what trained models show is "frontier". Where the set is empty the thought stays.
 
     Examples:
-        >>> model, problems = wb.load("reference"), wb.load_problems("balanced", 20)
+        >>> model, problems = wb.load("reference_asked"), wb.load_problems("balanced", 20)
         >>> print(model.answer(problems, wb.Superpose(nodes=("frontier",), at=(1,))).accuracy)
         0.700 [0.500, 0.900]
     """

@@ -25,6 +25,7 @@ from transformers import (
 )
 from transformers.utils import logging as hf_logging
 
+from workbench.catalog import FORMER_METHODS, current
 from workbench.errors import WorkbenchError
 from workbench.files import replacing
 from workbench.model.coconut import embedding_rows, self_check
@@ -81,7 +82,7 @@ def find(source: str | Path) -> tuple[Path, str]:
     Raises:
         WorkbenchError: There is no such directory or model.
     """
-    path = Path(source)
+    path = current(Path(source))
     if path.is_dir():
         inner = path if (path / "config.json").exists() else path / "model"
         if not (inner / "config.json").exists():
@@ -235,7 +236,7 @@ class Checkpoint:
     name: str
     """Shown on the screen and in tables."""
     meta: dict[str, object]
-    """`config.coconut` as it was read."""
+    """`config.coconut` as it was read, its method by the name of today."""
     fed: str = "hidden"
     """What is fed as a thought: "hidden", the hidden state itself, or "pause", always the pause token's embedding."""
     says: str = "answer"
@@ -271,6 +272,8 @@ def make_checkpoint(
             f"The tokenizer has {len(tokenizer)} tokens, the model embeds {rows}.",
             "Save tokenizer and model together, after the last token was added.",
         )
+    if (method := str(meta.get("method", ""))) in FORMER_METHODS:
+        meta = {**meta, "method": FORMER_METHODS[method]}
     model.config.coconut = meta
     return Checkpoint(
         model,
@@ -419,7 +422,6 @@ def prepare_pretrained(
         "markers": markers,
         "thoughts": thoughts,
         "thoughts_per_step": 1,
-        "method": "coconut",
     }
     return make_checkpoint(model, tokenizer, meta, name)
 

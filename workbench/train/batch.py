@@ -120,7 +120,7 @@ class Ask:
 
     stage: Stage
     schedule: Schedule
-    method: Method = METHODS["coconut"]
+    method: Method = METHODS["coconut_next_node"]
     mixing: str = "packed"
     chain_graphs: int = 0
     """Graphs whose remaining chains are learned in words, for methods that also learn at the slots."""

@@ -109,7 +109,7 @@ class TrainConfig:
     """Of the initial weights and of every draw."""
     task: Literal["edges", "prosqa", "prontoqa", "arithmetic"] = "edges"
     """Problems: random graphs as lists of edges, or ProsQA, ProntoQA and arithmetic as text."""
-    method: str = "coconut"
+    method: str = "coconut_next_node"
     """One of `methods.METHODS`."""
     mixing: str = "packed"
     """Stage mixing: none, a share such as 0.1, proportional, or packed (all open stages at once)."""
@@ -182,9 +182,8 @@ def load_config(path: Path) -> TrainConfig:
     for why, holds in faults:
         if holds:
             raise WorkbenchError(f"Cannot use the configuration {path}.", why, "change the value")
-    find_method(config.method)
     mixing_share(config.mixing)
-    return config
+    return replace(config, method=find_method(config.method).name)
 
 
 def save_config(config: TrainConfig, path: Path) -> None:

@@ -20,6 +20,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Int
 
+from workbench.catalog import FORMER_METHODS
 from workbench.errors import WorkbenchError, unknown
 
 Fed = Literal["hidden", "pause", "nothing"]
@@ -67,12 +68,12 @@ METHODS: dict[str, Method] = {
     method.name: method
     for method in (
         Method(
-            "coconut", "Coconut", "hidden", "rest", "path", True,
+            "coconut_next_node", "Coconut, next node asked", "hidden", "rest", "path", True,
             "Each removed step is one continuous thought; its LM head is asked for the next node of the path.",
         ),
         Method(
-            "pause_as_thought", "Pause as thought", "pause", "rest", "path", True,
-            "As Coconut in everything, but a pause token is fed where Coconut feeds the thought.",
+            "pause_as_thought", "Pause as thought, next node asked", "pause", "rest", "path", True,
+            "As Coconut, next node asked, but a pause token is fed where Coconut feeds the thought.",
         ),
         Method("cot", "CoT", "nothing", "all", "none", False, "The chain in words, then the answer."),
         Method("no_cot", "No-CoT", "nothing", "none", "none", False, "The answer at once, and no other supervision."),
@@ -93,16 +94,16 @@ METHODS: dict[str, Method] = {
             "Coconut's schedule, steps disappear and nothing takes their place.",
         ),
         Method(
-            "coconut_language", "Coconut, language only", "hidden", "rest", "none", True,
+            "coconut_words", "Coconut, words only", "hidden", "rest", "none", True,
             "The Coconut paper's own loss: only words after the thoughts are supervised, never a thought's LM head.",
         ),
         Method(
-            "coconut_frontier", "Coconut, frontier supervision", "hidden", "rest", "frontier", True,
+            "coconut_frontier", "Coconut, frontier asked", "hidden", "rest", "frontier", True,
             "As Coconut, but a thought's LM head is asked for all nodes at its hop, evenly.",
         ),
         Method(
-            "coconut_two", "Coconut, two thoughts per step", "hidden", "rest", "path", True,
-            "As Coconut, with two thoughts for each removed step; the second one's LM head is asked.", per_step=2,
+            "coconut_two", "Coconut, two thoughts per step, next node asked", "hidden", "rest", "path", True,
+            "Two thoughts for each removed step; the LM head of the second is asked for the next node.", per_step=2,
         ),
     )
 }  # fmt: skip
@@ -110,11 +111,12 @@ METHODS: dict[str, Method] = {
 
 
 def find_method(name: str) -> Method:
-    """Return a method.
+    """Return a method, by its name of today or the one it had (`catalog.FORMER_METHODS`).
 
     Raises:
         WorkbenchError: There is none of that name.
     """
+    name = FORMER_METHODS.get(name, name)
     if name not in METHODS:
         raise unknown("method", name, METHODS)
     return METHODS[name]

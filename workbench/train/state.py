@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from workbench.catalog import current
 from workbench.errors import WorkbenchError
 from workbench.model.checkpoint import Checkpoint, save_checkpoint
 from workbench.train.config import Stage, TrainConfig
@@ -251,7 +252,7 @@ def _start(directory: Path) -> Path | None:
     """Return the directory that a run started from, None where it names none, or none that is here."""
     try:
         start = yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8"))["start"]
-        path = Path(start)
+        path = current(Path(start))
         return path if start and any((place / "config.json").is_file() for place in (path, path / "model")) else None
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError):
         return None

@@ -218,8 +218,7 @@ def plan(suite: Suite, out: Path, only: Sequence[str] = ()) -> list[Todo]:
     Raises:
         WorkbenchError: A configuration is wrong, or a method is not in the suite.
     """
-    for method in only:
-        find_method(method)
+    only = [find_method(method).name for method in only]
     runs = [run for run in plan_runs(suite, out) if not only or run.method.name in only]
     if not runs:
         raise WorkbenchError(

@@ -162,7 +162,8 @@ def _behaviours(plain: pl.DataFrame) -> pl.DataFrame:
     return (told if chains.is_empty() else chains).select("thoughts", pl.col("behaviour").cast(pl.String))
 
 
-REFERENCE = "coconut"
+REFERENCE = "coconut_words"
+"""The method that the others are compared with: that of the paper."""
 
 
 def against(outcomes: Sequence[RunOutcome], reference: str = REFERENCE) -> dict[str, tuple[PairedComparison, float]]:

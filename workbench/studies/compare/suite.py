@@ -3,8 +3,9 @@
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from workbench.catalog import FORMER_METHODS
 from workbench.errors import WorkbenchError
 from workbench.settings import build, read_settings
 from workbench.train.config import TrainConfig, load_config, save_config
@@ -12,6 +13,8 @@ from workbench.train.launch import EXTENDABLE
 from workbench.train.loop import read_metrics
 from workbench.train.methods import METHODS, Method, find_method
 from workbench.train.state import newest_model
+
+T = TypeVar("T")
 
 DEFAULT = "default"
 """Key of a per-method setting that holds for every method without its own."""
@@ -100,11 +103,12 @@ def _checked(task: SuiteTask, path: Path) -> SuiteTask:
     where = f"tasks, {task.name}"
     if not task.name or Path(task.name).name != task.name:
         raise _wrong(path, f"the task name {task.name!r} is no name of a folder", "use letters, digits and dashes")
-    for method in (*task.methods, *({*task.seeds, *task.tried, *task.overrides} - {DEFAULT})):
-        try:
-            find_method(method)
-        except WorkbenchError as error:
-            raise _wrong(path, f"{where}: {error.what} {error.why}", error.do) from error
+    try:
+        methods = tuple(find_method(method).name for method in task.methods)
+        seeds, tried, overrides = (_by_method(given) for given in (task.seeds, task.tried, task.overrides))
+    except WorkbenchError as error:
+        raise _wrong(path, f"{where}: {error.what} {error.why}", error.do) from error
+    task = dataclasses.replace(task, methods=methods, seeds=seeds, tried=tried, overrides=overrides)
     if not task.methods or len(set(task.methods)) < len(task.methods):
         raise _wrong(path, f"{where}: methods must name at least one, and none twice", "change the list")
     for method, count in (*task.seeds.items(), *task.tried.items()):
@@ -115,6 +119,11 @@ def _checked(task: SuiteTask, path: Path) -> SuiteTask:
     optional = {name: str(folder / file) for name, file in task.optional.items()}
     base = _file(folder, task.base, path, f"{where}, base")
     return dataclasses.replace(task, base=base, problems=problems, optional=optional)
+
+
+def _by_method(given: dict[str, T]) -> dict[str, T]:
+    """Return settings of methods by their names of today."""
+    return {key if key == DEFAULT else find_method(key).name: value for key, value in given.items()}
 
 
 def _file(folder: Path, file: str, path: Path, where: str) -> str:
@@ -144,8 +153,8 @@ class PlannedRun:
 
     @property
     def key(self) -> str:
-        """Its name in logs and tables: "prosqa/coconut-0"."""
-        return f"{self.task.name}/{self.method.name}-{self.seed}"
+        """Its name in logs and tables: "prosqa/coconut_words-0"."""
+        return f"{self.task.name}/{self.directory.name}"
 
 
 @dataclass(frozen=True)
@@ -175,13 +184,19 @@ def plan_runs(suite: Suite, out: Path) -> list[PlannedRun]:
         for name in task.methods:
             config = with_overrides(base, task.overrides.get(name, {}), f"overrides of {name} in task {task.name}")
             for seed in range(base.seed, base.seed + task.seeds_of(name)):
-                directory = out / task.name / f"{name}-{seed}"
-                own = {"method": name, "seed": seed, "name": f"{task.name}-{name}-{seed}"}
+                directory = _directory(out / task.name, name, seed)
+                own = {"method": name, "seed": seed, "name": f"{task.name}-{directory.name}"}
                 place = (seed - base.seed, order.index(name))
                 made = PlannedRun(task, METHODS[name], seed, dataclasses.replace(config, **own), directory)
                 runs.append((place, made))
     runs.sort(key=lambda pair: pair[0])
     return [run for _, run in runs]
+
+
+def _directory(folder: Path, method: str, seed: int) -> Path:
+    """Return the directory of a run; the one there by the method's former name, where there is one."""
+    former = (folder / f"{old}-{seed}" for old, name in FORMER_METHODS.items() if name == method)
+    return next((path for path in former if path.is_dir()), folder / f"{method}-{seed}")
 
 
 def with_overrides(base: TrainConfig, overrides: dict[str, Any], source: str) -> TrainConfig:

@@ -8,15 +8,15 @@ from workbench.studies.claims import MARGIN, Check, Claim, bounds
 from workbench.studies.reproduce.material import REFERENCE, Finding, Material
 
 TITLES = {
-    "coconut": "Coconut",
+    "coconut_next_node": "Coconut, next node asked",
     "cot": "CoT",
     "no_cot": "No-CoT",
     "icot": "iCoT",
-    "pause_as_thought": "pause as thought",
+    "pause_as_thought": "pause as thought, next node asked",
     "pause_token": "pause token",
     "coconut_without_thought": "Coconut without thought",
     "coconut_without_curriculum": "Coconut without curriculum",
-    "coconut_frontier": "frontier supervision (COCONUT-BFS)",
+    "coconut_frontier": "frontier asked (COCONUT-BFS)",
 }
 """Methods in the text of a finding."""
 

@@ -22,24 +22,24 @@ def accuracy_rises(material: Material) -> Finding:
 def _without_a_thought(material: Material, category: str) -> tuple[np.ndarray, np.ndarray, str]:
     """Return whether CoT, and Coconut with no thought, say what is of this category, and both shares in words."""
     found = []
-    for name in ("cot", "coconut_language"):
+    for name in ("cot", "coconut_words"):
         said = material.frame("behaviour", name).filter(pl.col("thought") == 0)["behaviour"].cast(pl.String)
         found.append((said == category).to_numpy().astype(float))
     cot, coconut = found
-    return cot, coconut, f"CoT {cot.mean():.3f}, Coconut with no thought {coconut.mean():.3f}"
+    return cot, coconut, f"CoT {cot.mean():.3f}, Coconut, words only, with no thought {coconut.mean():.3f}"
 
 
 def hallucinates_less(material: Material) -> Finding:
     """Compare how often CoT and Coconut with no thought name an edge that is not there."""
     cot, coconut, both = _without_a_thought(material, "Hallucination")
-    check = Check("CoT less Coconut (language only)", material.difference(cot, coconut), 0.0)
+    check = Check("CoT less Coconut, words only", material.difference(cot, coconut), 0.0)
     return Finding(material.on_methods, (check,), f"hallucinations: {both}")
 
 
 def better_chain(material: Material) -> Finding:
     """Compare how often CoT and Coconut with no thought say a correct path."""
     cot, coconut, both = _without_a_thought(material, "Correct Path")
-    check = Check("Coconut less CoT", material.difference(coconut, cot), 0.0)
+    check = Check("Coconut, words only, less CoT", material.difference(coconut, cot), 0.0)
     return Finding(material.on_methods, (check,), f"correct paths: {both}")
 
 
@@ -188,9 +188,9 @@ def without_recurrence(material: Material, run: str) -> Finding:
         checks.append(Check(f"mass less chance, slot {k}", material.difference(mass, chance), 0.0))
     own, ours = (
         " ".join(f"{np.nanmean(_mass_of(material, name, _HEAD, k)):.2f}" for k in (1, 2, 3))
-        for name in (run, "coconut")
+        for name in (run, "coconut_next_node")
     )
-    return Finding(material.on_methods, tuple(checks), f"mass {own}; Coconut trained alike {ours}")
+    return Finding(material.on_methods, tuple(checks), f"mass {own}; Coconut, next node asked alike, {ours}")
 
 
 def target_dominates(material: Material) -> Finding:
