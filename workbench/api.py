@@ -32,7 +32,7 @@ from workbench.measure.effects import downstream
 from workbench.measure.evaluate import Evaluation
 from workbench.measure.evaluate import evaluate as measure
 from workbench.measure.recording import record, record_controls
-from workbench.measure.scores import NodeScores, node_scores, statistics_frame
+from workbench.measure.scores import MASSES, NodeScores, node_scores, statistics_frame
 from workbench.measure.search_tree import search_tree_frame, spell
 from workbench.measure.statistics import Estimate, resample
 from workbench.model.checkpoint import Checkpoint, load_checkpoint
@@ -231,7 +231,7 @@ def read(
         >>> sorted(result.frame["run"].unique())
         ['model', 'shuffled']
         >>> len(result.figures)
-        3
+        4
     """
     found = find_reading(reading)
     loaded, asked = load(model), _graphs(_problems(problems)[:count])
@@ -267,7 +267,8 @@ def read_checkpoints(
     frame = pl.concat(tables)
     return ReadingResult(
         "One problem at every checkpoint", "When does the frontier appear?", "this repository",
-        "in the column candidate_mass_chance", frame, [mass_over_checkpoints(frame)],
+        "in the columns that end in _chance", frame,
+        [mass_over_checkpoints(frame, name) for name in MASSES if frame[name].is_not_null().any()],
     )  # fmt: skip
 
 

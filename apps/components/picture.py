@@ -156,8 +156,8 @@ def _mass(reading: Reading, depth: int) -> None:
     hop, about = reading.scores.hops_read[row], statistics(reading.scores)
     shown = []
     for name, label, form in (
-        ("candidate_mass", f"Mass on hop {hop}", ".3f"), ("breadth", "Breadth", ".2f"),
-        ("path_rank", "On-path rank", ".0f"),
+        ("candidate_mass", f"Mass on hop {hop}", ".3f"), ("mass_without_target", "Without the target", ".3f"),
+        ("breadth", "Breadth", ".2f"), ("path_rank", "On-path rank", ".0f"),
     ):  # fmt: skip
         one = about[name]
         value, chance = _number(float(one.values[row]), form), float(one.chance[row])

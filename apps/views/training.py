@@ -125,7 +125,9 @@ def _problem(
     tabs = st.tabs(["Numbers", "A whole set", "Code"], key="beneath", bind="query-params", on_change="rerun")
     if tabs[0].open:
         with tabs[0]:
-            columns = ["step", "thought", "hop_read", "candidate_mass", "candidate_mass_chance", "breadth", "target"]
+            columns = ["step", "thought", "hop_read", "breadth", "target"]
+            masses = ["candidate_mass", "mass_without_target"]
+            columns[3:3] = [column for name in masses for column in (name, f"{name}_chance")]
             numbers = {name: st.column_config.NumberColumn(format="%.4f") for name in columns[3:]}
             widgets.table(frame.select(columns), f"training-{problem.id}", "training table", numbers, height=360)
     if tabs[1].open:
@@ -145,6 +147,9 @@ def _moving(problem: Problem, scores: dict[int, NodeScores], step: int, stage: s
             node = problem.names.index(choose_concept(problem))
             frame = _statistics(scores)
             _figure(lambda: mass_over_checkpoints(frame, step=step), "over", problem.id)
+            without = "mass_without_target"
+            if frame[without].is_not_null().any():
+                _figure(lambda: mass_over_checkpoints(frame, without, step=step), without, problem.id)
             _figure(lambda: thought_strip(scores[step], depth=depth), "strip", f"{problem.id}-{step}")
         with left:
             st.caption(f"The checkpoint of step **{step}** ({plain(stage)})")

@@ -32,7 +32,8 @@ def test_chance_and_candidate_mass_stand_beside_the_picture(opened: Open) -> Non
     metrics = opened().metric
 
     assert metrics[0].label == "Mass on hop 1"
-    assert [metric.delta.split()[0] for metric in metrics] == ["chance", "of", "chance"]
+    assert metrics[1].label == "Without the target"
+    assert [metric.delta.split()[0] for metric in metrics] == ["chance", "chance", "of", "chance"]
 
 
 def test_without_a_run_the_page_says_what_to_do(opened: Open, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from workbench.measure.behaviour import Behaviour
 from workbench.measure.scores import READOUTS, NodeScores, node_scores, scores_frame, statistics_frame
 from workbench.problems.graph import structure
 from workbench.problems.problem import Problem
-from workbench.problems.prosqa import make_problem
+from workbench.problems.prosqa import make_problem, parse_question
 from workbench.problems.random_graphs import Graphs, ask, grow
 from workbench.problems.vocabulary import CONCEPTS, ENTITIES
 
@@ -199,6 +199,17 @@ def test_bars_of_the_strip_add_up_and_chance_stands_beside(scores):
     assert np.sum([t.y for t in wide], axis=0) == pytest.approx(1)
     assert np.sum([t.y for t in slim], axis=0) == pytest.approx(1)
     assert [t.name for t in wide][:2] == ["frontier, on a shortest path", "frontier, off the path"]
+
+
+def test_strip_and_graph_say_the_mass_without_the_target_where_it_stands():
+    text = "Tom is a lempus. Tom is a rompus. Every lempus is a wumpus. Every rompus is a zumpus. Bo is a yumpus. "
+    near = parse_question(f"{text}Is Tom a zumpus or yumpus?")  # hop 2: wumpus, and the target
+    scores = node_scores(trace(near), "lm_head")
+    left = scores.raw[1, near.names.index("wumpus")]
+    assert part(figures.thought_strip(scores), "candidate mass without the target").y[1] == pytest.approx(left)
+    said = look(figures.problem_graph(scores, 2)).title.subtitle.text
+    assert f"without the target: <b>{left:.3f}</b>, chance {1 / 5:.3f}" in said
+    assert "without the target" not in look(figures.problem_graph(scores, 1)).title.subtitle.text
 
 
 def test_curve_shows_the_node_beside_target_negative_and_chance(problem, scores):

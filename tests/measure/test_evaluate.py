@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import chain, tiny
 from workbench.errors import WorkbenchError
-from workbench.measure.evaluate import evaluate, evaluation_of, mass_without_target, results_frame, save_evaluation
+from workbench.measure.evaluate import evaluate, evaluation_of, results_frame, save_evaluation
 from workbench.measure.provenance import checkpoint_digest, problems_digest, provenance
 from workbench.measure.trace import answers, run
 from workbench.model.checkpoint import Checkpoint, make_checkpoint
@@ -70,11 +70,11 @@ def test_the_second_of_two_thoughts_per_step_is_about_the_first_hop() -> None:
 
 def test_mass_that_may_be_copied_from_the_question_is_left_out() -> None:
     (trace,) = run(tiny("qwen2"), [chain(0, 2)], continuations=False)
-    problem, (first, second, *_) = trace.problem, mass_without_target(trace)
+    problem, (row,) = trace.problem, results_frame(tiny("qwen2"), [trace]).to_dicts()
     child = problem.steps[0].split()[-1].rstrip(".")
-    assert first is not None
-    assert first[0] == pytest.approx(float(trace.lm_head[0][problem.names.index(child)]))
-    assert second is None  # hop 2 holds the target alone
+    assert row["mass_without_target"][0] == pytest.approx(float(trace.lm_head[0][problem.names.index(child)]))
+    assert row["mass_without_target_chance"][0] == pytest.approx(1 / (len(problem.names) - len(problem.entities)))
+    assert row["mass_without_target"][1] is row["mass_without_target_chance"][1] is None  # hop 2 holds the target alone
     assert value(made(), "mass_without_target:1") == pytest.approx(0.5)
 
 

@@ -69,6 +69,8 @@ def test_numbers_of_a_case_done_by_hand(problem):
     made = statistics(node_scores(trace(problem, lm_head=values), "lm_head"))
     first = {name: (s.values[0], s.chance[0]) for name, s in made.items()}
     assert first["candidate_mass"] == pytest.approx((0.4, 2 / 7))
+    assert first["mass_without_target"] == first["candidate_mass"]  # the target is at hop 3, and alone there
+    assert np.isnan(made["mass_without_target"].values[2])
     assert first["frontier_mass"] == pytest.approx((0.4 / 0.68, 2 / 7))
     assert first["reachable_mass"] == pytest.approx((0.66, 5 / 7))
     assert first["problem_mass"][0] == pytest.approx(0.8)
@@ -106,12 +108,20 @@ def test_laws(seed, readout):
         assert statistic.name == "problem_mass" or (np.isnan(statistic.chance) == ~defined).all()
 
 
+def test_mass_without_the_target_leaves_out_the_target_alone(problem):
+    near = parse_question(TEXT.replace("a lempus or scrompus", "a brimpus or scrompus"))  # at hop 2 beside yumpus
+    values = raw(near, brimpus=0.5, yumpus=0.2)
+    made = statistics(node_scores(trace(near, lm_head=values), "lm_head"))
+    assert (made["candidate_mass"].values[1], made["candidate_mass"].chance[1]) == pytest.approx((0.7, 2 / 7))
+    assert (made["mass_without_target"].values[1], made["mass_without_target"].chance[1]) == pytest.approx((0.2, 1 / 7))
+
+
 def test_an_even_distribution_scores_exactly_chance(problem):
     concepts = node_scores(trace(problem), "lm_head").structure.concepts
     even = np.tile(concepts / concepts.sum(), (THOUGHTS, 1))
     made = statistics(node_scores(trace(problem, lm_head=even), "lm_head"))
-    names = ["candidate_mass", "frontier_mass", "walk_frontier_mass", "reachable_mass", "on_path_share", "breadth"]
-    for name in [*names, "breadth_share", "entropy", "target", "negative", "preference"]:
+    names = ["candidate_mass", "mass_without_target", "frontier_mass", "walk_frontier_mass", "reachable_mass"]
+    for name in [*names, "on_path_share", "breadth", "breadth_share", "entropy", "target", "negative", "preference"]:
         assert made[name].values == pytest.approx(made[name].chance, nan_ok=True), name
 
 

@@ -119,7 +119,7 @@ def test_breadth_by_hand(recordings):
 def test_breadth_is_drawn_with_runs_readouts_and_chance(recordings):
     frame = BREADTH.frame(recordings)
     mass, *_ = BREADTH.figures(frame)
-    assert len(BREADTH.figures(frame)) == 3
+    assert len(BREADTH.figures(frame)) == 4
     lines = drawn(mass)
     for axis in ("x", "x2"):
         assert [t.name for t in lines if (t.xaxis or "x") == axis] == [

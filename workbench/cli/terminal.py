@@ -111,7 +111,8 @@ def trace_table(trace: Trace) -> Table:
         f"{problem.id}: is {names[problem.root]} a {names[problem.options[0]]} or {names[problem.options[1]]}?",
         f"Right answer: {names[problem.target]}, {structure(problem).length} hops from {names[problem.root]}. "
         "Value: probability normalised over the concepts in the problem; * = on the frontier of the hop read.\n"
-        "Mass: raw probability on that frontier; in brackets its chance level.",
+        "Mass: raw probability on that frontier; where the target is on it, also the same without the target. In "
+        "brackets the chance level.",
         ("thoughts", RIGHT),
         *((heading, {"overflow": "fold"}) for heading in headings),
         show_lines=True,
@@ -132,7 +133,10 @@ def _likeliest(scores: NodeScores, row: int) -> str:
 
 
 def _mass(scores: NodeScores, row: int) -> str:
-    mass = float(scores.candidate_mass[row])
-    if isnan(mass):
+    if not scores.frontier_size[row]:
         return "no frontier"
-    return f"{mass:.2f} ({scores.frontier_size[row] / int(scores.structure.concepts.sum()):.2f})"
+    shown = f"{scores.candidate_mass[row]:.2f} ({scores.even_mass(scores.on_frontier)[row]:.2f})"
+    if not scores.on_frontier[row, scores.problem.target]:
+        return shown
+    other, chance = scores.mass_without_target[row], scores.even_mass(scores.without_target)[row]
+    return f"{shown}\nwithout target: {'no node' if isnan(other) else f'{other:.2f} ({chance:.2f})'}"

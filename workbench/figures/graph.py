@@ -158,10 +158,13 @@ def _empty(scores: NodeScores, depth: int, compare: NodeScores | None, attention
     if np.isnan(mass):
         subtitle = f"No node is at hop {hop}: there is no frontier to read."
     else:
-        chance = int(scores.frontier_size[row]) * scores.chance_value
-        subtitle = f"Candidate mass (raw, on hop {hop}): <b>{mass:.3f}</b>, chance {chance:.3f}"
+        subtitle = f"Raw mass on hop {hop}: <b>{mass:.3f}</b>, chance {_even(scores, 'on_frontier', row)}"
         if mass < NOISE_MASS:
             subtitle += " · <b>near zero: the normalised values below are noise</b>"
+        elif scores.on_frontier[row, problem.target]:
+            other = scores.mass_without_target[row]
+            beside = f"<b>{other:.3f}</b>, chance {_even(scores, 'without_target', row)}"
+            subtitle += f" · without the target: {'no node' if np.isnan(other) else beside}"
     title = f"After {plural(depth, 'thought')} · {READOUT_TITLES[scores.readout]}"
     if compare is not None:
         title += f" · {_label(scores, compare)} less {_label(compare, scores)}"
@@ -182,6 +185,10 @@ def _empty(scores: NodeScores, depth: int, compare: NodeScores | None, attention
         yaxis={"visible": False, "range": [made.bottom + 0.62, -0.45]},
         legend_traceorder=None, hovermode="closest", dragmode="pan", clickmode="event+select", uirevision=problem.id,
     )  # fmt: skip
+
+
+def _even(scores: NodeScores, members: str, row: int) -> str:
+    return f"{scores.even_mass(getattr(scores, members))[row]:.3f}"
 
 
 def _label(scores: NodeScores, beside: NodeScores) -> str:

@@ -51,7 +51,8 @@ def thought_strip(scores: NodeScores, *, depth: int | None = None) -> go.Figure:
     """Draw raw mass by node class as one stacked bar per number of thoughts, chance as a slim bar beside it.
 
     The frontier is at the bottom, so that the height of its two parts is the candidate mass printed above each bar.
-    Chance is what a uniform distribution over the concepts in the problem would put on each class.
+    Chance is what a uniform distribution over the concepts in the problem would put on each class. A line in the bar is
+    at the candidate mass without the target.
 
     Args:
         scores: One readout of one problem.
@@ -61,16 +62,20 @@ def thought_strip(scores: NodeScores, *, depth: int | None = None) -> go.Figure:
         A figure whose bars have `customdata[0]` = number of thoughts.
     """
     readout, depths = READOUT_TITLES[scores.readout], list(scores.depths)
-    candidate = statistics(scores)["candidate_mass"]
+    candidate, other = (statistics(scores)[name] for name in ("candidate_mass", "mass_without_target"))
     noisy = candidate.values < NOISE_MASS
     subtitle = "Probability among all tokens (0 to 1); slim bars: chance, uniform over the concepts in the problem"
     if noisy.any():
         subtitle += f"<br><b>⚠ candidate mass below {NOISE_MASS:g}: a normalised distribution there is noise</b>"
-    said = ", ".join(f"{m:.2f} after {k}" for k, m in zip(depths, candidate.values, strict=True) if not np.isnan(m))
+    said, rest = (
+        ", ".join(f"{m:.2f} after {k}" for k, m in zip(depths, one.values, strict=True) if not np.isnan(m))
+        for one in (candidate, other)
+    )
     made = figure(
         f"Where the mass lies · {readout}",
         subtitle,
-        f"Stacked bars of mass by node class, {readout}. Candidate mass by number of thoughts: {said}.",
+        f"Stacked bars of mass by node class, {readout}. Candidate mass by number of thoughts: {said}; "
+        f"without the target: {rest}.",
         plot=230, below=16, barmode="stack", bargap=0.3,
         xaxis={
             "tickvals": depths, "showgrid": False, "range": [depths[0] - 0.55, depths[-1] + 0.6],
@@ -102,6 +107,12 @@ def thought_strip(scores: NodeScores, *, depth: int | None = None) -> go.Figure:
             hovertemplate=f"chance of {CLASS_TITLES[name]}: %{{y:.3f}}<extra></extra>",
             selected={"marker": {"opacity": 1}}, unselected={"marker": {"opacity": 1}},
         )  # fmt: skip
+    made.add_scatter(
+        x=depths, y=other.values, mode="markers", name=other.title,
+        customdata=list(zip(depths, other.chance, strict=True)),
+        marker={"symbol": "line-ew", "size": 26, "line": {"width": 2.5, "color": VERMILION}},
+        hovertemplate=f"{other.title} %{{y:.3f}}, chance %{{customdata[1]:.3f}}<extra></extra>",
+    )  # fmt: skip
     for k, mass, chance, weak in zip(depths, candidate.values, candidate.chance, noisy, strict=True):
         text = (
             "no frontier"

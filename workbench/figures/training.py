@@ -13,7 +13,7 @@ from workbench.figures.thoughts import CLASS_TITLES
 from workbench.figures.values import add_valid
 from workbench.measure.run_labels import RUN
 from workbench.measure.run_labels import title as run_title
-from workbench.measure.scores import MASS_CLASSES
+from workbench.measure.scores import MASS_CLASSES, TITLES
 from workbench.measure.statistics import summarise
 from workbench.train.methods import METHODS
 
@@ -128,16 +128,17 @@ def _mark(made: go.Figure, step: int | None) -> go.Figure:
     return made if step is None else made.add_vline(x=step, line={"color": ORANGE, "width": 2})
 
 
-def mass_over_checkpoints(statistics: pl.DataFrame, *, step: int | None = None) -> go.Figure:
-    """Draw the candidate mass of every thought about one problem, checkpoint by checkpoint, chance dashed.
+def mass_over_checkpoints(
+    statistics: pl.DataFrame, name: str = "candidate_mass", *, step: int | None = None
+) -> go.Figure:
+    """Draw the mass that every thought about one problem has on its frontier, by checkpoint, chance dashed.
 
     Args:
         statistics: `statistics_frame` of one problem and one readout, with a column step (int).
+        name: "candidate_mass" or "mass_without_target".
         step: Step to mark.
     """
-    rows = statistics.drop_nulls("candidate_mass").sort("step").with_columns(
-        value="candidate_mass", chance="candidate_mass_chance"
-    )  # fmt: skip
+    rows = statistics.drop_nulls(name).sort("step").with_columns(value=name, chance=f"{name}_chance")
     require_rows(rows)
     hops = dict(rows.group_by("thought").agg(pl.col("hop_read").first()).sort("thought").iter_rows())
     looks = {
@@ -146,7 +147,8 @@ def mass_over_checkpoints(statistics: pl.DataFrame, *, step: int | None = None) 
     }
     made = lines(
         rows, "This problem over training",
-        "Candidate mass (raw, on the hop that is read) of each checkpoint; dashed: chance, uniform over the concepts",
+        f"{TITLES[name][0].capitalize()} (raw, on the hop that is read) of each checkpoint; dashed: chance, uniform "
+        "over the concepts",
         "raw mass", x="step", axis="steps of training", by="thought", looks=looks, each=True, limits=_ACCURACY,
     )  # fmt: skip
     return _mark(made, step)

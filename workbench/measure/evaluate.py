@@ -19,7 +19,7 @@ from jaxtyping import Float
 from workbench.errors import WorkbenchError
 from workbench.files import write_whole
 from workbench.measure.provenance import Provenance, provenance
-from workbench.measure.scores import node_scores
+from workbench.measure.scores import MASSES, node_scores
 from workbench.measure.statistics import Estimate, resample
 from workbench.measure.trace import Answer, Trace, answers, run
 from workbench.model.checkpoint import Checkpoint
@@ -115,8 +115,6 @@ def right_now(trace: Trace, said: Answer | None) -> bool:
 
 def _of_trace(trace: Trace, said: Answer | None) -> dict[str, object]:
     problem, heads = trace.problem, node_scores(trace, "lm_head")
-    chance = np.where(np.isnan(heads.candidate_mass), np.nan, heads.frontier_size * heads.chance_value)
-    other = mass_without_target(trace)
     return {
         "problem": problem.id,
         "steps": structure(problem).length,
@@ -130,29 +128,14 @@ def _of_trace(trace: Trace, said: Answer | None) -> dict[str, object]:
         "target": trace.answers[:, problem.target].tolist(),
         "negative": trace.answers[:, problem.negative].tolist(),
         "candidate_mass": _nulls(heads.candidate_mass),
-        "candidate_mass_chance": _nulls(chance),
-        "mass_without_target": [pair and pair[0] for pair in other],
-        "mass_without_target_chance": [pair and pair[1] for pair in other],
+        "candidate_mass_chance": _nulls(heads.even_mass(heads.on_frontier)),
+        "mass_without_target": _nulls(heads.mass_without_target),
+        "mass_without_target_chance": _nulls(heads.even_mass(heads.without_target)),
     }
 
 
 def _nulls(values: Float[np.ndarray, " K"]) -> list[float | None]:
     return [None if math.isnan(one) else one for one in values.tolist()]
-
-
-def mass_without_target(trace: Trace) -> list[tuple[float, float] | None]:
-    """Return for thought 1..K the raw mass of its LM head on the frontier it is about less the target, and its chance.
-
-    Chance is uniform over the problem's concepts. None where the frontier holds nothing but the target.
-    """
-    about = structure(trace.problem)
-    found: list[tuple[float, float] | None] = []
-    for k, row in enumerate(trace.lm_head, 1):
-        nodes = np.asarray(about.hops) == trace.hop(k)
-        nodes[trace.problem.target] = False
-        chance = float(nodes.sum() / np.sum(about.concepts))
-        found.append((float(row[nodes].sum()), chance) if nodes.any() else None)
-    return found
 
 
 def _pair_name(problem: Problem, twin: Problem) -> str:
@@ -285,8 +268,7 @@ def evaluation_of(checkpoint: str, results: pl.DataFrame, seed: int = 0) -> Eval
       edge_rewrite_following_any: the same, right before or not. edge_rewrite_following_all: mean over the problems
       answered right of the share of all their rewrites that is followed; only where they were all answered.
     - candidate_mass: raw probability that the LM head of thought k puts on the nodes at exactly the hop it is about.
-    - mass_without_target: the same on that frontier less the target. The question names the target, so that mass on it
-      may be copied; mass on the others cannot.
+    - mass_without_target: the same without the target, see `scores.NodeScores.mass_without_target`.
     - accuracy_shortcut_resistant: accuracy where the nearest-source rule is wrong or tied.
     - accuracy_by_hop: accuracy by hops from root to target. accuracy_by_thoughts: after 0..K thoughts.
 
@@ -353,7 +335,7 @@ def _finite(value: float | None) -> float | None:
     return None if value is None or math.isnan(value) else float(value)
 
 
-_BY_THOUGHT = ("candidate_mass", "mass_without_target", "accuracy_by_thoughts")
+_BY_THOUGHT = (*MASSES, "accuracy_by_thoughts")
 
 
 def _nested(flat: Mapping[str, object]) -> dict[str, object]:
@@ -365,9 +347,7 @@ def _nested(flat: Mapping[str, object]) -> dict[str, object]:
             nested[name] = parts[""]
         else:
             nested[name] = list(parts.values()) if name in _BY_THOUGHT else parts
-    if "candidate_mass" not in nested:  # without thoughts
-        nested["candidate_mass"] = []
-    return nested
+    return nested | {name: [] for name in MASSES if name not in nested}  # without thoughts there are none
 
 
 def _names(flat: Iterable[str]) -> list[str]:

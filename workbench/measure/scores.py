@@ -128,6 +128,24 @@ class NodeScores:
         return _mass(self.raw, self.on_frontier)
 
     @cached_property
+    def without_target(self) -> Bool[np.ndarray, "rows nodes"]:
+        """Whether a node is at exactly the hop read and not the target."""
+        return self.on_frontier & (np.arange(self.raw.shape[1]) != self.problem.target)
+
+    @cached_property
+    def mass_without_target(self) -> RowNumbers:
+        """Raw probability on the frontier at the hop read less the target; nan where nothing else is on it.
+
+        The question names the target, so mass on it may be copied from there; mass on the others cannot. Chance is the
+        share of the problem's concepts that these nodes are.
+        """
+        return _mass(self.raw, self.without_target)
+
+    def even_mass(self, members: Bool[np.ndarray, "rows nodes"]) -> RowNumbers:
+        """Return the mass of some nodes under a uniform distribution over the concepts; nan where there are none."""
+        return np.where(members.any(axis=1), members.sum(axis=1) * self.chance_value, np.nan)
+
+    @cached_property
     def mass_by_class(self) -> dict[str, RowNumbers]:
         """Raw probability by class, a row per number of thoughts; `OUTSIDE` holds what is left of one.
 
@@ -279,7 +297,7 @@ def _roles(problem: Problem) -> np.ndarray:
     return roles
 
 
-STATISTICS_SCHEMA = 1
+STATISTICS_SCHEMA = 2
 """Version of the columns of `statistics_frame`."""
 
 NOISE_MASS = 0.05
@@ -289,6 +307,7 @@ _EVEN = "uniform over the concepts in the problem"
 _EVEN_FRONTIER = "uniform over the frontier"
 TITLES: dict[str, tuple[str, str, str]] = {
     "candidate_mass": ("candidate mass", "probability", _EVEN),
+    "mass_without_target": ("candidate mass without the target", "probability", _EVEN),
     "frontier_mass": ("frontier mass, normalised", "probability", _EVEN),
     "walk_frontier_mass": ("walk-frontier mass", "probability", _EVEN),
     "reachable_mass": ("reachable mass", "probability", _EVEN),
@@ -304,6 +323,10 @@ TITLES: dict[str, tuple[str, str, str]] = {
     "preference": ("target against negative", "share", "a coin"),
 }
 """Title, unit and what chance stands for, by name of the statistic."""
+
+
+MASSES = ("candidate_mass", "mass_without_target")
+"""The mass to look at first, and the same without the target: wherever one is shown, the other stands beside it."""
 
 
 @dataclass(frozen=True)
@@ -332,7 +355,8 @@ def statistics(scores: NodeScores) -> dict[str, Statistic]:
     """Return every statistic of the scores by name.
 
     - candidate_mass: raw probability on the frontier at the hop read; the one to look at first.
-    - frontier_mass: the same of the values, normalised over the concepts in the problem.
+    - mass_without_target: the same without the target, see `NodeScores`.
+    - frontier_mass: candidate mass of the values, normalised over the concepts in the problem.
     - walk_frontier_mass: raw probability on the walk frontier (arXiv 2505.12514) of the hop read.
     - reachable_mass: raw probability on concepts that the root reaches, at any hop.
     - problem_mass: raw probability on the nodes of the problem.
@@ -349,7 +373,6 @@ def statistics(scores: NodeScores) -> dict[str, Statistic]:
     on_path = frontier & about.optimal
     open_path = np.where(on_path.any(axis=1), 0.0, np.nan)
     candidate = scores.candidate_mass
-    walk_size = walk.sum(axis=1)
     reachable = about.reachable & about.concepts
     best = np.where(on_path, scores.rank, np.inf).min(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -359,17 +382,17 @@ def statistics(scores: NodeScores) -> dict[str, Statistic]:
     top = np.where(frontier, scores.raw, -1).argmax(axis=1)
     hit = about.reaches_target[top] + undefined
     hit_chance = np.array([frontier_hit_chance(scores.problem, hop) for hop in scores.hops_read])
-    of_walk = np.where(walk_size > 0, 0.0, np.nan)
-    frontier_chance = size / concepts + undefined
+    frontier_chance = scores.even_mass(frontier)
     value_on_frontier = np.where(frontier, scores.value, 0).sum(axis=1) + undefined
-    walk_mass = np.where(walk, scores.raw, 0).sum(axis=1) + of_walk
+    walk_mass = _mass(scores.raw, walk)
     path_share_chance = on_path.sum(axis=1) / np.maximum(size, 1) + open_path
     best_chance = (concepts + 1) / (on_path.sum(axis=1) + 1) + open_path  # mean smallest of so many random ranks
     sized, bits = size + undefined, one * np.log2(concepts)
     made = {  # values, chance, smallest, largest
         "candidate_mass": (candidate, frontier_chance, zero, one),
+        "mass_without_target": (scores.mass_without_target, scores.even_mass(scores.without_target), zero, one),
         "frontier_mass": (value_on_frontier, frontier_chance, zero, one),
-        "walk_frontier_mass": (walk_mass, walk_size / concepts + of_walk, zero, one),
+        "walk_frontier_mass": (walk_mass, scores.even_mass(walk), zero, one),
         "reachable_mass": (scores.raw[:, reachable].sum(axis=1), one * reachable.sum() / concepts, zero, one),
         "problem_mass": (scores.raw.sum(axis=1), one * np.nan, zero, one),
         "on_path_share": (share + open_path, path_share_chance, zero, one),

@@ -1,7 +1,7 @@
 """Emergence: any reading at every checkpoint that a run kept. When does the frontier appear?
 
 The question names the target, so mass on it may be copied and not found. Judge by the mass on the frontier without the
-target (`evaluate.mass_without_target`); it is read beside the mass on the whole frontier.
+target (`scores.NodeScores.mass_without_target`); it is read beside the mass on the whole frontier.
 """
 
 import hashlib
@@ -15,7 +15,6 @@ import polars as pl
 
 from workbench.figures.style import require_rows
 from workbench.files import replacing
-from workbench.measure.evaluate import mass_without_target
 from workbench.measure.recording import Recording, record, record_controls
 from workbench.measure.run_labels import MODEL, RUN
 from workbench.measure.scores import MASS_CLASSES, node_scores, statistics
@@ -180,15 +179,15 @@ def _rows(recording: Recording) -> list[dict[str, object]]:
     found = []
     for trace in recording.traces:
         scores = node_scores(trace, "lm_head")
-        named, other = statistics(scores), mass_without_target(trace)
+        named = statistics(scores)
         norms = np.linalg.norm(trace.thoughts, axis=1)
         for row, thought in enumerate(scores.depths):
-            mass, breadth, rest = named["candidate_mass"], named["breadth"], other[row]
+            mass, breadth, other = named["candidate_mass"], named["breadth"], named["mass_without_target"]
             numbers = {
                 "mass": mass.values[row],
                 "mass_chance": mass.chance[row],
-                "mass_without_target": None if rest is None else rest[0],
-                "mass_without_target_chance": None if rest is None else rest[1],
+                "mass_without_target": other.values[row],
+                "mass_without_target_chance": other.chance[row],
                 "breadth": breadth.values[row],
                 "breadth_chance": breadth.chance[row],
                 "norm": norms[row],

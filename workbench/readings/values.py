@@ -22,10 +22,10 @@ from workbench.figures.values import (
 from workbench.measure.behaviour import Behaviour, classify
 from workbench.measure.recording import Recording
 from workbench.measure.run_labels import RUN
-from workbench.measure.scores import READOUTS, NodeScores, node_scores, scores_frame, statistics_frame
+from workbench.measure.scores import MASSES, READOUTS, NodeScores, node_scores, scores_frame, statistics_frame
 from workbench.readings.base import Reading, steps
 
-SHOWN = ("candidate_mass", "breadth_share", "top1_correct")
+SHOWN = (*MASSES, "breadth_share", "top1_correct")
 """Statistics of breadth that are drawn; the table has all of `scores.TITLES`."""
 TOP = (1, 2, 3)
 """How many of the likeliest candidates are summed for parallelism."""
@@ -59,11 +59,11 @@ BREADTH = Reading(
     question="Is there mass on the candidates, on how many of them, and is the likeliest a right one more often than "
     "chance?",
     source="Observable Patterns Are Not Explanations, arXiv 2606.12689 (superposition probe)",
-    chance="Candidate mass: uniform over the problem's concepts. Entropy / log2 N: 1, uniform over the frontier. Top "
-    "candidate: a random node of the frontier.",
-    schema=1,
+    chance="Candidate mass, with and without the target: uniform over the problem's concepts. Entropy / log2 N: 1, "
+    "uniform over the frontier. Top candidate: a random node of the frontier.",
+    schema=2,
     frame=breadth_frame,
-    # Candidate mass first: the two others say nothing where it is near zero.
+    # Masses first: the two others say nothing where they are near zero.
     figures=lambda frame: [statistic_by_run(frame, name) for name in SHOWN],
 )
 

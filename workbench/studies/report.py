@@ -16,6 +16,7 @@ from workbench.measure.evaluate import RESULTS_SCHEMA, evaluation_of, results_fr
 from workbench.measure.provenance import Provenance, checkpoint_digest, problems_digest, provenance
 from workbench.measure.run_labels import CONTROLS
 from workbench.measure.scores import (
+    MASSES,
     READOUTS,
     SCORES_SCHEMA,
     STATISTICS_SCHEMA,
@@ -266,7 +267,7 @@ def _figures(tables: _Tables, thoughts: int, seed: int) -> list[go.Figure]:
     answers = tables.read("traces", ["thought", "right", "valid", "behaviour"]).rename({"right": "correct"})
     by_hop = tables.read("problems", ["steps", "right"]).with_columns(correct=pl.col("right").list.last())
     made = [
-        statistic("candidate_mass"),
+        *(statistic(name) for name in MASSES),
         figures.accuracy_by_thoughts(answers, seed=seed),
         figures.accuracy_by_hop(by_hop, seed=seed),
         statistic("on_path_share"),
@@ -298,7 +299,7 @@ def _rows(results: pl.DataFrame, checkpoint: str, problem_set: str, explorer: st
                 "right": row["right"][-1],
                 "right_without": row["right"][0],
                 "preference": row["target"][-1] / both if both > 0 else None,
-                "mass": (row["candidate_mass"] + [None] * 3)[:3],
+                "mass": [(row[name] + [None] * 3)[k] for k in range(3) for name in MASSES],
                 "resistant": row["nearest_source"] < 1,
             }
         )
