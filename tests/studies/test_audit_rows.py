@@ -1,6 +1,7 @@
 """Rows of an audit, the sentences that they decide, and what is drawn and written of them."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from workbench.figures.interventions import in_a_column, over_places
 from workbench.studies.audit.base import MEASURES, SCHEMA, Rows, where
 from workbench.studies.audit.card import Sentence, card_texts, said, tables_of
+from workbench.studies.audit.run import read_table
 
 SENTENCE = Sentence(
     "needed",
@@ -25,7 +27,7 @@ SENTENCE = Sentence(
 )
 
 
-def table(right: int, of: int = 10) -> pl.DataFrame:
+def table(right: int, of: int = 100) -> pl.DataFrame:
     """A battery with one figure: so many right with noise for thoughts, all right with the model's own."""
     rows = Rows("needed")
     values = np.arange(of) < right
@@ -42,6 +44,9 @@ def test_a_row_holds_its_control_on_the_same_problems_and_the_exact_test() -> No
 
     assert (row["value"], row["n"]) == (pytest.approx(1 / 3), 3)
     assert row["control_value"] == 1  # the last problem is left out of both
+    assert (row["difference"], row["graphs"]) == (pytest.approx(-2 / 3), 3)
+    assert row["difference_low"] < row["difference"] < row["difference_high"]
+    assert row["control_low"] < row["control_high"] == pytest.approx(1)
     assert row["p"] == pytest.approx(0.5)  # two problems lost, none won: 2 * (1/2)^2
 
 
@@ -67,36 +72,69 @@ def test_a_figure_that_no_problem_defines_says_so_and_a_row_can_be_words_alone()
     assert found["note"].to_list() == ["no problem defines it", "not applicable: no thoughts"]
 
 
-def test_a_sentence_turns_round_when_its_figure_crosses_the_threshold() -> None:
-    (below,), (at,), (above,) = (said(table(right), [SENTENCE]) for right in (4, 5, 6))
+def test_a_sentence_turns_round_when_its_whole_interval_has_crossed_the_threshold() -> None:
+    (below,), (at,), (above,) = (said(table(right), [SENTENCE]) for right in (38, 45, 62))
 
-    assert (below.text, at.text, above.text) == ("Needed.", "Needed.", "Not needed.")
-    assert (below.holds, above.holds) == (True, False)
-    assert below.figure.startswith("0.400 [")
-    assert below.figure.endswith("own 1.000, chance 0.500, n = 10")
+    assert (below.text, above.text) == ("Needed.", "Not needed.")
+    assert at.text == "Undecided: all thoughts, noise: right at most 0.5."
+    assert (below.mark, at.mark, above.mark) == ("●", "◐", "○")
+    assert below.figure.startswith("0.380 [")
+    assert below.figure.endswith("own 1.000, chance 0.500, n = 100")
+
+
+def test_nothing_is_said_about_few_graphs_and_an_aim_is_not_met_by_them() -> None:
+    aim = replace(SENTENCE, rule="at least", threshold=0.1, aim=True)
+    (few,), (enough,) = (said(table(of, of), [aim]) for of in (9, 40))
+
+    assert (few.verdict, few.mark, few.aim) == ("too few", "–", "aim too few")
+    assert (enough.verdict, enough.aim) == ("holds", "aim met")
+
+
+def test_one_sentence_of_many_needs_more_than_its_own_interval() -> None:
+    close = replace(SENTENCE, threshold=0.51)
+    alone, among = said(table(40), [close]), said(table(40), [close, *[replace(SENTENCE, threshold=0.4)] * 9])
+
+    assert (alone[0].verdict, among[0].verdict) == ("holds", "undecided")
+
+
+def test_an_audit_of_before_has_no_differences_and_its_sentences_about_them_are_not_measured(tmp_path: Path) -> None:
+    old = table(10).drop("graphs", "difference", "difference_low", "difference_high", "control_low", "control_high")
+    old.write_parquet(tmp_path / "audit.parquet")
+    least, below = replace(SENTENCE, rule="at least"), replace(SENTENCE, rule="below control by", threshold=0.1)
+
+    assert [one.verdict for one in said(read_table(tmp_path), [least, below])] == ["does not hold", "not measured"]
 
 
 @pytest.mark.parametrize(
-    ("over", "threshold", "right", "holds"),
+    ("over", "threshold", "right", "verdict"),
     [
-        ("at least", 0.5, 5, True),
-        ("at least", 0.5, 4, False),
-        ("below control by", 0.3, 7, True),
-        ("below control by", 0.3, 8, False),
-        ("at most, below control", 0.5, 4, True),
-        ("at most, below control", 0.5, 5, False),  # at a coin, but not shown to be below its control
-        ("control at most", 1.0, 0, True),
-        ("control at most", 0.9, 0, False),
-        ("above control", 0.05, 4, False),  # it differs, but is lower
-        ("differs from control", 0.05, 4, True),
-        ("differs from control", 0.05, 5, False),  # five of five lost: p = 2 / 2^5 > .05
+        ("at least", 0.4, 55, "holds"),
+        ("at least", 0.5, 55, "undecided"),
+        ("at least", 0.7, 55, "does not hold"),
+        ("below control by", 0.3, 55, "holds"),
+        ("below control by", 0.5, 55, "undecided"),
+        ("below control by", 0.6, 55, "does not hold"),
+        ("at most, below control", 0.7, 55, "holds"),
+        (
+            "at most, below control",
+            1.1,
+            100,
+            "undecided",
+        ),  # at most the threshold, but not shown to be below its control
+        ("at most, below control", 0.3, 55, "does not hold"),
+        ("control at most", 1.1, 0, "holds"),
+        ("control at most", 0.9, 0, "does not hold"),
+        ("above control by", 0.0, 55, "does not hold"),  # it differs, but is lower
+        ("equal to control within", 0.04, 100, "holds"),
+        ("equal to control within", 0.02, 98, "undecided"),
+        ("equal to control within", 0.02, 55, "does not hold"),
     ],
 )
-def test_every_comparison_decides_at_its_threshold(over: Any, threshold: float, right: int, holds: bool) -> None:
+def test_every_comparison_is_decided_by_whole_intervals(over: Any, threshold: float, right: int, verdict: str) -> None:
     sentence = replace(SENTENCE, rule=over, threshold=threshold)
 
-    assert said(table(right), [sentence])[0].holds is holds
-    assert f"{threshold:g}" in sentence.condition_in_words
+    assert said(table(right), [sentence])[0].verdict == verdict
+    assert over in ("at most, below control", "control at most") or f"{threshold:g}" in sentence.condition_in_words
 
 
 def test_what_does_not_apply_is_not_said_and_what_was_not_measured_is_said_to_be_so() -> None:
@@ -107,7 +145,7 @@ def test_what_does_not_apply_is_not_said_and_what_was_not_measured_is_said_to_be
 
     assert said(gone, [SENTENCE]) == []
     (one,) = said(missing, [SENTENCE])
-    assert one.holds is None
+    assert one.verdict == "not measured"
     assert one.text.startswith("Not measured")
 
 

@@ -1,7 +1,6 @@
 """What runs are asked, and what is made of their answers."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,7 +15,15 @@ from workbench.problems.problem import Problem
 from workbench.problems.sets import generate
 from workbench.problems.variants import drawn_rewrite
 from workbench.studies.claims import Claim
-from workbench.studies.compare.claims import TITLES, claims_about, judge_pair, load_published, printed, sides, verdict
+from workbench.studies.compare.claims import (
+    TITLES,
+    claims_about,
+    judge_together,
+    load_published,
+    measure_pair,
+    printed,
+    sides,
+)
 from workbench.studies.compare.measure import answers_frame, compare_passes, questions, time_methods
 from workbench.studies.compare.outcome import MEASURES, RunOutcome, against, run_outcome, spread
 from workbench.train.methods import METHODS
@@ -154,35 +161,28 @@ def test_methods_are_tested_against_coconut_on_the_same_problems() -> None:
     assert corrected == pytest.approx(2 * comparison.p_value)
 
 
-@pytest.mark.parametrize(
-    ("interval", "kind", "expected"),
-    [
-        ((0.01, 0.05), "more", "agrees"),
-        ((-0.01, 0.05), "more", "undecided"),
-        ((-0.03, 0.01), "more", "disagrees"),
-        ((-0.01, 0.05), "not less", "agrees"),
-        ((-0.05, -0.03), "not less", "disagrees"),
-        ((-0.05, 0.05), "not less", "undecided"),
-        ((-0.05, 0.01), "not more", "agrees"),
-        ((0.03, 0.05), "not more", "disagrees"),
-        ((-0.01, 0.01), "equal", "agrees"),
-        ((0.03, 0.05), "equal", "disagrees"),
-        ((0.01, 0.05), "equal", "undecided"),
-    ],
-)
-def test_a_verdict_follows_from_the_interval(interval: tuple[float, float], kind: Any, expected: str) -> None:
-    low, high = interval
-    assert verdict(Estimate((low + high) / 2, low, high, 100), kind, 0.02) == expected
-
-
 def test_seeds_that_disagree_leave_a_claim_undecided() -> None:
     claim = Claim("x", "", "", ("prosqa", "coconut_next_node", "more", "cot"))
     good, bad = [1] * 40, [0] * 40
 
-    assert judge_pair(claim, [made("coconut_next_node", good), made("cot", bad)]).verdict == "agrees"
+    def verdict(*outcomes: RunOutcome) -> str:
+        (found,) = judge_together([measure_pair(claim, outcomes)])
+        return found.verdict
+
+    assert verdict(made("coconut_next_node", good), made("cot", bad)) == "agrees"
+    assert verdict(made("coconut_next_node", good[:9]), made("cot", bad[:9])) == "too few"
     both = [made("coconut_next_node", good), made("cot", bad), made("coconut_next_node", bad, 1), made("cot", good, 1)]
-    assert judge_pair(claim, both).verdict == "undecided"
-    assert judge_pair(claim, [made("coconut_next_node", good)]).ours == "no run of cot"
+    assert verdict(*both) == "undecided"
+    assert verdict(made("coconut_next_node", good)) == "not measured"
+    assert measure_pair(claim, [made("coconut_next_node", good)]).ours == "no run of cot"
+
+
+def test_what_is_about_another_setting_is_shown_and_not_judged() -> None:
+    claim = Claim("x", "", "", ("gsm8k", "coconut_next_node", "more", "cot"), comparable=False)
+    (found,) = judge_together([measure_pair(claim, [made("coconut_next_node", [1] * 40), made("cot", [0] * 40)])])
+    assert found.verdict == "not comparable"
+    assert found.check
+    assert found.check.estimate.value == 1
 
 
 def test_claims_and_published_numbers_name_what_there_is() -> None:

@@ -11,9 +11,10 @@ from typer.testing import CliRunner
 from tests.conftest import tiny
 from workbench.cli import app
 from workbench.measure.statistics import Estimate
+from workbench.measure.verdicts import Check
 from workbench.model.checkpoint import save_checkpoint
 from workbench.problems.sets import generate
-from workbench.studies.claims import Check, Claim
+from workbench.studies.claims import Claim
 from workbench.studies.reproduce import methods, superposition, values
 from workbench.studies.reproduce.material import REFERENCE, Finding, Material
 from workbench.studies.reproduce.page import Judged, chosen, judge, measure, write_page
@@ -23,7 +24,7 @@ ALL = [claim for group in chosen().values() for claim in group]
 
 
 def estimate(low: float, high: float) -> Estimate:
-    return Estimate((low + high) / 2, low, high, 10)
+    return Estimate((low + high) / 2, low, high, 100)
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,7 @@ def estimate(low: float, high: float) -> Estimate:
         ([(0.1, 0.3, 0.0, 1.0), (-0.1, 0.3, 0.0, 1.0)], "undecided"),
         ([(0.1, 0.3, 0.0, 1.0), (-0.3, -0.1, 0.0, 1.0)], "not reproduced"),
         ([(0.1, 0.3, 0.2, 1.0), (0.9, 1.1, -1.0, 0.5)], "not reproduced"),
+        ([(0.1, 0.3, 0.1, 1.0)], "undecided"),
         ([(0.1, 0.3, 0.0, 1.0), (math.nan, math.nan, 0.0, 1.0)], "not measured"),
         ([], "not measured"),
     ],
@@ -96,7 +98,7 @@ def test_the_page_shows_claim_numbers_and_verdict(
     write_page(judged, tmp_path / "deep" / "page.md", "workbench reproduce", 0)
     page = (tmp_path / "deep" / "page.md").read_text(encoding="utf-8")
     assert seen == ["reproduced", "not measured"]
-    assert "| a \\| b | 97.0 (1234.56789) | c 0.600 [0.500, 0.700], n 10 |  | **reproduced**, on here |" in page
+    assert "| a \\| b | 97.0 (1234.56789) | c 0.600 [0.500, 0.700], n 100 |  | **reproduced**, on here |" in page
     assert "| **not measured**. Because. |" in page
 
 

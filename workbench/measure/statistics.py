@@ -1,7 +1,10 @@
 """Estimates with intervals, paired tests and a logistic fit: the statistics of every table and figure.
 
-`resample` is the bootstrap of the project. It resamples whole problems, since the nodes, edges and thoughts of one
-problem are not independent (cluster bootstrap, Field & Welsh 2007). `summarise` applies it to the groups of a table.
+`resample` makes every interval. Rows that belong together are kept together: the nodes, edges and thoughts of one
+problem, and all questions about one graph, are not independent. Whole graphs are drawn (cluster bootstrap, Field &
+Welsh 2007). Shares and differences of shares have no bootstrap, which claims too much near 0 and 1: they have the
+intervals of Wilson (1927) and of Bonett & Price (2012), with as many rows as the graphs are worth. `summarise` applies
+`resample` to the groups of a table.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +28,7 @@ CLUSTER_RESAMPLES = 1000
 
 _CELLS = 4_000_000
 """Weights of rows held at a time (32 MB)."""
-_BOOTSTRAP, _CLUSTERS = "bootstrap", "cluster bootstrap"
+_BOOTSTRAP, _CLUSTERS, _SEEDS = "bootstrap", "cluster ", "seeds and graphs"
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,15 @@ class Estimate:
     n: int
     """Rows behind it: problems, or nodes where problems are the clusters. Undefined rows (nan) are left out."""
     method: str = _BOOTSTRAP
-    """How the interval was made: "bootstrap", "cluster bootstrap", "wilson", "jackknife" or, for seeds, "range"."""
+    """How the interval was made: "bootstrap", "wilson" or "bonett-price", each after "cluster " where rows come in
+    clusters; "seeds and graphs"; "jackknife"; or "range", which is no interval."""
+    graphs: int | None = None
+    """Clusters behind it, graphs as a rule; None where every row is one."""
+
+    @property
+    def independent(self) -> int:
+        """How many independent pieces it rests on: clusters, or rows where they were not clustered."""
+        return self.n if self.graphs is None else self.graphs
 
     def as_dict(self) -> dict[str, float]:
         """Return value, low and high for JSON."""
@@ -140,15 +151,19 @@ def resample(
     confidence: float = CONFIDENCE,
     resamples: int | None = None,
 ) -> Estimate:
-    """Estimate a statistic of rows with a percentile bootstrap interval (Efron & Tibshirani 1993).
+    """Estimate a statistic of rows with its interval.
 
-    Where every value of a mean is 0, or every value is 1, a bootstrap would claim certainty: the Wilson interval takes
-    its place, and `method` says so. The same holds for a difference that is always 0, in both directions.
+    - A mean of zeros and ones is a share: the Wilson interval, which is not empty at 0 of n and n of n either.
+    - A mean difference of such columns, whose rows are -1, 0 or 1: the interval of Bonett & Price (2012).
+    - All else: a percentile bootstrap (Efron & Tibshirani 1993).
+
+    The first two take, in clusters, as many rows as these are worth (`_worth`).
 
     Args:
-        columns: One number per row each: per problem, or per node with `clusters`. Rows with a nan are left out.
+        columns: One number per row each: per problem, or per node. Rows with a nan are left out.
         statistic: `mean`, `difference`, `ratio`, `spearman`, `auroc`, or another function of columns and weights.
-        clusters: The problem of each row, any labels; whole problems are then drawn. Without it every row is one.
+        clusters: The graph of each row, any labels: whole graphs are drawn. Where each has a single row, a mean or
+            difference is what it is without. Without it every row is one.
         seed: Seed of the resampling; the same seed gives the same interval.
         confidence: Coverage, in (0, 1).
         resamples: `RESAMPLES` by default, `CLUSTER_RESAMPLES` with clusters.
@@ -159,48 +174,103 @@ def resample(
 
     Examples:
         >>> print(resample([0, 1, 1, 1, 0, 1, 1, 1]))
-        0.750 [0.500, 1.000]
+        0.750 [0.409, 0.929]
+        >>> print(resample([0, 1, 1, 1, 0, 1, 1, 1], clusters=[1, 1, 2, 2, 3, 3, 4, 4]))  # no two are both wrong
+        0.750 [0.452, 0.916]
         >>> resample([0.2, 0.8], [False, True], statistic=auroc).value
         1.0
     """
     arrays = [np.asarray(column, dtype=np.float64).ravel() for column in columns]
     there = ~np.isnan(arrays).any(0)
-    arrays, method = [array[there] for array in arrays], _BOOTSTRAP if clusters is None else _CLUSTERS
-    n, nan = int(there.sum()), float("nan")
+    arrays, n, nan = [array[there] for array in arrays], int(there.sum()), float("nan")
     if n == 0:
-        return Estimate(nan, nan, nan, 0, method)
+        return Estimate(nan, nan, nan, 0)
+    labels, member = (None, None) if clusters is None else np.unique(np.asarray(clusters)[there], return_inverse=True)
+    count = n if labels is None else len(labels)
+    if count == n and statistic in (mean, difference):
+        member = None
+    method, graphs = (_BOOTSTRAP, None) if member is None else (_CLUSTERS + _BOOTSTRAP, count)
     if statistic is difference:
-        arrays = [arrays[0] - arrays[1]]
-        if clusters is None and not arrays[0].any():
-            edge = wilson(0, n, confidence=confidence).high
-            return Estimate(0.0, -edge, edge, n, "wilson")
-        statistic = mean
-    if clusters is None:
-        if statistic is mean and np.all(arrays[0] == arrays[0][0]):
-            value = float(arrays[0][0])
-            return (
-                wilson(int(value) * n, n, confidence=confidence)
-                if value in (0, 1)
-                else Estimate(value, value, value, n)
-            )
-        member, count = None, n
-    else:
-        labels, member = np.unique(np.asarray(clusters)[there], return_inverse=True)
-        count = len(labels)
+        arrays, statistic = [arrays[0] - arrays[1]], mean
+        if np.isin(arrays[0], (-1, 0, 1)).all():
+            return _paired(arrays[0], member, confidence)
+    if statistic is mean:
+        if np.isin(arrays[0], (0, 1)).all():
+            return _share(arrays[0], member, confidence)
+        if (arrays[0] == arrays[0][0]).all():
+            return Estimate(float(arrays[0][0]), *[float(arrays[0][0])] * 2, n, method, graphs)
+    if member is not None:
         if statistic is mean:
             arrays, statistic = [arrays[0], np.ones(n)], ratio
         if statistic is ratio:  # sums of a cluster are all that counts
             arrays, member = [np.bincount(member, array) for array in arrays], None
-    times = resamples or (RESAMPLES if clusters is None else CLUSTER_RESAMPLES)
+    times = resamples or (RESAMPLES if graphs is None else CLUSTER_RESAMPLES)
     draw = _draws if count * times <= _CELLS else _draws.__wrapped__  # large ones are not kept
-    drawn = draw(count, seed, times, clusters is None)
+    drawn = draw(count, seed, times, graphs is None)
     value = float(statistic(*arrays, weights=np.ones((1, len(arrays[0]))))[0])
     found = np.concatenate([statistic(*arrays, weights=part) for part in _weights(drawn, member, len(arrays[0]))])
     found = found[np.isfinite(found)]  # a resample may hold one class alone
-    if len(found) == 0 or (count == 1 and clusters is not None):  # one problem has no spread: that is not certainty
-        return Estimate(value, nan, nan, n, method)
+    if len(found) == 0 or graphs == 1:  # one graph has no spread: that is not certainty
+        return Estimate(value, nan, nan, n, method, graphs)
     low, high = np.quantile(found, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Estimate(value, float(low), float(high), n, method)
+    return Estimate(value, float(low), float(high), n, method, graphs)
+
+
+Members = Int[np.ndarray, " rows"] | None
+"""Number of the cluster of each row, from 0; None where every row is one."""
+
+
+def _share(values: Rows, member: Members, confidence: float) -> Estimate:
+    """Estimate the share of ones with the Wilson interval, of as many rows as the clusters are worth."""
+    worth, deviations, graphs = _worth(values, member, confidence)
+    low, high = _wilson(values.mean(), worth, deviations)
+    return Estimate(float(values.mean()), low, high, len(values), _named("wilson", graphs), graphs)
+
+
+def _wilson(share: float, n: float, deviations: float) -> tuple[float, float]:
+    """Return the ends of the Wilson interval; n need not be whole."""
+    square = deviations**2 / n
+    middle, half = share + square / 2, np.sqrt(square * (share * (1 - share) + square / 4))
+    return tuple(np.clip([(middle - half) / (1 + square), (middle + half) / (1 + square)], 0, 1).tolist())
+
+
+def _paired(values: Rows, member: Members, confidence: float) -> Estimate:
+    """Estimate a mean of -1, 0 and 1: a normal interval with one more row won and one more lost (Bonett & Price)."""
+    worth, deviations, graphs = _worth(values, member, confidence)
+    won, lost = (((values == sign).mean() * worth + 1) / (worth + 2) for sign in (1, -1))
+    half = deviations * np.sqrt((won + lost - (won - lost) ** 2) / (worth + 2))
+    low, high = np.clip([won - lost - half, won - lost + half], -1, 1).tolist()
+    return Estimate(float(values.mean()), low, high, len(values), _named("bonett-price", graphs), graphs)
+
+
+def _named(method: str, graphs: int | None) -> str:
+    return method if graphs is None else _CLUSTERS + method
+
+
+def _worth(values: Rows, member: Members, confidence: float) -> tuple[float, float, int | None]:
+    """Return how many independent rows a mean rests on, how many deviations its interval spans, and the clusters.
+
+    The number is that of the rows over the design effect (Kish 1965): the variance of the mean with whole clusters,
+    over that with rows. It is below 1 where rows of a cluster balance, as twins do, so that the number may exceed that
+    of the rows; capped there, intervals of twins would cover always (tests/measure/test_coverage.py). One cluster
+    without any effect is added to those there are, since few of them may show no variance at all. Where all values
+    are the same no effect can be seen, and each cluster counts as one row.
+    """
+    n, upper = len(values), (1 + confidence) / 2
+    if member is None:
+        return float(n), float(stats.norm.ppf(upper)), None
+    count, variance = int(member.max()) + 1, values.var()
+    if count == 1:
+        return float("nan"), float("nan"), 1
+    effect = variance_of_mean(values, member) / (variance / n) if variance else n / count
+    return n * (count + 1) / (count * effect + 1), float(stats.t.ppf(upper, count - 1)), count
+
+
+def variance_of_mean(values: Rows, member: Members) -> float:
+    """Return the variance of a mean over rows in clusters, by the clusters' sums about it."""
+    about = values - values.mean()
+    sums = about if member is None else np.bincount(member, about)
+    return float((sums**2).sum() / len(values) ** 2 * len(sums) / (len(sums) - 1))
 
 
 @lru_cache(maxsize=32)  # a figure asks for the same draws again for every run, panel and line
@@ -289,6 +359,43 @@ def wilson(successes: int, n: int, *, confidence: float = CONFIDENCE) -> Estimat
     """Estimate a proportion with the Wilson score interval, which is not empty at 0 of n and n of n either."""
     interval = stats.binomtest(successes, n).proportion_ci(confidence_level=confidence, method="wilson")
     return Estimate(successes / n, float(interval.low), float(interval.high), n, "wilson")
+
+
+def across_seeds(values: Float[np.ndarray, "seeds rows"], clusters: ArrayLike | None = None) -> Estimate:
+    """Estimate a mean over training seeds that all answered the same rows; the seeds are inside the interval.
+
+    The variance is that of the seeds' means over their number, plus that of the rows' means over seeds, whole graphs
+    kept together. What a seed does on a row of its own is in both, so the interval is a little too wide. The quantile
+    is Student's, of Satterthwaite's degrees of freedom: two or three seeds carry no tail. Shares have Wilson's form.
+
+    Args:
+        values: One row per seed, nan where undefined. With one seed the interval is about its rows alone (`resample`).
+        clusters: As in `resample`.
+
+    Examples:
+        >>> print(across_seeds(np.array([[1.0] * 8 + [0.0] * 2, [1.0] * 9 + [0.0]])))
+        0.850 [0.420, 0.978]
+    """
+    if len(values) == 1:
+        return resample(values[0], clusters=clusters)
+    there = ~np.isnan(values).all(0)
+    given, n = values[:, there], int(there.sum())
+    member = None if clusters is None else np.unique(np.asarray(clusters)[there], return_inverse=True)[1]
+    graphs = n if member is None else int(member.max()) + 1
+    if n == 0 or np.isnan(given).all(1).any():
+        return Estimate(float("nan"), float("nan"), float("nan"), n, _SEEDS)
+    rows, seeds = np.nanmean(given, 0), np.nanmean(given, 1)
+    value, parts = float(rows.mean()), np.array([seeds.var(ddof=1) / len(seeds), variance_of_mean(rows, member)])
+    free = np.array([len(seeds) - 1, graphs - 1])
+    share, total = bool(np.isin(given[~np.isnan(given)], (0, 1)).all()), parts.sum()
+    if not total:
+        low, high = _wilson(value, graphs, float(stats.norm.ppf((1 + CONFIDENCE) / 2))) if share else (value, value)
+        return Estimate(value, low, high, n, _SEEDS, graphs)
+    deviations = float(stats.t.ppf((1 + CONFIDENCE) / 2, total**2 / (parts**2 / free).sum()))
+    if share:
+        return Estimate(value, *_wilson(value, value * (1 - value) / total, deviations), n, _SEEDS, graphs)
+    half = deviations * float(np.sqrt(total))
+    return Estimate(value, value - half, value + half, n, _SEEDS, graphs)
 
 
 def seed_spread(values: ArrayLike) -> Estimate:

@@ -19,7 +19,7 @@ from workbench.errors import WorkbenchError
 from workbench.interventions.base import Intervention
 from workbench.interventions.plan import Plan
 from workbench.interventions.run import Outcome, Sources, run_intervened
-from workbench.measure.statistics import holm, mcnemar, resample
+from workbench.measure.statistics import Estimate, difference, holm, mcnemar, resample
 from workbench.measure.trace import answers
 from workbench.model.checkpoint import Checkpoint
 from workbench.model.session import Batch, in_batches
@@ -69,9 +69,15 @@ SCHEMA: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "low": pl.Float64,
     "high": pl.Float64,
     "n": pl.Int32,
+    "graphs": pl.Int32,
     "chance": pl.Float64,
     "control": pl.String,
     "control_value": pl.Float64,
+    "control_low": pl.Float64,
+    "control_high": pl.Float64,
+    "difference": pl.Float64,
+    "difference_low": pl.Float64,
+    "difference_high": pl.Float64,
     "p": pl.Float64,
     "p_corrected": pl.Float64,
     "note": pl.String,
@@ -117,27 +123,22 @@ class Rows:
             note: What to keep in mind.
         """
         numbers = np.asarray(values, dtype=np.float64)
-        estimate, beside, p = resample(numbers, seed=self.seed), None, None
+        estimate, p = resample(numbers, seed=self.seed), None
+        found: dict[str, object] = {**estimate.as_dict(), "graphs": estimate.independent} if estimate.n else {}
         if control_values is not None:
             other = np.asarray(control_values, dtype=np.float64)
             both = ~np.isnan(numbers) & ~np.isnan(other)
             if both.any():
-                beside = float(other[both].mean())
+                found |= _ends("control", resample(other[both], seed=self.seed), "control_value")
+                less = resample(numbers[both], other[both], statistic=difference, seed=self.seed)
+                found |= _ends("difference", less, "difference")
                 p = mcnemar(numbers[both] > 0, other[both] > 0, seed=self.seed).p_value
-        found: dict[str, object] = {**estimate.as_dict()} if estimate.n else {}
         self._rows.append(
             found
             | {"battery": self.battery, "question": question, "condition": condition, "measure": measure}
-            | {
-                "thought": thought,
-                "strength": strength,
-                "n": estimate.n,
-                "control": control,
-                "control_value": beside,
-                "p": p,
-            }
+            | {"thought": thought, "strength": strength, "n": estimate.n, "control": control, "p": p}
             | {"chance": MEASURES[measure].chance if chance is None else chance}
-            | {"note": note or ("" if found else "no problem defines it")}
+            | {"note": note or ("" if estimate.n else "no problem defines it")}
         )
 
     def not_applicable(self, question: str, why: str, condition: str = "none") -> None:
@@ -157,6 +158,10 @@ class Rows:
         empty = dict.fromkeys(SCHEMA) | dict.fromkeys(("control", "note", "measure"), "")
         rows = [empty | row | {"p_corrected": corrected.get(str(place))} for place, row in enumerate(self._rows)]
         return pl.DataFrame(rows, schema=dict(SCHEMA))
+
+
+def _ends(name: str, made: Estimate, value: str) -> dict[str, object]:
+    return {value: made.value, f"{name}_low": made.low, f"{name}_high": made.high}
 
 
 def where(values: ArrayLike, counts: ArrayLike) -> np.ndarray:

@@ -16,10 +16,11 @@ import polars as pl
 from workbench.errors import WorkbenchError
 from workbench.figures.interventions import in_a_column, over_places
 from workbench.files import write_whole
+from workbench.measure.statistics import Estimate
+from workbench.measure.verdicts import FEWEST, Check, Verdict, judge_page
 from workbench.settings import build, read_settings
 from workbench.studies.audit.base import MEASURES, NOT_APPLICABLE
-from workbench.studies.audit.run import MANIFEST, TABLE, Inputs, read_inputs
-from workbench.studies.claims import Check, judge, point
+from workbench.studies.audit.run import MANIFEST, TABLE, Inputs, read_inputs, read_table
 from workbench.studies.pages import NONE, Column, Section, Table, drawings, render, write_html
 from workbench.train.methods import METHODS
 
@@ -34,6 +35,11 @@ TITLES: dict[str, str] = {
     "further": "6. Further?",
 }
 """The batteries on the card, by name."""
+_BESIDE = {
+    "control": ("control_value", "control_low", "control_high"),
+    "difference": ("difference", "difference_low", "difference_high"),
+}
+"""Columns of the estimates beside the value."""
 _FULL = ("question", "condition", "measure", "value [95 %]", "control", "chance", "n", "p, corrected")
 
 Rule = Literal[
@@ -42,16 +48,16 @@ Rule = Literal[
     "at most, below control",
     "control at most",
     "below control by",
-    "above control",
-    "differs from control",
+    "above control by",
+    "equal to control within",
 ]
-"""How a figure and its threshold are compared. "control at most": it is the control's value that is compared. "below
-control by": the control's value less the figure's is at least the threshold. "above control": larger than the control,
-with a corrected p-value below the threshold. "differs from control": that p-value alone. "at most, below control": at
-most the threshold, and below the control with a corrected p-value below .05; a model that is no better than a coin to
-begin with does not need what it is held to."""
-LEVEL = 0.05
-"""Of the test in "at most, below control"."""
+"""What of a figure is held against the threshold; its whole interval decides (`measure.verdicts`). "control at most":
+the control's value. "below control by", "above control by": the paired difference of the two is larger than the
+threshold. "equal to control within": it is smaller on either side. "at most, below control": the value at most the
+threshold, and the difference below 0; a model that is no better than a coin to begin with does not need what it is held
+to."""
+MARKS: dict[Verdict, str] = {"holds": "●", "does not hold": "○", "undecided": "◐"}
+"""Before a sentence; a dash where nothing can be said."""
 
 
 @dataclass(frozen=True)
@@ -82,36 +88,32 @@ class Sentence:
         """What decides the sentence."""
         what = f"{self.question}, {self.condition}"
         what += "" if self.thought is None else f", thought {self.thought}"
-        if self.rule == "below control by":
-            return f"{what}: {self.measure} below its control by {self.threshold:g} or more"
         if self.rule == "control at most":
             return f"{what}: its control at most {self.threshold:g}"
-        if self.rule in ("above control", "differs from control"):
-            return f"{what}: {self.rule.replace('control', 'its control')}, corrected p below {self.threshold:g}"
         if self.rule == "at most, below control":
-            return f"{what}: {self.measure} at most {self.threshold:g} and below its control, corrected p below {LEVEL}"
-        return f"{what}: {self.measure} {self.rule} {self.threshold:g}"
+            return f"{what}: {self.measure} at most {self.threshold:g} and below its control"
+        if self.rule in ("at least", "at most"):
+            return f"{what}: {self.measure} {self.rule} {self.threshold:g}"
+        return f"{what}: {self.measure} {self.rule.replace('control', 'its control')} {self.threshold:g}"
 
     def checks(self, row: dict) -> tuple[Check, ...]:
-        """Return what must hold of a row for the sentence to hold; a control or test that is missing holds nothing."""
-        value, limit = row["value"], self.threshold
-        other = math.nan if row["control_value"] is None else row["control_value"]
-        p = math.nan if row["p_corrected"] is None else row["p_corrected"]
-        at_most, below = (
-            point("value", value, at_most=limit),
-            point("control", other - value, at_least=0.0, strict=True),
+        """Return what must hold of a row for the sentence to hold; what the row lacks was not measured."""
+        value, control, less = (
+            Estimate(
+                *(math.nan if row.get(name) is None else row[name] for name in names), row["n"], graphs=row["graphs"]
+            )
+            for names in (("value", "low", "high"), *(_BESIDE[name] for name in ("control", "difference")))
         )
+        limit = self.threshold
+        at_most, lower = Check("value", value, at_most=limit), Check("value less control", less, at_most=0.0)
         return {
-            "at least": (point("value", value, at_least=limit),),
+            "at least": (Check("value", value, at_least=limit),),
             "at most": (at_most,),
-            "at most, below control": (at_most, below, point("p", p, at_most=LEVEL, strict=True)),
-            "control at most": (point("control", other, at_most=limit),),
-            "below control by": (point("control less value", other - value, at_least=limit),),
-            "above control": (
-                point("value less control", value - other, at_least=0.0, strict=True),
-                point("p", p, at_most=limit, strict=True),
-            ),
-            "differs from control": (point("p", p, at_most=limit, strict=True),),
+            "at most, below control": (at_most, lower),
+            "control at most": (Check("control", control, at_most=limit),),
+            "below control by": (Check("value less control", less, at_most=-limit),),
+            "above control by": (Check("value less control", less, at_least=limit),),
+            "equal to control within": (Check("value less control", less, -limit, limit),),
         }[self.rule]
 
 
@@ -146,34 +148,44 @@ def card_texts() -> CardTexts:
 
 @dataclass(frozen=True)
 class Said:
-    """A sentence that has been decided."""
+    """A sentence that has been judged among those of its card."""
 
     sentence: Sentence
-    text: str
-    holds: bool | None
-    """None where the figure was not measured."""
+    verdict: Verdict
     figure: str
     """The figure with its interval, control, chance and n."""
 
+    @property
+    def text(self) -> str:
+        """The sentence as the verdict has it, or why there is none."""
+        texts = {"holds": self.sentence.holds, "does not hold": self.sentence.fails}
+        return texts.get(self.verdict) or f"{self.verdict.capitalize()}: {self.sentence.condition_in_words}."
+
+    @property
+    def mark(self) -> str:
+        """One character for the verdict."""
+        return MARKS.get(self.verdict, NONE)
+
+    @property
+    def aim(self) -> str:
+        """Whether an aim is met, in words; empty where it is none."""
+        known = {"holds": "aim met", "does not hold": "aim not met"}
+        return known.get(self.verdict, f"aim {self.verdict}") if self.sentence.aim else ""
+
 
 def said(table: pl.DataFrame, sentences: Sequence[Sentence]) -> list[Said]:
-    """Decide every sentence whose figure the table has; what does not apply to the model is left out.
+    """Judge every sentence whose figure the table has, corrected for their number (`verdicts.judge_page`).
+
+    What does not apply to the model is left out.
 
     Args:
         table: Rows of `base.SCHEMA`.
         sentences: What may be said.
     """
-    found = []
-    for sentence in sentences:
-        row = _row(table, sentence)
-        if row is None or row["note"].startswith(NOT_APPLICABLE):
-            continue
-        if row["value"] is None or math.isnan(row["value"]):
-            found.append(Said(sentence, f"Not measured: {sentence.condition_in_words}.", None, row["note"]))
-        else:
-            holds = judge(sentence.checks(row)) == "holds"
-            found.append(Said(sentence, sentence.holds if holds else sentence.fails, holds, in_words(row)))
-    return found
+    found = [(sentence, row) for sentence in sentences if (row := _row(table, sentence)) is not None]
+    found = [(sentence, row) for sentence, row in found if not row["note"].startswith(NOT_APPLICABLE)]
+    rulings = judge_page([sentence.checks(row) for sentence, row in found])
+    return [Said(one, ruling.verdict, in_words(row)) for (one, row), ruling in zip(found, rulings, strict=True)]
 
 
 def in_words(row: dict) -> str:
@@ -215,6 +227,7 @@ def write_card(directory: Path, table: pl.DataFrame, command: str) -> Path:
     context = {
         "inputs": read_inputs(directory), "command": command, "summary": said(table, card_texts().sentences),
         "measures": {name: measure.meaning for name, measure in MEASURES.items()}, "files": (TABLE, MANIFEST),
+        "fewest": FEWEST,
     }  # fmt: skip
     write_whole(directory / MARKDOWN, render("card.md", **context, sections=sections))
     drawn = [(section, drawings(section.figures)) for section in sections]
@@ -331,8 +344,7 @@ def find_cards(directory: Path) -> list[Card]:
         )
     found = []
     for folder in folders:
-        table = pl.read_parquet(folder / TABLE).rename({"dose": "strength"}, strict=False)  # its name in schema 1
-        decided = {one.sentence: one for one in said(table, card_texts().sentences)}
+        decided = {one.sentence: one for one in said(read_table(folder), card_texts().sentences)}
         found.append(Card(folder.name, read_inputs(folder), decided))
     return found
 
@@ -375,4 +387,4 @@ def side_by_side(cards: list[Card], battery: str) -> Table | None:
 def _mark(one: Said | None) -> str:
     if one is None:
         return NONE
-    return one.figure if one.holds is None else f"{'●' if one.holds else '○'} {one.figure}"
+    return f"{one.mark} {one.figure}" if one.mark != NONE else f"{one.verdict}: {one.figure}"

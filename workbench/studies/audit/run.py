@@ -155,6 +155,13 @@ def run_battery(
         artefacts.write_table(part_of(directory, battery), table, AUDIT_SCHEMA, inputs)
 
 
+def read_table(directory: Path) -> pl.DataFrame:
+    """Read the table of an audit; what one of an older schema lacks is null."""
+    table = pl.read_parquet(directory / TABLE).rename({"dose": "strength"}, strict=False)  # its name in schema 1
+    absent = {name: kind for name, kind in SCHEMA.items() if name not in table.columns}
+    return table.with_columns(pl.lit(None, kind).alias(name) for name, kind in absent.items())
+
+
 def join(directory: Path) -> pl.DataFrame:
     """Join the batteries that are done into one table, in their order, and return it."""
     parts = [pl.read_parquet(path) for name in BATTERIES if (path := part_of(directory, name)).exists()]

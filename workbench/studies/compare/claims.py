@@ -5,20 +5,18 @@ from scratch on generated problems, at the budget named beside the table.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
-from workbench.measure.statistics import Estimate, difference, resample
+from workbench.measure.statistics import across_seeds, difference, resample
+from workbench.measure.verdicts import MARGIN, Check, Ruling, bounds, judge_page
 from workbench.settings import build, read_settings
-from workbench.studies.claims import MARGIN, Check, Claim, Relation, bounds, literature
+from workbench.studies.claims import Claim, literature
 from workbench.studies.compare.outcome import RunOutcome
 from workbench.train.methods import find_method
-
-Verdict = Literal["agrees", "disagrees", "undecided", "not measured"]
 
 
 @dataclass(frozen=True)
@@ -26,11 +24,18 @@ class Judgement:
     """A claim with what our runs say."""
 
     claim: Claim
-    verdict: Verdict
-    difference: Estimate | None
-    """First less second over the problems, of the first shared seed; None where one is missing."""
+    check: Check | None
+    """First less second over the problems, all shared seeds together; None where one is missing."""
     ours: str
-    """Both numbers, or what is missing."""
+    """Both numbers of every shared seed, or what is missing."""
+    ruling: Ruling | None = None
+    """Among the claims that it is judged with; None before."""
+
+    @property
+    def verdict(self) -> str:
+        """The verdict of `measure.verdicts` in the words of this page."""
+        found = self.ruling.verdict if self.ruling else "not measured"
+        return {"holds": "agrees", "does not hold": "disagrees"}.get(found, found)
 
 
 def claims_about(task: str) -> list[Claim]:
@@ -46,10 +51,16 @@ def sides(claim: Claim) -> tuple[tuple[str, str], tuple[str, str]]:
     return (one, of_one or "accuracy"), (two, of_two or "accuracy")
 
 
-def judge_pair(claim: Claim, outcomes: Sequence[RunOutcome]) -> Judgement:
-    """Judge a claim by the paired difference over problems, for every seed that both sides have.
+def judge_together(measured: Sequence[Judgement]) -> list[Judgement]:
+    """Judge all claims of a page, corrected for the number of those that are comparable (`verdicts.judge_page`)."""
+    comparable = [one for one in measured if one.claim.comparable]
+    rulings = iter(judge_page([[one.check] if one.check else [] for one in comparable]))
+    other = Ruling("not comparable")
+    return [replace(one, ruling=next(rulings) if one.claim.comparable else other) for one in measured]
 
-    A claim agrees or disagrees only where every shared seed says so.
+
+def measure_pair(claim: Claim, outcomes: Sequence[RunOutcome]) -> Judgement:
+    """Measure the paired difference that a claim is about, with every seed that both sides have inside its interval.
 
     Args:
         claim: With a pair.
@@ -60,31 +71,14 @@ def judge_pair(claim: Claim, outcomes: Sequence[RunOutcome]) -> Judgement:
     seeds = sorted(seed for method, seed in runs if method == one and (two, seed) in runs)
     if not seeds:
         missing = [method for method in dict.fromkeys((one, two)) if not any(method == known for known, _ in runs)]
-        why = f"no run of {' and '.join(missing)}" if missing else "no seed in common"
-        return Judgement(claim, "not measured", None, why)
-    verdicts, differences, said = set(), [], []
-    for seed in seeds:
-        first, second = runs[one, seed].values[of_one], runs[two, seed].values[of_two]
-        differences.append(resample(first, second, statistic=difference))
-        verdicts.add(verdict(differences[-1], claim.pair[2], MARGIN if of_one != "tokens" else 0.0))  # type: ignore[arg-type]
-        said.append(f"{np.nanmean(first):.3f} and {np.nanmean(second):.3f}")
-    return Judgement(claim, verdicts.pop() if len(verdicts) == 1 else "undecided", differences[0], "; ".join(said))
-
-
-def verdict(difference: Estimate, relation: Relation, margin: float) -> Verdict:
-    """Say whether the interval of a difference supports a relation, contradicts it, or leaves it open.
-
-    Stricter than the reproduction: an end of the interval on a bound supports nothing, and "more" is contradicted by a
-    difference that is certainly smaller than the margin.
-
-    Args:
-        difference: First less second.
-        relation: That is claimed.
-        margin: The smallest difference that counts.
-    """
-    within, below = bounds(relation, margin), margin if relation == "more" else None
-    found = Check("difference", difference, **within, strict=True, fails_below=below).verdict
-    return {"holds": "agrees", "fails": "disagrees"}.get(found, found)  # type: ignore[return-value]
+        return Judgement(claim, None, f"no run of {' and '.join(missing)}" if missing else "no seed in common")
+    first, second = (
+        np.stack([runs[method, seed].values[of] for seed in seeds]) for method, of in ((one, of_one), (two, of_two))
+    )
+    said = "; ".join(f"{np.nanmean(a):.3f} and {np.nanmean(b):.3f}" for a, b in zip(first, second, strict=True))
+    made = resample(first[0], second[0], statistic=difference) if len(seeds) == 1 else across_seeds(first - second)
+    within = bounds(claim.pair[2], MARGIN if of_one != "tokens" else 0.0)  # type: ignore[arg-type]
+    return Judgement(claim, Check("difference", made, **within), said)
 
 
 # Published numbers

@@ -15,14 +15,16 @@ from workbench.files import write_whole
 from workbench.measure.behaviour import Behaviour
 from workbench.measure.provenance import provenance
 from workbench.measure.statistics import Estimate
+from workbench.measure.verdicts import FEWEST
 from workbench.problems.problem import Item, Problem
 from workbench.problems.shortcuts import blind_score, nearest_source, shortcut_accuracies
 from workbench.studies.compare.claims import (
     TITLES,
     Judgement,
     claims_about,
-    judge_pair,
+    judge_together,
     load_published,
+    measure_pair,
     printed,
     published_task,
 )
@@ -58,26 +60,29 @@ def report(suite: Suite, out: Path, only: Sequence[str], failed: dict[str, str],
     """
     tasks = gather(suite, [todo.run for todo in plan(suite, out, only)], out, failed)
     directory = out / "report"
-    judged = [judgement for task in tasks for judgement in judgements(task)]
+    found = judgements(tasks)
     sections = [_section(task) for task in tasks]
     context = {
         "suite": suite.name,
         "command": command,
-        "claims": claims_table(judged),
+        "claims": claims_table(found),
         "meanings": [(measure.title, measure.meaning) for measure in MEASURES],
         "origin": asdict(provenance(0)),
     }
     write_whole(directory / "comparison.md", render("comparison.md", **context, sections=sections))
-    write_whole(directory / "comparison.json", json.dumps(_as_dict(suite, tasks, judged), indent=1) + "\n")
+    write_whole(directory / "comparison.json", json.dumps(_as_dict(suite, tasks, found), indent=1) + "\n")
     drawn = [(section, drawings(section.figures)) for section in sections]
     return write_html(directory / "index.html", "comparison.html", **context, sections=drawn)
 
 
-def judgements(task: TaskReport) -> list[Judgement]:
-    """Judge the claims about a task, on its first problem set or, where it is there, the official one."""
-    chosen = next((one for one in task.sets if one.name == "official"), next(iter(task.sets), None))
-    about = claims_about(published_task(task.config.task))
-    return [judge_pair(claim, chosen.outcomes) for claim in about] if chosen else []
+def judgements(tasks: Sequence[TaskReport]) -> list[Judgement]:
+    """Judge the claims about all tasks, each on its first problem set or, where it is there, the official one."""
+    found: list[Judgement] = []
+    for task in tasks:
+        chosen = next((one for one in task.sets if one.name == "official"), next(iter(task.sets), None))
+        about = claims_about(published_task(task.config.task)) if chosen else []
+        found += [measure_pair(claim, chosen.outcomes) for claim in about if chosen]
+    return judge_together(found)
 
 
 def _section(task: TaskReport) -> Section:
@@ -316,18 +321,20 @@ def claims_table(judgements: Sequence[Judgement]) -> Table:
     rows = [
         (
             one.verdict, one.claim.statement, one.claim.published, one.claim.source, one.ours,
-            _signed(one.difference) if one.difference else NONE,
+            _signed(one.check.estimate) if one.check else NONE,
         )
         for one in judgements
     ]  # fmt: skip
     heads = (
         Column("verdict", "text"), Column("claim", "text"), Column("printed", "published"),
-        Column("where", "published"), Column("ours"), Column("difference, first seed"),
+        Column("where", "published"), Column("ours"), Column("difference, all shared seeds"),
     )  # fmt: skip
     note = (
-        "Verdicts come from 95 % intervals of the paired difference over the same problems and a margin of two points; "
-        "every seed that both methods have must say so, else it is undecided. A model without its thoughts may name "
-        "neither option: the controls show noise in their place as well."
+        "The whole 95 % interval of the paired difference over the same problems decides, with a margin of two points "
+        "where a claim is about equality; all seeds that both methods have are inside it. Verdicts are corrected for "
+        "all claims of the page (Benjamini and Hochberg, 5 % false ones expected among those given); below "
+        f"{FEWEST} graphs nothing is said. A model without its thoughts may name neither option: the controls show "
+        "noise in their place as well."
     )
     return Table("Agreement with the papers", heads, tuple(rows), (note,))
 

@@ -17,13 +17,13 @@ from workbench.measure.recording import Recording, record, record_controls
 from workbench.measure.run_labels import MODEL
 from workbench.measure.statistics import Estimate, difference, resample
 from workbench.measure.trace import run
+from workbench.measure.verdicts import Check
 from workbench.model.checkpoint import Checkpoint, load_checkpoint
 from workbench.problems.graph import structure
 from workbench.problems.problem import Problem
 from workbench.problems.variants import entity_swap
 from workbench.readings import find_reading
 from workbench.readings.node_vectors import kept_when_replaced
-from workbench.studies.claims import Check
 
 T = TypeVar("T")
 Column = Float[np.ndarray, " n"]

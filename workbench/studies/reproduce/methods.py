@@ -4,7 +4,8 @@ import numpy as np
 
 from workbench.interventions.run import Outcome
 from workbench.interventions.thoughts import Noise, Patch, Permute, Shuffle
-from workbench.studies.claims import MARGIN, Check, Claim, bounds
+from workbench.measure.verdicts import MARGIN, Check, bounds
+from workbench.studies.claims import Claim
 from workbench.studies.reproduce.material import REFERENCE, Finding, Material
 
 TITLES = {

@@ -2,19 +2,20 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from workbench.files import write_whole
 from workbench.measure.provenance import provenance
-from workbench.studies import claims
+from workbench.measure.verdicts import FEWEST, Ruling, judge_page
+from workbench.measure.verdicts import judge as rule
 from workbench.studies.claims import Claim, literature
 from workbench.studies.pages import render
 from workbench.studies.reproduce import methods, superposition, values
 from workbench.studies.reproduce.material import Finding, Material
 
-Verdict = Literal["reproduced", "not reproduced", "undecided", "not comparable", "not measured"]
+Verdict = Literal["reproduced", "not reproduced", "undecided", "too few", "not comparable", "not measured"]
 
 
 @dataclass(frozen=True)
@@ -23,14 +24,16 @@ class Judged:
 
     claim: Claim
     finding: Finding
+    ruling: Ruling | None = None
+    """Of the claim among those of its page; None before all are measured."""
 
     @property
     def verdict(self) -> Verdict:
-        """Reproduced if every check holds, not reproduced if one fails, else undecided."""
+        """The verdict of `measure.verdicts` in the words of this page: a claim that holds is reproduced."""
         if not self.claim.comparable:
             return "not comparable" if self.finding.checks else "not measured"
-        found = claims.judge(self.finding.checks)
-        return {"holds": "reproduced", "fails": "not reproduced"}.get(found, found)  # type: ignore[return-value]
+        found = rule(self.finding.checks) if self.ruling is None else self.ruling.verdict
+        return {"holds": "reproduced", "does not hold": "not reproduced"}.get(found, found)  # type: ignore[return-value]
 
     @property
     def remark(self) -> str:
@@ -55,12 +58,12 @@ def measure(claim: Claim, material: Material) -> Finding:
 def judge(
     groups: Mapping[str, Sequence[Claim]], material: Material, on_claim: Callable[[Judged], None] | None = None
 ) -> dict[str, list[Judged]]:
-    """Measure claims, by heading.
+    """Measure claims, by heading, and judge all that are comparable together (`judge_page`).
 
     Args:
         groups: By heading.
         material: What they are measured on.
-        on_claim: Called after each.
+        on_claim: Called after each, before the correction for their number.
 
     Raises:
         WorkbenchError: A run that a claim is about is not there.
@@ -72,7 +75,12 @@ def judge(
             found.setdefault(heading, []).append(judged)
             if on_claim:
                 on_claim(judged)
-    return found
+    tested = [one for group in found.values() for one in group if one.claim.comparable]
+    rulings = iter(judge_page([one.finding.checks for one in tested]))
+    return {
+        heading: [replace(one, ruling=next(rulings)) if one.claim.comparable else one for one in group]
+        for heading, group in found.items()
+    }
 
 
 def write_page(judged: Mapping[str, Sequence[Judged]], path: Path, command: str, seed: int) -> None:
@@ -91,6 +99,8 @@ def write_page(judged: Mapping[str, Sequence[Judged]], path: Path, command: str,
         command=command,
         verdicts=verdicts.most_common(),
         total=verdicts.total(),
+        tested=sum(one.ruling is not None and one.ruling.p is not None for group in judged.values() for one in group),
+        fewest=FEWEST,
         origin=provenance(seed),
     )
     write_whole(path, page)

@@ -9,9 +9,9 @@ from workbench.figures.superposition import shares
 from workbench.measure.class_means import within_problems
 from workbench.measure.run_labels import RUN
 from workbench.measure.statistics import Estimate
+from workbench.measure.verdicts import MARGIN, Check
 from workbench.readings.attention import table_1
 from workbench.readings.superposition import table_5
-from workbench.studies.claims import MARGIN, Check
 from workbench.studies.reproduce.material import REFERENCE, Finding, Material, column
 
 _THOUGHTS = (1, 2, 3, 4)

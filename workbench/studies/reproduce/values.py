@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 
 from workbench.measure.statistics import Estimate, auroc, resample, spearman
-from workbench.studies.claims import MARGIN, Check
+from workbench.measure.verdicts import MARGIN, Check
 from workbench.studies.reproduce.material import REFERENCE, Finding, Material, column
 
 _FORCED, _HEAD = "forced_language", "lm_head"
