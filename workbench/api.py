@@ -218,7 +218,7 @@ def read(
         reading: Its name (`wb.list_readings()`).
         model: As for `load`.
         problems: As for `load_problems`.
-        controls: Of "untrained", "pause", "shuffled", "noise"; one or several.
+        controls: Of "untrained", "pause", "shuffled", "noise", "other_target"; one or several.
         count: How many problems, from the beginning; by default all.
         thoughts: How many thoughts; by default as many as the model was trained with.
         seed: Of the controls.

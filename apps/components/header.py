@@ -104,5 +104,14 @@ def _answer(reading: Reading, who: str) -> None:
         color="green" if right else "red",
         help=f"The answer at the end of what it says {after}: {plain(reading.answer.said)}"
         if spoken
-        else f"The greedy answer {after}. Chance between the two: 0.5.",
+        else f"The greedy answer {after}, the likeliest of all tokens.",
     )
+    problem, odds = reading.trace.problem, reading.trace.answers[-1]
+    target, negative = (float(odds[node]) for node in (problem.target, problem.negative))
+    if right != (target > negative):  # the same word twice would say nothing
+        st.badge(
+            f"forced choice {'right' if target > negative else 'wrong'}", icon=":material/balance:",
+            color="green" if target > negative else "red",
+            help=f"Forced to choose between the two options alone, {after}: target {target:.3f}, other option "
+            f"{negative:.3f} of the probability among all tokens.",
+        )  # fmt: skip

@@ -16,6 +16,7 @@ from workbench.measure.trace import answers, run
 from workbench.model.checkpoint import Checkpoint, make_checkpoint
 from workbench.problems.problem import Problem
 from workbench.problems.sets import generate
+from workbench.problems.shortcuts import RULES
 from workbench.problems.variants import edge_rewrites, entity_swap
 
 KEYS = (
@@ -27,12 +28,17 @@ KEYS = (
 )
 
 
+OTHER = [0.0] * (len(RULES) - 2)
+
+
 def made(**changes: object) -> pl.DataFrame:
     """Four results: right, right, wrong, right; one without twin; two pairs that are the same pair."""
     rows = {
         "problem": ["a", "b", "c", "d"],
         "steps": [3, 3, 4, 4],
         "nearest_source": [1.0, 0.5, 0.0, 1.0],
+        # The first rule gets 2.5 of 4 right, the second 3, the others none.
+        "blind_scores": [[1.0, 1.0, *OTHER], [0.5, 1.0, *OTHER], [0.0, 0.0, *OTHER], [1.0, 1.0, *OTHER]],
         "thoughts_per_step": [1] * 4,
         "right": [[False, True], [True, True], [False, False], [False, True]],
         "valid": [[True, True]] * 4,
@@ -97,6 +103,7 @@ def value(results: pl.DataFrame, name: str) -> float:
         ("accuracy_by_hop:3", 1.0),
         ("accuracy_by_hop:4", 0.5),
         ("accuracy_by_thoughts:0", 0.25),
+        ("choice_by_thoughts:0", (0 + 1 + 0 + 0.5) / 4),
     ],
 )
 def test_figures_count_what_they_say(name: str, expected: float) -> None:
@@ -107,7 +114,12 @@ def test_chance_levels_stand_beside_the_figures() -> None:
     evaluation = evaluation_of("m", made())
 
     assert evaluation.figure("candidate_mass:1").chance == pytest.approx(0.2)
-    assert evaluation.figure("choice_accuracy").chance == pytest.approx(2.5 / 4)
+    for name in ("accuracy", "choice_accuracy", "accuracy_without_thoughts", "choice_by_thoughts:1"):
+        figure = evaluation.figure(name)
+        assert figure.chance == pytest.approx(3 / 4)
+        assert figure.baseline == f"best query-blind rule: {list(RULES)[1]}"
+    assert evaluation.figure("accuracy_by_hop:3").chance == pytest.approx(1)  # of the same rule, on these problems
+    assert evaluation.figure("accuracy_by_hop:4").chance == pytest.approx(1 / 2)
     assert evaluation.figure("valid_format").chance is None
 
 

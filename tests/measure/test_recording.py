@@ -15,12 +15,14 @@ from workbench.errors import WorkbenchError
 from workbench.interventions.base import Intervention
 from workbench.interventions.thoughts import Noise, Shuffle, exchanged
 from workbench.measure.recording import Recording, record, record_controls, untrained
-from workbench.measure.run_labels import CONTROLS, MODEL
+from workbench.measure.run_labels import CONTROLS, MODEL, OTHER_TARGET
 from workbench.measure.trace import run
 from workbench.model.checkpoint import Checkpoint, prepare_pretrained
 from workbench.model.formats import places
 from workbench.problems.graph import structure
 from workbench.problems.problem import Problem
+from workbench.problems.sets import generate
+from workbench.problems.variants import other_target
 
 PROBLEMS = [chain(0, 2), chain(1, 4), chain(2, 3)]
 K = 3
@@ -162,9 +164,12 @@ def test_noise_keeps_the_length_whatever_the_strength_and_none_of_it_changes_not
 
 def test_every_control_is_recorded_on_the_same_problems(tiny_checkpoint: Checkpoint) -> None:
     own = record(tiny_checkpoint, PROBLEMS)
-    found = record_controls(own, list(CONTROLS))
+    names = [name for name in CONTROLS if name != OTHER_TARGET]  # no other leaf is reached here
+    found = record_controls(own, names)
 
-    assert [recording.label for recording in found] == list(CONTROLS)
+    assert [recording.label for recording in found] == names
+    with pytest.raises(WorkbenchError, match="No other target can be asked for"):
+        record_controls(own, [OTHER_TARGET])
     for recording in found:
         assert recording.problems == own.problems
         assert recording.residual.shape == own.residual.shape
@@ -174,6 +179,24 @@ def test_every_control_is_recorded_on_the_same_problems(tiny_checkpoint: Checkpo
     with pytest.raises(WorkbenchError, match='There is no control "coffee"'):
         record_controls(own, ["coffee"])
     assert own.label == MODEL
+
+
+def test_another_target_is_asked_and_the_first_is_read(tiny_checkpoint: Checkpoint) -> None:
+    problems = [*generate("released", 3, seed=2), PROBLEMS[0]]
+    own = record(tiny("qwen2", max_position_embeddings=256), problems)
+    (control,) = record_controls(own, [OTHER_TARGET], seed=1)
+    asked = [other_target(problem, 1) for problem in problems]
+    assert asked[-1] is None  # left out
+    assert control.problems == tuple(problems[:-1])
+    assert list(control.asked) == asked[:-1]
+    alone = record(own.checkpoint, [one for one in asked if one])
+    np.testing.assert_allclose(control.residual, alone.residual, atol=1e-5)
+    for trace, problem, other in zip(control.traces, problems, alone.traces, strict=False):
+        assert trace.problem == problem
+        np.testing.assert_allclose(trace.lm_head, other.lm_head, atol=1e-6)
+    assert control.as_far.shape == (3,)
+    assert np.array_equal(control.hops, alone.hops)
+    assert not np.array_equal(control.is_optimal, alone.is_optimal)
 
 
 def test_an_untrained_model_has_the_spread_of_the_trained_one_and_none_of_its_weights() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from workbench.problems import shortcuts as blind
 from workbench.problems.prosqa import make_problem
+from workbench.problems.sets import generate
 
 NAMES = ("Tom", "Alex", "terpus", "brimpus", "lempus", "gorpus", "scrompus", "yumpus")
 # Target 4 is 3 edges from its only source; negative 6 is 1 edge from Alex and has the parents 1, 5 and 7.
@@ -43,3 +44,16 @@ def test_no_rule_sees_which_entity_is_asked_about():
     turned = make_problem("s", NAMES, EDGES, root=1, target=6, negative=4, target_first=True)
     for rule in blind.RULES.values():
         assert blind.blind_score(PROBLEM, rule) + blind.blind_score(turned, rule) == 1
+
+
+def test_the_floor_of_a_set_is_its_best_rule_and_not_one_half():
+    rule, scores = blind.floor([PROBLEM, PROBLEM, TIED])
+    every = blind.blind_accuracies([PROBLEM, PROBLEM, TIED])
+    assert scores.mean() == max(every.values()) == every[rule] > 0.5
+    assert scores.tolist() == [blind.blind_score(one, blind.RULES[rule]) for one in (PROBLEM, PROBLEM, TIED)]
+    balanced = generate("balanced", 6, 0)
+    assert blind.floor(balanced)[1].mean() == 0.5
+
+
+def test_a_forced_choice_counts_ties_a_half():
+    assert blind.forced_choice([0.2, 0.1, 0.3], [0.1, 0.1, 0.9]).tolist() == [1, 0.5, 0]

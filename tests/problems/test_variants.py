@@ -1,8 +1,10 @@
 """Twins of a problem: sound, one change away, and with the other answer."""
 
+from workbench.problems import graph
 from workbench.problems.prosqa import make_problem, parse_question
+from workbench.problems.sets import generate
 from workbench.problems.validator import check
-from workbench.problems.variants import edge_rewrites, entity_swap
+from workbench.problems.variants import edge_rewrites, entity_swap, other_target
 
 NAMES = ("Tom", "Alex", "terpus", "brimpus", "lempus", "gorpus", "scrompus", "yumpus")
 EDGES = ((0, 2), (2, 3), (3, 4), (1, 5), (5, 6), (5, 7))
@@ -79,3 +81,31 @@ def test_a_bare_question_has_twins_too():
     problem = parse_question(PROBLEM.question)
     assert entity_swap(problem) is not None
     assert len(edge_rewrites(problem)) == len(edge_rewrites(PROBLEM))
+
+
+def test_another_target_is_a_leaf_of_the_same_graph_as_far_away_where_there_is_one():
+    found = [
+        (problem, other_target(problem, seed)) for seed in range(3) for problem in generate("released", 12, seed=4)
+    ]
+    far = 0
+    for problem, other in found:
+        depth, matrix = graph.hops(problem.adjacency, problem.root), problem.adjacency
+        leaves = {
+            node for node in range(len(problem.names))
+            if depth[node] > 0 and not matrix[node].any() and node not in problem.options
+        }  # fmt: skip
+        if other is None:
+            assert not leaves
+            continue
+        assert check(other) == []
+        assert (other.names, other.edges, other.root, other.negative) == (
+            problem.names, problem.edges, problem.root, problem.negative,
+        )  # fmt: skip
+        assert other.target in leaves
+        assert (other.options[0] == other.target) == (problem.options[0] == problem.target)
+        near = {node for node in leaves if depth[node] == depth[problem.target]}
+        assert not near or other.target in near
+        far += not near
+    assert far
+    drawn = {(problem.id, other.target) for problem, other in found if other}
+    assert len(drawn) > len({problem.id for problem, other in found if other})  # the seed draws

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import polars as pl
 import pytest
 
-from tests.conftest import tiny
+from tests.conftest import chain, tiny
 from workbench.errors import WorkbenchError
 from workbench.measure import splits as held_out
 from workbench.measure.run_labels import CONTROLS, MODEL, RUN
@@ -163,8 +163,10 @@ def test_one_problem_is_read_without_the_thoughts_of_others(
 
 
 def test_controls_need_the_problems_they_need() -> None:
-    assert possible(tuple(CONTROLS), 2) == tuple(CONTROLS)
-    assert "shuffled" not in possible(tuple(CONTROLS), 1)
+    two = generate("released", 2, seed=1)
+    assert possible(tuple(CONTROLS), two) == tuple(CONTROLS)
+    assert "shuffled" not in possible(tuple(CONTROLS), two[:1])
+    assert possible(tuple(CONTROLS), [chain(0, 2), chain(1, 2)]) == tuple(CONTROLS)[:-1]  # no other leaf
 
 
 def test_a_large_set_is_drawn_by_the_seed_in_its_order(problems: list[Problem], tmp_path: Path) -> None:

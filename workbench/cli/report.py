@@ -71,14 +71,14 @@ def _add_readings(
 ) -> None:
     """Write the readings of a report into its directory, and show how far they are; none of a run without thoughts."""
     from workbench.cli.terminal import progress
-    from workbench.studies.report_readings import possible, write_readings
+    from workbench.studies.report_readings import drawn, possible, write_readings
 
     if (checkpoint.thoughts if options.thoughts is None else options.thoughts) == 0:
         typer.echo(f"{checkpoint.name} is run with 0 thoughts: there are none to read.", err=True)
         return
-    count = min(len(problems), options.most)
-    runs = 1 + len(possible(options.controls, count))
-    with progress("Recording the model and its controls", count * runs) as advance:
+    kept = drawn(problems, options.most, options.seed)
+    runs = 1 + len(possible(options.controls, kept))
+    with progress("Recording the model and its controls", len(kept) * runs) as advance:
         page = write_readings(
             checkpoint, problems, directory, options,
             on_problems=advance, on_reading=lambda title: typer.echo(f"Reading: {title}", err=True),

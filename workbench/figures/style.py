@@ -30,7 +30,7 @@ CLASS_COLOURS: dict[str, str] = dict(
 )
 """One colour per node class, the same in every figure."""
 READOUT_COLOURS = {"lm_head": BLUE, "forced_language": VERMILION}
-RUN_COLOURS = {MODEL: BLUE} | dict(zip(CONTROLS, (GREY, PURPLE, ORANGE, GREEN), strict=True))
+RUN_COLOURS = {MODEL: BLUE} | dict(zip(CONTROLS, (GREY, PURPLE, ORANGE, GREEN, VERMILION), strict=True))
 """Colour of the model and of each control, the same in every figure; controls are drawn dotted as well."""
 SERIES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 """Colours of runs and other series."""

@@ -81,20 +81,28 @@ def accuracy_by_thoughts(results: pl.DataFrame, *, seed: int = 0) -> go.Figure:
 
     Args:
         results: One row per (problem, thought); columns thought (int), correct (bool), optionally valid (bool, share
-            drawn beside) and run (string, one line for each).
+            drawn beside), choice (forced choice, a panel of its own), floor (chance level; a coin without it) and run
+            (string, one line for each).
         seed: Seed of the bootstrap.
     """
     require_rows(results)
     table, looks = _with_run(results), run_looks(_with_run(results)[RUN])
+    panels = {"correct": "exact answer"} | ({"choice": "forced choice"} if "choice" in results.columns else {})
+    level, meaning = ("floor", "the set's best query-blind rule") if "floor" in results.columns else (0.5, "a coin")
+    summary = pl.concat(
+        summarise(table, name, [RUN, "thought"], chance=level, seed=seed).with_columns(panel=pl.lit(name))
+        for name in panels
+    )
     # Where controls are dotted, the share of valid answers has to look otherwise.
     dash, mark = (
         ("dashdot", "dash and dot") if any(look.dash == "dot" for look in looks.values()) else ("dot", "dotted")
     )
     made = lines(
-        summarise(table, "correct", [RUN, "thought"], chance=0.5, seed=seed),
+        summary,
         "Accuracy by number of thoughts",
-        f"Share answered exactly right, with its 95 % interval; {mark}: answers of a valid form; dashed: a coin",
+        f"Share answered exactly right, with its 95 % interval; {mark}: answers of a valid form; dashed: {meaning}",
         "accuracy", axis="thoughts", looks=looks, limits=(0.0, 1.04), below=19 if "valid" in results.columns else 0,
+        panel="panel" if len(panels) > 1 else None, panels=panels if len(panels) > 1 else None, wide=2,
     )  # fmt: skip
     for run, look in looks.items() if "valid" in results.columns else ():
         add_valid(made, where(table, RUN, run), "thought", look, dash, "" if run == "accuracy" else look.title)

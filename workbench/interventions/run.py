@@ -25,6 +25,7 @@ from workbench.model.lens import CoconutLens
 from workbench.model.prompts import Prompt, first_token_shares, with_graph
 from workbench.model.session import Batch, Branches, Session, as_numpy, in_batches, thought_count
 from workbench.problems.problem import Problem
+from workbench.problems.shortcuts import forced_choice
 
 Sources = Mapping[str, Sequence[Problem] | Thoughts]
 """By name, problems that a source thinks about, or thoughts as they are: one for each problem that is run."""
@@ -299,6 +300,11 @@ class Outcome:
     def preference(self) -> Float[np.ndarray, " n"]:
         """How much likelier the target is than the negative, in nats; negative where the negative is likelier."""
         return self.target - self.negative
+
+    @property
+    def choice(self) -> Float[np.ndarray, " n"]:
+        """The forced choice: 1 where the target is likelier than the negative, 0 where it is not, 0.5 tied."""
+        return forced_choice(self.target, self.negative)
 
 
 def run_intervened(

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from workbench.model.formats import FORMATS
 from workbench.problems.graph import hop_read
 from workbench.problems.problem import Problem
+from workbench.problems.shortcuts import forced_choice
 
 
 @dataclass(frozen=True)
@@ -57,3 +58,8 @@ class Trace:
     def answer_valid(self) -> Bool[np.ndarray, " depths"]:
         """Whether it has the right form: one of the two options and nothing else."""
         return np.array([FORMATS[self.format].valid(self.problem, text) for text in self.answer_texts])
+
+    @property
+    def choice(self) -> Float[np.ndarray, " depths"]:
+        """The forced choice after 0..K thoughts: 1 where the target is a likelier answer, 0.5 where tied."""
+        return forced_choice(self.answers[:, self.problem.target], self.answers[:, self.problem.negative])

@@ -19,6 +19,7 @@ from workbench.measure.arrays import Trace
 from workbench.measure.statistics import Estimate, PairedComparison, mcnemar, resample
 from workbench.model.checkpoint import Checkpoint
 from workbench.problems.problem import Problem
+from workbench.problems.shortcuts import forced_choice
 
 
 def on_each(
@@ -44,7 +45,9 @@ def on_each(
 
     Returns:
         A row per problem: problem, done (whether it could be intervened on), right (without the plan), kept (right
-        under it), other (the other option under it), control_kept (right under the control, null where there is none).
+        under it), other (the other option under it), control_kept (right under the control, null where there is none),
+        choice (forced choice under the plan: 1 where the target is likelier than the negative, 0.5 tied) and
+        control_choice.
 
     Raises:
         WorkbenchError: The plan can be done on none of the problems; that of the last one.
@@ -58,10 +61,12 @@ def on_each(
             last = error
         else:
             before, after = (table.filter(series=name).row(0, named=True) for name in (BEFORE, INTERVENED))
-            beside = table.filter(series=CONTROL)["right"].to_list()
+            beside = next(table.filter(series=CONTROL).iter_rows(named=True), None)
             row |= {
                 "done": True, "right": before["right"], "kept": after["right"],
-                "other": after["valid"] and not after["right"], "control_kept": beside[0] if beside else None,
+                "other": after["valid"] and not after["right"], "choice": _choice(after),
+                "control_kept": beside["right"] if beside else None,
+                "control_choice": _choice(beside) if beside else None,
             }  # fmt: skip
         rows.append(row)
         if on_progress:
@@ -69,26 +74,34 @@ def on_each(
     if last and not any(row["done"] for row in rows):
         raise last
     flags = ("done", "right", "kept", "other", "control_kept")
-    return pl.DataFrame(rows, schema={"problem": pl.String} | dict.fromkeys(flags, pl.Boolean))
+    choices = dict.fromkeys(("choice", "control_choice"), pl.Float64)
+    return pl.DataFrame(rows, schema={"problem": pl.String, **dict.fromkeys(flags, pl.Boolean), **choices})
+
+
+def _choice(row: dict[str, float]) -> float:
+    return float(forced_choice(row["target"], row["negative"]))
 
 
 def shares(table: pl.DataFrame, seed: int = 0) -> tuple[dict[str, Estimate], PairedComparison | None]:
     """Return how often the answers that were right without the plan stay right, or become the other option.
+
+    A plan that breaks the format loses exact answers but no ability: the forced choice tells the two apart.
 
     Args:
         table: `on_each`.
         seed: Of the bootstrap over problems.
 
     Returns:
-        "kept", "other" and, where there was one, "control_kept", each with its interval and n; and the paired test of
-        kept against control_kept on the problems that have both.
+        "kept", "other", "choice" and, where there was a control, "control_kept" and "control_choice", each with its
+        interval and n; and the paired test of kept against control_kept on the problems that have both.
     """
     counted = table.filter(pl.col("right"))
     beside = counted.drop_nulls("control_kept")
-    found = {name: resample(counted[name].cast(float).to_list(), seed=seed) for name in ("kept", "other")}
+    found = {name: resample(counted[name].cast(float).to_list(), seed=seed) for name in ("kept", "other", "choice")}
     if beside.is_empty():
         return found, None
-    found["control_kept"] = resample(beside["control_kept"].cast(float).to_list(), seed=seed)
+    for name in ("control_kept", "control_choice"):
+        found[name] = resample(beside[name].cast(float).to_list(), seed=seed)
     return found, mcnemar(beside["kept"].to_list(), beside["control_kept"].to_list(), seed=seed)
 
 

@@ -25,10 +25,10 @@ from workbench.measure.trace import Answer, Trace, answers, run
 from workbench.model.checkpoint import Checkpoint
 from workbench.problems.graph import hop_read, structure
 from workbench.problems.problem import Problem
-from workbench.problems.shortcuts import blind_score, nearest_source
+from workbench.problems.shortcuts import best_rule, blind_score, blind_scores, forced_choice, nearest_source
 from workbench.problems.variants import drawn_rewrite, edge_rewrites, entity_swap
 
-RESULTS_SCHEMA = 2
+RESULTS_SCHEMA = 3
 """Version of the columns of `results_frame`; raised when a column changes its name, type or meaning."""
 
 _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -37,6 +37,7 @@ _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "nodes": pl.Int16,
     "edges": pl.Int16,
     "nearest_source": pl.Float64,
+    "blind_scores": pl.List(pl.Float64),
     "answer": pl.String,
     "thoughts_per_step": pl.Int16,
     "right": pl.List(pl.Boolean),
@@ -121,6 +122,7 @@ def _of_trace(trace: Trace, said: Answer | None) -> dict[str, object]:
         "nodes": len(problem.names),
         "edges": len(problem.edges),
         "nearest_source": blind_score(problem, nearest_source),
+        "blind_scores": list(blind_scores(problem)),
         "answer": trace.answer_texts[-1] if said is None else said.text,
         "thoughts_per_step": trace.thoughts_per_step,
         "right": [*trace.answer_right.tolist()[:-1], right_now(trace, said)],
@@ -257,10 +259,11 @@ def evaluation_of(checkpoint: str, results: pl.DataFrame, seed: int = 0) -> Eval
     """Turn rows of `results_frame` into figures with bootstrap intervals over problems.
 
     - accuracy: exact answer (the likeliest of all tokens, or the whole greedy answer) after all K thoughts.
-    - choice_accuracy: whether the target is a likelier answer than the negative, ties a half.
+    - choice_accuracy: the forced choice, whether the target is a likelier answer than the negative; ties a half.
+      choice_by_thoughts: after 0..K thoughts. A model that names neither option, because it was never asked so early
+      or because its format broke, may still know the likelier one.
     - valid_format: the answer is one of the two options and nothing else.
-    - accuracy_without_thoughts: exact answer after no thoughts; choice_accuracy_without_thoughts beside it, since a
-      model that was never asked so early may say something else than an option.
+    - accuracy_without_thoughts: exact answer after no thoughts; choice_accuracy_without_thoughts: forced choice.
     - swap_pair_consistency: a problem and its entity-swapped twin, both answered exactly right, over the pairs that
       exist; a pair of which the file holds both is counted once. Rules that never read the queried entity score 0.
     - edge_rewrite_following: over the problems answered right that have a single-edge rewrite (the material of arXiv
@@ -270,6 +273,7 @@ def evaluation_of(checkpoint: str, results: pl.DataFrame, seed: int = 0) -> Eval
     - candidate_mass: raw probability that the LM head of thought k puts on the nodes at exactly the hop it is about.
     - mass_without_target: the same without the target, see `scores.NodeScores.mass_without_target`.
     - accuracy_shortcut_resistant: accuracy where the nearest-source rule is wrong or tied.
+    - The chance of an accuracy is its floor on this set: what the best of `shortcuts.RULES` gets right.
     - accuracy_by_hop: accuracy by hops from root to target. accuracy_by_thoughts: after 0..K thoughts.
 
     Args:
@@ -281,13 +285,15 @@ def evaluation_of(checkpoint: str, results: pl.DataFrame, seed: int = 0) -> Eval
     last = right[:, -1]
     valid = np.array([row[-1] for row in results["valid"].to_list()], dtype=float)
     target, negative = (np.array(results[column].to_list()) for column in ("target", "negative"))
-    choice = np.where(target == negative, 0.5, target > negative)  # [problems, K + 1]
+    choice = forced_choice(target, negative)  # [problems, K + 1]
     pairs = results.filter(pl.col("pair").is_not_null()).unique("pair", keep="first", maintain_order=True)
     follow = results["rewrite_followed"].cast(pl.Float64).fill_null(np.nan).to_numpy()
     following = np.where(last > 0, follow, np.nan)
     every = np.where(last > 0, results["rewrites_followed"].fill_null(np.nan).to_numpy(), np.nan)
     per_step = int(results["thoughts_per_step"][0])
     blind, steps = results["nearest_source"].to_numpy(), results["steps"].to_numpy()
+    best, floors = best_rule(np.array(results["blind_scores"].to_list()))
+    floor = (float(floors.mean()), f"best query-blind rule: {best}")
 
     def made(name: str, title: str, values: np.ndarray, chance: float | None, baseline: str) -> Figure:
         return Figure(name, title, resample(values, seed=seed), chance, baseline)
@@ -300,11 +306,11 @@ def evaluation_of(checkpoint: str, results: pl.DataFrame, seed: int = 0) -> Eval
             yield made(f"{name}:{k}", words, values, float(level[there].mean()) if there.any() else None, _EVEN)
 
     def figures() -> Iterator[Figure]:
-        yield made("accuracy", "accuracy, exact answer", last, 0.5, _COIN)
-        yield made("choice_accuracy", "target likelier than negative", choice[:, -1], float(blind.mean()), _RULE)
+        yield made("accuracy", "accuracy, exact answer", last, *floor)
+        yield made("choice_accuracy", "forced choice: target likelier", choice[:, -1], *floor)
         yield made("valid_format", "valid answer format", valid, None, "none")
-        yield made("accuracy_without_thoughts", "accuracy without thoughts", right[:, 0], 0.5, _COIN)
-        yield made("choice_accuracy_without_thoughts", "the same, target likelier", choice[:, 0], 0.5, _COIN)
+        yield made("accuracy_without_thoughts", "accuracy without thoughts", right[:, 0], *floor)
+        yield made("choice_accuracy_without_thoughts", "forced choice without thoughts", choice[:, 0], *floor)
         both = pairs["pair_right"].cast(pl.Float64).to_numpy()
         yield made("swap_pair_consistency", "entity-swap pairs, both right", both, 0.25, "two coins; blind rules: 0")
         yield made("edge_rewrite_following", "single-edge rewrites followed", following, 0.5, _COIN)
@@ -318,10 +324,16 @@ def evaluation_of(checkpoint: str, results: pl.DataFrame, seed: int = 0) -> Eval
         yield made("accuracy_shortcut_resistant", "accuracy, shortcut-resistant", hard, score, _RULE)
         for hop in sorted(set(steps.tolist())):
             title = f"accuracy, target {hop} hop{'' if hop == 1 else 's'} away"
-            yield made(f"accuracy_by_hop:{hop}", title, np.where(steps == hop, last, np.nan), 0.5, _COIN)
-        for k in range(right.shape[1]):
-            title = f"accuracy after {k} thought{'' if k == 1 else 's'}"
-            yield made(f"accuracy_by_thoughts:{k}", title, right[:, k], 0.5, _COIN)
+            here = steps == hop
+            level = float(floors[here].mean())
+            yield made(f"accuracy_by_hop:{hop}", title, np.where(here, last, np.nan), level, floor[1])
+        for name, what, values in (
+            ("accuracy_by_thoughts", "accuracy", right),
+            ("choice_by_thoughts", "forced choice", choice),
+        ):
+            for k in range(right.shape[1]):
+                title = f"{what} after {k} thought{'' if k == 1 else 's'}"
+                yield made(f"{name}:{k}", title, values[:, k], *floor)
 
     return Evaluation(checkpoint, right.shape[1] - 1, len(results), tuple(figures()), provenance(seed))
 
@@ -335,7 +347,7 @@ def _finite(value: float | None) -> float | None:
     return None if value is None or math.isnan(value) else float(value)
 
 
-_BY_THOUGHT = (*MASSES, "accuracy_by_thoughts")
+_BY_THOUGHT = (*MASSES, "accuracy_by_thoughts", "choice_by_thoughts")
 
 
 def _nested(flat: Mapping[str, object]) -> dict[str, object]:

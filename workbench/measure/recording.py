@@ -23,7 +23,7 @@ from workbench.interventions.plan import Plan, as_plan
 from workbench.interventions.run import InterventionRunner
 from workbench.interventions.thoughts import Noise, Shuffle
 from workbench.measure.arrays import Trace
-from workbench.measure.run_labels import CONTROLS, MODEL
+from workbench.measure.run_labels import CONTROLS, MODEL, OTHER_TARGET
 from workbench.measure.trace import Tracer
 from workbench.model.checkpoint import Checkpoint
 from workbench.model.formats import places
@@ -32,6 +32,7 @@ from workbench.model.prompts import Prompt
 from workbench.model.session import Batch, Session, as_numpy, in_batches, thought_count
 from workbench.problems.graph import structure
 from workbench.problems.problem import Problem
+from workbench.problems.variants import other_target
 
 
 @dataclass(frozen=True, eq=False)  # a recording is itself alone: arrays have no one answer to "equal?"
@@ -49,6 +50,9 @@ class Recording:
     checkpoint: Checkpoint
     """The model that was run."""
     problems: tuple[Problem, ...]
+    """What is read is about these."""
+    asked: tuple[Problem, ...]
+    """What stood in the prompts: the same, or the same graphs with another target in the question."""
     traces: tuple[Trace, ...]
     """Of each problem: thoughts, values under the readouts, answers, and continuations where asked for."""
     interventions: tuple[Intervention, ...]
@@ -73,6 +77,12 @@ class Recording:
     def count(self) -> int:
         """Number of thoughts, K."""
         return self.residual.shape[1] - 2
+
+    @property
+    def as_far(self) -> Bool[np.ndarray, "n"]:
+        """Whether the target that was asked for is as far from the root as the problem's own."""
+        both = zip(self.problems, self.asked, strict=True)
+        return np.array([structure(one).length == structure(other).length for one, other in both])
 
     @cached_property
     def is_node(self) -> Bool[np.ndarray, "n nodes"]:
@@ -159,6 +169,7 @@ def record(
     thoughts: int | None = None,
     *,
     label: str = MODEL,
+    asked: Sequence[Problem] | None = None,
     interventions: Sequence[Intervention] = (),
     set_thoughts: Thoughts | None = None,
     batch_size: int = 64,
@@ -174,6 +185,7 @@ def record(
         problems: The set; all of it is held.
         thoughts: Number of thoughts, K; by default as many as the model was trained with.
         label: Name of the series in figures.
+        asked: Problems to ask in the place of each, on the same graphs; what is read is about `problems`.
         interventions: Changes made to thoughts before they are fed.
         set_thoughts: Source thoughts of interventions, a row for each problem.
         batch_size: Problems run at a time.
@@ -191,11 +203,11 @@ def record(
         one.require_fed()  # a recording is of changed thoughts only
     runner = InterventionRunner(checkpoint, [plan], count, set_thoughts=set_thoughts, batch_size=batch_size, lens=lens)
     recorder = _Recorder(runner, plan, continuations, lens, max(len(problem.edges) for problem in problems))
-    rows = list(in_batches(checkpoint, problems, recorder.rows, batch_size, on_progress))
+    questions = tuple(problems if asked is None else asked)
+    rows = list(in_batches(checkpoint, questions, recorder.rows, batch_size, on_progress))
+    traces = tuple(replace(trace, problem=problem) for (trace, _), problem in zip(rows, problems, strict=True))
     arrays: dict[str, Any] = {name: np.stack([row[name] for _, row in rows]) for name in rows[0][1]}
-    return Recording(
-        label, checkpoint, tuple(problems), tuple(trace for trace, _ in rows), tuple(interventions), **arrays
-    )
+    return Recording(label, checkpoint, tuple(problems), questions, traces, tuple(interventions), **arrays)
 
 
 class _Recorder(Tracer):
@@ -277,6 +289,8 @@ def record_controls(
 ) -> list[Recording]:
     """Run the controls of a recording on the same problems with as many thoughts.
 
+    "other_target" leaves out the problems whose root reaches no other leaf (`variants.other_target`).
+
     Args:
         own: The model's own recording.
         names: Of `CONTROLS`.
@@ -295,14 +309,31 @@ def record_controls(
         )
     set_thoughts, found = torch.from_numpy(own.thoughts), []
     for name in names:
-        ran, interventions = control(own.checkpoint, name, seed, pause=pause)
+        problems, asked, ran, interventions = own.problems, None, own.checkpoint, ()
+        if name == OTHER_TARGET:
+            problems, asked = _with_another_target(own.problems, seed)
+        else:
+            ran, interventions = control(own.checkpoint, name, seed, pause=pause)
         found.append(
             record(
-                ran, own.problems, own.count, label=name, interventions=interventions, set_thoughts=set_thoughts,
+                ran, problems, own.count, label=name, asked=asked, interventions=interventions, set_thoughts=set_thoughts,
                 batch_size=batch_size, continuations=bool(own.traces[0].continuations), on_progress=on_progress,
             )
         )  # fmt: skip
     return found
+
+
+def _with_another_target(problems: Sequence[Problem], seed: int) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
+    """Return the problems that can be asked for another target, and those that ask for it."""
+    pairs = [(problem, other) for problem in problems if (other := other_target(problem, seed))]
+    if not pairs:
+        raise WorkbenchError(
+            "No other target can be asked for.",
+            "In none of these problems does the root reach another leaf.",
+            f'Leave out the control "{OTHER_TARGET}", or take problems on larger graphs.',
+        )
+    first, second = zip(*pairs, strict=True)
+    return first, second
 
 
 def control(
@@ -317,10 +348,16 @@ def control(
         pause: As in `record_controls`.
 
     Raises:
-        WorkbenchError: There is no such control.
+        WorkbenchError: There is no such control, or it changes the question and not the run.
     """
     if name not in CONTROLS:
         raise unknown("control", name, CONTROLS)
+    if name == OTHER_TARGET:
+        raise WorkbenchError(
+            "Another target cannot be asked for here.",
+            "This control changes the question about a graph and not the run.",
+            "Take it of a recording of ProsQA problems, or choose another control.",
+        )
     if name == "untrained":
         return untrained(checkpoint, seed), ()
     if name == "pause":

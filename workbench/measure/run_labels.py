@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-MODEL = "model"
-"""Label of a run without any control."""
+MODEL, OTHER_TARGET = "model", "other_target"
+"""Label of a run without any control, and of the control that asks another question of the same model."""
 
 RUN = "run"
 """Column of every table of a reading: the label of the run that a row was read from."""
@@ -28,6 +28,12 @@ CONTROLS: dict[str, Control] = {
         Control("pause", "pause as thought", "A pause token's embedding is fed in place of every thought."),
         Control("shuffled", "thoughts of other problems", "Thought k of another problem of the set is fed."),
         Control("noise", "noise of matched norm", "A random direction of the thought's own length is fed."),
+        Control(
+            OTHER_TARGET,
+            "another target asked",
+            "The question names another leaf that the root reaches in the target's place, as far away where there is "
+            "one; what is read is still about the first target.",
+        ),
     )
 }
 """The controls by name, in the order of legends."""

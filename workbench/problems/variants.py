@@ -33,6 +33,31 @@ def entity_swap(problem: Problem) -> Problem | None:
     return _other_answer(problem, f"{problem.id}-swap", problem.edges, root)
 
 
+def other_target(problem: Problem, seed: int) -> Problem | None:
+    """Return the problem that names another leaf in the target's place: the same graph, root and other option.
+
+    What a thought holds of the paths to the first target, although another is asked for, is no judgement of that
+    target. The leaf is reached from the root and is not the negative; it is drawn by seed and id, among those as far
+    from the root as the target where there are any, else among all. The id gets the suffix "-other-target".
+
+    Returns:
+        The problem, or None if the root reaches no other leaf. Compare `graph.structure(...).length` of the two for
+        whether it is as far.
+    """
+    depth = graph.hops(problem.adjacency, problem.root)
+    leaves = (depth > 0) & ~problem.adjacency.any(axis=1)
+    leaves[[problem.target, problem.negative]] = False
+    near = leaves & (depth == depth[problem.target])
+    open_ = np.flatnonzero(near if near.any() else leaves)
+    if not open_.size:
+        return None
+    target = int(generator_of(problem, seed).choice(open_))
+    return make_problem(
+        f"{problem.id}-other-target", problem.names, problem.edges, problem.root, target, problem.negative,
+        problem.options[0] == problem.target, entities=problem.entities,
+    )  # fmt: skip
+
+
 def edge_rewrites(problem: Problem) -> list[Problem]:
     """Return every problem in which one edge ends elsewhere and the other option becomes right.
 

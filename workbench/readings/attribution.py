@@ -182,7 +182,7 @@ def attribute(recording: Recording, *, seed: int = 0, batch_size: int = 64) -> A
         parts[:], arrays = _batch(lens, recording, batch, asked)
         return arrays
 
-    arrays: dict[str, Any] = arrays_in_batches(recording.checkpoint, recording.problems, run, batch_size)
+    arrays: dict[str, Any] = arrays_in_batches(recording.checkpoint, recording.asked, run, batch_size)
     return Attribution(tuple(parts), **arrays)
 
 

@@ -97,7 +97,8 @@ def knock_out(recording: Recording, cuts: Sequence[EdgeCut], *, batch_size: int 
 
     def answers(batch: Batch) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         openings = [[form.value_opening(prompt)] for prompt in batch.prompts]
-        options = [(prompt, prompt.graph.target, prompt.graph.negative) for prompt in batch.prompts]
+        about = [recording.problems[row] for row in batch.rows]
+        options = [(prompt, one.target, one.negative) for prompt, one in zip(batch.prompts, about, strict=True)]
         tokens = [[prompt.nodes[node][0] for node in nodes] for prompt, *nodes in options]
         named = torch.tensor(tokens, device=checkpoint.model.device)
         found = []
@@ -108,7 +109,7 @@ def knock_out(recording: Recording, cuts: Sequence[EdgeCut], *, batch_size: int 
         differences, right = (np.stack(one, 1) for one in zip(*found, strict=True))
         return zip(differences, right, strict=True)
 
-    differences, right = zip(*in_batches(checkpoint, recording.problems, answers, batch_size), strict=True)
+    differences, right = zip(*in_batches(checkpoint, recording.asked, answers, batch_size), strict=True)
     return Effect(np.stack(differences, 1), np.stack(right, 1))
 
 

@@ -23,6 +23,7 @@ from workbench.measure.behaviour import Behaviour, classify
 from workbench.measure.recording import Recording
 from workbench.measure.run_labels import RUN
 from workbench.measure.scores import MASSES, READOUTS, NodeScores, node_scores, scores_frame, statistics_frame
+from workbench.problems.shortcuts import floor
 from workbench.readings.base import Reading, steps
 
 SHOWN = (*MASSES, "breadth_share", "top1_correct")
@@ -72,18 +73,23 @@ def behaviour_frame(recordings: Sequence[Recording]) -> pl.DataFrame:
     """Return one row per (run, problem, number of thoughts 0..K).
 
     Columns: run, problem, thought, steps (hops from root to target), correct and valid (the answer forced right after
-    the thoughts), said (the continuation), behaviour (a value of `Behaviour`); the last two are null where the
-    recording has no continuations. The steps that were thought and not written are taken to be exactly as many as the
-    thoughts stand for (`classify`, prefix="exact").
+    the thoughts), choice (between the two options alone, `Trace.choice`), floor (`shortcuts.floor`), said (the
+    continuation), behaviour (a value of `Behaviour`); the last two are null where the recording has no continuations.
+    The steps that were thought and not written are taken to be exactly as many as the thoughts stand for (`classify`,
+    prefix="exact").
     """
     rows = []
     for recording in recordings:
-        for problem, trace, length in zip(recording.problems, recording.traces, steps(recording), strict=True):
-            right, valid = trace.answer_right, trace.answer_valid
+        _, floors = floor(recording.problems)
+        for problem, trace, length, level in zip(
+            recording.problems, recording.traces, steps(recording), floors.tolist(), strict=True
+        ):
+            right, valid, choice = trace.answer_right, trace.answer_valid, trace.choice.tolist()
             for k in range(len(right)):
                 said = trace.continuations[k] if trace.continuations else None
                 how = None if said is None else classify(problem, said, trace.hop(k)).value
-                rows.append((recording.label, problem.id, k, int(length), bool(right[k]), bool(valid[k]), said, how))
+                about = (recording.label, problem.id, k, int(length), bool(right[k]), bool(valid[k]))
+                rows.append((*about, choice[k], level, said, how))
     columns = {
         RUN: pl.String,
         "problem": pl.String,
@@ -91,6 +97,8 @@ def behaviour_frame(recordings: Sequence[Recording]) -> pl.DataFrame:
         "steps": pl.Int16,
         "correct": pl.Boolean,
         "valid": pl.Boolean,
+        "choice": pl.Float64,
+        "floor": pl.Float64,
         "said": pl.String,
         "behaviour": pl.Enum([b.value for b in Behaviour]),
     }
@@ -98,7 +106,7 @@ def behaviour_frame(recordings: Sequence[Recording]) -> pl.DataFrame:
 
 
 def behaviour_figures(frame: pl.DataFrame) -> list[go.Figure]:
-    """Draw accuracy by number of thoughts and, where continuations were recorded, the shares of the categories."""
+    """Draw exact answers and forced choices by number of thoughts and, where they were recorded, the categories."""
     drawn = [accuracy_by_thoughts(frame)]
     return drawn if frame["behaviour"].null_count() else [*drawn, behaviour_shares(frame)]
 
@@ -108,8 +116,9 @@ BEHAVIOUR = Reading(
     title="Behaviour by number of thoughts",
     question="What does the model answer, and what does it say on the way, when it must speak after k thoughts?",
     source="Coconut, arXiv 2412.06769, v3, section 4, figure 3 (v1: figure 5)",
-    chance="Accuracy: a coin between the two options. The categories have no chance level; the controls replace it.",
-    schema=1,
+    chance="Exact answer and forced choice: the floor of this set, what its best query-blind rule gets right. The "
+    "categories have no chance level; the controls replace it.",
+    schema=2,
     frame=behaviour_frame,
     figures=behaviour_figures,
 )

@@ -27,6 +27,7 @@ from workbench.measure.scores import (
 from workbench.measure.trace import Trace, run
 from workbench.model.checkpoint import Checkpoint
 from workbench.problems.problem import Problem
+from workbench.problems.shortcuts import best_rule
 from workbench.studies.artefacts import Shards
 from workbench.studies.pages import drawings, write_html
 
@@ -166,6 +167,7 @@ def traces_frame(traces: Sequence[Trace]) -> pl.DataFrame:
         "answer": pl.String,
         "right": pl.Boolean,
         "valid": pl.Boolean,
+        "choice": pl.Float64,
         "answer_values": pl.List(pl.Float32),
         "continuation": pl.String,
         "behaviour": pl.Enum([behaviour.value for behaviour in Behaviour]),
@@ -174,13 +176,15 @@ def traces_frame(traces: Sequence[Trace]) -> pl.DataFrame:
     }
     rows = []
     for trace in traces:
+        choice = trace.choice
         for k, text in enumerate(trace.answer_texts):
             said = trace.continuations[k] if trace.continuations else None
             top = trace.top_tokens[k - 1] if k else None
             rows.append(
                 (
                     trace.checkpoint, trace.problem.id, k, pl.Series(trace.thoughts[k - 1]) if k else None,
-                    text, bool(trace.answer_right[k]), bool(trace.answer_valid[k]), pl.Series(trace.answers[k]),
+                    text, bool(trace.answer_right[k]), bool(trace.answer_valid[k]), float(choice[k]),
+                    pl.Series(trace.answers[k]),
                     said, classify(trace.problem, said, trace.hop(k)).value if said is not None else None,
                     [token for token, _ in top] if top is not None else None,
                     [probability for _, probability in top] if top is not None else None,
@@ -214,7 +218,7 @@ def write_page(
     save_evaluation(evaluation, directory / "evaluation.json")
     drawn = _figures(tables, evaluation.thoughts, origin.seed)
     # Figures that are drawn per hop and thought are left to the drawings.
-    headline = [figure for figure in evaluation.figures if not figure.name.startswith("accuracy_by_")]
+    headline = [figure for figure in evaluation.figures if "_by_" not in figure.name]
     return write_html(
         directory / "index.html",
         "report.html",
@@ -264,7 +268,11 @@ def _figures(tables: _Tables, thoughts: int, seed: int) -> list[go.Figure]:
         columns = ["readout", "thought", name, f"{name}_chance"]
         return figures.mass_by_thought(tables.read("statistics", columns), name, seed=seed)
 
-    answers = tables.read("traces", ["thought", "right", "valid", "behaviour"]).rename({"right": "correct"})
+    scores = tables.read("problems", ["problem", "blind_scores"])
+    _, floors = best_rule(np.array(scores["blind_scores"].to_list()))
+    answers = tables.read("traces", ["problem", "thought", "right", "valid", "choice", "behaviour"]).join(
+        scores.select("problem", floor=floors), on="problem", maintain_order="left"
+    ).rename({"right": "correct"})  # fmt: skip
     by_hop = tables.read("problems", ["steps", "right"]).with_columns(correct=pl.col("right").list.last())
     made = [
         *(statistic(name) for name in MASSES),

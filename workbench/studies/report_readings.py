@@ -14,9 +14,10 @@ from workbench.errors import WorkbenchError
 from workbench.figures.style import INK
 from workbench.measure.provenance import checkpoint_digest, problems_digest, provenance
 from workbench.measure.recording import Recording, record, record_controls
-from workbench.measure.run_labels import CONTROLS, MODEL, RUN, title
+from workbench.measure.run_labels import CONTROLS, MODEL, OTHER_TARGET, RUN, title
 from workbench.model.checkpoint import Checkpoint
 from workbench.problems.problem import Problem
+from workbench.problems.variants import other_target
 from workbench.readings import find_reading
 from workbench.readings.base import Reading
 from workbench.studies.artefacts import made_from, write_table
@@ -67,7 +68,7 @@ def write_readings(
             f"{checkpoint.name} is run with 0 thoughts.",
             "Give --readings none, or --thoughts with a number.",
         )
-    controls = possible(options.controls, len(kept))
+    controls = possible(options.controls, kept)
     origin = provenance(options.seed)
     shared = {
         "weights": checkpoint_digest(checkpoint),
@@ -107,9 +108,10 @@ def write_readings(
     )
 
 
-def possible(controls: Sequence[str], problems: int) -> tuple[str, ...]:
-    """Return the controls that a number of problems allows: thoughts of others need two problems."""
-    return tuple(name for name in controls if problems > 1 or name != "shuffled")
+def possible(controls: Sequence[str], problems: Sequence[Problem]) -> tuple[str, ...]:
+    """Return the controls that problems allow: thoughts of others need two, another target another leaf."""
+    cannot = {"shuffled": len(problems) < 2, OTHER_TARGET: not any(other_target(one, 0) for one in problems)}
+    return tuple(name for name in controls if not cannot.get(name))
 
 
 def drawn(problems: Sequence[Problem], most: int, seed: int) -> list[Problem]:

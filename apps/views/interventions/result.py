@@ -19,6 +19,7 @@ from workbench.interventions.text import to_yaml
 from workbench.measure.effects import STEP, THOUGHT, shares
 from workbench.measure.scores import node_scores
 from workbench.measure.trace import Answer, Trace
+from workbench.problems.shortcuts import floor
 
 CONTROL_WORDS: dict[str | None, str] = {
     None: "",
@@ -39,7 +40,9 @@ COUNTS = (20, 50, 100)
 SHARES = {
     "kept": "Right answer kept",
     "other": "The other option instead",
+    "choice": "Forced choice right",
     "control_kept": "Right answer kept, control",
+    "control_choice": "Forced choice, control",
 }
 
 
@@ -142,8 +145,16 @@ def _told(subject: Subject, found: pl.DataFrame, words: str) -> None:
     beside = f"; under the control, {words}, **{answers[CONTROL]}**" if answers[CONTROL] else ""
     st.markdown(
         f"It answers **{answers[BEFORE]}** without interventions, **{answers[INTERVENED]}** with them{beside}. "
-        f"Right is {plain(subject.problem.names[subject.problem.target])}."
+        f"Right is {plain(subject.problem.names[subject.problem.target])}. Forced to choose between the two options: "
+        f"{_chosen(subject, found, BEFORE)} without, {_chosen(subject, found, INTERVENED)} with them."
     )
+
+
+def _chosen(subject: Subject, found: pl.DataFrame, series: str) -> str:
+    row, problem = found.filter(series=series).row(0, named=True), subject.problem
+    if row["target"] == row["negative"]:
+        return "neither"
+    return f"**{plain(problem.names[problem.target if row['target'] > row['negative'] else problem.negative])}**"
 
 
 def _strength(subject: Subject, plan: Plan) -> None:
@@ -230,15 +241,17 @@ def _how_often(subject: Subject, plan: Plan, control: Control | None) -> None:
     )
     bar.empty()
     found, test = shares(table)
+    rule, level = floor(subject.items[:count])
     about = (
-        "Share of the problems answered rightly without interventions; interval of 95 %, over problems. Chance "
-        "between the two options: 0.5."
+        "Share of the problems answered rightly without interventions; interval of 95 %, over problems. Forced choice: "
+        "the target is likelier than the other option. A plan that breaks the format loses answers and may keep it. "
+        f"Floor: {rule}, a rule that does not read which entity is asked about, gets {level.mean():.2f} of them right."
     )
     widgets.metrics([
         (SHARES[name], f"{one.value:.2f}" if one.n else "none",
          f"{one.low:.2f} to {one.high:.2f}, n = {one.n}" if one.n else "n = 0", about)
         for name, one in found.items()
-    ], 3)  # fmt: skip
+    ], 5)  # fmt: skip
     done, right = table["done"].sum(), table["right"].sum()
     told = f"The plan fits {done} of {plural(table.height, 'problem')}; {right} were right without interventions."
     if test is not None:

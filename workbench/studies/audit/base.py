@@ -46,6 +46,7 @@ class Measure:
 
 MEASURES: dict[str, Measure] = {
     "right": Measure("share of problems answered exactly right", "accuracy"),
+    "chosen": Measure("share of problems whose target is likelier than the other option, ties a half", "forced choice"),
     "valid": Measure("share of answers that are one of the two options and nothing else", "valid answers", None),
     "changed": Measure("share of problems whose answer becomes another", "answers changed", None),
     "kept": Measure("share of right answers that stay right", "right answers kept"),

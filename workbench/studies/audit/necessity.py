@@ -7,11 +7,14 @@ import numpy as np
 from workbench.interventions.base import Intervention
 from workbench.interventions.plan import Plan
 from workbench.interventions.thoughts import Mean, Noise, Patch, Permute, Remove, Shuffle, Zero
+from workbench.problems.shortcuts import floor
 from workbench.studies.audit.base import Rows, Subject
 from workbench.studies.audit.text_steps import steps_in_words
 
 STRENGTHS = (0.25, 0.5, 0.75)
 """Shares of noise on the way to noise alone."""
+
+FLOOR = "chance: the best query-blind rule on these problems"
 
 KINDS: dict[str, type[Intervention]] = {
     "remove": Remove, "zero": Zero, "mean": Mean, "noise": Noise, "permute": Permute, "swap": Shuffle,
@@ -53,13 +56,19 @@ def _thoughts(subject: Subject, rows: Rows) -> None:
     own, fed_back, *outcomes = subject.run([[], same, *(plan for *_, plan in asked)])
     texts = np.array(own.texts, dtype=object)
     unchanged = np.array(fed_back.texts, dtype=object) != texts
+    _, level = floor(subject.problems)
     rows.add("all thoughts", "own", "right", own.right)
+    rows.add("all thoughts", "own", "chosen", own.choice, chance=float(level.mean()), note=FLOOR)
     rows.add("all thoughts", "own, fed back", "changed", unchanged)
     for (name, k, strength, _), outcome in zip(asked, outcomes, strict=True):
         question = "all thoughts" if k is None else "each thought"
         rows.add(
             question, name, "right", outcome.right,
             thought=k, strength=strength, control="own thoughts", control_values=own.right,
+        )  # fmt: skip
+        rows.add(
+            question, name, "chosen", outcome.choice, thought=k, strength=strength, chance=float(level.mean()),
+            control="own thoughts", control_values=own.choice, note=FLOOR,
         )  # fmt: skip
         if k is None:
             rows.add(

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from workbench.interventions.thoughts import exchanged
 from workbench.model.prompts import Format, Ids, Prompt
 from workbench.model.session import Batch, Branches
 from workbench.problems.graph import structure
 from workbench.problems.problem import Problem
+from workbench.problems.shortcuts import floor, forced_choice
 from workbench.studies.audit.base import Rows, Subject, where
 
 Steps = list[Ids]
@@ -26,6 +27,8 @@ class Forced:
 
     right: Bool[np.ndarray, " n"]
     wrong_option: Bool[np.ndarray, " n"]
+    choice: Float[np.ndarray, " n"]
+    """The forced choice, as in `Outcome`."""
     texts: tuple[str, ...]
 
 
@@ -54,14 +57,16 @@ def steps_in_words(subject: Subject, rows: Rows) -> None:
         "permute": [steps[1:] + steps[:1] for steps in own],
     }
     kept = after_steps(subject, problems, own)
+    level = float(floor(problems)[1].mean())
     rows.add("all steps in words", "own", "right", kept.right)
+    rows.add("all steps in words", "own", "chosen", kept.choice, chance=level)
     most = max(structure(problem).length for problem in problems)
     for name, edited in edits.items():
-        _add(rows, "all steps in words", name, None, after_steps(subject, problems, edited), kept, None)
+        _add(rows, "all steps in words", name, None, after_steps(subject, problems, edited), kept, None, level)
         for k in range(1, most + 1) if name != "permute" else ():
             has = np.array([len(steps) >= k for steps in own])
             one = [_with(steps, k, edited[row]) for row, steps in enumerate(own)]
-            _add(rows, "each step in words", name, k, after_steps(subject, problems, one), kept, has)
+            _add(rows, "each step in words", name, k, after_steps(subject, problems, one), kept, has, level)
     for name in ("zero", "mean"):
         rows.not_applicable("all steps in words", f"words have no {name}", name)
 
@@ -83,26 +88,44 @@ def after_steps(subject: Subject, problems: Sequence[Problem], steps: Sequence[S
     """Force the answer after given steps."""
     form = subject.checkpoint.format
 
-    def answer(batch: Batch) -> list[str]:
+    def answer(batch: Batch) -> list[tuple[str, float]]:
         said = [_joined(form, prompt, steps[row]) for prompt, row in zip(batch.prompts, batch.rows, strict=True)]
         ends = Branches(batch.session(max(map(len, said)) + form.answer_limit), [0])
-        told = ends.go_on(ends.say([[one] for one in said]), form.answer_limit, form.end)
-        return [form.decode(prompt, ids) for prompt, (ids,) in zip(batch.prompts, told, strict=True)]
+        logits, graphs = ends.say([[one] for one in said]), [prompt.graph for prompt in batch.prompts]
+        words = [
+            [prompt.nodes[graph.target], prompt.nodes[graph.negative]]
+            for prompt, graph in zip(batch.prompts, graphs, strict=True)
+        ]
+        choices = [float(forced_choice(*row[0].tolist())) for row in ends.spell_log(logits, words)]
+        told = ends.go_on(logits, form.answer_limit, form.end)
+        texts = [form.decode(prompt, ids) for prompt, (ids,) in zip(batch.prompts, told, strict=True)]
+        return list(zip(texts, choices, strict=True))
 
-    texts = subject.in_batches(problems, answer)
+    texts, choices = zip(*subject.in_batches(problems, answer), strict=True)
     right = np.array([form.right(problem, text) for problem, text in zip(problems, texts, strict=True)], dtype=bool)
     valid = np.array([form.valid(problem, text) for problem, text in zip(problems, texts, strict=True)], dtype=bool)
-    return Forced(right, valid & ~right, tuple(texts))
+    return Forced(right, valid & ~right, np.array(choices), tuple(texts))
 
 
 def _add(
-    rows: Rows, question: str, name: str, k: int | None, found: Forced, kept: Forced, has: np.ndarray | None
+    rows: Rows,
+    question: str,
+    name: str,
+    k: int | None,
+    found: Forced,
+    kept: Forced,
+    has: np.ndarray | None,
+    level: float,
 ) -> None:
     counts = np.ones(len(found.right), bool) if has is None else has
     changed = np.array(found.texts, dtype=object) != np.array(kept.texts, dtype=object)
     rows.add(
         question, name, "right", where(found.right, counts),
         thought=k, control="own steps", control_values=kept.right,
+    )  # fmt: skip
+    rows.add(
+        question, name, "chosen", where(found.choice, counts), thought=k, chance=level,
+        control="own steps", control_values=kept.choice,
     )  # fmt: skip
     rows.add(
         question, name, "changed", where(changed, counts),
