@@ -14,7 +14,7 @@ from apps.sidebar_problem import choose_set, say_what_to_do
 from apps.state import Run, Source
 from apps.text import no_thoughts, plural
 from workbench.measure.recording import Recording
-from workbench.measure.run_labels import CONTROLS, MODEL, title
+from workbench.measure.run_labels import CONTROLS, MODEL, OTHER_TARGET, title
 from workbench.problems.problem import Problem
 from workbench.readings import READINGS
 from workbench.readings.base import Reading
@@ -115,6 +115,12 @@ def _show(
     for place, figure in enumerate(figures):
         _figure(figure, f"{name}-{place}", f"population-{reading.name}-{place}", ids)
     _open_by_name(ids)
+    for one in recordings:
+        if one.label == OTHER_TARGET:
+            st.caption(
+                f"{title(OTHER_TARGET)}: {len(one.problems)} of {plural(len(items), 'problem')} have another leaf that "
+                f"the root reaches; in {int(one.as_far.sum())} of them it is as far away as the target."
+            )
     below = st.tabs(["Table", "Code"], key="under", bind="query-params", on_change="rerun")
     if below[0].open:
         with below[0]:

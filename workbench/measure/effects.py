@@ -4,7 +4,8 @@
 `downstream`: two traces of one problem compared thought by thought.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -78,7 +79,7 @@ def on_each(
     return pl.DataFrame(rows, schema={"problem": pl.String, **dict.fromkeys(flags, pl.Boolean), **choices})
 
 
-def _choice(row: dict[str, float]) -> float:
+def _choice(row: Mapping[str, Any]) -> float:
     return float(forced_choice(row["target"], row["negative"]))
 
 

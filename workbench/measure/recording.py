@@ -316,8 +316,9 @@ def record_controls(
             ran, interventions = control(own.checkpoint, name, seed, pause=pause)
         found.append(
             record(
-                ran, problems, own.count, label=name, asked=asked, interventions=interventions, set_thoughts=set_thoughts,
-                batch_size=batch_size, continuations=bool(own.traces[0].continuations), on_progress=on_progress,
+                ran, problems, own.count, label=name, asked=asked, interventions=interventions,
+                set_thoughts=set_thoughts, batch_size=batch_size, on_progress=on_progress,
+                continuations=bool(own.traces[0].continuations),
             )
         )  # fmt: skip
     return found
