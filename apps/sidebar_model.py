@@ -159,7 +159,7 @@ def _added() -> dict[str, Path]:
 def _load(name: str, runs: dict[str, Path], words: bool = False) -> Run:
     """Load a run and say below its box which method was chosen in it."""
     run = Run(name, runs[name], cache.checkpoint(runs[name]))
-    about = [method_title(run.checkpoint)]
+    about = [method_title(run.checkpoint), f"**{run.checkpoint.supervision}**"]
     if run.checkpoint.fed == "pause" and run.checkpoint.thoughts:
         about.append(f":orange[{PAUSE}]")
     if said := ": ".join(part for part in about if part):

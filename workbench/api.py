@@ -37,6 +37,7 @@ from workbench.measure.search_tree import search_tree_frame, spell
 from workbench.measure.statistics import Estimate, resample
 from workbench.model.checkpoint import Checkpoint, load_checkpoint
 from workbench.model.lens import CoconutLens
+from workbench.model.supervision import Supervision
 from workbench.problems.files import load_any
 from workbench.problems.problem import Item, Problem
 from workbench.problems.prosqa import parse_question
@@ -107,7 +108,7 @@ def load(source: "str | Path | Model | Checkpoint" = "reference") -> "Model":
 
     Examples:
         >>> wb.load("reference_asked")
-        Model("reference_asked", 6 thoughts, prompts in the edges format)
+        Model("reference_asked", 6 thoughts (next node asked, also mixtures of 24 walks), prompts in the edges format)
     """
     if isinstance(source, Model):
         return source
@@ -349,8 +350,9 @@ class Model:
     """Model, tokenizer and prompt format, for what this class does not do."""
 
     def __repr__(self) -> str:
-        """Return name, number of thoughts and prompt format."""
-        return f'Model("{self.name}", {self.thoughts} thoughts, prompts in the {self.checkpoint.format.name} format)'
+        """Return name, number of thoughts, how they were supervised and prompt format."""
+        about = f"{self.thoughts} thoughts ({self.supervision}), prompts in the {self.checkpoint.format.name} format"
+        return f'Model("{self.name}", {about})'
 
     @property
     def name(self) -> str:
@@ -361,6 +363,16 @@ class Model:
     def thoughts(self) -> int:
         """The number of thoughts it was trained with."""
         return self.checkpoint.thoughts
+
+    @property
+    def supervision(self) -> Supervision:
+        """How its thoughts were supervised; as text, the badge of every screen and table.
+
+        Examples:
+            >>> print(wb.load("coconut_words").supervision)
+            words only; its start was asked for mixtures of 24 walks
+        """
+        return self.checkpoint.supervision
 
     @cached_property
     def lens(self) -> CoconutLens:

@@ -27,7 +27,6 @@ PAUSE_HELP = (
     "what Coconut would have fed, and this model never sees again."
 )
 SPEAKS_HELP = "Trained to say the chain of steps in words, with the answer at its end."
-NO_THOUGHTS_HELP = "Trained without thoughts: there is nothing to move through, only what it says."
 STRANGE_SHOWN = 8
 
 
@@ -47,14 +46,20 @@ def _method_badges(checkpoint: Checkpoint) -> None:
     method = METHODS.get(str(checkpoint.meta.get("method", "")))
     if method:
         st.badge(method.title, icon=":material/school:", color="blue", help=method.summary)
-    if checkpoint.thoughts == 0:
-        st.badge("no thoughts", icon=":material/block:", color="gray", help=NO_THOUGHTS_HELP)
-    elif checkpoint.fed == "pause":
+    _supervision(checkpoint)
+    if checkpoint.fed == "pause" and checkpoint.thoughts:
         st.badge(PAUSE, icon=":material/pause:", color="orange", help=PAUSE_HELP)
     if checkpoint.thoughts_per_step > 1:
         st.badge(f"{plural(checkpoint.thoughts_per_step, 'thought')} per step", color="gray")
     if checkpoint.says == "chain":
         st.badge("answers at the end of its chain", icon=":material/format_quote:", color="gray", help=SPEAKS_HELP)
+
+
+def _supervision(checkpoint: Checkpoint, who: str = "") -> None:
+    """Draw how the thoughts were supervised; in orange where nodes were labels at thoughts."""
+    one = checkpoint.supervision
+    color = "orange" if one.is_asked else "green" if one.asked in ("words only", "answers alone") else "gray"
+    st.badge(f"{who}{one}", icon=":material/label:", color=color, help=f"How its thoughts were trained. {one.help}")
 
 
 def draw(view: View, readings: Sequence[Reading]) -> None:
@@ -64,6 +69,8 @@ def draw(view: View, readings: Sequence[Reading]) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if len(readings) == 1:
             _method_badges(view.run.checkpoint)
+        for reading in readings if len(readings) > 1 else ():
+            _supervision(reading.run.checkpoint, f"{plain(reading.run.name)}: ")
         for reading in readings:
             _answer(reading, f"{plain(reading.run.name)}: " if len(readings) > 1 else "")
         hops = plural(structure(problem).length, "hop")

@@ -173,7 +173,7 @@ def trace(
     from workbench.measure import trace as tracing
 
     (traced,) = tracing.run(checkpoint, [chosen], thoughts)
-    show(trace_table(traced), *(f"after {k}: {said}" for k, said in enumerate(traced.continuations)))
+    show(trace_table(traced, str(checkpoint.supervision)), *(f"after {k}: {said}" for k, said in enumerate(traced.continuations)))
     if graph is not None:
         from workbench.measure.scores import READOUTS, node_scores, node_values
         from workbench.problems.networks import write_graph

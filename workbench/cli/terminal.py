@@ -91,7 +91,7 @@ def evaluation_table(evaluation: Evaluation) -> Table:
     """Lay out an evaluation: a row per figure with interval, chance level and number of problems."""
     origin = evaluation.provenance
     made = table(
-        f"{evaluation.checkpoint} on {evaluation.n} problems, {evaluation.thoughts} thoughts",
+        f"{evaluation.checkpoint} on {evaluation.n} problems, {evaluation.thoughts} thoughts ({evaluation.supervision})",
         f"95 % intervals over problems; seed {origin.seed}; commit {(origin.commit or 'unknown')[:12]}\n"
         + ", ".join(f"{name} {number}" for name, number in origin.versions.items()),
         "figure", ("value and interval", {"no_wrap": True}), ("chance", RIGHT), ("chance is", {"style": "dim"}),
@@ -102,13 +102,19 @@ def evaluation_table(evaluation: Evaluation) -> Table:
     return made
 
 
-def trace_table(trace: Trace) -> Table:
-    """Lay out one problem: a row per number of thoughts, both readouts beside their chance, and the answer."""
+def trace_table(trace: Trace, supervision: str) -> Table:
+    """Lay out one problem: a row per number of thoughts, both readouts beside their chance, and the answer.
+
+    Args:
+        trace: Of the problem.
+        supervision: How the model's thoughts were supervised.
+    """
     problem = trace.problem
     names = problem.names
     headings = ("LM head: likeliest nodes", "mass", "forced language: likeliest nodes", "mass", "answer")
     made = table(
         f"{problem.id}: is {names[problem.root]} a {names[problem.options[0]]} or {names[problem.options[1]]}?",
+        f"Model: {trace.checkpoint}; supervision of its thoughts: {supervision}.\n"
         f"Right answer: {names[problem.target]}, {structure(problem).length} hops from {names[problem.root]}. "
         "Value: probability normalised over the concepts in the problem; * = on the frontier of the hop read.\n"
         "Mass: raw probability on that frontier; where the target is on it, also the same without the target. In "

@@ -195,6 +195,8 @@ class Evaluation:
     """In the order shown."""
     provenance: Provenance
     """Seed, versions, commit."""
+    supervision: str = "not known"
+    """How the thoughts were supervised, in words (`Supervision`)."""
 
     def figure(self, name: str) -> Figure:
         """Return a figure by its name."""
@@ -210,6 +212,7 @@ class Evaluation:
         return {
             "schema": EVALUATION_SCHEMA,
             "checkpoint": self.checkpoint,
+            "supervision": self.supervision,
             "thoughts": self.thoughts,
             "n": self.n,
             **_nested(values),
@@ -252,10 +255,12 @@ def evaluate(
         parts.append(results_frame(checkpoint, traces, seed, all_rewrites=all_rewrites, batch_size=batch_size))
         if on_progress:
             on_progress(len(part))
-    return evaluation_of(checkpoint.name, pl.concat(parts), seed)
+    return evaluation_of(checkpoint.name, pl.concat(parts), seed, str(checkpoint.supervision))
 
 
-def evaluation_of(checkpoint: str, results: pl.DataFrame, seed: int = 0) -> Evaluation:
+def evaluation_of(
+    checkpoint: str, results: pl.DataFrame, seed: int = 0, supervision: str = "not known"
+) -> Evaluation:
     """Turn rows of `results_frame` into figures with bootstrap intervals over problems.
 
     - accuracy: exact answer (the likeliest of all tokens, or the whole greedy answer) after all K thoughts.
@@ -335,7 +340,7 @@ def evaluation_of(checkpoint: str, results: pl.DataFrame, seed: int = 0) -> Eval
                 title = f"{what} after {k} thought{'' if k == 1 else 's'}"
                 yield made(f"{name}:{k}", title, values[:, k], *floor)
 
-    return Evaluation(checkpoint, right.shape[1] - 1, len(results), tuple(figures()), provenance(seed))
+    return Evaluation(checkpoint, right.shape[1] - 1, len(results), tuple(figures()), provenance(seed), supervision)
 
 
 def save_evaluation(evaluation: Evaluation, path: Path) -> None:

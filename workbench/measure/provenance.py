@@ -40,9 +40,11 @@ def provenance(seed: int) -> Provenance:
 def checkpoint_digest(checkpoint: Checkpoint) -> str:
     """Return a SHA-256 over weights, tokenizer and the fields that say how the model thinks.
 
-    The same for a checkpoint that was copied or moved; a tensor's name, shape and precision count too.
+    The same for a checkpoint that was copied or moved; a tensor's name, shape and precision count too. How it was
+    supervised does not: checkpoints did not always say it.
     """
-    digest = hashlib.sha256(repr(sorted(checkpoint.meta.items())).encode())
+    said = sorted((key, value) for key, value in checkpoint.meta.items() if key != "supervision")
+    digest = hashlib.sha256(repr(said).encode())
     digest.update(f"{checkpoint.model.config.model_type} {checkpoint.thoughts} {checkpoint.format.name}".encode())
     digest.update(repr(sorted(checkpoint.tokenizer.get_vocab().items())).encode())
     for name, tensor in sorted(checkpoint.model.state_dict().items()):

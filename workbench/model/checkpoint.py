@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -31,6 +31,7 @@ from workbench.files import replacing
 from workbench.model.coconut import embedding_rows, self_check
 from workbench.model.formats import make_format
 from workbench.model.prompts import Format
+from workbench.model.supervision import Supervision
 from workbench.settings import build
 
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -73,6 +74,10 @@ class CoconutConfig:
         for field, least in {"thoughts": 0, "thoughts_per_step": 1}.items():
             if (number := getattr(read, field)) < least:
                 raise _wrong_field(name, f"config.coconut.{field} is {number}, expected {least} or more")
+        try:
+            Supervision.read(meta)
+        except WorkbenchError as error:
+            raise _wrong_field(name, f"In config.coconut {error.why}") from error
         return read
 
 
@@ -245,6 +250,11 @@ class Checkpoint:
     """Thoughts that stand for one step: thought j is about hop ceil(j / thoughts_per_step)."""
 
     @property
+    def supervision(self) -> Supervision:
+        """How its thoughts were supervised."""
+        return Supervision.read(self.meta)
+
+    @property
     def pause(self) -> int | None:
         """Token id fed in place of every thought, None where thoughts are fed."""
         return self.format.marker.thought if self.fed == "pause" else None
@@ -343,7 +353,10 @@ def load_checkpoint(source: str | Path) -> Checkpoint:
             f"{len(missing)} tensors are missing, among them {missing[0]}.",
             "Copy or save the checkpoint again.",
         )
-    checkpoint = make_checkpoint(model.eval(), tokenizer, dict(model.config.coconut), name)
+    meta = dict(model.config.coconut)
+    if (known := Supervision.read(meta, directory)) != Supervision():
+        meta["supervision"] = asdict(known)
+    checkpoint = make_checkpoint(model.eval(), tokenizer, meta, name)
     self_check(model, checkpoint.format.marker.thought, name)
     return checkpoint
 
@@ -422,6 +435,7 @@ def prepare_pretrained(
         "markers": markers,
         "thoughts": thoughts,
         "thoughts_per_step": 1,
+        "supervision": asdict(Supervision("no thoughts")),
     }
     return make_checkpoint(model, tokenizer, meta, name)
 

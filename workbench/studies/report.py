@@ -136,7 +136,8 @@ def write_report(
             if on_progress:
                 on_progress(len(part))
         shards.join(len(parts))
-    return write_page(directory, checkpoint.name, options, origin, readings=bool(options.readings) and thoughts > 0)
+    about, readings = str(checkpoint.supervision), bool(options.readings) and thoughts > 0
+    return write_page(directory, checkpoint.name, options, origin, readings=readings, supervision=about)
 
 
 def _tables(
@@ -200,7 +201,13 @@ def traces_frame(traces: Sequence[Trace]) -> pl.DataFrame:
 
 
 def write_page(
-    directory: Path, checkpoint: str, options: ReportOptions, origin: Provenance, *, readings: bool = False
+    directory: Path,
+    checkpoint: str,
+    options: ReportOptions,
+    origin: Provenance,
+    *,
+    readings: bool = False,
+    supervision: str = "not known",
 ) -> Path:
     """Write index.html, plotly.min.js and evaluation.json beside complete tables, and return the page.
 
@@ -212,9 +219,10 @@ def write_page(
         options: Of the report.
         origin: Of the tables.
         readings: Whether to link to the page of the readings.
+        supervision: How the thoughts were supervised, in words.
     """
     tables = _Tables(directory, origin.seed)
-    evaluation = evaluation_of(checkpoint, tables.read("problems"), origin.seed)
+    evaluation = evaluation_of(checkpoint, tables.read("problems"), origin.seed, supervision)
     save_evaluation(evaluation, directory / "evaluation.json")
     drawn = _figures(tables, evaluation.thoughts, origin.seed)
     # Figures that are drawn per hop and thought are left to the drawings.
@@ -229,6 +237,7 @@ def write_page(
         drawn=drawings(drawn),
         rows=_rows(tables.first("problems", MOST_IN_TABLE), checkpoint, options.problems.stem, options.explorer),
         thoughts=evaluation.thoughts,
+        supervision=supervision,
         total=tables.total,
         sampled=len(tables.kept) if tables.kept is not None else None,
         origin=asdict(origin),

@@ -100,6 +100,7 @@ def write_readings(
         count=len(kept),
         total=len(problems),
         thoughts=count,
+        supervision=str(checkpoint.supervision),
         command=_command(options, directory),
         link=f"{options.explorer.rstrip('/')}/?{query}",
         origin=asdict(origin),

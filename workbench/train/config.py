@@ -15,6 +15,7 @@ import yaml
 from jaxtyping import Int
 
 from workbench.errors import WorkbenchError
+from workbench.model.supervision import Supervision
 from workbench.settings import build, read_settings
 from workbench.train.methods import Method, find_method, mixing_share
 
@@ -191,13 +192,18 @@ def save_config(config: TrainConfig, path: Path) -> None:
     path.write_text(yaml.safe_dump(dataclasses.asdict(config), sort_keys=False))
 
 
-def checkpoint_fields(config: TrainConfig) -> dict[str, object]:
-    """Return the fields of `config.coconut` that follow from task and method; the format is not among them.
+def checkpoint_fields(config: TrainConfig, start: Supervision | None = None) -> dict[str, object]:
+    """Return the fields of `config.coconut` that follow from a configuration; the format is not among them.
 
     Where there are no slots there are no markers either (the official repository: `no_special_marker`); the task edges
     never has any.
+
+    Args:
+        config: Of the run.
+        start: How the thoughts of what it starts from were supervised, None for random or pre-trained weights.
     """
     method = find_method(config.method)
+    supervision = Supervision.of(method.asked, dataclasses.asdict(config), start)
     return {
         "version": 1,
         "task": "prosqa" if config.task == "edges" else config.task,
@@ -207,6 +213,7 @@ def checkpoint_fields(config: TrainConfig) -> dict[str, object]:
         "fed": "pause" if method.fed == "pause" else "hidden",
         "says": "chain" if method.speaks else "answer",
         "method": method.name,
+        "supervision": dataclasses.asdict(supervision),
     }
 
 

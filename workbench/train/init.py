@@ -83,14 +83,16 @@ def begin(config: TrainConfig) -> Checkpoint:
     Raises:
         WorkbenchError: There is no such model, it does not fit the task, or the task needs one.
     """
-    fields = checkpoint_fields(config)
     if not config.start:
+        fields = checkpoint_fields(config)
         name, tokenizer = ("edges", edges_tokenizer()) if config.task == "edges" else ("words", _words(config.task))
         model = build_model(config.model, config.seed, tokenizer=tokenizer)
         return make_checkpoint(model, tokenizer, fields | {"format": name}, config.name)
     directory, name = check_start(config)
+    start = None
     if _is_ours(directory):
         before = load_checkpoint(directory)
+        start = before.supervision
     else:
         before = prepare_pretrained(*_pretrained(directory, name), name=name)
     if config.task == "edges" and (before.format.name != "edges" or before.format.markers):
@@ -99,7 +101,7 @@ def begin(config: TrainConfig) -> Checkpoint:
             "It does not read the edges format without markers.",
             "Name a checkpoint trained on the task edges, or leave `start` out.",
         )
-    return make_checkpoint(before.model, before.tokenizer, before.meta | fields, config.name)
+    return make_checkpoint(before.model, before.tokenizer, before.meta | checkpoint_fields(config, start), config.name)
 
 
 def check_start(config: TrainConfig) -> tuple[Path, str]:

@@ -22,6 +22,7 @@ from jaxtyping import Int
 
 from workbench.catalog import FORMER_METHODS
 from workbench.errors import WorkbenchError, unknown
+from workbench.model.supervision import Asked
 
 Fed = Literal["hidden", "pause", "nothing"]
 """What is fed in the slots: the last hidden state (a thought), the pause token's embedding, or there are no slots."""
@@ -58,6 +59,15 @@ class Method:
     def speaks(self) -> bool:
         """Whether the answer comes at the end of a chain in words; else right after the slots."""
         return self.said == "all"
+
+    @property
+    def asked(self) -> Asked:
+        """What the LM head of its thoughts is asked where the task has a graph."""
+        if self.fed == "nothing":
+            return "no thoughts"
+        if self.heads != "none":
+            return "next node asked" if self.heads == "path" else "frontier asked"
+        return "answers alone" if self.said == "none" else "words only"
 
     def slots(self, steps: int) -> int:
         """Return the number of slots that stand for so many removed steps."""

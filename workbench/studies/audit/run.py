@@ -56,6 +56,7 @@ def inputs_of(checkpoint: Checkpoint, problems: Sequence[Problem], options: Audi
         "fed": checkpoint.fed,
         "says": checkpoint.says,
         "method": str(checkpoint.meta.get("method", "")),
+        "supervision": str(checkpoint.supervision),
         "options": asdict(options),
         "schema": AUDIT_SCHEMA,
         **asdict(provenance(options.seed)),

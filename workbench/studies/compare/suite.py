@@ -105,7 +105,7 @@ def _checked(task: SuiteTask, path: Path) -> SuiteTask:
         raise _wrong(path, f"the task name {task.name!r} is no name of a folder", "use letters, digits and dashes")
     try:
         methods = tuple(find_method(method).name for method in task.methods)
-        seeds, tried, overrides = (_by_method(given) for given in (task.seeds, task.tried, task.overrides))
+        seeds, tried, overrides = _by_method(task.seeds), _by_method(task.tried), _by_method(task.overrides)
     except WorkbenchError as error:
         raise _wrong(path, f"{where}: {error.what} {error.why}", error.do) from error
     task = dataclasses.replace(task, methods=methods, seeds=seeds, tried=tried, overrides=overrides)
