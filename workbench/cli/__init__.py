@@ -173,7 +173,8 @@ def trace(
     from workbench.measure import trace as tracing
 
     (traced,) = tracing.run(checkpoint, [chosen], thoughts)
-    show(trace_table(traced, str(checkpoint.supervision)), *(f"after {k}: {said}" for k, said in enumerate(traced.continuations)))
+    told = (f"after {k}: {said}" for k, said in enumerate(traced.continuations))
+    show(trace_table(traced, str(checkpoint.supervision)), *told)
     if graph is not None:
         from workbench.measure.scores import READOUTS, node_scores, node_values
         from workbench.problems.networks import write_graph
@@ -185,6 +186,26 @@ def trace(
 
 
 app.command(epilog="Example:  workbench reproduce --out docs/reproduction.md")(reproduce)
+
+
+@app.command("list", epilog="Example:  workbench list")
+def list_runs() -> None:
+    """List the trained models that are here, and how the thoughts of each were supervised."""
+    import json
+
+    from workbench import catalog
+    from workbench.cli.terminal import runs_table, show
+    from workbench.model.supervision import Supervision
+
+    rows = []
+    for name, path in catalog.runs().items():
+        if "/" in name:  # a checkpoint, supervised as its run
+            continue
+        directory = path if (path / "config.json").is_file() else path / "model"
+        meta = json.loads((directory / "config.json").read_text(encoding="utf-8")).get("coconut") or {}
+        thoughts = str(meta.get("thoughts", "–"))
+        rows.append((name, thoughts, str(Supervision.read(meta, directory))))
+    show(runs_table(rows))
 
 
 @app.command(epilog="Example:  workbench explore --port 8600")

@@ -90,8 +90,9 @@ def show(*lines: Table | str) -> None:
 def evaluation_table(evaluation: Evaluation) -> Table:
     """Lay out an evaluation: a row per figure with interval, chance level and number of problems."""
     origin = evaluation.provenance
+    model = f"{evaluation.checkpoint} ({evaluation.supervision})"
     made = table(
-        f"{evaluation.checkpoint} on {evaluation.n} problems, {evaluation.thoughts} thoughts ({evaluation.supervision})",
+        f"{model} on {evaluation.n} problems, {evaluation.thoughts} thoughts",
         f"95 % intervals over problems; seed {origin.seed}; commit {(origin.commit or 'unknown')[:12]}\n"
         + ", ".join(f"{name} {number}" for name, number in origin.versions.items()),
         "figure", ("value and interval", {"no_wrap": True}), ("chance", RIGHT), ("chance is", {"style": "dim"}),
@@ -99,6 +100,14 @@ def evaluation_table(evaluation: Evaluation) -> Table:
     )  # fmt: skip
     for figure in evaluation.figures:
         made.add_row(figure.title, figure.shown, figure.shown_chance, figure.baseline, str(figure.estimate.n))
+    return made
+
+
+def runs_table(rows: Sequence[tuple[str, str, str]]) -> Table:
+    """Lay out runs: name, number of thoughts, how they were supervised."""
+    made = table("Trained models", "", ("run", {"no_wrap": True}), ("thoughts", RIGHT), "supervision of its thoughts")
+    for row in rows:
+        made.add_row(*row)
     return made
 
 

@@ -258,9 +258,7 @@ def evaluate(
     return evaluation_of(checkpoint.name, pl.concat(parts), seed, str(checkpoint.supervision))
 
 
-def evaluation_of(
-    checkpoint: str, results: pl.DataFrame, seed: int = 0, supervision: str = "not known"
-) -> Evaluation:
+def evaluation_of(checkpoint: str, results: pl.DataFrame, seed: int = 0, supervision: str = "not known") -> Evaluation:
     """Turn rows of `results_frame` into figures with bootstrap intervals over problems.
 
     - accuracy: exact answer (the likeliest of all tokens, or the whole greedy answer) after all K thoughts.
@@ -285,6 +283,7 @@ def evaluation_of(
         checkpoint: Name of what was measured.
         results: At least one row.
         seed: Of the bootstrap.
+        supervision: How its thoughts were supervised, in words.
     """
     right = np.array(results["right"].to_list(), dtype=float)
     last = right[:, -1]

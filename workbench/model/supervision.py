@@ -77,6 +77,11 @@ class Supervision:
         return cls(asked, int(plan.get("walks", 24)) if mixed else 1, start)
 
     @classmethod
+    def of_config(cls, asked: Asked, settings: Mapping[str, Any]) -> "Supervision":
+        """Return that of a run whose start is the one that its configuration names."""
+        return cls.of(asked, settings, _of_start(str(settings.get("start") or "")))
+
+    @classmethod
     def read(cls, meta: Mapping[str, Any], directory: Path | None = None) -> "Supervision":
         """Return that of a checkpoint.
 
@@ -96,7 +101,7 @@ class Supervision:
         settings = _settings(directory)
         if settings is None:  # of the run only the model is here
             return cls.of(asked, {"task": meta.get("task", "edges"), "curriculum": {"walks": 1}}, cls())
-        return cls.of(asked, settings, _of_start(str(settings.get("start") or "")))
+        return cls.of_config(asked, settings)
 
     @classmethod
     def _stored(cls, stored: object) -> "Supervision":

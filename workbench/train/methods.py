@@ -92,11 +92,11 @@ METHODS: dict[str, Method] = {
             "The chain in words loses its tokens one by one, from the left.", smoothing=4.0,
         ),
         Method(
-            "pause_token", "Pause token", "pause", "none", "none", False,
+            "pause_token", "Pause token, answers alone", "pause", "none", "none", False,
             "As many pause tokens as Coconut has thoughts, then the answer; no chain, no curriculum.",
         ),
         Method(
-            "coconut_without_curriculum", "Coconut without curriculum", "hidden", "none", "none", False,
+            "coconut_without_curriculum", "Coconut without curriculum, answers alone", "hidden", "none", "none", False,
             "All thoughts and the answer from the start; the chain is never seen.",
         ),
         Method(

@@ -13,6 +13,7 @@ from typing import Literal
 import plotly.graph_objects as go
 import polars as pl
 
+from workbench.catalog import FORMER_METHODS
 from workbench.errors import WorkbenchError
 from workbench.figures.interventions import in_a_column, over_places
 from workbench.files import write_whole
@@ -323,9 +324,15 @@ class Card:
     decided: dict[Sentence, Said]
 
     @property
+    def supervision(self) -> str:
+        """How the thoughts were supervised, as the audit's inputs say it."""
+        return str(self.inputs.get("supervision") or "not known")
+
+    @property
     def title(self) -> str:
         """Name, linked to the card, and the name of the method."""
-        method = METHODS.get(str(self.inputs.get("method", "")))
+        name = str(self.inputs.get("method", ""))
+        method = METHODS.get(FORMER_METHODS.get(name, name))
         return f"[{self.name}]({self.name}/{MARKDOWN})" + (f", {method.title}" if method else "")
 
 
@@ -378,8 +385,14 @@ def side_by_side(cards: list[Card], battery: str) -> Table | None:
     sentences = [one for one in card_texts().sentences if one in asked]
     if not sentences:
         return None
-    columns = (Column("model", "text"), *(Column(sentence.short) for sentence in sentences))
-    rows = tuple((card.title, *(_mark(card.decided.get(sentence)) for sentence in sentences)) for card in cards)
+    columns = (
+        Column("model", "text"),
+        Column("supervision of thoughts", "text"),
+        *(Column(s.short) for s in sentences),
+    )
+    rows = tuple(
+        (card.title, card.supervision, *(_mark(card.decided.get(sentence)) for sentence in sentences)) for card in cards
+    )
     notes = tuple(f"**{one.short}**: {one.condition_in_words}{'; an aim' if one.aim else ''}." for one in sentences)
     return Table("", columns, rows, notes)
 

@@ -28,6 +28,7 @@ from workbench.studies.compare.claims import (
     printed,
     published_task,
 )
+from workbench.model.supervision import Supervision
 from workbench.studies.compare.jobs import plan
 from workbench.studies.compare.outcome import (
     MEASURES,
@@ -193,7 +194,7 @@ def main_table(task: TaskReport, judged: SetReport) -> Table:
     sources = load_published().sources
     rows = []
     for label, cells in baselines(judged.problems, measures):
-        rows.append((label, NONE, *cells, *[NONE] * 3, *[NONE] * len(columns)))
+        rows.append((label, NONE, NONE, *cells, *[NONE] * 3, *[NONE] * len(columns)))
     for method, runs in _by_method(judged.outcomes):
         timing = next((one for one in task.timings if one.method == method), None)
         alone = _time(timing.alone, timing.alone_ratio) if timing else NONE
@@ -204,9 +205,21 @@ def main_table(task: TaskReport, judged: SetReport) -> Table:
             test = f"{_signed(comparison.difference)}, p {_p(comparison.p_value)}, Holm {_p(corrected)}"
         theirs = [printed(load_published().number(column, ours, method), column.measure) for column in columns]
         cells = [_cell([run.values[m.name] for run in runs], m) for m in measures]
-        rows.append((_label(task, method, runs), str(len(runs)), *cells, alone, batched, test, *theirs))
+        rows.append(
+            (
+                _label(task, method, runs),
+                _supervision(task, method),
+                str(len(runs)),
+                *cells,
+                alone,
+                batched,
+                test,
+                *theirs,
+            )
+        )
     heads = [
-        Column("method", "text"), Column("seeds"), *[Column(m.title) for m in measures],
+        Column("method", "text"), Column("supervision of thoughts", "text"), Column("seeds"),
+        *[Column(m.title) for m in measures],
         Column("seconds, batch 1 (× CoT)"), Column("seconds, batch 64 (× CoT)"),
         Column(f"accuracy less {METHODS[REFERENCE].title}'s, McNemar"),
     ]  # fmt: skip
@@ -222,7 +235,9 @@ def main_table(task: TaskReport, judged: SetReport) -> Table:
         notes.append(
             "Published numbers are other models on other data and are no part of our columns. "
             + "; ".join(about)
-            + ". The paper counts thoughts among tokens, and pause tokens not; ours counts both."
+            + ". The paper counts thoughts among tokens, and pause tokens not; ours counts both. "
+            "All of the paper's methods learn words alone: its Coconut stands beside ours of words only; its pause as "
+            "thought stands beside ours, whose LM head is asked for the next node at every pause."
         )
     base = len(rows) - len(_by_method(judged.outcomes))
     return Table(f"{judged.name}: {len(judged.problems)} problems", tuple(heads), tuple(rows), tuple(notes), base)
@@ -374,6 +389,11 @@ def _label(task: TaskReport, method: str, runs: Sequence[RunOutcome]) -> str:
     total = next(run.config.steps for run, _ in task.runs if run.method.name == method)
     partly = f" (step {', '.join(f'{step:,}' for step in steps)} of {total:,})" if steps else ""
     return METHODS[method].title + partly
+
+
+def _supervision(task: TaskReport, method: str) -> str:
+    config = next(run.config for run, _ in task.runs if run.method.name == method)
+    return str(Supervision.of_config(METHODS[method].asked, asdict(config)))
 
 
 def _cell(arrays: Sequence[np.ndarray], measure: Measure) -> str:
