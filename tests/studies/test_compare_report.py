@@ -113,10 +113,10 @@ def test_published_numbers_stand_in_their_own_columns_only(pages: Path) -> None:
     assert {"97.0 ± 0.3", "76.7 ± 1.0", "14.2"} <= set(published)
     assert not set(published) & set(ours) - {"–"}
     for line in (pages / "comparison.md").read_text().splitlines():
-        if line.startswith("| Coconut |") and "±" in line:
+        if line.startswith("| Coconut, words only | words only |") and "±" in line:
             cells = [cell.strip() for cell in line.strip("| ").split("|")]
-            assert all(not cell.startswith("*") for cell in cells[:8])
-            assert all(cell == "–" or re.fullmatch(r"\*.*\*", cell) for cell in cells[8:])
+            assert all(not cell.startswith("*") for cell in cells[:9])
+            assert all(cell == "–" or re.fullmatch(r"\*.*\*", cell) for cell in cells[9:])
             break
     else:
         raise AssertionError("no line of Coconut with published numbers")
@@ -126,7 +126,7 @@ def test_the_numbers_for_programs_keep_them_apart_too(pages: Path) -> None:
     data = json.loads((pages / "comparison.json").read_text())
     runs = data["tasks"]["prosqa"]["sets"]["few"]["runs"]
 
-    assert {run["method"] for run in runs} == {"coconut_next_node", "no_cot"}
+    assert {run["method"] for run in runs} == {"coconut_words", "no_cot"}
     assert all(run["finished"] and run["step"] == 6 for run in runs)
     assert all(run["tokens"]["value"] <= 3 for run in runs)
     assert data["published"] == json.loads(json.dumps(load_published().numbers))
@@ -139,8 +139,8 @@ def test_a_partly_trained_run_is_measured_with_its_step(done: tuple[Suite, Path]
     longer = load_suite(tiny_suite(tmp_path, steps=9))
     text = (report(longer, out, [], {}, "x").parent / "comparison.md").read_text()
 
-    assert "Coconut (step 6 of 9)" in text
-    assert "Not finished: prosqa/coconut_next_node-0, prosqa/no_cot-0" in text
+    assert "Coconut, words only (step 6 of 9)" in text
+    assert "Not finished: prosqa/coconut_words-0, prosqa/no_cot-0" in text
 
 
 def test_a_method_has_the_same_line_in_every_figure() -> None:
@@ -170,7 +170,7 @@ def test_the_plan_is_shown_before_anything_is_done(tmp_path: Path) -> None:
     )
 
     assert result.exit_code == 0, result.output
-    for part in ("prosqa/coconut_next_node-0", "0 of 6", "24", "few", "unknown"):
+    for part in ("prosqa/coconut_words-0", "0 of 6", "24", "few", "unknown"):
         assert part in result.stdout
     assert not (tmp_path / "out").exists()
 
@@ -221,7 +221,7 @@ def test_a_suite_killed_midway_resumes_and_is_skipped_when_done(tmp_path: Path) 
     command = [sys.executable, "-m", "workbench", "compare", str(suite), "--out", str(tmp_path / "out"), "--jobs", "1"]
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     killed = subprocess.Popen(command, start_new_session=True, **quiet)
-    metrics = tmp_path / "out" / "prosqa" / "coconut_next_node-0" / "metrics.jsonl"
+    metrics = tmp_path / "out" / "prosqa" / "coconut_words-0" / "metrics.jsonl"
     end = time.monotonic() + 300
     while time.monotonic() < end and not (metrics.exists() and '"step": 6' in metrics.read_text()):
         time.sleep(0.05)

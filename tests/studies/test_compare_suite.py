@@ -19,7 +19,7 @@ name: tiny
 tasks:
   - name: prosqa
     base: base.yaml
-    methods: [no_cot, coconut_next_node]
+    methods: [no_cot, coconut_words]
     problems: {few: few.json}
     optional: {official: absent.json}
 """
@@ -55,8 +55,8 @@ def test_paths_are_those_of_the_suites_folder(folder: Path) -> None:
         ("name: tiny\n", "", "name is missing"),
         ("methods: [no_cot", "methods: [no_cott", 'There is no method "no_cott".*coconut'),
         ("methods:", "method:", r"unknown key tasks\[0\].method.*did you mean tasks\[0\].methods"),
-        ("[no_cot, coconut_next_node]", "[cot, cot]", "none twice"),
-        ("[no_cot, coconut_next_node]", "cot", "expected a list"),
+        ("[no_cot, coconut_words]", "[cot, cot]", "none twice"),
+        ("[no_cot, coconut_words]", "cot", "expected a list"),
         ("base: base.yaml", "base: bass.yaml", "base: there is no file"),
         ("few.json", "fewer.json", r"problems.few: there is no file"),
         ("name: tiny", "name: tiny\njobs: 0", "jobs is 0"),
@@ -92,10 +92,10 @@ def test_the_first_seed_of_every_method_comes_first(folder: Path) -> None:
     runs = plan_runs(load_suite(path), folder / "out")
 
     assert [run.key for run in runs] == [
-        "prosqa/coconut_next_node-0", "prosqa/no_cot-0", "prosqa/no_cot-1", "prosqa/no_cot-2",
+        "prosqa/coconut_words-0", "prosqa/no_cot-0", "prosqa/no_cot-1", "prosqa/no_cot-2",
     ]  # fmt: skip
     assert [run.config.seed for run in runs] == [0, 0, 1, 2]
-    assert {run.config.method for run in runs} == {"coconut_next_node", "no_cot"}
+    assert {run.config.method for run in runs} == {"coconut_words", "no_cot"}
 
 
 def test_an_override_changes_one_method_and_inside_its_parts_one_key(folder: Path) -> None:

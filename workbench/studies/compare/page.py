@@ -16,6 +16,7 @@ from workbench.measure.behaviour import Behaviour
 from workbench.measure.provenance import provenance
 from workbench.measure.statistics import Estimate
 from workbench.measure.verdicts import FEWEST
+from workbench.model.supervision import Supervision
 from workbench.problems.problem import Item, Problem
 from workbench.problems.shortcuts import blind_score, nearest_source, shortcut_accuracies
 from workbench.studies.compare.claims import (
@@ -28,7 +29,6 @@ from workbench.studies.compare.claims import (
     printed,
     published_task,
 )
-from workbench.model.supervision import Supervision
 from workbench.studies.compare.jobs import plan
 from workbench.studies.compare.outcome import (
     MEASURES,
