@@ -78,6 +78,10 @@ METHODS: dict[str, Method] = {
     method.name: method
     for method in (
         Method(
+            "coconut_words", "Coconut, words only", "hidden", "rest", "none", True,
+            "The Coconut paper's own loss: only words after the thoughts are supervised, never a thought's LM head.",
+        ),
+        Method(
             "coconut_next_node", "Coconut, next node asked", "hidden", "rest", "path", True,
             "Each removed step is one continuous thought; its LM head is asked for the next node of the path.",
         ),
@@ -102,10 +106,6 @@ METHODS: dict[str, Method] = {
         Method(
             "coconut_without_thought", "Coconut without thought", "nothing", "rest", "none", True,
             "Coconut's schedule, steps disappear and nothing takes their place.",
-        ),
-        Method(
-            "coconut_words", "Coconut, words only", "hidden", "rest", "none", True,
-            "The Coconut paper's own loss: only words after the thoughts are supervised, never a thought's LM head.",
         ),
         Method(
             "coconut_frontier", "Coconut, frontier asked", "hidden", "rest", "frontier", True,
