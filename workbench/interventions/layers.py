@@ -55,6 +55,7 @@ def columns_of(context: Context, session: Session, names: Sequence[str], width: 
                 meant[row, pad : session.begin] = True
             elif name == "thoughts":
                 meant[row, session.begin : fed] = True
+                meant[row, slice(*session.again)] = True
             else:
                 for start, end in _spans(context, row, k, name):
                     meant[row, pad + start : pad + end] = True
@@ -151,9 +152,11 @@ class LayerIntervention(Intervention):
         return super().where_described(count) + (" and while it answers" if self.where == "both" else "")
 
     def active(self, session: Session) -> bool:
-        """Say whether it acts on the pass under way."""
+        """Say whether it acts on the pass under way; thoughts that are fed again to the answer are left alone."""
         k = session.feeding
-        return self.where != "thoughts" if k == 0 else self.where != "answer" and self.acts_on(k)
+        return not session.feeding_again and (
+            self.where != "thoughts" if k == 0 else self.where != "answer" and self.acts_on(k)
+        )
 
     def chosen(self, field: str, numbers: tuple[int, ...], count: int) -> list[int]:
         """Return the layers or heads meant, of so many."""

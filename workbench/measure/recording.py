@@ -250,6 +250,9 @@ class _Recorder(Tracer):
         residual = torch.stack([torch.stack([one[name] for name in self._residual], 1) for one in passes], 1)
         columns = begin + self.count  # thoughts to come get no attention; columns of other branches are left out
         seen = [[F.pad(one[name], (0, columns))[..., :columns] for name in self._patterns] for one in passes]
+        if session.again[1]:  # an answer that reads the thoughts alone reads them where they are fed again
+            for shares, name in zip(seen[-1], self._patterns, strict=True):
+                shares[..., begin:] = passes[-1][name][..., slice(*session.again)]
         attention = torch.stack([torch.stack(layers, 1) for layers in seen], 1)
         self._arrays = {"residual": as_numpy(residual), **self._attention(batch.prompts, attention, begin)}
 

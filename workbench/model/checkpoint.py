@@ -28,7 +28,7 @@ from transformers.utils import logging as hf_logging
 from workbench.catalog import FORMER_METHODS, current
 from workbench.errors import WorkbenchError
 from workbench.files import replacing
-from workbench.model.coconut import embedding_rows, self_check
+from workbench.model.coconut import AnswerReads, embedding_rows, self_check
 from workbench.model.formats import make_format
 from workbench.model.prompts import Format
 from workbench.model.supervision import Supervision
@@ -51,6 +51,7 @@ class CoconutConfig:
     thoughts_per_step: int = 1
     fed: Literal["hidden", "pause"] = "hidden"
     says: Literal["answer", "chain"] = "answer"
+    answer_reads: AnswerReads = "all"
 
     @classmethod
     def read(cls, meta: object, name: str) -> "CoconutConfig":
@@ -248,6 +249,8 @@ class Checkpoint:
     """What it was trained to say after the thoughts: the "answer" at once, or the "chain" that ends with it."""
     thoughts_per_step: int = 1
     """Thoughts that stand for one step: thought j is about hop ceil(j / thoughts_per_step)."""
+    answer_reads: AnswerReads = "all"
+    """What the words after the thoughts read, see `coconut.answer_reads`."""
 
     @property
     def supervision(self) -> Supervision:
@@ -295,6 +298,7 @@ def make_checkpoint(
         config.fed,
         config.says,
         config.thoughts_per_step,
+        config.answer_reads,
     )
 
 

@@ -7,7 +7,7 @@ and TransformerLens hook points inside them fire at every pass.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -19,6 +19,19 @@ from workbench.errors import WorkbenchError
 
 Edit = Callable[[int, Float[Tensor, "batch d"]], Float[Tensor, "batch d"]]
 """An intervention: gets the number of a thought (from 1) and its vectors, returns what is fed instead."""
+
+AnswerReads = Literal["all", "thoughts", "prompt"]
+"""What is read by the words after the thoughts: all that came before, the thoughts alone, or the prompt alone."""
+
+
+def answer_reads(model: PreTrainedModel) -> AnswerReads:
+    """Return what the words after the thoughts read, `config.coconut.answer_reads`.
+
+    They are computed, and counted in positions, as if what they do not read were not there. So after "thoughts" they
+    are a function of the vectors that were fed and of nothing else: even the columns where those were fed, which did
+    read the prompt, are not read. After "prompt" they are what they would be without any thought.
+    """
+    return (getattr(model.config, "coconut", None) or {}).get("answer_reads", "all")
 
 
 @dataclass(frozen=True)
@@ -163,7 +176,22 @@ def states(
         )
         inputs.append(segment)
         start = end
-    return torch.cat(hidden, 1), torch.cat(inputs, 1)
+    whole, fed = torch.cat(hidden, 1), torch.cat(inputs, 1)
+    reads, said = answer_reads(model), said_columns(is_thought, seen)
+    if reads == "all" or not said.any():
+        return whole, fed
+    visible = seen & ((number > 0) if reads == "thoughts" else ~is_thought)
+    again = model.base_model(
+        inputs_embeds=fed, attention_mask=visible, position_ids=positions(visible), use_cache=False
+    )
+    return torch.where(said[..., None], again.last_hidden_state, whole), fed
+
+
+def said_columns(
+    is_thought: Bool[Tensor, "batch columns"], mask: Bool[Tensor, "batch columns"]
+) -> Bool[Tensor, "batch columns"]:
+    """Return where words stand after a thought."""
+    return mask & ~is_thought & (is_thought.cumsum(1) > 0)
 
 
 def needed_passes(is_thought: Bool[Tensor, "batch columns"]) -> int:
@@ -275,11 +303,17 @@ def self_check(model: PreTrainedModel, thought: int, name: str) -> None:
     zeroed = forward(model, ids, is_thought, mask, edit=lambda k, fed: torch.zeros_like(fed))
     plain = model(inputs_embeds=ran.inputs, attention_mask=mask, use_cache=False).logits
     near = 1e-3 * max(1.0, float(plain.abs().max()))
+    reads = answer_reads(model)
+    # Of words that do not read all before them, no single pass computes the logits; those that read the prompt alone
+    # are the same whatever is thought, and the second thought is looked at instead.
+    same_pass = slice(0, width if reads == "all" else width - 2)
+    read_by = width - 3 if reads == "prompt" else width - 1
+    apart = (plain - ran.logits)[:, same_pass].abs().max()
     faults = {
-        "the LM head of a thought does not give that pass's logits": bool((plain - ran.logits).abs().max() > near),
+        "the LM head of a thought does not give that pass's logits": bool(apart > near),
         "attention is not causal": bool((ran.hidden[0, :-1] - ran.hidden[1, :-1]).abs().max() > 1e-3),
         "an intervention that changes nothing changes the result": not torch.equal(ran.logits, same.logits),
-        "a thought set to zero changes nothing": torch.equal(ran.logits[:, -1], zeroed.logits[:, -1]),
+        "a thought set to zero changes nothing": torch.equal(ran.logits[:, read_by], zeroed.logits[:, read_by]),
         "it computes numbers that are not finite": not bool(ran.logits.isfinite().all()),
     }
     found = [fault for fault, holds in faults.items() if holds]

@@ -23,7 +23,7 @@ from transformers import PreTrainedModel
 
 from workbench.errors import WorkbenchError
 from workbench.model.checkpoint import Checkpoint
-from workbench.model.coconut import Pass, Rows, collate, forward, lm_head, positions
+from workbench.model.coconut import Pass, Rows, answer_reads, collate, forward, lm_head, positions, said_columns
 from workbench.model.session import Batch, as_numpy, in_batches
 from workbench.problems.problem import Problem
 
@@ -121,7 +121,18 @@ class CoconutLens:
             rows: What to run; see `rows`.
             fwd_hooks: As in `run_with_hooks`.
             names_filter: Which activations to keep, as in TransformerLens.
+
+        Raises:
+            WorkbenchError: Words follow the thoughts, and they do not read all that came before: no one pass computes
+                them.
         """
+        reads = answer_reads(self.checkpoint.model)
+        if reads != "all" and said_columns(rows.is_thought, rows.mask).any():
+            raise WorkbenchError(
+                "There is no cache of what is said after the thoughts.",
+                f"{self.checkpoint.name} answers from the {reads} alone, and no single pass computes that.",
+                "Leave out what follows the thoughts, or use run_with_hooks.",
+            )
         ran = self.run_with_hooks(rows, fwd_hooks)
         scope = _Scope(rows)
         scope.span = (0, rows.ids.shape[1])

@@ -18,7 +18,7 @@ from transformers.cache_utils import DynamicLayer
 
 from workbench.errors import WorkbenchError
 from workbench.model.checkpoint import Checkpoint
-from workbench.model.coconut import Edit, guard, lm_head, positions
+from workbench.model.coconut import Edit, answer_reads, guard, lm_head, positions
 from workbench.model.prompts import Prompt
 from workbench.problems.problem import Item, Problem
 
@@ -96,6 +96,12 @@ class Session:
         """Number of the thought that the pass under way makes; 0 where what it computes is not fed."""
         self.fed = [0]
         """Columns that 0, 1, ... thoughts take; one that is left out takes none."""
+        self.again = (0, 0)
+        """First column, and the one after the last, of the thoughts as they are fed again to an answer that reads
+        nothing else."""
+        self.feeding_again = False
+        """Whether the pass under way does that."""
+        self._vectors: list[Tensor] = []
         self.last: Float[Tensor, "batch d"] = self.feed(self.embed(ids), self.mask, positions(self.mask))[:, -1]
         """Hidden state after the final norm at the newest column."""
         self._read, self._end_ids = self.last, ids[:, -1:]
@@ -124,6 +130,7 @@ class Session:
             self.fed.append(self.fed[-1] + (k not in without))
             if k in without:
                 continue
+            self._vectors.append(fed)
             self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.mask), 1)], 1)
             self.feeding, self.making = k, k + 1 if k < count else 0
             self.last = self.feed(fed[:, None], self.mask, positions(self.mask)[:, -1:])[:, -1]
@@ -152,6 +159,7 @@ class Session:
         self._end_columns = []
         self.rewind(self.begin)
         self.mask, self.fed, self.last = self.mask[:, : self.begin], [0], self._read
+        self.again, self._vectors = (0, 0), []
 
     def reread_end(self) -> None:
         """Read the last token of the prompts again, alone: hooks then act where thought 1 is made. Undone by `restart`.
@@ -165,6 +173,27 @@ class Session:
         self.making = 1
         self.last = self.feed(self.embed(self._end_ids), self.mask, positions(self.mask)[:, -1:])[:, -1]
         self.making = 0
+
+    def seen_after(self, after: Sequence[int]) -> Bool[Tensor, "batch branches columns"]:
+        """Return which columns of the cache words after so many thoughts read (`coconut.answer_reads`).
+
+        For an answer that reads the thoughts alone, they are fed once more, blind to the prompt.
+        """
+        reads, columns = answer_reads(self.model), torch.arange(self.columns, device=self.mask.device)
+        if reads != "thoughts":
+            ends = torch.tensor([self.begin + (self.fed[k] if reads == "all" else 0) for k in after]).to(columns)
+            return self.mask[:, None] & (columns[: self.mask.shape[1]] < ends[:, None])
+        first, count, rows = self.columns, self.fed[-1], len(self.mask)
+        self.again = (first, first + count)
+        if count:
+            inside = self.mask.new_ones(count, count).tril()
+            seen = torch.nn.functional.pad(inside, (first, 0)).expand(rows, -1, -1)
+            self.feeding_again = True
+            self.feed(torch.stack(self._vectors, 1), seen, columns.new_tensor(range(count)).expand(rows, -1))
+            self.feeding_again = False
+        columns = torch.arange(first + count, device=self.mask.device)
+        ends = first + columns.new_tensor([self.fed[k] for k in after])
+        return ((columns >= first) & (columns < ends[:, None])).expand(rows, -1, -1)
 
     def rewind(self, columns: int) -> None:
         """Forget all columns of the cache but the first ones."""
@@ -211,10 +240,7 @@ class Branches:
 
     def __init__(self, session: Session, after: Sequence[int]) -> None:
         self.session = session
-        base, device = session.mask, session.mask.device
-        ends = session.begin + torch.tensor([session.fed[k] for k in after], device=device)
-        allowed = torch.arange(base.shape[1], device=device) < ends[:, None]
-        self.sees: Bool[Tensor, "batch branches columns"] = base[:, None] & allowed
+        self.sees: Bool[Tensor, "batch branches columns"] = session.seen_after(after)
         self._pad_columns()
         self.position: Int[Tensor, "batch branches"] = self.sees.sum(2)
         """Position of the next token of each branch."""

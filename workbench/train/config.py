@@ -15,6 +15,7 @@ import yaml
 from jaxtyping import Int
 
 from workbench.errors import WorkbenchError
+from workbench.model.coconut import AnswerReads
 from workbench.model.supervision import Supervision
 from workbench.settings import build, read_settings
 from workbench.train.methods import Method, find_method, mixing_share
@@ -114,6 +115,8 @@ class TrainConfig:
     """One of `methods.METHODS`."""
     mixing: str = "packed"
     """Stage mixing: none, a share such as 0.1, proportional, or packed (all open stages at once)."""
+    answer_reads: AnswerReads = "all"
+    """What the words after the thoughts read: "all" that came before, the "thoughts" alone, or the "prompt" alone."""
     reset_optimizer: bool = False
     """Whether the optimizer's moments are cleared at every new stage."""
     start: str = ""
@@ -214,6 +217,7 @@ def checkpoint_fields(config: TrainConfig, start: Supervision | None = None) -> 
         "says": "chain" if method.speaks else "answer",
         "method": method.name,
         "supervision": dataclasses.asdict(supervision),
+        "answer_reads": config.answer_reads,
     }
 
 

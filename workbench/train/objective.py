@@ -9,13 +9,14 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from workbench.train.batch import IGNORE, Labels, TrainBatch
+from workbench.model.coconut import answer_reads
+from workbench.train.batch import IGNORE, Labels, TrainBatch, Words
 from workbench.train.fast import FastPass, supports
 from workbench.train.forward import ForwardPass, ModelPass
 
@@ -48,9 +49,10 @@ def batch_loss(run: ForwardPass, batch: TrainBatch, slots: int | None = None) ->
         if batch.heads is not None:
             picked = log_p.flatten(0, 2)[batch.heads.at, batch.heads.token]
             terms[0] = (-(picked * batch.heads.weight).sum(), batch.heads.total)
+    read = _read_by_words(run, batch, hidden)
     for words in batch.words:
-        here = run if len(words.ids) == run.graphs else run.first(len(words.ids))
-        said = (here.ask if words.alone else here.say)(here.embed(words.ids), words.after)
+        here = read if len(words.ids) == read.graphs else read.first(len(words.ids))
+        said = (here.ask if words.alone else here.say)(here.embed(words.ids), _after(run, batch, words))
         terms.append((_cross_entropy(run, said.flatten(0, 2), words.labels), words.labels.total))
     sums, weights = zip(*terms, strict=True)
     return Result((torch.stack(sums) / _per_process(torch.tensor(weights, device=run.device))).sum(), mass, count)
@@ -71,6 +73,25 @@ def _think(run: ForwardPass, batch: TrainBatch, slots: int) -> Float[Tensor, "G 
     if batch.words:  # else nothing sees the last thought
         run.feed(hidden[-1], read_last=0)
     return torch.cat(hidden, 2)
+
+
+def _read_by_words(run: ForwardPass, batch: TrainBatch, hidden: Float[Tensor, "G M slots d"] | None) -> ForwardPass:
+    """Return the pass in which words are said: one of the slots alone where they read nothing else."""
+    if answer_reads(run.model) != "thoughts":
+        return run
+    alone = type(run)(run.model, batch.prefix[:, :0], run.branches, None, run.dtype)
+    if hidden is not None:
+        pauses = torch.full(hidden.shape[:3], 0 if batch.pause is None else batch.pause, device=run.device)
+        alone.feed(hidden if batch.pause is None else run.embed(pauses), read_last=0)
+    return alone
+
+
+def _after(run: ForwardPass, batch: TrainBatch, words: Words) -> Int[Tensor, "G M *t"]:
+    """Return the last column that words read, of the pass in which they are said (`coconut.answer_reads`)."""
+    reads, question = answer_reads(run.model), batch.question.shape[2]
+    if reads == "thoughts":
+        return words.after - question
+    return words.after.clamp(max=question - 1) if reads == "prompt" else words.after
 
 
 def _mass(p: Float[Tensor, "G M K V"], batch: TrainBatch) -> tuple[Float[Tensor, " K"], Float[Tensor, " K"]]:
