@@ -13,7 +13,7 @@ from workbench.cli import app
 from workbench.cli.problems import hop_weights
 from workbench.errors import WorkbenchError
 from workbench.model.checkpoint import save_checkpoint
-from workbench.problems.files import load_problems, save_problems
+from workbench.problems.files import load_items, load_problems, save_problems
 from workbench.problems.sets import generate
 
 COMMANDS = ("train", "compare", "evaluate", "report", "stop", "trace", "explore", "problems")
@@ -55,7 +55,9 @@ def test_help_names_every_command_and_comes_without_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "problems generate", "problems check", "problems sets"])
+@pytest.mark.parametrize(
+    "command", [*COMMANDS, "problems generate", "problems check", "problems sets", "problems tasks"]
+)
 def test_every_command_explains_itself_with_an_example(command: str) -> None:
     result = call(*command.split(), "--help")
 
@@ -147,6 +149,27 @@ def test_problems_are_generated_and_checked(tmp_path: Path) -> None:
     assert "6 problems, all sound" in checked.stdout
 
 
+@pytest.mark.parametrize(
+    ("task", "more"), [("prontoqa", ["--hops", 3]), ("arithmetic", ["--split", "test", "--limit", 40])]
+)
+def test_items_are_generated_and_checked(tmp_path: Path, task: str, more: list[object]) -> None:
+    file = tmp_path / "few.json"
+    made = call("problems", "generate", "--task", task, "--count", 5, *more, "--out", file)
+    checked = call("problems", "check", file)
+
+    assert made.exit_code == 0, made.output
+    assert "Wrote 5 problems" in made.stdout
+    assert {item.task for item in load_items(file)} == {task}
+    assert f"5 problems ({task}), all sound" in checked.stdout
+    assert "rule that does not reason, the commonest answer: " in checked.stdout
+
+
+def test_a_file_of_others_is_read_but_not_called_sound(tmp_path: Path) -> None:
+    (tmp_path / "gsm.txt").write_text("How many?||<<1+2=4>> #### 4\n")
+
+    assert "1 problems (gsm8k), all of the right form" in call("problems", "check", tmp_path / "gsm.txt").stdout
+
+
 # Mistakes
 
 
@@ -166,6 +189,19 @@ def test_problems_are_generated_and_checked(tmp_path: Path) -> None:
         ("trace RUN PROBLEMS --problem released-99", ("no problem released-99", "released-0")),
         ("trace RUN PROBLEMS --graph OUT/none/x.json", ("Its directory does not exist",)),
         ("problems generate nonsense --out OUT/x.json", ('no family "nonsense"',)),
+        ("problems generate --out OUT/x.json", ("No FAMILY was given.",)),
+        (
+            "problems generate balanced --limit 50 --split test --out OUT/x.json",
+            ("The task prosqa has no --limit, --split.",),
+        ),
+        ("problems generate balanced --task prontoqa --out OUT/x.json", ("The task prontoqa has no FAMILY.",)),
+        (
+            "problems generate --task arithmetic --hops 3 --nodes 9 --out OUT/x.json",
+            ("The task arithmetic has no --nodes, --hops.",),
+        ),
+        ("problems generate --task prontoqa --hops 3-6 --out OUT/x.json", ('"3-6" is no number of hops.',)),
+        ("problems generate --task prontoqa --split dev --out OUT/x.json", ('There is no split "dev".',)),
+        ("problems generate --task poetry --out OUT/x.json", ('There is no task "poetry".',)),
         ("train OUT/none.yaml", ("none.yaml", "why:", "do:")),
         ("evaluat", ("evaluat",)),
         ("evaluate", ("RUN",)),

@@ -2,7 +2,7 @@
 
 import random
 from dataclasses import dataclass, fields
-from typing import ClassVar, Literal, get_args, get_origin
+from typing import Literal, get_args, get_origin
 from urllib.parse import parse_qs, quote
 
 import pytest
@@ -84,12 +84,9 @@ def test_what_older_versions_wrote_is_read() -> None:
 
 def test_a_new_kind_is_one_class() -> None:
     @dataclass(frozen=True)
-    class Flip(Intervention):
+    class Flip(Intervention, kind="flip", says="turn {nodes}", node_fields=("nodes",)):
         """The thought with its sign turned. More of it."""
 
-        kind: ClassVar[str] = "flip"
-        says: ClassVar[str] = "turn {nodes}"
-        node_fields: ClassVar[tuple[str, ...]] = ("nodes",)
         nodes: tuple[str, ...] = ("root",)
         """Which nodes."""
         strength: float = 1.0
@@ -107,6 +104,9 @@ def test_a_new_kind_is_one_class() -> None:
         ]
     finally:
         del KINDS["flip"]
+    with pytest.raises(AttributeError, match="tytle"):
+        type("Wrong", (Intervention,), {}, kind="wrong", tytle="Misspelt")
+    assert "wrong" not in KINDS
 
 
 def test_every_field_is_documented_and_every_kind_has_words() -> None:

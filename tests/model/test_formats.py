@@ -1,7 +1,8 @@
-"""Problems as token ids, and back."""
+"""Problems and items as token ids, and back."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer
@@ -13,9 +14,10 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from tests.conftest import chain
 from workbench.errors import WorkbenchError
-from workbench.model.formats import make_format
+from workbench.model.formats import SPECIALS, WordsFormat, make_format, vocabulary, words_tokenizer
 from workbench.model.prompts import Format, path
-from workbench.problems.problem import Problem
+from workbench.problems.problem import Item, Problem
+from workbench.problems.sets import generate_items as generate
 from workbench.problems.vocabulary import NAMES, VOCABULARY, edges_tokenizer
 
 
@@ -145,3 +147,134 @@ def test_what_a_tokenizer_lacks_is_named() -> None:
         make_format("edges", bpe_tokenizer())
     with pytest.raises(WorkbenchError, match='no prompt format "prose"'):
         make_format("prose", edges_tokenizer())
+
+
+# Items: in words of their own, and in those of a pre-trained tokenizer
+
+STEPS = ("Alex is a wumpus. Every wumpus is an impus.", "Alex is an impus. Every impus is not shy.", "Alex is not shy.")
+QUESTION = "Every wumpus is an impus. Alex is a wumpus. Impuses are not shy. True or false: Alex is shy."
+PRONTO = Item("p", QUESTION, "False", STEPS, "prontoqa", ("impus", "shy", "False"), ("True", "False"))
+SUMS = Item("a", "Tom has 8 shells, and buys 12 more. How many now?", "20", ("<<8+12=20>>",), "arithmetic", ("20",))
+
+
+def words(form: Format, ids: tuple[int, ...]) -> str:
+    return " ".join(form.tokenizer.convert_ids_to_tokens(list(ids)))
+
+
+@pytest.mark.parametrize(("markers", "begin", "end"), [(True, "<eot>", " <bot>"), (False, "|", "")])
+def test_prontoqa_in_words(markers: bool, begin: str, end: str) -> None:
+    form = make_format("words", words_tokenizer("prontoqa"), markers)
+    (prompt,) = form.prompts([PRONTO])
+
+    asked = "<eos> wumpus impus . alex wumpus . impus not shy . ? alex shy ."
+    assert words(form, prompt.ids) == asked + end
+    assert (prompt.nodes, prompt.root) == ((), ())
+    rest = "alex impus . impus not shy . alex not shy . ### false <eos>"
+    assert words(form, form.continuation(prompt, 1)) == f"{begin} {rest}"
+    assert words(form, form.continuation(prompt, 9)) == f"{begin} ### false <eos>"
+    assert words(form, form.chain_opening(prompt)) == begin
+    assert words(form, form.step_opening(prompt, 1)) == f"{begin} alex"
+    assert words(form, form.answer_opening(prompt)) == f"{begin} ###" == words(form, form.value_opening(prompt))
+    assert form.decode(prompt, form.continuation(prompt, 1)) == rest.removesuffix(" <eos>")
+
+
+def test_arithmetic_in_words_and_its_values() -> None:
+    form = make_format("words", words_tokenizer("arithmetic"), markers=False)
+    (prompt,) = form.prompts([SUMS])
+
+    assert isinstance(form, WordsFormat)
+    assert words(form, prompt.ids) == "<eos> tom has 8 shells buys 12 more . how many now ?"
+    assert words(form, form.continuation(prompt, 0)) == "| << 8 + 12 = 20 >> ### 20 <eos>"
+    assert words(form, form.step_opening(prompt, 0)) == "| <<"
+
+
+@pytest.mark.parametrize("task", ["prontoqa", "arithmetic"])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_everything_generated_has_words_and_comes_back(task: str, split: str) -> None:
+    form = make_format("words", words_tokenizer(task))
+    items = generate(task, 60, 5, split)  # type: ignore[arg-type]
+    for item, prompt in zip(items, form.prompts(items), strict=True):
+        said = form.said_answer(prompt, form.continuation(prompt, 0))
+        assert form.right(item, said)
+        assert form.valid(item, said)
+        assert len(form.continuation(prompt, 0)) <= form.continuation_limit
+        assert len(form.continuation(prompt, 99)) - len(form.answer_opening(prompt)) == form.answer_limit + 1
+
+
+def test_vocabularies_are_small_and_fixed(tmp_path: Path) -> None:
+    assert {task: len(vocabulary(task)) for task in ("prontoqa", "arithmetic")} == {"prontoqa": 112, "arithmetic": 240}
+    for task in ("prontoqa", "arithmetic"):
+        tokenizer, known = words_tokenizer(task), vocabulary(task)
+        assert known[:9] == SPECIALS
+        assert len(set(known)) == len(known) == len(tokenizer)
+        assert tokenizer.convert_tokens_to_ids(list(known)) == list(range(len(known)))
+        tokenizer.save_pretrained(f"{tmp_path}/{task}")
+        again = AutoTokenizer.from_pretrained(f"{tmp_path}/{task}")
+        assert (
+            again(QUESTION if task == "prontoqa" else SUMS.question).input_ids
+            == tokenizer(QUESTION if task == "prontoqa" else SUMS.question).input_ids
+        )
+        assert (again.pad_token_id, again.eos_token_id, again.padding_side) == (0, 1, "left")
+
+
+@pytest.mark.parametrize(
+    ("item", "text", "valid", "right"),
+    [
+        (PRONTO, "false", True, True),
+        (PRONTO, "True", True, False),
+        (PRONTO, "maybe", False, False),
+        (PRONTO, "", False, False),
+        (SUMS, "20", True, True),
+        (SUMS, "21", True, False),
+        (SUMS, "shells", False, False),
+        (SUMS, "", False, False),
+        (Item("g", "?", "1000", (), "gsm8k"), "1,000", True, True),
+        (Item("g", "?", "2.5", (), "gsm8k"), "-2.5", True, False),
+        (Item("m", "?", "\\pi", (), "math"), "\\pi", True, True),
+    ],
+)
+def test_what_counts_as_an_answer_to_an_item(item: Item, text: str, valid: bool, right: bool) -> None:
+    form = make_format("words", words_tokenizer("prontoqa"))
+
+    assert (form.valid(item, text), form.right(item, text)) == (valid, right)
+    if item is not PRONTO or text != "false":
+        assert (make_format("text", bpe_tokenizer()).valid(item, text)) == valid
+
+
+def test_words_without_a_token_are_named() -> None:
+    form = make_format("words", words_tokenizer("arithmetic"))
+    strange = Item("s", "Tom has 812 zebras and 8 shells. How many?", "8", (), "arithmetic")
+
+    with pytest.raises(WorkbenchError, match="Not in its vocabulary: 812, zebras"):
+        form.prompts([SUMS, strange])
+    with pytest.raises(WorkbenchError, match="does not speak the words format"):
+        make_format("words", bpe_tokenizer())
+    with pytest.raises(WorkbenchError, match='no vocabulary "edges"'):
+        words_tokenizer("edges")
+
+
+@pytest.mark.parametrize("markers", [True, False])
+def test_items_in_the_text_of_a_pretrained_tokenizer(markers: bool) -> None:
+    form, item = (
+        make_format("text", bpe_tokenizer(), markers),
+        Item("g", "A sum?", "3", ("<<1+2=3>>", "<<3-0=3>>"), "gsm8k"),
+    )
+    graph, prompt = form.prompts([chain(0, 2), item])
+    begin, end = ("<eot>", "<bot>") if markers else ("", "")
+
+    def say(ids: tuple[int, ...]) -> str:
+        return str(form.tokenizer.decode(list(ids)))
+
+    assert graph.nodes
+    assert (prompt.nodes, prompt.root) == ((), ())
+    assert say(prompt.ids) == "A sum?\n" + end
+    assert say(form.continuation(prompt, 0)) == begin + "<<1+2=3>>\n<<3-0=3>>\n### 3<|end|>"
+    assert say(form.continuation(prompt, 1)) == begin + "<<3-0=3>>\n### 3<|end|>"
+    assert say(form.answer_opening(prompt)) == begin + "###" == say(form.value_opening(prompt))
+    assert form.step_opening(prompt, 1) == form.chain_opening(prompt) != ()
+    assert form.said_answer(prompt, form.continuation(prompt, 0)) == "3"
+
+
+def test_items_have_no_graph_to_write_as_edges() -> None:
+    with pytest.raises(WorkbenchError, match="Problem p has no graph"):
+        make_format("edges", edges_tokenizer()).prompts([PRONTO])

@@ -4,7 +4,7 @@ import plotly.graph_objects as go
 import polars as pl
 
 from workbench.figures.lines import HOVER, Look, interval, lines, maps, run_looks, where
-from workbench.figures.style import CLASS_COLOURS, GREY, figure, fit_legend, require_rows
+from workbench.figures.style import CLASS_COLOURS, DASHED, GREY, figure, fit_legend, require_rows, told
 from workbench.measure.class_means import CLASS_TITLES, NESTED, class_means
 from workbench.measure.run_labels import MODEL, RUN
 from workbench.measure.statistics import summarise
@@ -85,10 +85,8 @@ def attention_by_head(table: pl.DataFrame) -> go.Figure:
         chance="chance: spread evenly over all edges",
     )  # fmt: skip
     first = where(means, RUN, means[RUN][0]).sort("value", descending=True).row(0, named=True)
-    alt = (
-        f"Attention to frontier edges by head. Most in {first['layer']}.{first['head']}: {first['value']:.2f} per edge."
-    )
-    return made.update_xaxes(type="category").update_layout(meta={"alt": alt})
+    most = f"{first['layer']}.{first['head']}: {first['value']:.2f} per edge"
+    return told(made.update_xaxes(type="category"), f"Attention to frontier edges by head. Most in {most}.")
 
 
 # The copy map: what the tokens of an edge attend to
@@ -130,13 +128,15 @@ def copy_bars(table: pl.DataFrame, layer: int) -> go.Figure:
         "share of attention", x="place", axis="place attended to", bars=True, panel="token",
         panels={token: f"from the {token}" for token in TOKENS}, chance="chance: spread evenly", below=72,
     )  # fmt: skip
-    told = []
-    for token in TOKENS:
-        own = where(where(means, RUN, means[RUN][0]), "token", token)
-        top = own.sort("value", descending=True).row(0, named=True)
-        told.append(f"from the {token} {top['value']:.2f} to {top['place']} (chance {top['chance']:.2f})")
-    alt = f"Attention of an edge's tokens in layer {layer}: {'; '.join(told)}."
-    return made.update_xaxes(tickangle=-40).update_layout(meta={"alt": alt})
+    said = [f"from the {t} {v['value']:.2f} to {v['place']} (chance {v['chance']:.2f})" for t, v in _strongest(means)]
+    alt = f"Attention of an edge's tokens in layer {layer}: {'; '.join(said)}."
+    return told(made.update_xaxes(tickangle=-40), alt)
+
+
+def _strongest(means: pl.DataFrame) -> list[tuple[str, dict]]:
+    """Return for each token of an edge the row of what the first run attends to most."""
+    own = where(means, RUN, means[RUN][0]).sort("value", descending=True)
+    return [(token, where(own, "token", token).row(0, named=True)) for token in TOKENS]
 
 
 def copy_heads(table: pl.DataFrame) -> go.Figure:
@@ -156,13 +156,8 @@ def copy_heads(table: pl.DataFrame) -> go.Figure:
     made.update_xaxes(type="category").update_yaxes(
         type="category", categoryorder="array", categoryarray=[line for line in every if line in present]
     )
-    told = []
-    for token in TOKENS:
-        own = where(where(means, RUN, means[RUN][0]), "token", token)
-        top = own.sort("value", descending=True).row(0, named=True)
-        told.append(f"{token} → {top['place']} {top['value']:.2f} in {top['layer']}.{top['head']}")
-    alt = f"Attention of an edge's tokens by head. Strongest: {'; '.join(told)}."
-    return made.update_layout(meta={"alt": alt})
+    said = [f"{t} → {v['place']} {v['value']:.2f} in {v['layer']}.{v['head']}" for t, v in _strongest(means)]
+    return told(made, f"Attention of an edge's tokens by head. Strongest: {'; '.join(said)}.")
 
 
 # What attention to an edge writes
@@ -244,10 +239,10 @@ def route_figure(table: pl.DataFrame, problem: str) -> go.Figure:
     every = own.group_by("thought").agg(pl.mean("written")).sort("thought")
     made.add_scatter(
         x=every["thought"], y=every["written"], mode="lines", name="chance: all edges",
-        line={"color": GREY, "dash": "dash", "width": 1.5}, hovertemplate="all edges: %{y:.3f}<extra></extra>",
+        line=DASHED, hovertemplate="all edges: %{y:.3f}<extra></extra>",
     )  # fmt: skip
-    told = ", ".join(f"{s} to {t} {w:.2f}" for s, t, w in best.select("source", "target", "written").iter_rows())
-    return fit_legend(made.update_layout(meta={"alt": f"Route through {problem}: {told}."}))
+    said = ", ".join(f"{s} to {t} {w:.2f}" for s, t, w in best.select("source", "target", "written").iter_rows())
+    return fit_legend(made, f"Route through {problem}: {said}.")
 
 
 def _path_class() -> pl.Expr:
@@ -389,7 +384,7 @@ def over_parts(
         title, subtitle, plot=250, below=110, scattermode="group", scattergap=0.3,
         xaxis={"showgrid": False, "type": "category", "title": "part"}, yaxis={"title": unit},
     )  # fmt: skip
-    owner, told = [], []
+    owner, said = [], []
     for place in places:
         for run, look in looks.items():
             own, part = run == next(iter(looks)), where(where(means, "place", place), RUN, run)
@@ -403,13 +398,12 @@ def over_parts(
             owner.append(place)
             if own:
                 best = part.sort("value", descending=True, maintain_order=True).head(2)
-                told.append(
-                    f"{place}: " + ", ".join(f"{p} {v:.2f}" for p, v in best.select("part", "value").iter_rows())
-                )
+                largest = ", ".join(f"{p} {v:.2f}" for p, v in best.select("part", "value").iter_rows())
+                said.append(f"{place}: {largest}")
                 part = where(levels, "place", place)
                 made.add_scatter(
                     x=part["part"], y=part["value"], mode="lines", name=chance_title, legendgroup="chance",
-                    visible=place == places[0], line={"color": GREY, "dash": "dash", "width": 1.5},
+                    visible=place == places[0], line=DASHED,
                     customdata=part.select("low", "high", "n").rows(),
                     hovertemplate=f"{chance_title}, %{{x}}: %{{y:.3f}} [{HOVER}",
                 )  # fmt: skip
@@ -420,4 +414,4 @@ def over_parts(
     ]
     slider = {"steps": steps, "active": 0, "pad": {"t": 60}, "len": 1, "y": 0, "currentvalue": {"visible": False}}
     made.update_layout(sliders=[slider] if len(places) > 1 else [])
-    return made.update_layout(meta={"alt": f"{title}. Largest: {'; '.join(told)}."})
+    return told(made, f"{title}. Largest: {'; '.join(said)}.")

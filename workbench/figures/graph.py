@@ -18,11 +18,14 @@ from workbench.figures.style import (
     GREY,
     PURPLE,
     SKY,
+    STILL,
     VALUE_SCALE,
     alpha,
+    entry,
     figure,
     plural,
     root_bar,
+    write,
 )
 from workbench.measure.scores import NOISE_MASS, READOUT_TITLES, NodeScores
 from workbench.problems.graph import NODE_CLASSES, structure
@@ -215,10 +218,8 @@ def _rows(result: go.Figure, scores: NodeScores, row: int, made: Layout) -> None
         if hop:
             chance = (members & about.concepts).sum() * scores.chance_value
             text += f"<br>mass {value[members].sum():.2f}<br><span style='font-size:10px'>chance {chance:.2f}</span>"
-        result.add_annotation(
-            x=0, xref="paper", xshift=-8, xanchor="right", y=hop, yref="y", text=text, showarrow=False, align="right",
-            font={"size": 12}, opacity=1 if here else 0.75,
-        )  # fmt: skip
+        place = {"xref": "paper", "xshift": -8, "xanchor": "right", "yref": "y", "align": "right"}
+        write(result, text, 0, hop, 12, opacity=1 if here else 0.75, **place)
     if made.band:
         left, right = made.band
         outside = ~about.reachable & about.concepts
@@ -227,10 +228,8 @@ def _rows(result: go.Figure, scores: NodeScores, row: int, made: Layout) -> None
             fillcolor=alpha(GREY, 0.07), line={"color": FAINT, "width": 1},
         )  # fmt: skip
         chance = outside.sum() * scores.chance_value
-        result.add_annotation(
-            x=(left + right) / 2, y=-0.42, yanchor="bottom", showarrow=False, font={"size": 11}, opacity=0.85,
-            text=f"unreachable: mass {value[outside].sum():.2f}, chance {chance:.2f}",
-        )  # fmt: skip
+        text = f"unreachable: mass {value[outside].sum():.2f}, chance {chance:.2f}"
+        write(result, text, (left + right) / 2, -0.42, 11, yanchor="bottom", opacity=0.85)
 
 
 def _nodes(
@@ -249,7 +248,7 @@ def _nodes(
     result.add_scatter(
         x=made.x, y=made.y, mode="markers", showlegend=False, name="nodes", cliponaxis=False,
         customdata=[[node] for node in range(count)], hovertext=_hover(scores, row, other, roles), hoverinfo="text",
-        selected={"marker": {"opacity": 1}}, unselected={"marker": {"opacity": 1}},
+        **STILL,
         marker={
             "symbol": symbol, "size": size * factor, "opacity": 1,
             "color": np.sign(drawn) * np.sqrt(np.abs(drawn)), "cmin": -1 if signed else 0, "cmax": 1,
@@ -258,17 +257,13 @@ def _nodes(
             "colorbar": root_bar(signed=signed) | {"ypad": 24},
         },
     )  # fmt: skip
-    result.add_annotation(
-        x=0, xref="paper", xanchor="left", y=0, yref="paper", yshift=-6, yanchor="top", showarrow=False,
-        font={"size": 11},
-        text=f"<b>{what}</b>: share of the mass on the {int(about.concepts.sum())} concepts, "
+    write(
+        result, f"<b>{what}</b>: share of the mass on the {int(about.concepts.sum())} concepts, "
         f"{'−1 to 1, chance 0' if signed else f'0 to 1, chance {scores.chance_value:.3f}'}",
+        0, 0, 11, xref="paper", xanchor="left", yref="paper", yshift=-6, yanchor="top",
     )  # fmt: skip
     for name, (shape, colour) in ROLES.items():
-        result.add_scatter(
-            x=[None], y=[None], mode="markers", name=name, hoverinfo="skip",
-            marker={"symbol": f"{shape}-open", "size": 11, "color": colour, "line": {"width": 2.5}},
-        )  # fmt: skip
+        entry(result, name, f"{shape}-open", colour, line={"width": 2.5})
 
 
 def _hover(scores: NodeScores, row: int, other: np.ndarray | None, roles: dict[int, str]) -> list[str]:
@@ -371,7 +366,7 @@ def edge_traces(problem: Problem, made: Layout, low: set[int], radius: np.ndarra
 def _arrows(colour: str, sizes: list, rims: list) -> dict[str, Any]:
     """Return what curves with an arrow head share: sizes of all points, 0 but at the head, and its distance."""
     return {
-        "mode": "lines+markers", "hoverinfo": "skip", "cliponaxis": False, "unselected": {"marker": {"opacity": 1}},
+        "mode": "lines+markers", "hoverinfo": "skip", "cliponaxis": False, "unselected": STILL["unselected"],
         "marker": {
             "symbol": "arrow", "angleref": "previous", "size": sizes, "standoff": rims, "color": colour, "opacity": 1,
             "line": {"width": 0},

@@ -9,6 +9,7 @@ import polars as pl
 from workbench.figures.lines import HOVER, Look, interval, lines, where
 from workbench.figures.style import (
     BLUE,
+    DASHED,
     GREEN,
     GREY,
     ORANGE,
@@ -21,6 +22,8 @@ from workbench.figures.style import (
     fit_legend,
     require_rows,
     root_bar,
+    shade,
+    write,
 )
 from workbench.problems.problem import Problem
 
@@ -172,13 +175,10 @@ def answer_options(table: pl.DataFrame, problem: Problem, control: str = "") -> 
             hovertemplate=f"{title}: %{{x:.4f}}<extra></extra>",
         )  # fmt: skip
         told.append(f"{title} {mean[0]:.3f}")
-    made.add_vline(x=0.5, line={"color": GREY, "width": 1.5, "dash": "dash"})
-    made.add_annotation(
-        x=0.5, y=1, yref="paper", yanchor="bottom", text="chance between the two: 0.5", showarrow=False,
-        font={"size": 10},
-    )  # fmt: skip
+    made.add_vline(x=0.5, line=DASHED)
+    write(made, "chance between the two: 0.5", 0.5, 1, 10, yref="paper", yanchor="bottom")
     alt = f"Bars of the probability of the two options as the answer. Target: {', '.join(told)}."
-    return fit_legend(made.update_layout(meta={"alt": alt}, margin={"l": 110, "r": 44}))
+    return fit_legend(made.update_layout(margin={"l": 110, "r": 44}), alt)
 
 
 def strength_curve_figure(
@@ -234,16 +234,11 @@ def strength_curve_figure(
             name=f"{name}, with interventions",
             line={"color": colour, "width": 3}, marker={"symbol": symbol, "size": 8}, hovertemplate="%{y:.3f}",
         )  # fmt: skip
-    made.add_hline(y=0.5, line={"color": GREY, "width": 1.5, "dash": "dash"})
-    made.add_annotation(
-        x=1, xref="paper", xanchor="right", y=0.5, yanchor="bottom", text="chance between the two", showarrow=False,
-        font={"size": 10},
-    )  # fmt: skip
+    made.add_hline(y=0.5, line=DASHED)
+    write(made, "chance between the two", 1, 0.5, 10, xref="paper", xanchor="right", yanchor="bottom")
     if strength is not None:
         made.add_vline(x=strength, line={"color": GREY, "width": 1})
-        made.add_annotation(
-            x=strength, y=1, yref="paper", yanchor="bottom", text="present strength", showarrow=False, font={"size": 10}
-        )  # fmt: skip
+        write(made, "present strength", strength, 1, 10, yref="paper", yanchor="bottom")
     return fit_legend(made)
 
 
@@ -305,10 +300,7 @@ def downstream_map(table: pl.DataFrame, *, depth: int | None = None) -> go.Figur
     for k in acted:
         made.add_annotation(x=k, y=-0.52, yanchor="bottom", text="▼", showarrow=False, font={"color": VERMILION})
     if depth is not None:
-        made.add_shape(
-            type="rect", layer="below", x0=depth - 0.5, x1=depth + 0.5, y0=0, y1=1, yref="paper",
-            fillcolor=alpha(PURPLE, 0.14), line={"width": 0},
-        )  # fmt: skip
+        shade(made, depth - 0.5, depth + 0.5, PURPLE, 0.14)
     return made
 
 

@@ -6,16 +6,7 @@ import plotly.graph_objects as go
 import polars as pl
 
 from workbench.figures.lines import Look, grid, lines, maps, place, run_looks, two, where
-from workbench.figures.style import (
-    GREEN,
-    GREY,
-    SERIES,
-    VERMILION,
-    alpha,
-    fit_legend,
-    plural,
-    require_rows,
-)
+from workbench.figures.style import GREEN, GREY, SERIES, VERMILION, alpha, fit_legend, plural, require_rows, told
 from workbench.measure.run_labels import MODEL, RUN
 from workbench.measure.run_labels import title as run_title
 from workbench.measure.statistics import Estimate, difference, resample, summarise
@@ -60,12 +51,12 @@ def mass_by_layer(frame: pl.DataFrame, lens: str) -> go.Figure:
         "raw mass", x="column", y="layer", axes=("column", "layer"), panel="panel", panels=panels, wide=2,
         text="chance", up=True, plot=max(110, _CELL * rows["layer"].n_unique()),
     )  # fmt: skip
-    own, told = where(rows, RUN, runs[0]).filter(pl.col("column") > 0), []
+    own, said = where(rows, RUN, runs[0]).filter(pl.col("column") > 0), []
     for layer in (rows["layer"].min(), rows["layer"].max()):
         fed, following = (own.filter(pl.col("layer") == layer)[name].mean() for name, *_ in _SIDES)
-        told.append(f"layer {layer}: {fed:.2f} at hop k, {following:.2f} at hop k + 1")
-    alt = f"Mass on the frontier by layer and thought, {lens}. Mean over thoughts, {'; '.join(told)}."
-    return _lens_axes(made, rows).update_layout(meta={"alt": alt})
+        said.append(f"layer {layer}: {fed:.2f} at hop k, {following:.2f} at hop k + 1")
+    alt = f"Mass on the frontier by layer and thought, {lens}. Mean over thoughts, {'; '.join(said)}."
+    return told(_lens_axes(made, rows), alt)
 
 
 def problem_lens(frame: pl.DataFrame, problem: str, lens: str, run: str = MODEL) -> go.Figure:
@@ -107,17 +98,17 @@ def problem_lens(frame: pl.DataFrame, problem: str, lens: str, run: str = MODEL)
         plot=max(200, _CELL * rows["layer"].n_unique()),
     )  # fmt: skip
     for heat, side in zip(made.data, sides, strict=True):
-        told = side.select(
+        about = side.select(
             pl.lit(problem), "top_probability", pl.col("chance").fill_null(float("nan")), "hop", "top_token"
         )
         cells: Any = heat
         cells.update(
-            customdata=told.rows(), textfont={"size": 11},
+            customdata=about.rows(), textfont={"size": 11},
             hovertemplate="column %{x}, layer %{y}: %{customdata[4]} (%{customdata[1]:.3f})<br>mass on hop "
             "%{customdata[3]} %{z:.3f}, chance %{customdata[2]:.3f}<extra></extra>",
         )  # fmt: skip
     alt = f"Layers and thoughts of problem {problem}. Likeliest token at the last layer: {', '.join(tokens)}."
-    return _lens_axes(made, rows).update_layout(meta={"alt": alt})
+    return told(_lens_axes(made, rows), alt)
 
 
 def divergence_by_layer(frame: pl.DataFrame) -> go.Figure:
@@ -201,7 +192,7 @@ def auc_by_thought(frame: pl.DataFrame, layer: int | None = None) -> go.Figure:
     )  # fmt: skip
     layout: Any = made.layout
     _thoughts_fed(made, frame)
-    return made.update_layout(meta={"alt": f"AUC of probes, chance .5. {layout.meta['alt']}"})
+    return told(made, f"AUC of probes, chance .5. {layout.meta['alt']}")
 
 
 def hops_by_thought(frame: pl.DataFrame, layer: int | None = None) -> go.Figure:
@@ -247,9 +238,9 @@ def _auc_maps(rows: pl.DataFrame, by: str, heading: str, axis: str) -> go.Figure
     keys, notes = [RUN, "column", by], []
     for key, group in rows.drop_nulls("auc").group_by(keys, maintain_order=True):
         head, found = group["lm_head_auc"].mean(), group["control_auc"].count()
-        told = [f"selectivity {selectivity(group)}"] if found else []
-        told += [] if head is None else [f"LM head {head:.3f}"]
-        notes.append((*key, "<br>" + ", ".join(told)))
+        beside = [f"selectivity {selectivity(group)}"] if found else []
+        beside += [] if head is None else [f"LM head {head:.3f}"]
+        notes.append((*key, "<br>" + ", ".join(beside)))
     found = summarise(rows, "auc", keys, chance=0.5)
     note = pl.DataFrame(notes, {key: rows.schema[key] for key in keys} | {"note": pl.String}, orient="row")
     made = maps(
@@ -259,7 +250,7 @@ def _auc_maps(rows: pl.DataFrame, by: str, heading: str, axis: str) -> go.Figure
         panels={run: look.title for run, look in run_looks(rows[RUN]).items()},
     )  # fmt: skip
     layout: Any = made.layout
-    made.update_layout(meta={"alt": layout.meta["alt"].replace(heading, f"{heading}; AUC, chance .5", 1)})
+    told(made, layout.meta["alt"].replace(heading, f"{heading}; AUC, chance .5", 1))
     levels = sorted(rows[by].unique().to_list())
     made.update_yaxes(tickvals=levels, range=[levels[0] - 0.5, levels[-1] + 0.5])
     return _thoughts_fed(made, rows)
@@ -339,7 +330,7 @@ def spreads(table: pl.DataFrame, name: str) -> go.Figure:
     even, layout = table[f"{name}_embeddings"][0], made.layout
     made.add_hline(y=even, line={"color": GREY, "dash": "dot", "width": 1.5}, annotation_text=f"embeddings {even:.1f}")
     alt: Any = layout.meta  # type: ignore[attr-defined]
-    return made.update_layout(meta={"alt": f"{alt['alt']} Embeddings of concepts: {even:.1f}."})
+    return told(made, f"{alt['alt']} Embeddings of concepts: {even:.1f}.")
 
 
 def thought_map(table: pl.DataFrame, colour: str = "thought", most: int = 150) -> go.Figure:
@@ -383,7 +374,7 @@ def thought_map(table: pl.DataFrame, colour: str = "thought", most: int = 150) -
     made.update_xaxes(title="first axis", zeroline=False)
     # The axes of two runs have nothing in common.
     made.update_yaxes(matches=None, showticklabels=True).update_yaxes(title="second axis", col=1)
-    return fit_legend(made.update_layout(meta={"alt": f"Map of thoughts by {names[colour]}. {'; '.join(heads)}."}))
+    return fit_legend(made, f"Map of thoughts by {names[colour]}. {'; '.join(heads)}.")
 
 
 def _legend(colour: str, key: Any, number: int) -> tuple[str, str]:

@@ -116,8 +116,42 @@ def _broken(line: str) -> list[str]:
     return textwrap.wrap(line, SUBTITLE) if len(re.sub("<.*?>", "", line)) > SUBTITLE else [line.strip()]
 
 
-def fit_legend(made: go.Figure) -> go.Figure:
-    """Make room for all rows of the legend at a width of 700 pixels, and return the figure."""
+DASHED = {"color": GREY, "width": 1.5, "dash": "dash"}
+"""The line of a chance level."""
+STILL: dict[str, Any] = {name: {"marker": {"opacity": 1}} for name in ("selected", "unselected")}
+"""Of points that do not fade where another one is clicked."""
+
+
+def told(made: go.Figure, alt: str) -> go.Figure:
+    """Put a figure in words, for those who do not see it, and return it."""
+    return made.update_layout(meta={"alt": alt})
+
+
+def write(made: go.Figure, text: str, x: Any, y: Any, size: int | None = None, **more: Any) -> None:
+    """Write text at a place, without an arrow."""
+    made.add_annotation(text=text, x=x, y=y, showarrow=False, font={"size": size} if size else None, **more)
+
+
+def shade(made: go.Figure, x0: float, x1: float, colour: str = SKY, opacity: float = 0.16) -> None:
+    """Shade the columns from x0 to x1, below all else."""
+    made.add_shape(
+        type="rect", layer="below", x0=x0, x1=x1, y0=0, y1=1, yref="paper", fillcolor=alpha(colour, opacity),
+        line={"width": 0},
+    )  # fmt: skip
+
+
+def entry(made: go.Figure, name: str, symbol: str, colour: str, **marker: Any) -> None:
+    """Add an entry to the legend for markers that are drawn together with others."""
+    made.add_scatter(
+        x=[None], y=[None], mode="markers", name=name, hoverinfo="skip",
+        marker={"symbol": symbol, "size": 11, "color": colour, **marker},
+    )  # fmt: skip
+
+
+def fit_legend(made: go.Figure, alt: str = "") -> go.Figure:
+    """Make room for all rows of the legend at a width of 700 pixels, and return the figure, in words where given."""
+    if alt:
+        told(made, alt)
     shown: Any = made.data
     names = {one.legendgroup or one.name: one.name for one in shown if one.showlegend is not False and one.name}
     widest = max((len(name) for name in names.values()), default=0)

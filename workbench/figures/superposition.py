@@ -5,7 +5,7 @@ import plotly.graph_objects as go
 import polars as pl
 
 from workbench.figures.lines import Look, grid, lines, maps, place, run_looks
-from workbench.figures.style import CLASS_COLOURS, GREEN, GREY, ORANGE, fit_legend, require_rows
+from workbench.figures.style import CLASS_COLOURS, DASHED, GREEN, GREY, ORANGE, fit_legend, require_rows, told
 from workbench.measure.class_means import CLASS_TITLES, NESTED, WALK, class_means
 from workbench.measure.run_labels import MODEL, RUN
 from workbench.measure.run_labels import title as run_title
@@ -167,10 +167,9 @@ def thought_against_hop(table: pl.DataFrame) -> go.Figure:
     runs = found[RUN].unique(maintain_order=True).to_list()
     own = found.filter(pl.col(RUN) == (MODEL if MODEL in runs else runs[0]), pl.col("thought") == pl.col("hop"))
     diagonal = ", ".join(f"{value:.2f}" for value in own.sort("thought")["value"])
-    alt = f"Cosine of each thought with the frontier at every hop. The model on the diagonal: {diagonal}."
-    ticks = {"tickvals": sorted(found["hop"].unique().to_list())}
     made.update_yaxes(tickvals=sorted(found["thought"].unique().to_list()))
-    return made.update_xaxes(ticks).update_layout(meta={"alt": alt})
+    made.update_xaxes(tickvals=sorted(found["hop"].unique().to_list()))
+    return told(made, f"Cosine of each thought with the frontier at every hop. The model on the diagonal: {diagonal}.")
 
 
 # Inner products
@@ -241,7 +240,7 @@ def inner_product_histogram(table: pl.DataFrame, column: str = "input") -> go.Fi
         f"dashed line: mean over all nodes<br>classes are nested; {_LONG_ENOUGH}",
         [f"thought {k}" for k in thoughts], len(thoughts),
     )  # fmt: skip
-    told = []
+    said = []
     for index, k in enumerate(thoughts):
         here, at = kept.filter(pl.col("thought") == k), place(index, len(thoughts), len(thoughts))
         bins = np.linspace(here[column].to_numpy().min(), here[column].to_numpy().max(), BIN_EDGES)
@@ -258,12 +257,11 @@ def inner_product_histogram(table: pl.DataFrame, column: str = "input") -> go.Fi
                 )  # fmt: skip
         own = here.filter(pl.col(RUN) == first)
         even = float(own[column].to_numpy().mean())
-        made.add_vline(x=even, line={"color": GREY, "dash": "dash", "width": 1.5}, **at)  # type: ignore[arg-type]
+        made.add_vline(x=even, line=DASHED, **at)  # type: ignore[arg-type]
         frontier = own.filter(pl.col("class").is_in(list(NESTED["frontier"])))[column].mean()
-        told.append(f"{frontier:.2f} against {even:.2f} at thought {k}")
+        said.append(f"{frontier:.2f} against {even:.2f} at thought {k}")
     made.update_xaxes(title=unit, showgrid=False).update_yaxes(title="share of the class", col=1)
-    alt = f"{words}, by class. Mean of the frontier against all nodes: {'; '.join(told)}."
-    return fit_legend(made.update_layout(meta={"alt": alt}))
+    return fit_legend(made, f"{words}, by class. Mean of the frontier against all nodes: {'; '.join(said)}.")
 
 
 # Sums of one vector per node

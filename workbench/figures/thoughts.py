@@ -7,19 +7,24 @@ import polars as pl
 from workbench.figures.style import (
     BLUE,
     CLASS_COLOURS,
+    DASHED,
     FAINT,
     GREEN,
     GREY,
     PURPLE,
     SKY,
+    STILL,
     VALUE_SCALE,
     VERMILION,
     alpha,
+    entry,
     figure,
     fit_legend,
     plural,
     require_rows,
     root_bar,
+    shade,
+    write,
 )
 from workbench.measure.arrays import Trace
 from workbench.measure.run_labels import MODEL
@@ -86,10 +91,7 @@ def thought_strip(scores: NodeScores, *, depth: int | None = None) -> go.Figure:
     )  # fmt: skip
     if depth is not None:
         at = depths[scores.row(depth)]
-        made.add_shape(
-            type="rect", layer="below", x0=at - 0.47, x1=at + 0.5, y0=0, y1=1, yref="paper", fillcolor=alpha(SKY, 0.16),
-            line={"width": 0},
-        )  # fmt: skip
+        shade(made, at - 0.47, at + 0.5)
     for name in MASS_CLASSES:
         mass, chance = scores.mass_by_class[name], scores.chance_by_class[name]
         made.add_bar(
@@ -97,7 +99,7 @@ def thought_strip(scores: NodeScores, *, depth: int | None = None) -> go.Figure:
             customdata=[[k, c] for k, c in zip(depths, chance, strict=True)],
             marker={"color": CLASS_COLOURS[name], "line": {"width": 0}},
             hovertemplate=f"{CLASS_TITLES[name]}<br>mass %{{y:.3f}}, chance %{{customdata[1]:.3f}}<extra></extra>",
-            selected={"marker": {"opacity": 1}}, unselected={"marker": {"opacity": 1}},
+            **STILL,
         )  # fmt: skip
     for name in MASS_CLASSES[:-1]:
         made.add_bar(
@@ -105,7 +107,7 @@ def thought_strip(scores: NodeScores, *, depth: int | None = None) -> go.Figure:
             name=f"chance: {CLASS_TITLES[name]}", customdata=[[k] for k in depths],
             marker={"color": alpha(CLASS_COLOURS[name], 0.55), "line": {"width": 0}},
             hovertemplate=f"chance of {CLASS_TITLES[name]}: %{{y:.3f}}<extra></extra>",
-            selected={"marker": {"opacity": 1}}, unselected={"marker": {"opacity": 1}},
+            **STILL,
         )  # fmt: skip
     made.add_scatter(
         x=depths, y=other.values, mode="markers", name=other.title,
@@ -167,14 +169,12 @@ def node_curve(scores: NodeScores, node: int, *, depth: int | None = None) -> go
     for k, read in zip(depths, scores.hops_read, strict=True):
         if read == hop:
             made.add_vrect(x0=k - 0.4, x1=k + 0.4, fillcolor=alpha(SKY, 0.16), line_width=0, layer="below")
-            made.add_annotation(
-                x=k, y=1, yref="paper", yanchor="top", text=f"reads hop {hop}", showarrow=False, font={"size": 10}
-            )
+            write(made, f"reads hop {hop}", k, 1, 10, yref="paper", yanchor="top")
     if depth is not None:
         made.add_vline(x=depths[scores.row(depth)], line={"color": GREY, "width": 1})
     made.add_scatter(
         x=ends, y=[scores.chance_value] * 2, mode="lines", name="chance", hoverinfo="skip",
-        line={"color": GREY, "width": 1.5, "dash": "dash"},
+        line=DASHED,
     )  # fmt: skip
     for number, label, colour, symbol in lines:
         main = number == node
@@ -186,9 +186,7 @@ def node_curve(scores: NodeScores, node: int, *, depth: int | None = None) -> go
             hovertemplate=f"{label}: %{{y:.3f}}, raw %{{customdata[1]:.3g}}, rank %{{customdata[2]}}<extra></extra>",
         )  # fmt: skip
     if not about.concepts[node]:
-        made.add_annotation(
-            x=0.5, y=0.6, xref="paper", yref="paper", showarrow=False, text="An entity: no value among the concepts."
-        )
+        write(made, "An entity: no value among the concepts.", 0.5, 0.6, xref="paper", yref="paper")
     return made
 
 
@@ -265,10 +263,7 @@ def token_table(trace: Trace, depth: int | None = None, *, top: int = 8) -> go.F
         hoverinfo="text",
     )  # fmt: skip
     for name, title in CLASS_TITLES.items():
-        made.add_scatter(
-            x=[None], y=[None], mode="markers", name=title if name != OUTSIDE else "no node of the problem",
-            marker={"symbol": "square", "size": 11, "color": CLASS_COLOURS[name]}, hoverinfo="skip",
-        )  # fmt: skip
+        entry(made, title if name != OUTSIDE else "no node of the problem", "square", CLASS_COLOURS[name])
     return fit_legend(made)
 
 
@@ -379,10 +374,7 @@ def _layers(made: go.Figure, own: pl.DataFrame) -> None:
             if len(first):
                 chance = first["chance"].sum()
                 text += f"<br><span style='font-size:10px'>candidates {mass:.2f}<br>chance {chance:.2f}</span>"
-        made.add_annotation(
-            x=0, xref="paper", xanchor="right", xshift=-8, y=layer, yref="y", text=text, showarrow=False, align="right",
-            font={"size": 11},
-        )  # fmt: skip
+        write(made, text, 0, layer, 11, xref="paper", xanchor="right", xshift=-8, yref="y", align="right")
         made.add_hline(y=layer, line={"color": FAINT, "width": 1}, layer="below")
 
 
@@ -424,10 +416,7 @@ def _nodes(made: go.Figure, rows: list[dict], x: dict[tuple[int, int], float], c
         text=[_label(row) for row in rows],
     )  # fmt: skip
     for label, outline in (("reaches the target", GREEN), ("does not", GREY)):
-        made.add_scatter(
-            x=[None], y=[None], mode="markers", name=label, hoverinfo="skip",
-            marker={"symbol": "circle-open", "size": 11, "color": outline, "line": {"width": 2.5}},
-        )  # fmt: skip
+        entry(made, label, "circle-open", outline, line={"width": 2.5})
 
 
 def _label(row: dict) -> str:

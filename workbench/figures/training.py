@@ -319,7 +319,7 @@ def accuracy_in_training(metrics: pl.DataFrame, coin: float | None = 0.5) -> go.
             x=[0, metrics["step"].max()], y=[coin, coin], mode="lines", name="a coin", hoverinfo="skip",
             line={"color": GREY, "width": 1.6, "dash": "dash"},
         )  # fmt: skip
-    return fit_legend(made.update_layout(meta={"alt": f"Accuracy while training. {'; '.join(told)}."}))
+    return fit_legend(made, f"Accuracy while training. {'; '.join(told)}.")
 
 
 def accuracy_after_thoughts(results: pl.DataFrame, coin: float | None = 0.5) -> go.Figure:

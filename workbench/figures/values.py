@@ -11,6 +11,7 @@ from workbench.figures.lines import Look, grid, lines, place, run_looks, two, wh
 from workbench.figures.style import (
     BLUE,
     CLASS_COLOURS,
+    DASHED,
     GREEN,
     GREY,
     ORANGE,
@@ -163,11 +164,8 @@ def behaviour_shares(results: pl.DataFrame) -> go.Figure:
                 told.append(path if one else f"{run_title(run)} {path}")
     made.update_xaxes(tickvals=thoughts, range=[thoughts[0] - 0.5, thoughts[-1] + 0.5], title="thoughts")
     made.update_xaxes(showgrid=False).update_yaxes(range=[0, 1]).update_yaxes(title="share of problems", col=1)
-    made.update_layout(
-        barmode="stack", bargap=0.3, uniformtext={"minsize": 10 if one else 8, "mode": "hide"},
-        meta={"alt": f"Behaviour categories by number of thoughts. Correct Path: {'; '.join(told)}."},
-    )  # fmt: skip
-    return fit_legend(made)
+    made.update_layout(barmode="stack", bargap=0.3, uniformtext={"minsize": 10 if one else 8, "mode": "hide"})
+    return fit_legend(made, f"Behaviour categories by number of thoughts. Correct Path: {'; '.join(told)}.")
 
 
 def _with_run(results: pl.DataFrame) -> pl.DataFrame:
@@ -263,9 +261,10 @@ def value_histogram(scores: pl.DataFrame, thought: int, readout: str = "lm_head"
             hovertemplate="value %{x:.3f} ± .025: %{y:.3f} of the class, %{customdata} nodes<extra></extra>",
         )  # fmt: skip
         told.append(f"{name} {values.mean():.3f}")
-    made.add_vline(x=chance, line={"color": GREY, "dash": "dash", "width": 1.5})
-    alt = f"Histogram of values by node class. Means: {', '.join(sorted(told))}; chance {chance:.3f}."
-    return fit_legend(made.update_layout(meta={"alt": alt}))
+    made.add_vline(x=chance, line=DASHED)
+    return fit_legend(
+        made, f"Histogram of values by node class. Means: {', '.join(sorted(told))}; chance {chance:.3f}."
+    )
 
 
 def path_ranks(statistics: pl.DataFrame, readout: str = "lm_head") -> go.Figure:
@@ -367,7 +366,7 @@ def parallelism(table: pl.DataFrame, readout: str, *, normalised: bool = False) 
     made.update_yaxes(title=f"{'normalised' if normalised else 'raw'} value (probability)", col=1)
     told = "; ".join(f"{row['value']:.2f} {after(k)}" for k, row in gaps.items())
     alt = f"Cumulative value of the best candidates over problems. Top 3 less top 1, mean of the model: {told}."
-    return fit_legend(made.update_layout(meta={"alt": alt}))
+    return fit_legend(made, alt)
 
 
 def after(k: int) -> str:

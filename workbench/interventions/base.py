@@ -3,7 +3,6 @@
 import ast
 import inspect
 import textwrap
-from abc import ABC
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, cached_property
@@ -156,17 +155,15 @@ class Option:
 
 
 @dataclass(frozen=True)
-class Intervention(ABC):
+class Intervention:
     """A change made while a model thinks.
 
     A new kind is one class, and nothing else:
 
         @dataclass(frozen=True)
-        class Flip(Intervention):
+        class Flip(Intervention, kind="flip", title="Flip"):
             '''The thought with its sign turned.'''
 
-            kind: ClassVar[str] = "flip"
-            title: ClassVar[str] = "Flip"
             strength: float = 1.0
             '''Share of the thought taken away twice: 0 changes nothing.'''
 
@@ -181,7 +178,7 @@ class Intervention(ABC):
         WorkbenchError: A value is of the wrong type, a number too large, or a list too long.
     """
 
-    kind: ClassVar[str]
+    kind: ClassVar[str] = ""
     """Name in YAML, in a link, and on the screen."""
     former: ClassVar[tuple[str, ...]] = ()
     """Names it had before, which are still read."""
@@ -207,9 +204,12 @@ class Intervention(ABC):
     at: tuple[int, ...] = field(default=(), kw_only=True)
     """Numbers of the thoughts it acts on, from 1; none means all."""
 
-    def __init_subclass__(cls, **named: Any) -> None:
-        """Enter the kind in `KINDS`, unless the class is private."""
-        super().__init_subclass__(**named)
+    def __init_subclass__(cls, **facts: Any) -> None:
+        """Set what the header of the class says of the kind, and enter it in `KINDS`, unless the class is private."""
+        super().__init_subclass__()
+        for name, value in facts.items():
+            getattr(Intervention, name)  # an error where there is no such fact
+            setattr(cls, name, value)
         if "kind" in vars(cls) and not cls.__name__.startswith("_"):
             KINDS[cls.kind] = cls
 

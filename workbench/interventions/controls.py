@@ -7,7 +7,7 @@ so at several strengths.
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import Any, ClassVar
+from typing import Any, Unpack
 
 import numpy as np
 import polars as pl
@@ -15,10 +15,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.interventions.base import Context, Control, Intervention, Thoughts
+from workbench.interventions.base import Context, Control, Intervention
 from workbench.interventions.nodes import members, node_name
 from workbench.interventions.plan import Plan
-from workbench.interventions.run import InterventionRunner, Sources, run_intervened
+from workbench.interventions.run import Given, InterventionRunner, run_intervened
 from workbench.interventions.thoughts import Perturb
 from workbench.model.checkpoint import Checkpoint
 from workbench.problems.graph import structure
@@ -30,12 +30,11 @@ def controls(
     problem: Problem,
     plans: Sequence[Plan],
     thoughts: int,
-    control: Control,
+    control: Control | None,
     draws: int = 8,
     *,
-    sources: Sources | None = None,
-    set_thoughts: Thoughts | None = None,
     seed: int = 0,
+    **given: Unpack[Given],
 ) -> list[list[Plan]]:
     """Return the controls of each of several plans on one problem, each control with another draw.
 
@@ -50,11 +49,10 @@ def controls(
         problem: The problem.
         plans: The plans; the same draws serve all of them.
         thoughts: Number of thoughts, K.
-        control: Which kind.
+        control: Which kind; None for none.
         draws: How many at most for each; other nodes may be fewer than that.
-        sources: As for `run_intervened`.
-        set_thoughts: As for `run_intervened`.
         seed: Of the draws: with another one all of them are others.
+        given: As for `run_intervened`.
 
     Returns:
         For each plan its controls, which all differ; none where it has no such control, or where it moves nothing.
@@ -62,8 +60,10 @@ def controls(
     Raises:
         WorkbenchError: The plan cannot be done on this problem.
     """
+    if control is None:
+        return [[] for _ in plans]
     if control == "random direction":
-        found = step_lengths(checkpoint, problem, plans, thoughts, sources=sources, set_thoughts=set_thoughts)
+        found = step_lengths(checkpoint, problem, plans, thoughts, **given)
         return [
             [stepping(plan, lengths, seed * draws + draw) for draw in range(draws)] if lengths else []
             for plan, lengths in zip(plans, found, strict=True)
@@ -77,9 +77,7 @@ def step_lengths(
     problem: Problem,
     plans: Sequence[Plan],
     thoughts: int,
-    *,
-    sources: Sources | None = None,
-    set_thoughts: Thoughts | None = None,
+    **given: Unpack[Given],
 ) -> list[dict[int, float]]:
     """Return for each plan how far it moves each thought at the moment it acts, in lengths of that thought.
 
@@ -89,11 +87,8 @@ def step_lengths(
         WorkbenchError: A plan cannot be done on this problem.
     """
     watched = [(_Watch(), one, _Watch()) for one in plans]
-    run_intervened(
-        checkpoint, [problem],
-        [Plan((first, *one.interventions, last), one.freeze) for first, one, last in watched],
-        thoughts, sources=sources, set_thoughts=set_thoughts,
-    )  # fmt: skip
+    between = [Plan((first, *one.interventions, last), one.freeze) for first, one, last in watched]
+    run_intervened(checkpoint, [problem], between, thoughts, **given)
     found = []
     for first, _, last in watched:
         pairs = enumerate(zip(first.kept, last.kept, strict=True), 1)
@@ -168,10 +163,9 @@ def _others(
 
 
 @dataclass(frozen=True)
-class _Watch(Intervention):
+class _Watch(Intervention, kind="watch"):
     """Keeps what passes by and changes nothing."""
 
-    kind: ClassVar[str] = "watch"
     kept: list[Float[Tensor, " d"]] = field(default_factory=list, compare=False)
 
     def __post_init__(self) -> None:
@@ -202,9 +196,8 @@ def answered(
     control: Control | None = None,
     draws: int = 8,
     *,
-    sources: Sources | None = None,
-    set_thoughts: Thoughts | None = None,
     seed: int = 0,
+    **given: Unpack[Given],
 ) -> pl.DataFrame:
     """Answer one problem without a plan, under it, and under its controls.
 
@@ -215,9 +208,8 @@ def answered(
         thoughts: Number of thoughts, K.
         control: Which kind of control; none for none.
         draws: Of the control, at most.
-        sources: As for `run_intervened`.
-        set_thoughts: As for `run_intervened`.
         seed: Of the control's draws.
+        given: As for `run_intervened`.
 
     Returns:
         A row per series ("without", "intervened", "control") and draw: answer, right, valid, target, negative (the raw
@@ -226,13 +218,10 @@ def answered(
     Raises:
         WorkbenchError: The plan cannot be done on this problem.
     """
-    given: dict[str, Any] = {"sources": sources, "set_thoughts": set_thoughts}
-    beside: list[Plan] = []
-    if control is not None:
-        (beside,) = controls(checkpoint, problem, [plan], thoughts, control, draws, **given, seed=seed)
+    (beside,) = controls(checkpoint, problem, [plan], thoughts, control, draws, seed=seed, **given)
     asked = [(BEFORE, without_effect(plan)), (INTERVENED, plan), *((CONTROL, one) for one in beside)]
     rows = [({"series": series, "draw": max(number - 2, 0)}, one) for number, (series, one) in enumerate(asked)]
-    return _answers(checkpoint, problem, rows, thoughts, given)
+    return _answers(checkpoint, problem, rows, thoughts, **given)
 
 
 def with_strength(plan: Plan) -> list[int]:
@@ -259,9 +248,7 @@ def strength_curve(
     thoughts: int,
     control: Control | None = None,
     draws: int = 4,
-    *,
-    sources: Sources | None = None,
-    set_thoughts: Thoughts | None = None,
+    **given: Unpack[Given],
 ) -> pl.DataFrame:
     """Answer one problem under a plan at several strengths of one of its interventions, and under controls at each.
 
@@ -274,8 +261,7 @@ def strength_curve(
         thoughts: Number of thoughts, K.
         control: Which kind of control; none for none. Each draw is the same at every strength.
         draws: Of the control, at most.
-        sources: As for `run_intervened`.
-        set_thoughts: As for `run_intervened`.
+        given: As for `run_intervened`.
 
     Returns:
         A row per series ("intervened", "control"), strength and draw, with the columns of `answered`.
@@ -283,37 +269,26 @@ def strength_curve(
     Raises:
         WorkbenchError: The plan cannot be done on this problem, or the intervention has no strength.
     """
-    given: dict[str, Any] = {"sources": sources, "set_thoughts": set_thoughts}
     each = [at_strength(plan, place, strength) for strength in strengths]
-    beside: list[list[Plan]] = [[]] * len(each)
-    if control is not None:
-        beside = controls(checkpoint, problem, each, thoughts, control, draws, **given)
+    beside = controls(checkpoint, problem, each, thoughts, control, draws, **given)
     rows = [
         ({"series": CONTROL if number else INTERVENED, "strength": float(strength), "draw": max(number - 1, 0)}, one)
         for strength, here, others in zip(strengths, each, beside, strict=True)
         for number, one in enumerate([here, *others])
     ]
-    return _answers(checkpoint, problem, rows, thoughts, given)
+    return _answers(checkpoint, problem, rows, thoughts, **given)
 
 
 def _answers(
-    checkpoint: Checkpoint,
-    problem: Problem,
-    rows: Sequence[tuple[dict[str, Any], Plan]],
-    thoughts: int,
-    given: dict[str, Any],
-) -> pl.DataFrame:
+    checkpoint: Checkpoint, problem: Problem, rows: Sequence[tuple[dict[str, Any], Plan]], thoughts: int,
+    **given: Unpack[Given],
+) -> pl.DataFrame:  # fmt: skip
     """Return a row for each plan: what is given for it, and the answer."""
     outcomes = run_intervened(checkpoint, [problem], [plan for _, plan in rows], thoughts, **given)
     table = [
         about
-        | {
-            "answer": outcome.texts[0],
-            "right": bool(outcome.right[0]),
-            "valid": bool(outcome.valid[0]),
-            "target": float(np.exp(outcome.target[0])),
-            "negative": float(np.exp(outcome.negative[0])),
-        }
+        | {"answer": outcome.texts[0], "right": bool(outcome.right[0]), "valid": bool(outcome.valid[0])}
+        | {"target": float(np.exp(outcome.target[0])), "negative": float(np.exp(outcome.negative[0]))}
         for (about, _), outcome in zip(rows, outcomes, strict=True)
     ]
     return pl.DataFrame(table, infer_schema_length=None)

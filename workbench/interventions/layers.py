@@ -6,7 +6,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -118,10 +118,9 @@ _POINTS: dict[str, str] = {
 
 
 @dataclass(frozen=True)
-class LayerIntervention(Intervention):
+class LayerIntervention(Intervention, changes="layers"):
     """A change made while the layers compute the column of a thought, or what is said after the thoughts."""
 
-    changes: ClassVar[Literal["fed", "columns", "layers"]] = "layers"
     layers: tuple[int, ...] = field(default=(), kw_only=True)
     """Numbers of the layers, from 0; none means all."""
     where: Literal["thoughts", "answer", "both"] = field(default="thoughts", kw_only=True)
@@ -166,7 +165,13 @@ class LayerIntervention(Intervention):
 
 
 @dataclass(frozen=True)
-class Knockout(LayerIntervention):
+class Knockout(
+    LayerIntervention,
+    kind="knockout",
+    says="no attention to {to}{layers}",
+    unit="share of the attention cut",
+    strengths=(0.0, 1.0),
+):
     """Attention to some columns cut, and the rest of it scaled up to one again, as a mask before the softmax would do.
 
     What the columns told others before stays with those: cut "edges" and more is left than nothing.
@@ -177,10 +182,6 @@ class Knockout(LayerIntervention):
         4 answers, accuracy 0.500 [0.000, 1.000]
     """
 
-    kind: ClassVar[str] = "knockout"
-    says: ClassVar[str] = "no attention to {to}{layers}"
-    unit: ClassVar[str] = "share of the attention cut"
-    strengths: ClassVar[tuple[float, float]] = (0.0, 1.0)
     to: tuple[str, ...] = ("prompt",)
     """Parts of the prompt by name, or edges as "edge-NUMBER", from 0 in the order of the question."""
     heads: tuple[int, ...] = ()
@@ -283,7 +284,7 @@ class _Replacing(LayerIntervention):
 
 
 @dataclass(frozen=True)
-class Ablate(_Replacing):
+class Ablate(_Replacing, kind="ablate", says="{part} set to {to}{layers}", unit="share ablated"):
     """A head, a sublayer or the residual stream set to zero, or to its mean over the set at that thought.
 
     Examples:
@@ -292,9 +293,6 @@ class Ablate(_Replacing):
         4 answers, accuracy 0.250 [0.000, 0.750]
     """
 
-    kind: ClassVar[str] = "ablate"
-    says: ClassVar[str] = "{part} set to {to}{layers}"
-    unit: ClassVar[str] = "share ablated"
     to: Literal["zero", "mean"] = "zero"
     """What is put in."""
 
@@ -311,7 +309,9 @@ class Ablate(_Replacing):
 
 
 @dataclass(frozen=True)
-class PatchLayer(_Replacing):
+class PatchLayer(
+    _Replacing, kind="patch_layer", former=("patch",), says="{part} of {source}{layers}", unit="share patched in"
+):
     """The activation of another run without interventions, at the same thought.
 
     Examples:
@@ -320,10 +320,6 @@ class PatchLayer(_Replacing):
         4 answers, accuracy 0.000 [0.000, 0.490]
     """
 
-    kind: ClassVar[str] = "patch_layer"
-    former: ClassVar[tuple[str, ...]] = ("patch",)
-    says: ClassVar[str] = "{part} of {source}{layers}"
-    unit: ClassVar[str] = "share patched in"
     source: str = "twin"
     """Name of the source; "own" is the model itself without interventions."""
 

@@ -97,30 +97,13 @@ class NodeSets:
         numbers, here = np.arange(len(about.hops)), about.hops == self.hop(k)
         root, target, negative = (numbers == one for one in (problem.root, problem.target, problem.negative))
         match name:
-            case "root" | "target" | "negative":
-                return {"root": root, "target": target, "negative": negative}[name]
-            case "within":
-                return (about.hops >= 1) & (about.hops <= self.hop(k))
-            case "optimal":
-                return here & about.optimal
-            case "on_path":
-                return here & about.optimal & ~root & ~target
             case "off_path":
                 return self.beside(self.named("on_path"), self.named("optimal"))(row, k)
-            case "others":
-                return here & ~about.optimal
-            case "leading":
-                return here & about.reaches_target & ~target
-            case "leading_and_target":
-                return here & about.reaches_target
-            case "all_on_path":
-                return about.optimal & ~root & ~target
             case "all_off_path":
                 thoughts = [(hop - 1) * self.per_step + 1 for hop in range(1, about.length)]
                 return np.logical_or.reduce([self.named("off_path")(row, k) for k in thoughts] or [np.zeros_like(here)])
             case "top":
-                values = np.where(about.concepts, self._ranked(row, k), -1)
-                return numbers == int(values.argmax())
+                return numbers == int(np.where(about.concepts, self._ranked(row, k), -1).argmax())
             case "other_side":
                 twin = _twin(problem)
                 if twin is None:
@@ -132,13 +115,15 @@ class NodeSets:
                 free = np.flatnonzero(about.concepts & ~about.reachable & ~leads)
                 count = int(self.named("other_side")(row, k).sum())
                 return np.isin(numbers, np.random.default_rng([self._numbers[row], k]).permutation(free)[:count])
-            case "reachable":
-                return about.concepts & about.reachable
-            case "distractor":
-                return about.concepts & ~about.reachable & ~negative
-            case "concepts":
-                return about.concepts
-        return here
+        return {
+            "frontier": here, "within": (about.hops >= 1) & (about.hops <= self.hop(k)),
+            "optimal": here & about.optimal, "others": here & ~about.optimal,
+            "on_path": here & about.optimal & ~root & ~target,
+            "leading": here & about.reaches_target & ~target, "leading_and_target": here & about.reaches_target,
+            "all_on_path": about.optimal & ~root & ~target, "reachable": about.concepts & about.reachable,
+            "distractor": about.concepts & ~about.reachable & ~negative, "concepts": about.concepts,
+            "root": root, "target": target, "negative": negative,
+        }[name]  # fmt: skip
 
     def _ranked(self, row: int, k: int) -> Float[np.ndarray, " nodes"]:
         """Return values rounded, so that the last bits, which depend on the batch, decide nothing."""

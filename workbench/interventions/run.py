@@ -6,8 +6,8 @@ experiments run under a plan with.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -23,12 +23,25 @@ from workbench.model.checkpoint import Checkpoint
 from workbench.model.coconut import Edit, embedding_rows, lm_head
 from workbench.model.lens import CoconutLens
 from workbench.model.prompts import Prompt, first_token_shares, with_graph
-from workbench.model.session import Batch, Branches, Session, as_numpy, in_batches, thought_count
+from workbench.model.session import Batch, Branches, Session, arrays_in_batches, as_numpy, in_batches, thought_count
 from workbench.problems.problem import Problem
 from workbench.problems.shortcuts import forced_choice
 
 Sources = Mapping[str, Sequence[Problem] | Thoughts]
 """By name, problems that a source thinks about, or thoughts as they are: one for each problem that is run."""
+
+
+class Given(TypedDict, total=False):
+    """What plans may take from outside: arguments of `run_intervened`, `InterventionRunner`, and all that call them."""
+
+    sources: Sources | None
+    """Problems that named sources think about, one for each of the problems: {"twin": twins}."""
+    set_thoughts: Thoughts | None
+    """What was thought about the whole set without interventions; made where it is needed and not given."""
+    spaces: Mapping[str, Float[Tensor, "vocab d"]] | None
+    """Learned directions of every token that interventions name."""
+    edges: Mapping[str, Sequence[Sequence[int]]]
+    """See `Context.edges`."""
 
 
 class InterventionRunner:
@@ -54,13 +67,10 @@ class InterventionRunner:
         checkpoint: What runs.
         plans: All that will be asked for.
         count: Number of thoughts, K.
-        sources: See `Sources`.
-        set_thoughts: What was thought about the whole set without interventions.
         problems: The whole set, from which thoughts and means are made where they are needed and not given.
-        spaces: Learned directions of every token, by name.
         batch_size: Problems run at a time here.
         lens: Runs everything under this lens, so that its hook points fire; by default only what changes layers.
-        edges: See `Context.edges`.
+        given: Fields of `Given`.
 
     Raises:
         WorkbenchError: A source's problem cannot be run, or the model has no such layer, or the run no such thought.
@@ -71,15 +81,13 @@ class InterventionRunner:
         checkpoint: Checkpoint,
         plans: Sequence[Plan],
         count: int,
-        sources: Sources | None = None,
-        set_thoughts: Thoughts | None = None,
         problems: Sequence[Problem] | None = None,
-        spaces: Mapping[str, Float[Tensor, "vocab d"]] | None = None,
         batch_size: int = 64,
         lens: CoconutLens | None = None,
-        edges: Mapping[str, Sequence[Sequence[int]]] | None = None,
+        **given: Unpack[Given],
     ) -> None:
-        self.checkpoint, self.count, self.spaces, self.edges = checkpoint, count, dict(spaces or {}), dict(edges or {})
+        self.checkpoint, self.count, self.edges = checkpoint, count, dict(given.get("edges", {}))
+        self.spaces, self.set_thoughts = dict(given.get("spaces") or {}), given.get("set_thoughts")
         for plan in plans:
             require_thoughts(plan.interventions, count)
         self._busy = any(plan.interventions for plan in plans)
@@ -92,27 +100,26 @@ class InterventionRunner:
         for one in (one for plan in plans for one in plan.inside):
             if wanted := one.wants(checkpoint.model.config.num_hidden_layers):
                 self._asked.setdefault(wanted[0], set()).update(wanted[1])
-        given = dict(sources or {})
-        if taken := {"own", "mean"} & given.keys():
+        sources = dict(given.get("sources") or {})
+        if taken := {"own", "mean"} & sources.keys():
             raise WorkbenchError(
                 f'A source cannot be called "{min(taken)}".',
                 '"own" is the model without interventions, "mean" the mean over the set.',
                 "Give it another name.",
             )
-        self.sources: dict[str, Thoughts] = {name: one for name, one in given.items() if isinstance(one, Tensor)}
-        self._sources = {name: one for name, one in given.items() if not isinstance(one, Tensor)}
+        self.sources: dict[str, Thoughts] = {name: one for name, one in sources.items() if isinstance(one, Tensor)}
+        self._sources = {name: one for name, one in sources.items() if not isinstance(one, Tensor)}
         self.sources |= {name: self._fed(one, batch_size) for name, one in self._sources.items()}
         width = checkpoint.model.config.hidden_size
-        for name, thoughts in self.sources.items():
-            require_shape(f'source "{name}"', thoughts, "problems", count, width)
-        if set_thoughts is not None:
-            require_shape("set of thoughts", set_thoughts, "problems", count, width)
+        thoughts = {f'source "{name}"': one for name, one in self.sources.items()}
+        for name, one in (thoughts | {"set of thoughts": self.set_thoughts}).items():
+            if one is not None:
+                require_shape(name, one, "problems", count, width)
         for name, directions in self.spaces.items():
             require_shape(f'space "{name}"', directions, embedding_rows(checkpoint.model), width)
-        self.set_thoughts: Thoughts | None = set_thoughts
         self._mean: dict[str, Tensor] | None = None
         self._seen: tuple[Context | None, dict[str, Mapping[str, Tensor]]] = (None, {})
-        if problems and set_thoughts is None and any(plan.needs_set for plan in plans):
+        if problems and self.set_thoughts is None and any(plan.needs_set for plan in plans):
             self.set_thoughts = self._fed(problems, batch_size)
         if problems and "mean" in self._asked:
             self._mean = self._means(problems, batch_size)
@@ -268,7 +275,7 @@ def _freeze(change: Edit | None, clean: Float[Tensor, "batch K d"]) -> Edit:
 def think_about(checkpoint: Checkpoint, problems: Sequence[Problem], thoughts: int | None = None) -> Thoughts:
     """Return what is fed as thoughts 1..K for each problem, without interventions."""
     count = checkpoint.thoughts if thoughts is None else thoughts
-    return InterventionRunner(checkpoint, [], count, {"these": problems}).sources["these"]
+    return InterventionRunner(checkpoint, [], count, sources={"these": problems}).sources["these"]
 
 
 @dataclass(frozen=True)
@@ -313,12 +320,10 @@ def run_intervened(
     plans: Sequence[Plan | Sequence[Intervention]],
     thoughts: int | None = None,
     *,
-    sources: Sources | None = None,
-    set_thoughts: Thoughts | None = None,
-    spaces: Mapping[str, Float[Tensor, "vocab d"]] | None = None,
     batch_size: int = 64,
     keep_thoughts: bool = False,
     on_progress: Callable[[int], None] | None = None,
+    **given: Unpack[Given],
 ) -> list[Outcome]:
     """Answer problems under each of several plans, after all thoughts.
 
@@ -330,12 +335,10 @@ def run_intervened(
         problems: The whole set.
         plans: Each a plan, or a list of interventions in the loop.
         thoughts: Number of thoughts, K; by default as many as the model was trained with.
-        sources: Problems that named sources think about, one for each of the problems: {"twin": twins}.
-        set_thoughts: What was thought about the whole set without interventions; made where it is needed and not given.
-        spaces: Learned directions of every token that interventions name.
         batch_size: Problems run at a time.
         keep_thoughts: Whether to keep thoughts and their LM-head values.
         on_progress: Called with the number of problems done since the last call.
+        given: Fields of `Given`: sources, set_thoughts, spaces.
 
     Returns:
         An outcome for each plan, in their order; arrays in the order of the problems.
@@ -346,45 +349,35 @@ def run_intervened(
     if not problems:
         raise WorkbenchError("There is nothing to run.", "The list of problems is empty.", "Give some problems.")
     count, asked = thought_count(checkpoint, thoughts), [as_plan(one) for one in plans]
-    runner = InterventionRunner(checkpoint, asked, count, sources, set_thoughts, problems, spaces, batch_size)
+    runner = InterventionRunner(checkpoint, asked, count, problems, batch_size, **given)
     form, nodes = checkpoint.format, max(len(with_graph(problem).names) for problem in problems)
 
-    def outcomes(batch: Batch) -> Iterator[tuple[_Row, ...]]:
+    def outcomes(batch: Batch) -> dict[str, np.ndarray]:
         opening = max(len(form.value_opening(prompt)) for prompt in batch.prompts)
         names = max(len(prompt.nodes[node]) for prompt in batch.prompts for node in prompt.graph.options)
-        more = count + opening + max(form.answer_limit, names)
-        return zip(
-            *(
-                _read(context, session, thought if keep_thoughts else None, nodes)
-                for context, session, thought in runner.thinking(batch, more, asked)
-            ),
-            strict=True,
-        )
+        ran = enumerate(runner.thinking(batch, count + opening + max(form.answer_limit, names), asked))
+        return {
+            f"{number} {name}": array
+            for number, (context, session, thought) in ran
+            for name, array in _read(context, session, thought if keep_thoughts else None, nodes).items()
+        }
 
-    rows = list(in_batches(checkpoint, problems, outcomes, batch_size, on_progress))
-    return [_outcome(plan, column) for plan, column in zip(asked, zip(*rows, strict=True), strict=True)]
-
-
-@dataclass(frozen=True)
-class _Row:
-    """What came of one plan on one problem; fields as in `Outcome`."""
-
-    text: str
-    right: bool
-    valid: bool
-    candidates: Float[np.ndarray, "2"]
-    """Log probabilities of target and negative."""
-    thoughts: Float[np.ndarray, "K d"] | None
-    lm_head: Float[np.ndarray, "K nodes"] | None
+    found = arrays_in_batches(checkpoint, problems, outcomes, batch_size, on_progress)
+    _, *names = (one.name for one in fields(Outcome))
+    of_plans: list[dict[str, Any]] = [
+        {name: found.get(f"{number} {name}") for name in names} for number in range(len(asked))
+    ]
+    return [Outcome(plan, tuple(of.pop("texts")), **of) for plan, of in zip(asked, of_plans, strict=True)]
 
 
-def _read(context: Context, session: Session, thoughts: Float[Tensor, "batch K d"] | None, nodes: int) -> list[_Row]:
-    """Read the answer after all thoughts, greedily and as the candidates' probabilities."""
+def _read(
+    context: Context, session: Session, thoughts: Float[Tensor, "batch K d"] | None, nodes: int
+) -> dict[str, np.ndarray]:
+    """Read the answer after all thoughts, greedily and as the candidates' probabilities: fields of `Outcome`."""
     form, prompts = context.checkpoint.format, context.prompts
     graphs = [prompt.graph for prompt in prompts]
     spellings = [
-        [prompt.nodes[graph.target], prompt.nodes[graph.negative]]
-        for prompt, graph in zip(prompts, graphs, strict=True)
+        [one.nodes[graph.target], one.nodes[graph.negative]] for one, graph in zip(prompts, graphs, strict=True)
     ]
     count = len(session.fed) - 1
     ends = Branches(session, [count])
@@ -395,32 +388,16 @@ def _read(context: Context, session: Session, thoughts: Float[Tensor, "batch K d
         session.rewind(session.end)
         ends = Branches(session, [count])
         spelt = ends.spell_log(ends.say([[form.value_opening(prompt)] for prompt in prompts]), spellings)
-    shares = None if thoughts is None else as_numpy(lm_head(session.model, thoughts).softmax(-1))
-    rows = []
-    for row, (prompt, graph, (ids,)) in enumerate(zip(prompts, graphs, told, strict=True)):
-        text = form.decode(prompt, ids)
-        heads = None
-        if shares is not None:
-            heads = np.full((shares.shape[1], nodes), np.nan, dtype=np.float32)
-            heads[:, : len(prompt.nodes)] = first_token_shares(shares[row], prompt)
-        kept = None if thoughts is None else as_numpy(thoughts[row])
-        right, valid = form.right(graph, text), form.valid(graph, text)
-        rows.append(_Row(text, right, valid, as_numpy(spelt[row][0]), kept, heads))
-    return rows
-
-
-def _outcome(plan: Plan, rows: Sequence[_Row]) -> Outcome:
-    """Put the rows of a plan together."""
-    candidates = np.stack([row.candidates for row in rows])
-    thoughts = [row.thoughts for row in rows if row.thoughts is not None]
-    heads = [row.lm_head for row in rows if row.lm_head is not None]
-    return Outcome(
-        plan,
-        tuple(row.text for row in rows),
-        np.array([row.right for row in rows]),
-        np.array([row.valid for row in rows]),
-        candidates[:, 0],
-        candidates[:, 1],
-        np.stack(thoughts) if thoughts else None,
-        np.stack(heads) if heads else None,
-    )
+    texts = [form.decode(prompt, ids) for prompt, (ids,) in zip(prompts, told, strict=True)]
+    asked, options = list(zip(graphs, texts, strict=True)), as_numpy(torch.stack([one[0] for one in spelt]))
+    found = {
+        "texts": np.array(texts, dtype=object), "right": np.array([form.right(*one) for one in asked]),
+        "valid": np.array([form.valid(*one) for one in asked]), "target": options[:, 0], "negative": options[:, 1],
+    }  # fmt: skip
+    if thoughts is not None:
+        shares = as_numpy(lm_head(session.model, thoughts).softmax(-1))
+        heads = np.full((*shares.shape[:2], nodes), np.nan, dtype=np.float32)
+        for row, prompt in enumerate(prompts):
+            heads[row, :, : len(prompt.nodes)] = first_token_shares(shares[row], prompt)
+        found |= {"thoughts": as_numpy(thoughts), "lm_head": heads}
+    return found

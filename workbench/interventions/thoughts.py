@@ -3,9 +3,9 @@
 `h` is the thought that would be fed. Thought k + 1 is made of the changed thought k unless the plan freezes it.
 """
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,10 +19,13 @@ from workbench.interventions.nodes import members, node_values
 
 Batch = Float[Tensor, "batch d"]
 Vector = Float[Tensor, " d"]
+Nodes = Int[Tensor, " m"]
 
 
 @dataclass(frozen=True)
-class Noise(Intervention):
+class Noise(
+    Intervention, kind="noise", says="noise (seed {seed})", title="Noise", unit="share of noise", strengths=(0.0, 1.0)
+):
     """The thought moved towards a random direction, its length kept.
 
     Examples:
@@ -31,11 +34,6 @@ class Noise(Intervention):
         0.600 [0.400, 0.800]
     """
 
-    kind: ClassVar[str] = "noise"
-    says: ClassVar[str] = "noise (seed {seed})"
-    title: ClassVar[str] = "Noise"
-    unit: ClassVar[str] = "share of noise"
-    strengths: ClassVar[tuple[float, float]] = (0.0, 1.0)
     strength: float = 1.0
     """Share of noise: 1 puts noise in the thought's place, 0 changes nothing; between them the sum of thought and noise
     in these shares, brought back to the thought's length."""
@@ -51,7 +49,13 @@ class Noise(Intervention):
 
 
 @dataclass(frozen=True)
-class Perturb(Intervention):
+class Perturb(
+    Intervention,
+    kind="perturb",
+    says="a step in a random direction (seed {seed})",
+    unit="length of the step, in lengths of the thought",
+    most=2.0,
+):
     """A step in a random direction; the control of every other change of that length.
 
     Examples:
@@ -60,10 +64,6 @@ class Perturb(Intervention):
         0.950 [0.850, 1.000]
     """
 
-    kind: ClassVar[str] = "perturb"
-    says: ClassVar[str] = "a step in a random direction (seed {seed})"
-    unit: ClassVar[str] = "length of the step, in lengths of the thought"
-    most: ClassVar[float] = 2.0
     strength: float = 1.0
     """Length of the step, in lengths of the thought: 0 changes nothing."""
     seed: int = 0
@@ -76,7 +76,7 @@ class Perturb(Intervention):
 
 
 @dataclass(frozen=True)
-class Remove(Intervention):
+class Remove(Intervention, kind="remove", says="leave out", title="Leave out", changes="columns", place=""):
     """The thought is not fed at all: the row has one column fewer, and positions close up.
 
     Propagated, the next thought is made of the same hidden state, so that removing any one of K thoughts is the same as
@@ -88,15 +88,17 @@ class Remove(Intervention):
         0.900 [0.750, 1.000]
     """
 
-    kind: ClassVar[str] = "remove"
-    says: ClassVar[str] = "leave out"
-    title: ClassVar[str] = "Leave out"
-    changes: ClassVar[Literal["fed", "columns", "layers"]] = "columns"
-    place: ClassVar[str] = ""
-
 
 @dataclass(frozen=True)
-class Zero(Intervention):
+class Zero(
+    Intervention,
+    kind="zero",
+    says="nothing",
+    title="Zero",
+    place="in place of",
+    unit="share of the thought taken away (2 turns it round)",
+    most=2.0,
+):
     """The thought scaled down: at strength 1 the zero vector is fed, which still takes a column and a position.
 
     Examples:
@@ -105,12 +107,6 @@ class Zero(Intervention):
         0.450 [0.250, 0.650]
     """
 
-    kind: ClassVar[str] = "zero"
-    says: ClassVar[str] = "nothing"
-    title: ClassVar[str] = "Zero"
-    place: ClassVar[str] = "in place of"
-    unit: ClassVar[str] = "share of the thought taken away (2 turns it round)"
-    most: ClassVar[float] = 2.0
     strength: float = 1.0
     """Share of the thought taken away: 0 changes nothing, 2 turns it round."""
 
@@ -120,7 +116,14 @@ class Zero(Intervention):
 
 
 @dataclass(frozen=True)
-class Mean(Intervention):
+class Mean(
+    Intervention,
+    kind="mean",
+    says="the mean over the set",
+    place="in place of",
+    unit="share of the mean",
+    needs_set=True,
+):
     """The mean of thought k over the whole set, which says nothing about this problem.
 
     Examples:
@@ -129,11 +132,6 @@ class Mean(Intervention):
         0.450 [0.250, 0.700]
     """
 
-    kind: ClassVar[str] = "mean"
-    says: ClassVar[str] = "the mean over the set"
-    place: ClassVar[str] = "in place of"
-    unit: ClassVar[str] = "share of the mean"
-    needs_set: ClassVar[bool] = True
     strength: float = 1.0
     """Share of the mean: 0 changes nothing."""
 
@@ -148,7 +146,7 @@ class Mean(Intervention):
 
 
 @dataclass(frozen=True)
-class Permute(Intervention):
+class Permute(Intervention, kind="permute", says="another thought of its own", place="in place of"):
     """Another thought of the same problem, as it was without interventions.
 
     Examples:
@@ -157,9 +155,6 @@ class Permute(Intervention):
         0.900 [0.750, 1.000]
     """
 
-    kind: ClassVar[str] = "permute"
-    says: ClassVar[str] = "another thought of its own"
-    place: ClassVar[str] = "in place of"
     order: tuple[int, ...] = ()
     """Which thought is fed first, second, ...; beyond its end they stay. By default one drawn order for all problems,
     in which none keeps its place."""
@@ -183,7 +178,7 @@ class Permute(Intervention):
 
 
 @dataclass(frozen=True)
-class Shuffle(Intervention):
+class Shuffle(Intervention, kind="shuffle", says="the thought of another problem", place="in place of", needs_set=True):
     """The same thought of another problem of the set; none keeps its own.
 
     Examples:
@@ -192,10 +187,6 @@ class Shuffle(Intervention):
         0.350 [0.150, 0.550]
     """
 
-    kind: ClassVar[str] = "shuffle"
-    says: ClassVar[str] = "the thought of another problem"
-    place: ClassVar[str] = "in place of"
-    needs_set: ClassVar[bool] = True
     seed: int = 0
     """Of which problem gets whose thoughts."""
 
@@ -226,7 +217,15 @@ def exchanged(count: int, seed: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Patch(Intervention):
+class Patch(
+    Intervention,
+    kind="patch_thought",
+    says="{thought} of {source}",
+    former=("transplant",),
+    title="Patch",
+    place="in place of",
+    unit="share of the source's thought",
+):
     """The thought of another run put in (interchange intervention, activation patching).
 
     The source is the entity-swapped twin, whose right answer is the other option; another problem of the set; or
@@ -242,12 +241,6 @@ class Patch(Intervention):
         0.050 [0.000, 0.150]
     """
 
-    kind: ClassVar[str] = "patch_thought"
-    says: ClassVar[str] = "{thought} of {source}"
-    former: ClassVar[tuple[str, ...]] = ("transplant",)
-    title: ClassVar[str] = "Patch"
-    place: ClassVar[str] = "in place of"
-    unit: ClassVar[str] = "share of the source's thought"
     source: str = "twin"
     """Name of the source; "own" is what the model thinks itself without interventions."""
     thought: int = 0
@@ -275,7 +268,12 @@ class Patch(Intervention):
 
 
 @dataclass(frozen=True)
-class Interpolate(Intervention):
+class Interpolate(
+    Intervention,
+    kind="interpolate",
+    says="a step towards the thought of {source}",
+    unit="share of the source's thought",
+):
     """The thought moved towards the source's, along the great circle or the straight line.
 
     Examples:
@@ -284,9 +282,6 @@ class Interpolate(Intervention):
         0.450 [0.250, 0.700]
     """
 
-    kind: ClassVar[str] = "interpolate"
-    says: ClassVar[str] = "a step towards the thought of {source}"
-    unit: ClassVar[str] = "share of the source's thought"
     source: str = "twin"
     """Name of the source."""
     strength: float = 0.5
@@ -323,12 +318,9 @@ def between(start: Batch, end: Batch, share: float) -> Batch:
 
 
 @dataclass(frozen=True)
-class Offset(Intervention):
+class Offset(Intervention, kind="offset", says="add the vector {source}", unit="times the vector is added"):
     """The source's vectors added to the thought; nothing is brought to length."""
 
-    kind: ClassVar[str] = "offset"
-    says: ClassVar[str] = "add the vector {source}"
-    unit: ClassVar[str] = "times the vector is added"
     source: str = ""
     """Name of a source that is given as vectors."""
     strength: float = 1.0
@@ -344,10 +336,9 @@ class Offset(Intervention):
 
 
 @dataclass(frozen=True)
-class _OnNodes(Intervention):
+class _OnNodes(ABC, Intervention, node_fields=("nodes",)):
     """A change along the directions of nodes, problem by problem."""
 
-    node_fields: ClassVar[tuple[str, ...]] = ("nodes",)
     nodes: tuple[str, ...] = ()
     """Names of node sets, of nodes, or numbers of nodes."""
     space: str = field(default="embedding", kw_only=True)
@@ -363,26 +354,30 @@ class _OnNodes(Intervention):
         """
         changed = vectors.clone()
         for row, vector in enumerate(vectors):
-            found = self.change_row(context, row, k, vector)
-            if found is not None:
+            nodes = members(context, row, k, self.nodes)
+            if len(nodes) and (found := self.change_row(context, row, k, vector, nodes)) is not None:
                 changed[row] = found
         return changed
 
     @abstractmethod
-    def change_row(self, context: Context, row: int, k: int, vector: Vector) -> Vector | None:
-        """Return what becomes of one row's vector; None where it stays."""
+    def change_row(self, context: Context, row: int, k: int, vector: Vector, nodes: Nodes) -> Vector | None:
+        """Return what becomes of one row's vector, given the nodes named, one at least; None where it stays."""
 
-    def meant(self, context: Context, row: int, k: int, field: str = "nodes") -> Int[Tensor, " m"]:
-        """Return the nodes that a field names in one row."""
-        return members(context, row, k, getattr(self, field))
-
-    def units(self, context: Context, row: int, nodes: Int[Tensor, " m"], like: Vector) -> Float[Tensor, "m d"]:
+    def units(self, context: Context, row: int, nodes: Nodes, like: Vector) -> Float[Tensor, "m d"]:
         """Return the directions of nodes, at length 1 and in double precision."""
         return normalize(context.directions(row, nodes, self.space).to(like).double(), dim=-1)
 
 
 @dataclass(frozen=True)
-class Project(_OnNodes):
+class Project(
+    _OnNodes,
+    kind="project",
+    says="remove {nodes}{space}",
+    title="Remove node",
+    place="out of",
+    unit="share of the component taken out (2 turns it round)",
+    most=2.0,
+):
     """The directions of nodes projected out of the thought: what is left is orthogonal to all of them.
 
     Examples:
@@ -391,29 +386,28 @@ class Project(_OnNodes):
         0.800 [0.600, 0.950]
     """
 
-    kind: ClassVar[str] = "project"
-    says: ClassVar[str] = "remove {nodes}{space}"
-    title: ClassVar[str] = "Remove node"
-    place: ClassVar[str] = "out of"
-    unit: ClassVar[str] = "share of the component taken out (2 turns it round)"
-    most: ClassVar[float] = 2.0
     nodes: tuple[str, ...] = ("on_path",)
     """Names of node sets, of nodes, or numbers of nodes. Of several their span is taken out."""
     strength: float = field(default=1.0, kw_only=True)
     """Share taken out: 0 changes nothing, 2 turns the part within the span round."""
 
-    def change_row(self, context: Context, row: int, k: int, vector: Vector) -> Vector | None:
+    def change_row(self, context: Context, row: int, k: int, vector: Vector, nodes: Nodes) -> Vector | None:
         """Take out the part that lies in the span."""
-        nodes = self.meant(context, row, k)
-        if not len(nodes):
-            return None
         units = self.units(context, row, nodes, vector)
         inside = components(vector.double(), units) @ units
         return (vector.double() - self.strength * inside).to(vector)
 
 
 @dataclass(frozen=True)
-class Move(_OnNodes):
+class Move(
+    _OnNodes,
+    kind="move",
+    says="move {nodes} to {to}{space}",
+    title="Move value",
+    unit="share of the component moved",
+    most=2.0,
+    node_fields=("nodes", "to"),
+):
     """The component along some nodes taken out and put along others.
 
     Several nodes give what they have together, and several others get it in even parts. Where either set is empty the
@@ -425,29 +419,30 @@ class Move(_OnNodes):
         0.850 [0.700, 1.000]
     """
 
-    kind: ClassVar[str] = "move"
-    says: ClassVar[str] = "move {nodes} to {to}{space}"
-    title: ClassVar[str] = "Move value"
-    unit: ClassVar[str] = "share of the component moved"
-    most: ClassVar[float] = 2.0
-    node_fields: ClassVar[tuple[str, ...]] = ("nodes", "to")
     nodes: tuple[str, ...] = ("on_path",)
     """Which give: names of node sets, of nodes, or numbers of nodes."""
     to: tuple[str, ...] = ("other_side",)
     """Which get."""
 
-    def change_row(self, context: Context, row: int, k: int, vector: Vector) -> Vector | None:
+    def change_row(self, context: Context, row: int, k: int, vector: Vector, nodes: Nodes) -> Vector | None:
         """Move the components."""
-        giving, getting = self.meant(context, row, k), self.meant(context, row, k, "to")
-        if not len(giving) or not len(getting):
+        getting = members(context, row, k, self.to)
+        if not len(getting):
             return None
-        old, new = (self.units(context, row, nodes, vector) for nodes in (giving, getting))
+        old, new = (self.units(context, row, some, vector) for some in (nodes, getting))
         has = components(vector.double(), old)
         return (vector.double() + self.strength * (has.sum() * new.mean(0) - has @ old)).to(vector)
 
 
 @dataclass(frozen=True)
-class Add(_OnNodes):
+class Add(
+    _OnNodes,
+    kind="add",
+    says="add {nodes}{space}",
+    title="Add node",
+    unit="length added, in lengths of the thought",
+    most=2.0,
+):
     """The direction of a node, or the common one of several, added to the thought (steering).
 
     Examples:
@@ -456,26 +451,25 @@ class Add(_OnNodes):
         0.300 [0.100, 0.500]
     """
 
-    kind: ClassVar[str] = "add"
-    says: ClassVar[str] = "add {nodes}{space}"
-    title: ClassVar[str] = "Add node"
-    unit: ClassVar[str] = "length added, in lengths of the thought"
-    most: ClassVar[float] = 2.0
     nodes: tuple[str, ...] = ("other_side",)
     strength: float = field(default=1.0, kw_only=True)
     """How much, in lengths of the thought; negative takes away, 0 changes nothing."""
 
-    def change_row(self, context: Context, row: int, k: int, vector: Vector) -> Vector | None:
+    def change_row(self, context: Context, row: int, k: int, vector: Vector, nodes: Nodes) -> Vector | None:
         """Add the direction."""
-        nodes = self.meant(context, row, k)
-        if not len(nodes):
-            return None
         units = normalize(context.directions(row, nodes, self.space).to(vector), dim=-1)
         return vector + self.strength * vector.norm() * normalize(units.sum(0), dim=0)
 
 
 @dataclass(frozen=True)
-class Superpose(_OnNodes):
+class Superpose(
+    _OnNodes,
+    kind="superpose",
+    says="superposition of {nodes}{space} ({weights}{rest})",
+    title="Superpose",
+    place="in place of",
+    unit="share of the superposition",
+):
     """The sum of the directions of a set V of nodes, (1/√|V|) Σ u_v, brought to the thought's own length.
 
     The construction of Reasoning by Superposition (arXiv 2505.12514, section 4) for thought k is the set "reachable"
@@ -487,11 +481,6 @@ class Superpose(_OnNodes):
         0.700 [0.500, 0.900]
     """
 
-    kind: ClassVar[str] = "superpose"
-    says: ClassVar[str] = "superposition of {nodes}{space} ({weights}{rest})"
-    title: ClassVar[str] = "Superpose"
-    place: ClassVar[str] = "in place of"
-    unit: ClassVar[str] = "share of the superposition"
     nodes: tuple[str, ...] = ("frontier",)
     weights: Literal["even", "value"] = "even"
     """All nodes alike, or each by its LM-head value in the thought as it was without interventions."""
@@ -509,11 +498,8 @@ class Superpose(_OnNodes):
         if self.length < 0:
             self.refuse("length", "it must be 0 or more")
 
-    def change_row(self, context: Context, row: int, k: int, vector: Vector) -> Vector | None:
+    def change_row(self, context: Context, row: int, k: int, vector: Vector, nodes: Nodes) -> Vector | None:
         """Build the superposition."""
-        nodes = self.meant(context, row, k)
-        if not len(nodes):
-            return None
         share = torch.ones(len(nodes))
         if self.weights == "value":
             share = torch.from_numpy(node_values(context, row, k))[nodes]

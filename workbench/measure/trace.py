@@ -1,14 +1,15 @@
 """The run of a Coconut model on problems: traces, or answers alone."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Unpack
 
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.interventions.base import Intervention, Thoughts
+from workbench.interventions.base import Intervention
 from workbench.interventions.plan import Plan, as_plan
-from workbench.interventions.run import InterventionRunner, Sources
+from workbench.interventions.run import Given, InterventionRunner
 from workbench.measure.arrays import Trace
 from workbench.model.checkpoint import Checkpoint
 from workbench.model.coconut import lm_head
@@ -42,9 +43,7 @@ def run(
     top: int = 10,
     continuations: bool = True,
     interventions: Plan | Sequence[Intervention] = (),
-    set_thoughts: Thoughts | None = None,
-    sources: Sources | None = None,
-    spaces: Mapping[str, Float[Tensor, "vocab d"]] | None = None,
+    **given: Unpack[Given],
 ) -> Iterator[Trace]:
     """Run a checkpoint on problems and yield a trace for each, in order.
 
@@ -58,23 +57,14 @@ def run(
         top: Number of decoded tokens to keep per thought.
         continuations: Whether to let the model go on after the forced step opening.
         interventions: Changes made while it thinks, one after the other; a plan may freeze later thoughts.
-        set_thoughts: Source thoughts of interventions, a row for each of the problems.
-        sources: By name, source problems or source thoughts: one for each of the problems.
-        spaces: Learned directions of every token, for interventions that name a space.
+        given: What they take from outside: sources, set_thoughts, spaces (`interventions.run.Given`).
 
     Raises:
         WorkbenchError: A problem cannot be written in the checkpoint's format, or is too long for the model.
     """
     plan = as_plan(interventions)
-    runner = InterventionRunner(
-        checkpoint,
-        [plan],
-        thought_count(checkpoint, thoughts),
-        sources,
-        set_thoughts,
-        spaces=spaces,
-        batch_size=batch_size,
-    )
+    count = thought_count(checkpoint, thoughts)
+    runner = InterventionRunner(checkpoint, [plan], count, batch_size=batch_size, **given)
     yield from in_batches(checkpoint, problems, Tracer(runner, plan, top, continuations).traces, batch_size)
 
 
@@ -85,8 +75,7 @@ def answers(
     interventions: Plan | Sequence[Intervention] = (),
     batch_size: int = 64,
     says: str | None = None,
-    set_thoughts: Thoughts | None = None,
-    sources: Sources | None = None,
+    **given: Unpack[Given],
 ) -> Iterator[Answer]:
     """Answer problems after one number of thoughts, in order: several times as fast as `run`.
 
@@ -98,14 +87,13 @@ def answers(
         batch_size: Problems run at a time.
         says: "answer" forces the answer's opening right after the thoughts; "chain" only the beginning of a
             continuation, and the model says steps and answer as it likes. By default as it was trained.
-        set_thoughts: As in `run`.
-        sources: As in `run`.
+        given: As in `run`.
 
     Raises:
         WorkbenchError: As `run`.
     """
     asked = [(thought_count(checkpoint, thoughts), says or checkpoint.says)]
-    for (answer,) in sweep(checkpoint, problems, asked, batch_size, interventions, set_thoughts, sources):
+    for (answer,) in sweep(checkpoint, problems, asked, batch_size, interventions, **given):
         yield answer
 
 
@@ -119,8 +107,7 @@ def sweep(
     asked: Sequence[Asked],
     batch_size: int = 64,
     interventions: Plan | Sequence[Intervention] = (),
-    set_thoughts: Thoughts | None = None,
-    sources: Sources | None = None,
+    **given: Unpack[Given],
 ) -> Iterator[tuple[Answer, ...]]:
     """Answer problems after several numbers of thoughts, with an answer forced or a chain begun.
 
@@ -132,14 +119,13 @@ def sweep(
         asked: The questions put to each.
         batch_size: Problems run at a time.
         interventions: As in `run`.
-        set_thoughts: As in `run`.
-        sources: As in `run`.
+        given: As in `run`.
 
     Yields:
         For each problem, in order, its answer to each question.
     """
     form, deepest, plan = checkpoint.format, max(k for k, _ in asked), as_plan(interventions)
-    runner = InterventionRunner(checkpoint, [plan], deepest, sources, set_thoughts, batch_size=batch_size)
+    runner = InterventionRunner(checkpoint, [plan], deepest, batch_size=batch_size, **given)
     forms = {
         says: (form.answer_opening, form.answer_limit)
         if says == "answer"

@@ -194,11 +194,6 @@ def said_columns(
     return mask & ~is_thought & (is_thought.cumsum(1) > 0)
 
 
-def needed_passes(is_thought: Bool[Tensor, "batch columns"]) -> int:
-    """Return the number of passes that token rows take: one per column that holds a thought, and one more."""
-    return int(is_thought.any(0).sum()) + 1
-
-
 def _ends(is_thought: Bool[Tensor, "batch columns"], passes: int) -> list[int]:
     """Return the column before which each pass ends: at each thought, at the end, and as many more as are asked for."""
     ends = [*is_thought.any(0).nonzero().flatten().tolist(), is_thought.shape[1]]

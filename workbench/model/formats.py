@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import cast
+from typing import ClassVar, cast
 
-from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
-from tokenizers.models import WordLevel
+from tokenizers import Regex, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from workbench.errors import WorkbenchError, listed, unknown
@@ -24,7 +23,7 @@ from workbench.problems.arithmetic import LIMIT, story_words
 from workbench.problems.english import split_sentences
 from workbench.problems.problem import Item, Problem
 from workbench.problems.prontoqa import PROPERTIES
-from workbench.problems.vocabulary import CONCEPTS, ENTITIES, NAMES
+from workbench.problems.vocabulary import CONCEPTS, ENTITIES, NAMES, word_tokenizer
 
 SPECIALS = ("<pad>", "<eos>", "<bot>", "<eot>", "<thought>", "|", "###", ".", "?")
 """Token ids 0..8 of every words tokenizer."""
@@ -60,10 +59,8 @@ def words_tokenizer(task: str, limit: int = LIMIT) -> PreTrainedTokenizerFast:
     Returns:
         A tokenizer that saves and loads with `AutoTokenizer`. A word that is not in the vocabulary raises.
     """
-    words = vocabulary(task, limit)
-    backend = Tokenizer(WordLevel({word: number for number, word in enumerate(words)}, unk_token="<unk>"))
-    unsaid = "|".join(UNSAID[task].split())
-    backend.normalizer = normalizers.Sequence(
+    words, unsaid = vocabulary(task, limit), "|".join(UNSAID[task].split())
+    normalizer = normalizers.Sequence(
         [
             normalizers.Lowercase(),
             normalizers.Replace("true or false:", "?"),
@@ -71,20 +68,35 @@ def words_tokenizer(task: str, limit: int = LIMIT) -> PreTrainedTokenizerFast:
             normalizers.Replace(Regex(rf"\b({unsaid})\b|,"), " "),
         ]
     )
-    backend.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(Regex(_WORD), "isolated")]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        pad_token="<pad>",
-        eos_token="<eos>",
-        additional_special_tokens=["<bot>", "<eot>", "<thought>"],
-        padding_side="left",
-        clean_up_tokenization_spaces=False,
-    )
+    split = [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(Regex(_WORD), "isolated")]
+    return word_tokenizer(words, pre_tokenizers.Sequence(split), normalizer)
 
 
-class WordsFormat(Format):
+class _WordFormat(Format):
+    """One token per word and per answer, which stands after a mark."""
+
+    answer_limit = 1
+    value_is_answer = True
+    words: ClassVar[tuple[str, ...]]
+    """Words that the format cannot do without."""
+    mark: ClassVar[str]
+    """The word before the answer."""
+
+    @cached_property
+    def _word(self) -> dict[str, int]:
+        return self._tokens(self.words)
+
+    def value_opening(self, prompt: Prompt) -> Ids:
+        """Return the answer's opening: the answer follows at once."""
+        return self.answer_opening(prompt)
+
+    def said_answer(self, prompt: Prompt, ids: Sequence[int]) -> str:
+        """Return the words after the last mark; empty where there is none."""
+        mark, ids = self._word[self.mark], self._cut(ids)
+        return self.decode(prompt, ids[len(ids) - ids[::-1].index(mark) :]) if mark in ids else ""
+
+
+class WordsFormat(_WordFormat):
     """`<eos> question`, thoughts, the remaining steps, `### answer <eos>`, one token per word.
 
     Everything said after the thoughts begins with `<eot>`, without markers with `|`.
@@ -92,12 +104,7 @@ class WordsFormat(Format):
 
     name = "words"
     continuation_limit = 64
-    answer_limit = 1
-    value_is_answer = True
-
-    @cached_property
-    def _word(self) -> dict[str, int]:
-        return self._tokens(("|", "###"))
+    words, mark = ("|", "###"), "###"
 
     def _encode(self, texts: Sequence[str]) -> list[Ids]:
         try:
@@ -144,28 +151,15 @@ class WordsFormat(Format):
         """Return the chain's opening and `###`."""
         return (*self.chain_opening(prompt), self._word["###"])
 
-    def value_opening(self, prompt: Prompt) -> Ids:
-        """Return the answer's opening: the answer follows at once."""
-        return self.answer_opening(prompt)
-
     def continuation(self, prompt: Prompt, after: int) -> Ids:
         """Return the remaining steps, `###`, the answer, and the end token."""
         steps, answer = self._encode([" ".join(prompt.problem.steps[after:]), prompt.problem.answer])
         return (*self.chain_opening(prompt), *steps, self._word["###"], *answer, self.end)
 
-    def value_ids(self, prompt: Prompt) -> tuple[Ids, ...]:
-        """Return the tokens of what each step newly says (`Item.values`): what to look for in a thought."""
-        values = prompt.problem.values if isinstance(prompt.problem, Item) else ()
-        return tuple(self._encode(values)) if values else ()
-
     def decode(self, prompt: Prompt, ids: Sequence[int]) -> str:
         """Return the words with spaces between them, without the separator that stands for a marker."""
         words = self.tokenizer.convert_ids_to_tokens(self._cut(ids))
         return " ".join(word for word in words if word != "|")
-
-    def said_answer(self, prompt: Prompt, ids: Sequence[int]) -> str:
-        """Return the words after the last `###`."""
-        return self._after_last(prompt, ids, self._word["###"])
 
     @staticmethod
     def valid(problem: Problem | Item, text: str) -> bool:
@@ -193,7 +187,7 @@ def right_answer(problem: Problem | Item, text: str, answer: str) -> bool:
     return text == answer or (number and text.replace(",", "") == answer)
 
 
-class EdgesFormat(Format):
+class EdgesFormat(_WordFormat):
     """Source, target, separator: `<eos> s t | s t | ... | [Q] c1 c2 [R] root`, one token per word.
 
     Edges come in the order of the problem's sentences. A step is `| s t`, the answer `[A] target`; after k thoughts
@@ -203,12 +197,7 @@ class EdgesFormat(Format):
 
     name = "edges"
     continuation_limit = 48
-    answer_limit = 1
-    value_is_answer = True
-
-    @cached_property
-    def _word(self) -> dict[str, int]:
-        return self._tokens(("|", "[Q]", "[R]", "[A]", *NAMES))
+    words, mark = ("|", "[Q]", "[R]", "[A]", *NAMES), "[A]"
 
     def prompts(self, problems: Sequence[Problem | Item]) -> list[Prompt]:
         """Encode problems; see `Format.prompts`."""
@@ -249,23 +238,15 @@ class EdgesFormat(Format):
 
     def step_opening(self, prompt: Prompt, after: int) -> Ids:
         """Return `|`, after no thoughts `| root`."""
-        return (*self._eot, self._word["|"], *(prompt.root if after == 0 else ()))
+        return (*self.chain_opening(prompt), *(prompt.root if after == 0 else ()))
 
     def chain_opening(self, prompt: Prompt) -> Ids:
         """Return `|`."""
         return (*self._eot, self._word["|"])
 
-    def said_answer(self, prompt: Prompt, ids: Sequence[int]) -> str:
-        """Return the words after the last `[A]`."""
-        return self._after_last(prompt, ids, self._word["[A]"])
-
     def answer_opening(self, prompt: Prompt) -> Ids:
         """Return `[A]`."""
         return (*self._eot, self._word["[A]"])
-
-    def value_opening(self, prompt: Prompt) -> Ids:
-        """Return `[A]`: the candidate's name follows at once."""
-        return self.answer_opening(prompt)
 
     def continuation(self, prompt: Prompt, after: int) -> Ids:
         """Return `| n_k n_k+1 | ... [A] target <eos>`; `| [A] target <eos>` where no step is left."""

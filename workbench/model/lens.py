@@ -46,14 +46,9 @@ _PATTERNS = ("hook_pattern", "hook_attn_scores")
 
 
 @dataclass(frozen=True)
-class LensRun:
+class LensRun(Pass):
     """What a run under hooks computed."""
 
-    logits: Float[Tensor, "batch columns vocab"]
-    hidden: Float[Tensor, "batch columns d"]
-    """Last hidden states after the final norm."""
-    inputs: Float[Tensor, "batch columns d"]
-    """Input embeddings, thoughts among them."""
     rows: Rows
 
 

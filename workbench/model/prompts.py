@@ -183,11 +183,6 @@ class Format(ABC):
             )
         return {word: known[word] for word in words}
 
-    def _after_last(self, prompt: Prompt, ids: Sequence[int], mark: int) -> str:
-        """Return the words after the last of a token; empty where there is none."""
-        ids = self._cut(ids)
-        return self.decode(prompt, ids[len(ids) - ids[::-1].index(mark) :]) if mark in ids else ""
-
     def _cut(self, ids: Sequence[int]) -> list[int]:
         """Cut at the end token; drop padding and markers."""
         ids = list(ids)

@@ -29,6 +29,7 @@ MOST_ITEM_BYTES = 256 * 2**20
 """The largest file of items read; GSM8K-Aug has about 90 MB."""
 
 _OFFICIAL_FIELD = {"names": "idx_to_symbol", "negative": "neg_target", "options": "question"}
+_WRITTEN = ("id", "question", "answer", "steps", "names", "edges", "root", "target", "negative")
 _PROBLEMS = (
     "Give a UTF-8 JSON list of problems as in the official ProsQA files, or a graph as GraphML or node-link JSON."
 )
@@ -93,23 +94,9 @@ def load_problems(path: Path) -> list[Problem]:
 
 def save_problems(problems: Iterable[Problem], path: Path) -> None:
     """Write problems in the official JSON format plus "id", one a line; the file is written whole or not at all."""
-    lines = [
-        to_json(
-            {
-                "id": problem.id,
-                "question": problem.question,
-                "answer": problem.answer,
-                "steps": problem.steps,
-                "idx_to_symbol": problem.names,
-                "edges": problem.edges,
-                "root": problem.root,
-                "target": problem.target,
-                "neg_target": problem.negative,
-            }
-        )
-        for problem in problems
-    ]
-    write_whole(Path(path), b"[\n" + b",\n".join(lines) + b"\n]\n")
+    _write_list(
+        ({_OFFICIAL_FIELD.get(one, one): getattr(problem, one) for one in _WRITTEN} for problem in problems), path
+    )
 
 
 def load_items(path: Path) -> list[Item]:
@@ -133,7 +120,11 @@ def load_items(path: Path) -> list[Item]:
 
 def save_items(items: Iterable[Item], path: Path) -> None:
     """Write items as a JSON list, one a line, as `load_items` reads it; the file is written whole or not at all."""
-    write_whole(Path(path), b"[\n" + b",\n".join(to_json(asdict(item)) for item in items) + b"\n]\n")
+    _write_list(map(asdict, items), path)
+
+
+def _write_list(data: Iterable[dict[str, Any]], path: Path) -> None:
+    write_whole(Path(path), b"[\n" + b",\n".join(map(to_json, data)) + b"\n]\n")
 
 
 def load_any(path: Path) -> Sequence[Problem] | Sequence[Item]:

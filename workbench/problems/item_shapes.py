@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model
 
 from workbench.errors import clip
 from workbench.problems import arithmetic, prontoqa
@@ -29,68 +29,6 @@ Read = tuple[Item | None, list[Fault]]
 """The item, if it could be read, and everything that is wrong with it."""
 
 
-class _Shape(BaseModel):
-    model_config = ConfigDict(strict=True)
-
-
-class _Ours(_Shape):
-    """What `save_items` writes."""
-
-    id: _Id
-    task: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,32}$")]
-    question: _Text
-    answer: _Sentence
-    steps: _Steps
-    values: Annotated[list[_Sentence], Field(max_length=MOST_STEPS)] = []
-    options: Annotated[list[_Sentence], Field(max_length=64)] = []
-
-
-class _WithSteps(_Shape):
-    """Coconut's own files of GSM8k and ProntoQA, and GSM8K-Aug with a list of steps."""
-
-    question: _Text
-    steps: _Steps
-    answer: _Sentence
-    id: _Id | None = None
-
-
-class _WithChain(_Shape):
-    """GSM8K-Aug with the chain in one string."""
-
-    question: _Text
-    cot: Annotated[str, StringConstraints(max_length=MOST_CHARACTERS)]
-    answer: _Sentence
-    id: _Id | None = None
-
-
-class _WithSolution(_Shape):
-    """GSM8K of its authors: the answer stands after "####" at the end of the solution."""
-
-    question: _Text
-    answer: _Text
-    id: _Id | None = None
-
-
-class _Math(_Shape):
-    """MATH and MATH500."""
-
-    problem: _Text
-    solution: _Text
-    answer: _Sentence
-    subject: str | None = None
-    level: int | str | None = None
-    unique_id: _Id | None = None
-
-
-class _Example(_Shape):
-    """The "test_example" of the published ProntoQA generator."""
-
-    question: _Text
-    query: _Sentence
-    chain_of_thought: Annotated[list[_Sentence], Field(max_length=2 * MOST_STEPS)]
-    answer: _Sentence
-
-
 def read_item(data: Any, default_id: str) -> Read:
     """Turn one object of a JSON file into an item, or say everything that is wrong with it.
 
@@ -108,11 +46,11 @@ def read_item(data: Any, default_id: str) -> Read:
             Fault("the problem", f"its fields, {clip(', '.join(map(str, data)))}, are those of no known file")
         ]
     shape, made = _SHAPES[known]
-    nested = known if shape is _Example else None
+    nested = "test_example" if known == "test_example" else None
     filled, faults = read_shape(shape, data[nested] if nested else data)
     if filled is None:
         return None, [Fault(f"{nested}.{fault.field}", fault.reason) for fault in faults] if nested else faults
-    item = made(filled, default_id)
+    item = made(filled, getattr(filled, "id", None) or default_id)
     if isinstance(item, Fault):
         return None, [item]
     checks = {"arithmetic": arithmetic.check, "prontoqa": prontoqa.check}
@@ -137,39 +75,6 @@ def read_line(line: str, default_id: str) -> Read:
     return (None, faults) if faults else (_worked(default_id, question, _STEP.findall(chain), answer), [])
 
 
-def _ours(shape: _Ours, default_id: str) -> Item:
-    steps, values, options = (tuple(part) for part in (shape.steps, shape.values, shape.options))
-    return Item(shape.id, shape.question, shape.answer, steps, shape.task, values, options)
-
-
-def _with_steps(shape: _WithSteps, default_id: str) -> Item:
-    made = _pronto if prontoqa.QUERY in shape.question else _worked
-    return made(shape.id or default_id, shape.question, shape.steps, shape.answer)
-
-
-def _with_chain(shape: _WithChain, default_id: str) -> Item:
-    return _worked(shape.id or default_id, shape.question, _split(shape.cot), shape.answer)
-
-
-def _with_solution(shape: _WithSolution, default_id: str) -> Item | Fault:
-    solution, marks, answer = shape.answer.rpartition("####")
-    if not marks or not answer.strip():
-        return Fault("answer", f'it does not end with "#### " and a number: "{clip(shape.answer)}"')
-    return _worked(shape.id or default_id, shape.question, _split(solution), answer)
-
-
-def _math(shape: _Math, default_id: str) -> Item:
-    steps = tuple(line.strip() for line in shape.solution.splitlines() if line.strip())
-    return Item(shape.unique_id or default_id, shape.problem, shape.answer, steps, "math")
-
-
-def _example(shape: _Example, default_id: str) -> Item:
-    chain = shape.chain_of_thought
-    # As the official preprocessing: a fact and the rule that is used on it make one step.
-    steps = [" ".join(chain[start : start + 2]) for start in range(0, len(chain), 2)]
-    return _pronto(default_id, f"{shape.question} {shape.query}", steps, shape.answer)
-
-
 def _pronto(id: str, question: str, steps: list[str], answer: str) -> Item:
     return Item(id, question, answer, tuple(steps), "prontoqa", options=prontoqa.OPTIONS)
 
@@ -189,12 +94,67 @@ def _split(chain: str) -> list[str]:
     return _STEP.findall(chain) or (lines if len(lines) != 1 else re.split(r"(?<=[.?!])\s+", lines[0]))
 
 
-_SHAPES: dict[str, tuple[type[_Shape], Callable[[Any, str], Item | Fault]]] = {
-    "task": (_Ours, _ours),
-    "test_example": (_Example, _example),
-    "question steps": (_WithSteps, _with_steps),
-    "question cot": (_WithChain, _with_chain),
-    "question answer": (_WithSolution, _with_solution),
-    "problem solution": (_Math, _math),
-}
-"""By the fields that an object has: its shape, and what makes the item. The first that fits is taken."""
+def _with_steps(one: Any, id: str) -> Item:
+    return (_pronto if prontoqa.QUERY in one.question else _worked)(id, one.question, one.steps, one.answer)
+
+
+def _with_solution(one: Any, id: str) -> Item | Fault:
+    solution, marks, answer = one.answer.rpartition("####")
+    if not marks or not answer.strip():
+        return Fault("answer", f'it does not end with "#### " and a number: "{clip(one.answer)}"')
+    return _worked(id, one.question, _split(solution), answer)
+
+
+def _example(one: Any, id: str) -> Item:
+    # As the official preprocessing: a fact and the rule that is used on it make one step.
+    steps = [" ".join(one.chain_of_thought[start : start + 2]) for start in range(0, len(one.chain_of_thought), 2)]
+    return _pronto(id, f"{one.question} {one.query}", steps, one.answer)
+
+
+def _math(one: Any, id: str) -> Item:
+    steps = tuple(line.strip() for line in one.solution.splitlines() if line.strip())
+    return Item(one.unique_id or id, one.problem, one.answer, steps, "math")
+
+
+def _ours(one: Any, id: str) -> Item:
+    return Item(id, one.question, one.answer, tuple(one.steps), one.task, tuple(one.values), tuple(one.options))
+
+
+def _shape(**fields: Any) -> type[BaseModel]:
+    """Return a shape of these fields: each a type, or a type with its default."""
+    typed: Any = {name: one if isinstance(one, tuple) else (one, ...) for name, one in fields.items()}
+    return create_model("Shape", __config__=ConfigDict(strict=True), **typed)
+
+
+_Few = Annotated[list[_Sentence], Field(max_length=64)]
+_Chain = Annotated[str, StringConstraints(max_length=MOST_CHARACTERS)]
+_Proof = Annotated[list[_Sentence], Field(max_length=2 * MOST_STEPS)]
+_Task = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,32}$")]
+_MAYBE_ID = (_Id | None, None)  # type: ignore[operator]
+_SHAPES: dict[str, tuple[type[BaseModel], Callable[[Any, str], Item | Fault]]] = {
+    # What `save_items` writes.
+    "task": (
+        _shape(id=_Id, task=_Task, question=_Text, answer=_Sentence, steps=_Steps, values=(_Steps, []),
+               options=(_Few, [])),
+        _ours,
+    ),
+    # The "test_example" of the published ProntoQA generator.
+    "test_example": (_shape(question=_Text, query=_Sentence, chain_of_thought=_Proof, answer=_Sentence), _example),
+    # Coconut's own files of GSM8k and ProntoQA, and GSM8K-Aug with a list of steps.
+    "question steps": (_shape(question=_Text, steps=_Steps, answer=_Sentence, id=_MAYBE_ID), _with_steps),
+    # GSM8K-Aug with the chain in one string.
+    "question cot": (
+        _shape(question=_Text, cot=_Chain, answer=_Sentence, id=_MAYBE_ID),
+        lambda one, id: _worked(id, one.question, _split(one.cot), one.answer),
+    ),
+    # GSM8K of its authors: the answer stands after "####" at the end of the solution.
+    "question answer": (_shape(question=_Text, answer=_Text, id=_MAYBE_ID), _with_solution),
+    # MATH and MATH500.
+    "problem solution": (
+        _shape(problem=_Text, solution=_Text, answer=_Sentence, subject=(str | None, None),
+               level=(int | str | None, None), unique_id=_MAYBE_ID),
+        _math,
+    ),
+}  # fmt: skip
+"""By the fields that an object has: its shape, and what makes the item of it and its id. The first that fits is taken.
+"""

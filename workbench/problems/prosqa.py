@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from workbench.errors import WorkbenchError, listed
@@ -51,18 +52,13 @@ def parse_question(text: str) -> Problem:
         pair = f"{read.options[0]} and {read.options[1]}"
         why = f"Exactly one of {pair} must follow from the sentences about {read.root}; {number} does."
         raise WorkbenchError(what, why, do)
-    target = reached[0]
-    return _build(
-        "question-" + hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:12],
-        " ".join(text.split()),
-        names,
-        edges,
-        node[read.root],
-        target,
-        options,
-        graph.shortest_path(adjacency, node[read.root], target),
-        {node[name] for name in read.entities},
-    )
+    (target,) = reached
+    made = make_problem(
+        "question-" + hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:12], names, edges,
+        node[read.root], target, options[options[0] == target], options[0] == target,
+        entities={node[name] for name in read.entities},
+    )  # fmt: skip
+    return replace(made, question=" ".join(text.split()))
 
 
 def make_problem(
@@ -97,8 +93,19 @@ def make_problem(
         entities = parentless(len(names), edges)
     if path is None:
         path = graph.shortest_path(graph.from_edges(len(names), edges), root, target)
-    question = question_text(names, edges, root, options, entities)
-    return _build(id, question, tuple(names), edges, root, target, options, path, entities)
+    return Problem(
+        id=id,
+        question=question_text(names, edges, root, options, entities),
+        answer=f"{names[root]} is a {names[target]}.",
+        steps=tuple(is_a(names[a], names[b], a in entities) for a, b in pairwise(path)),
+        names=tuple(names),
+        edges=edges,
+        root=root,
+        target=target,
+        negative=negative,
+        options=options,
+        entities=tuple(sorted({source for source, _ in edges if source in entities})),
+    )
 
 
 def as_published(
@@ -134,30 +141,4 @@ def as_published(
         negative=negative,
         options=(negative, target) if asked == [negative, target] else (target, negative),
         entities=tuple(node for node, name in enumerate(names) if name in read.entities),
-    )
-
-
-def _build(
-    id: str,
-    question: str,
-    names: tuple[str, ...],
-    edges: tuple[tuple[int, int], ...],
-    root: int,
-    target: int,
-    options: tuple[int, int],
-    path: Sequence[int],
-    entities: Collection[int],
-) -> Problem:
-    return Problem(
-        id=id,
-        question=question,
-        answer=f"{names[root]} is a {names[target]}.",
-        steps=tuple(is_a(names[a], names[b], a in entities) for a, b in pairwise(path)),
-        names=names,
-        edges=edges,
-        root=root,
-        target=target,
-        negative=options[1] if options[0] == target else options[0],
-        options=options,
-        entities=tuple(sorted({source for source, _ in edges if source in entities})),
     )

@@ -8,7 +8,7 @@ the target only. For ProntoQA and arithmetic they read surface features: what is
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 from jaxtyping import Float
@@ -182,14 +182,10 @@ def _agrees(claim: Claim, query: Claim) -> str:
     return str(claim.negated == query.negated)
 
 
-def _first_said(item: Item) -> str:
+def _said(item: Item, place: int) -> str:
+    """Believe the first (0) or the last (-1) sentence about the property."""
     premises, query = _read(item)
-    return next(_agrees(claim, query) for claim in premises if claim.predicate == query.predicate)
-
-
-def _last_said(item: Item) -> str:
-    premises, query = _read(item)
-    return next(_agrees(claim, query) for claim in reversed(premises) if claim.predicate == query.predicate)
+    return _agrees([claim for claim in premises if claim.predicate == query.predicate][place], query)
 
 
 def _more_negations(item: Item) -> str:
@@ -223,8 +219,8 @@ def _longer_chain(item: Item) -> str:
 
 _PRONTOQA: dict[str, ItemRule] = {
     'True unless it asks with "not"': lambda item: str(not _read(item)[1].negated),
-    "what is said first of the property": _first_said,
-    "what is said last of the property": _last_said,
+    "what is said first of the property": partial(_said, place=0),
+    "what is said last of the property": partial(_said, place=-1),
     "what is said nearest to the entity": _nearest_said,
     "the sign that most properties have": _more_negations,
     "the property's longer chain": _longer_chain,

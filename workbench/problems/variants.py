@@ -13,6 +13,8 @@ from workbench.problems import graph
 from workbench.problems.problem import Problem
 from workbench.problems.prosqa import make_problem
 
+Edges = tuple[tuple[int, int], ...]
+
 
 def entity_swap(problem: Problem) -> Problem | None:
     """Return the problem that asks about another entity, so that the other option becomes right.
@@ -30,7 +32,7 @@ def entity_swap(problem: Problem) -> Problem | None:
     if not open_roots:
         return None
     root = 1 - problem.root if 1 - problem.root in open_roots else open_roots[0]
-    return _other_answer(problem, f"{problem.id}-swap", problem.edges, root)
+    return _changed(problem, "swap", root=root, turned=True)
 
 
 def other_target(problem: Problem, seed: int) -> Problem | None:
@@ -83,8 +85,9 @@ def edge_rewrites(problem: Problem) -> list[Problem]:
             up_source = graph.reachable(matrix.T, source)  # the source itself too: no edge to itself
             open_nodes = eligible & ~problem.adjacency[source] & ~up_source & up_negative & ~up_target
             for node in np.flatnonzero(open_nodes).tolist():
-                edges = (*problem.edges[:place], (source, node), *problem.edges[place + 1 :])
-                found.append(_other_answer(problem, f"{problem.id}-rewrite-{place}-{node}", edges, problem.root))
+                found.append(
+                    _changed(problem, f"rewrite-{place}-{node}", _elsewhere(problem, place, node), turned=True)
+                )
         matrix[source, destination] = True
     return found
 
@@ -109,11 +112,22 @@ def generator_of(problem: Problem, seed: int) -> np.random.Generator:
     return np.random.default_rng([seed, zlib.crc32(problem.id.encode())])
 
 
-def _other_answer(problem: Problem, id: str, edges: tuple[tuple[int, int], ...], root: int) -> Problem:
-    target_first = problem.options[0] == problem.negative  # the new target is the old negative
+def _elsewhere(problem: Problem, place: int, node: int) -> Edges:
+    """Return the edges, one of them ending at another node."""
+    return (*problem.edges[:place], (problem.edges[place][0], node), *problem.edges[place + 1 :])
+
+
+def _changed(
+    problem: Problem, suffix: str, edges: Edges | None = None, root: int | None = None, *, turned: bool = False,
+    exchanged: bool = False,
+) -> Problem:  # fmt: skip
+    """Return the problem with other edges or another root, the answer turned, or the options listed the other way."""
+    target, negative = (problem.negative, problem.target) if turned else (problem.target, problem.negative)
+    first = (problem.options[0] == target) != exchanged
     return make_problem(
-        id, problem.names, edges, root, problem.negative, problem.target, target_first, entities=problem.entities
-    )
+        f"{problem.id}-{suffix}", problem.names, problem.edges if edges is None else edges,
+        problem.root if root is None else root, target, negative, first, entities=problem.entities,
+    )  # fmt: skip
 
 
 # The same answer: controls of what changes it
@@ -138,16 +152,14 @@ def harmless_rewrite(problem: Problem, seed: int) -> Problem | None:
             reached = graph.reachable(matrix, problem.root)
             matrix[source, node] = False
             if node not in entities and reached[problem.target] and not reached[problem.negative]:
-                edges = (*problem.edges[:place], (source, node), *problem.edges[place + 1 :])
-                return _same_answer(problem, f"{problem.id}-harmless-{place}-{node}", edges, problem.root)
+                return _changed(problem, f"harmless-{place}-{node}", _elsewhere(problem, place, node))
     return None
 
 
 def reordered(problem: Problem, seed: int) -> Problem:
     """Return the problem with its sentences in another order: the same graph, question and answer."""
     order = generator_of(problem, seed).permutation(len(problem.edges)).tolist()
-    edges = tuple(problem.edges[place] for place in order)
-    return _same_answer(problem, f"{problem.id}-reordered", edges, problem.root)
+    return _changed(problem, "reordered", tuple(problem.edges[place] for place in order))
 
 
 def other_root(problem: Problem) -> Problem | None:
@@ -155,13 +167,12 @@ def other_root(problem: Problem) -> Problem | None:
     target, negative = (graph.reachable(problem.adjacency.T, option) for option in (problem.target, problem.negative))
     open_ = [node for node in problem.entities if target[node] and not negative[node]]
     others = [node for node in open_ if node != problem.root]
-    return _same_answer(problem, f"{problem.id}-other-root", problem.edges, others[0]) if others else None
+    return _changed(problem, "other-root", root=others[0]) if others else None
 
 
 def options_exchanged(problem: Problem) -> Problem:
     """Return the problem that lists its options in the other order."""
-    first = problem.options[0] == problem.target
-    return _same_answer(problem, f"{problem.id}-exchanged", problem.edges, problem.root, target_first=not first)
+    return _changed(problem, "exchanged", exchanged=True)
 
 
 def in_names_of(donor: Problem, problem: Problem, seed: int) -> Problem:
@@ -189,12 +200,3 @@ def in_names_of(donor: Problem, problem: Problem, seed: int) -> Problem:
         f"{problem.id}-renamed", [names[node] for node in range(len(names))], donor.edges,
         donor.root, donor.target, donor.negative, donor.options[0] == donor.target, entities=theirs,
     )  # fmt: skip
-
-
-def _same_answer(
-    problem: Problem, id: str, edges: Sequence[tuple[int, int]], root: int, target_first: bool | None = None
-) -> Problem:
-    first = problem.options[0] == problem.target if target_first is None else target_first
-    return make_problem(
-        id, problem.names, edges, root, problem.target, problem.negative, first, entities=problem.entities
-    )

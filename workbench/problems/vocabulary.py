@@ -1,10 +1,12 @@
 """Word-level tokens of the edges format, and the thought markers of any tokenizer."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import WhitespaceSplit
+from tokenizers.normalizers import Normalizer
+from tokenizers.pre_tokenizers import PreTokenizer, WhitespaceSplit
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from workbench.errors import WorkbenchError
@@ -52,8 +54,23 @@ def edges_tokenizer() -> PreTrainedTokenizerFast:
     Returns:
         A tokenizer that saves and loads with `AutoTokenizer`. A word that is not in the vocabulary raises.
     """
-    backend = Tokenizer(WordLevel({token: number for number, token in enumerate(VOCABULARY)}, unk_token="<unk>"))
-    backend.pre_tokenizer = WhitespaceSplit()
+    return word_tokenizer(VOCABULARY, WhitespaceSplit())
+
+
+def word_tokenizer(
+    words: Sequence[str], pre_tokenizer: PreTokenizer, normalizer: Normalizer | None = None
+) -> PreTrainedTokenizerFast:
+    """Build a tokenizer with one token per word, left padding, and the thought markers.
+
+    Args:
+        words: Of each id, the markers, `<pad>` and `<eos>` among them.
+        pre_tokenizer: Splits text into words.
+        normalizer: Changes text before.
+    """
+    backend = Tokenizer(WordLevel({word: number for number, word in enumerate(words)}, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizer
+    if normalizer is not None:
+        backend.normalizer = normalizer
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
         pad_token="<pad>",
