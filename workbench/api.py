@@ -694,21 +694,25 @@ class Answers(Sequence[tracing.Answer]):
 
     @property
     def accuracy(self) -> Estimate:
-        """The share of exactly right answers, with its 95 % interval over problems."""
-        return resample([float(one.right) for one in self.answers])
+        """The share of exactly right answers, with its 95 % interval over graphs."""
+        return resample([float(one.right) for one in self.answers], clusters=self._graphs)
 
     @property
     def valid(self) -> Estimate:
-        """The share of answers in the right format, with its 95 % interval over problems."""
-        return resample([float(one.valid) for one in self.answers])
+        """The share of answers in the right format, with its 95 % interval over graphs."""
+        return resample([float(one.valid) for one in self.answers], clusters=self._graphs)
+
+    @property
+    def _graphs(self) -> list[str]:
+        return [one.problem.graph for one in self.answers]
 
     def frame(self) -> pl.DataFrame:
-        """Return a table: one row per problem with problem, answer, right, valid, said and tokens."""
+        """Return a table: one row per problem with problem, graph, answer, right, valid, said and tokens."""
         return pl.DataFrame(
             [
                 {
-                    "problem": one.problem.id, "answer": one.text, "right": one.right, "valid": one.valid,
-                    "said": one.said, "tokens": one.tokens,
+                    "problem": one.problem.id, "graph": one.problem.graph, "answer": one.text, "right": one.right,
+                    "valid": one.valid, "said": one.said, "tokens": one.tokens,
                 }
                 for one in self.answers
             ]

@@ -110,6 +110,19 @@ def test_figures_count_what_they_say(name: str, expected: float) -> None:
     assert value(made(), name) == pytest.approx(expected)
 
 
+def test_questions_about_one_graph_are_kept_together_and_one_per_graph_is_as_it_was() -> None:
+    results = pl.concat([made() for _ in range(30)]).with_columns(
+        problem=pl.int_range(pl.len()).cast(pl.String), right=pl.Series([[False, k % 4 < 2] for k in range(120)]),
+        pair=pl.lit(None, pl.String), pair_right=pl.lit(None, pl.Boolean),
+    )  # fmt: skip
+    own, twins = (results.with_columns(graph=(pl.int_range(pl.len()) // size).cast(pl.String)) for size in (1, 2))
+    rows, single, whole = (evaluation_of("m", table).figures for table in (results, own, twins))
+    assert [repr(figure) for figure in single] == [repr(figure) for figure in rows]  # nan is no number's equal
+    accuracy = next(figure.estimate for figure in whole if figure.name == "accuracy")
+    assert (accuracy.n, accuracy.graphs) == (120, 60)
+    assert accuracy.high - accuracy.low > 1.3 * (rows[0].estimate.high - rows[0].estimate.low)
+
+
 def test_chance_levels_stand_beside_the_figures() -> None:
     evaluation = evaluation_of("m", made())
 

@@ -136,7 +136,7 @@ def test_a_distribution_without_mass_is_undefined_not_a_crash(problem):
 def test_frame_has_a_row_per_cell_and_says_who_is_who(problem):
     frame = node_scores(trace(problem), "forced_language").to_frame()
     assert frame.columns == [
-        "checkpoint", "problem", "readout", "thought", "hop_read", "node", "name", "role", "class", "hop",
+        "checkpoint", "problem", "graph", "readout", "thought", "hop_read", "node", "name", "role", "class", "hop",
         "height_longest", "height_shortest", "raw", "value", "rank", "chance", "on_frontier", "on_walk_frontier",
         "reaches_target",
     ]  # fmt: skip

@@ -10,14 +10,16 @@ from scipy.special import expit
 
 from workbench.measure.statistics import (
     Estimate,
+    across_seeds,
     auroc,
     difference,
+    graphs_of,
     holm,
     logistic,
     mcnemar,
+    mean,
     ratio,
     resample,
-    seed_spread,
     summarise,
     wilson,
 )
@@ -110,8 +112,68 @@ def test_wilson_interval_of_a_known_case():
     assert made.as_dict() == {"value": made.value, "low": made.low, "high": made.high}
 
 
-def test_seed_spread_is_a_range():
-    assert seed_spread([0.5, 0.75, 1.0]) == Estimate(0.75, 0.5, 1.0, 3, "range")
+def test_a_share_near_the_edge_does_not_collapse():
+    made = resample([1] * 462 + [0])
+    assert (made.value, made.low, made.high) == pytest.approx((462 / 463, 0.988, 0.9996), abs=5e-4)
+    twice = resample([1] * 926, clusters=np.repeat(np.arange(463), 2))  # no more than 463 pieces of evidence
+    assert twice.low == pytest.approx(resample([1] * 463).low, abs=1e-4)
+    assert (twice.n, twice.graphs, twice.independent, twice.method) == (926, 463, 463, "cluster wilson")
+
+
+@pytest.mark.parametrize("statistic", [mean, difference])
+@pytest.mark.parametrize("kind", ["share", "mass"])
+def test_one_question_per_graph_is_what_it_is_without_graphs(statistic, kind):
+    rng = np.random.default_rng(0)
+    columns = [rng.random(90), rng.random(90)][: 1 + (statistic is difference)]
+    columns = [(one < 0.7).astype(float) if kind == "share" else one for one in columns]
+    columns[0][3] = math.nan
+    graphs = rng.permutation(90).astype(str)
+    assert resample(*columns, statistic=statistic, clusters=graphs) == resample(*columns, statistic=statistic)
+    assert resample(*columns, statistic=statistic, clusters=np.arange(90) // 2) != resample(
+        *columns, statistic=statistic
+    )
+
+
+def test_a_table_is_clustered_by_the_graphs_it_names_else_by_its_problems():
+    rng = np.random.default_rng(0)
+    values = rng.random(120)
+    problems, graphs = [f"p{i:03}" for i in range(120)], np.repeat(rng.permutation(60), 2).astype(str)
+    table = pl.DataFrame({"problem": problems, "graph": graphs, "run": "model", "mass": values})
+    by_graph = summarise(table, "mass", "run").row(0, named=True)
+    by_problem = summarise(table.drop("graph"), "mass", "run").row(0, named=True)
+    assert (by_problem["low"], by_problem["high"]) == (resample(values).low, resample(values).high)
+    expected = resample(values, clusters=np.repeat(np.arange(60), 2))
+    assert (by_graph["low"], by_graph["high"]) == (expected.low, expected.high)
+    single = table.with_columns(graph=pl.col("problem").reverse())
+    assert summarise(single, "mass", "run").equals(summarise(table.drop("graph"), "mass", "run"))
+    assert graphs_of(table.select("mass")) is None
+    assert graphs_of(table).to_list() == [f"p{i // 2 * 2:03}" for i in range(120)]
+    assert graphs_of(table.with_columns(graph=pl.lit(None, pl.String))).to_list() == problems
+
+
+def test_mcnemar_counts_a_graph_once_for_all_of_its_questions():
+    first, second = np.repeat([1, 1, 1, 1, 0, 0], 2), np.repeat([0, 0, 0, 0, 1, 0], 2)
+    made = mcnemar(first, second, clusters=np.repeat(np.arange(6), 2))
+    assert made.p_value == pytest.approx(2 * stats.norm.sf(6 / math.sqrt(20)))  # sums 2 2 2 2 -2 0
+    assert made.difference.graphs == 6
+    assert mcnemar(first, second, clusters=np.arange(12)) == mcnemar(first, second)
+
+
+def test_seeds_are_inside_the_interval():
+    right = np.array([[1.0, 1, 1, 0] * 25, [1.0, 1, 0, 0] * 25, [1.0, 1, 1, 1] * 25])
+    made = across_seeds(right)
+    rows = right.mean(0)
+    parts = np.array([right.mean(1).var(ddof=1) / 3, ((rows - 0.75) ** 2).sum() / 100**2 * 100 / 99])
+    free = parts.sum() ** 2 / (parts**2 / [2, 99]).sum()
+    worth, t = 0.75 * 0.25 / parts.sum(), stats.t.ppf(0.975, free)
+    middle, half = 0.75 + t * t / worth / 2, t * math.sqrt(0.75 * 0.25 / worth + t * t / worth**2 / 4)
+    assert (made.low, made.high) == pytest.approx([(middle + s * half) / (1 + t * t / worth) for s in (-1, 1)])
+    assert (made.value, made.n, made.graphs, made.method) == (0.75, 100, 100, "seeds and graphs")
+    assert across_seeds(right[:1]) == resample(right[0])
+    assert across_seeds(right[:, :0]).n == 0
+    assert across_seeds(np.ones((3, 50))).low == pytest.approx(wilson(50, 50).low)  # seeds that agree are no certainty
+    tokens = across_seeds(np.array([[3.0, 4, 5], [4.0, 5, 6]]))
+    assert tokens.low < 4 < tokens.value == 4.5
 
 
 def test_mcnemar_is_the_binomial_test_on_the_disagreements():

@@ -68,7 +68,7 @@ def test_a_p_value_is_that_of_the_normal_test_where_the_interval_is_normal(devia
         assert Check("a", made, at_least=0.0).p == pytest.approx(2 * stats.norm.sf(deviations))
     equal = Check("a", Estimate(0.0, -half, half, 100), -deviations, deviations + 1)
     assert equal.p == pytest.approx(2 * stats.norm.sf(deviations))  # the nearer bound is the harder one
-    assert check(-1, 1, 0.0).p == 1.0
+    assert check(-1.0, 1.0, 0.0).p == 1.0
 
 
 def test_the_correction_is_that_of_benjamini_and_hochberg_over_what_was_tested() -> None:

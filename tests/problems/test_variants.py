@@ -4,7 +4,14 @@ from workbench.problems import graph
 from workbench.problems.prosqa import make_problem, parse_question
 from workbench.problems.sets import generate
 from workbench.problems.validator import check
-from workbench.problems.variants import edge_rewrites, entity_swap, other_target
+from workbench.problems.variants import (
+    drawn_rewrite,
+    edge_rewrites,
+    entity_swap,
+    harmless_rewrite,
+    other_target,
+    reordered,
+)
 
 NAMES = ("Tom", "Alex", "terpus", "brimpus", "lempus", "gorpus", "scrompus", "yumpus")
 EDGES = ((0, 2), (2, 3), (3, 4), (1, 5), (5, 6), (5, 7))
@@ -109,3 +116,15 @@ def test_another_target_is_a_leaf_of_the_same_graph_as_far_away_where_there_is_o
     assert far
     drawn = {(problem.id, other.target) for problem, other in found if other}
     assert len(drawn) > len({problem.id for problem, other in found if other})  # the seed draws
+
+
+def test_what_asks_about_one_graph_names_one_graph_and_other_graphs_another():
+    problems = generate("released", 60, seed=1)
+    assert len({problem.graph for problem in problems}) == 60
+    for problem in problems[:20]:
+        others = [entity_swap(problem), drawn_rewrite(problem, 0), harmless_rewrite(problem, 0), reordered(problem, 0)]
+        assert {other.graph for other in others if other} == {problem.graph}
+        assert any(other and set(other.edges) != set(problem.edges) for other in others[1:3]) or not others[1]
+    pairs = generate("balanced", 40, seed=1)
+    assert len({problem.graph for problem in pairs}) == 20
+    assert all(one.graph == twin.graph for one, twin in zip(pairs[::2], pairs[1::2], strict=True))

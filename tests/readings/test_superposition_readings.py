@@ -231,7 +231,7 @@ def test_copy_map_reads_equal_weights_once_and_refuses_sentences(recordings) -> 
 @pytest.mark.parametrize("reading", [ATTENTION_BY_CLASS, INNER_PRODUCTS, COPY_MAP, SUPERPOSITION])
 def test_figures_show_runs_chance_and_say_what_they_show(recordings, reading) -> None:
     table = reading.frame(recordings)
-    assert table.columns[:2] == ["run", "problem"]
+    assert table.columns[:3] == ["run", "problem", "graph"]
     for made in reading.figures(table):
         assert len(made.layout.meta["alt"]) > 40
         assert len(made.layout.title.subtitle.text) > 40

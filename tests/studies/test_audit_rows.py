@@ -1,5 +1,6 @@
 """Rows of an audit, the sentences that they decide, and what is drawn and written of them."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import polars as pl
 import pytest
 
 from workbench.figures.interventions import in_a_column, over_places
+from workbench.problems.problem import Problem
+from workbench.problems.sets import generate
 from workbench.studies.audit.base import MEASURES, SCHEMA, Rows, where
 from workbench.studies.audit.card import Sentence, card_texts, said, tables_of
 from workbench.studies.audit.run import read_table
@@ -48,6 +51,25 @@ def test_a_row_holds_its_control_on_the_same_problems_and_the_exact_test() -> No
     assert row["difference_low"] < row["difference"] < row["difference_high"]
     assert row["control_low"] < row["control_high"] == pytest.approx(1)
     assert row["p"] == pytest.approx(0.5)  # two problems lost, none won: 2 * (1/2)^2
+
+
+def test_questions_about_one_graph_count_together_and_of_other_graphs_as_they_did() -> None:
+    pairs, single = generate("balanced", 60, seed=1), generate("released", 60, seed=1)
+    right, beside = np.arange(60) % 4 < 2, np.arange(60) % 12 < 2  # both of a pair, or neither
+
+    def row(problems: Sequence[Problem], of: Sequence[Problem] | None = None) -> dict[str, Any]:
+        rows = Rows("needed", problems=problems)
+        rows.add("q", "c", "right", right, control="own", control_values=beside, problems=of)
+        return rows.frame().row(0, named=True)
+
+    plain, graphs = row([]), row(pairs)
+    assert row(single) == plain
+    assert row(single, pairs) == graphs
+    assert (graphs["n"], graphs["graphs"], plain["graphs"]) == (60, 30, 60)
+    for name in ("", "control_", "difference_"):
+        width, of_rows = (one[f"{name}high"] - one[f"{name}low"] for one in (graphs, plain))
+        assert width > 1.2 * of_rows
+    assert graphs["p"] > plain["p"]
 
 
 def test_p_values_are_corrected_for_the_tests_of_the_battery() -> None:

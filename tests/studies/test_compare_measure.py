@@ -136,11 +136,16 @@ def test_figures_of_hand_made_rows() -> None:
     assert outcome.behaviours.rows() == [(1, "Correct Label")] * 3
 
 
-def test_one_seed_has_an_interval_and_several_a_range() -> None:
+def test_one_seed_has_an_interval_and_of_several_a_wider_one() -> None:
     half = np.array([0.0, 1.0] * 50)
 
-    assert spread([half]).method == "bootstrap"
-    assert spread([half, np.ones(100), half]) == Estimate(2 / 3, 0.5, 1.0, 3, "range")
+    assert spread([half]).method == "wilson"
+    several = spread([half, np.ones(100), half])
+    assert (several.value, several.n, several.method) == (pytest.approx(2 / 3), 100, "seeds and graphs")
+    assert several.high - several.low > 5 * (spread([half]).high - spread([half]).low) / 2
+    twins = spread([half], [str(number // 2) for number in range(100)])  # one of each pair is right: no doubt
+    assert (twins.graphs, twins.value) == (50, 0.5)
+    assert twins.high - twins.low < (spread([half]).high - spread([half]).low) / 2
     assert spread([np.ones(9)], share=False) == Estimate(1.0, 1.0, 1.0, 9)  # tokens: no doubt about a constant
 
 

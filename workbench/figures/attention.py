@@ -7,7 +7,7 @@ from workbench.figures.lines import HOVER, Look, interval, lines, maps, run_look
 from workbench.figures.style import CLASS_COLOURS, DASHED, GREY, figure, fit_legend, require_rows, told
 from workbench.measure.class_means import CLASS_TITLES, NESTED, class_means
 from workbench.measure.run_labels import MODEL, RUN
-from workbench.measure.statistics import summarise
+from workbench.measure.statistics import about, summarise
 
 TOKENS = ("source", "target", "separator")
 """The tokens of an edge."""
@@ -186,7 +186,7 @@ def written_by_class(table: pl.DataFrame, column: str = "written") -> go.Figure:
         "written": ("What attention to an edge writes towards the edge's target", "logits per edge"),
         "attention": ("Attention to an edge, mean over heads", "attention per edge"),
     }[column]
-    rows, keys = table.drop_nulls("thought").with_columns(_path_class()), (RUN, "problem", "thought")
+    rows, keys = table.drop_nulls("thought").with_columns(_path_class()), (RUN, *about(table.columns), "thought")
     every = rows.group_by(keys).agg(pl.mean(column).alias("chance"))
     each = rows.group_by(*keys, "class", maintain_order=True).agg(pl.mean(column).alias("value"))
     # Chance is the mean over all edges, of all problems, whether they have edges of the class or not.
@@ -288,8 +288,8 @@ def knockout_by_thought(table: pl.DataFrame, column: str = "loss") -> go.Figure:
 def knockout_by_scope(table: pl.DataFrame) -> go.Figure:
     """Draw the loss of right answers by whose attention is knocked out: all heads, the leading one, all others."""
     rows, head = _measured(table), table["head"][0]
-    # A problem has several thoughts: its own mean comes first, so that problems are what is resampled.
-    each = rows.group_by(RUN, "arm", "scope", "problem", maintain_order=True).agg(pl.col("loss").mean())
+    # A problem has several thoughts: its own mean comes first, so that each counts once.
+    each = rows.group_by(RUN, "arm", "scope", *about(rows.columns), maintain_order=True).agg(pl.col("loss").mean())
     found = summarise(each, "loss", [RUN, "arm", "scope"])
     arms = {name: look for name, look in _arms().items() if name != "elsewhere"}
     made = lines(

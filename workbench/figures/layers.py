@@ -9,7 +9,7 @@ from workbench.figures.lines import Look, grid, lines, maps, place, run_looks, t
 from workbench.figures.style import GREEN, GREY, SERIES, VERMILION, alpha, fit_legend, plural, require_rows, told
 from workbench.measure.run_labels import MODEL, RUN
 from workbench.measure.run_labels import title as run_title
-from workbench.measure.statistics import Estimate, difference, resample, summarise
+from workbench.measure.statistics import Estimate, about, difference, graphs_of, resample, summarise
 
 OTHER = "in thoughts of other items"
 """The map of chance beside those of runs, for values of arithmetic steps."""
@@ -119,7 +119,7 @@ def divergence_by_layer(frame: pl.DataFrame) -> go.Figure:
     """
     require_rows(frame)
     keys = [RUN, "lens", "layer"]
-    each = frame.group_by(*keys, "problem", maintain_order=True).agg(pl.col("kl", "kl_chance").mean())
+    each = frame.group_by(*keys, *about(frame.columns), maintain_order=True).agg(pl.col("kl", "kl_chance").mean())
     found = summarise(each, "kl", keys)
     # No distance from itself, by definition: an interval for a share of zero would mean nothing here.
     last = pl.col("layer") == frame["layer"].max()
@@ -222,7 +222,7 @@ def auc_by_layer(frame: pl.DataFrame, name: str = "reachable") -> go.Figure:
 def selectivity(rows: pl.DataFrame, *, seed: int = 0) -> Estimate:
     """Return AUC less that of the control task, paired by problem, of the rows of one cell of `probe_frame`."""
     values, control = (rows[name].fill_null(float("nan")).to_numpy() for name in ("auc", "control_auc"))
-    return resample(values, control, statistic=difference, seed=seed)
+    return resample(values, control, statistic=difference, clusters=graphs_of(rows), seed=seed)
 
 
 def _at_layer(frame: pl.DataFrame, layer: int | None) -> tuple[pl.DataFrame, int]:

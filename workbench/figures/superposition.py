@@ -9,7 +9,7 @@ from workbench.figures.style import CLASS_COLOURS, DASHED, GREEN, GREY, ORANGE, 
 from workbench.measure.class_means import CLASS_TITLES, NESTED, WALK, class_means
 from workbench.measure.run_labels import MODEL, RUN
 from workbench.measure.run_labels import title as run_title
-from workbench.measure.statistics import ratio, summarise
+from workbench.measure.statistics import about, ratio, summarise
 
 SETS = {
     "reached": "reached within k hops",
@@ -121,7 +121,7 @@ def closest(table: pl.DataFrame, *, seed: int = 0) -> pl.DataFrame:
     """
     kept = named_sets(table).filter(pl.col("set").is_in(RIVALS) & pl.col("cosine").is_not_null())
     require_rows(kept)
-    keys = (RUN, "problem", "thought")
+    keys = (RUN, *about(table.columns), "thought")
     # Equal sets have equal cosines, up to rounding.
     first = (pl.col("cosine") >= pl.col("cosine").max().over(keys) - 1e-9).cast(pl.Float64)
     won = kept.select(*keys, "set", won=first / first.sum().over(keys), even=1 / pl.len().over(keys))
@@ -191,7 +191,7 @@ def by_class(table: pl.DataFrame, column: str) -> pl.DataFrame:
         column: One of `COLUMNS`.
     """
     kept = table.filter(pl.col("hop_read") <= pl.col("steps"))
-    keys, value = (RUN, "problem", "thought"), pl.col(column).cast(pl.Float64)
+    keys, value = (RUN, *about(table.columns), "thought"), pl.col(column).cast(pl.Float64)
     even = kept.group_by(keys).agg(chance=value.mean())
     walk = kept.filter("walk").with_columns(pl.lit(WALK).alias("class"))
     each = pl.concat([kept.with_columns(pl.col("class").cast(pl.String)), walk])

@@ -30,7 +30,7 @@ from workbench.measure.behaviour import Behaviour
 from workbench.measure.run_labels import RUN
 from workbench.measure.run_labels import title as run_title
 from workbench.measure.scores import READOUT_TITLES, READOUTS, TITLES
-from workbench.measure.statistics import auroc, resample, spearman, summarise
+from workbench.measure.statistics import auroc, graphs_of, resample, spearman, summarise
 from workbench.problems.graph import NODE_CLASSES
 
 BEHAVIOUR_COLOURS = dict(
@@ -374,7 +374,7 @@ def after(k: int) -> str:
     return f"after {plural(k, 'thought')}"
 
 
-# Height: intervals resample problems and not nodes, since the nodes of one problem are not independent
+# Height: intervals resample graphs and not nodes, since the nodes of one problem are not independent
 
 
 def value_by_height(table: pl.DataFrame, readout: str, height: str) -> go.Figure:
@@ -387,7 +387,7 @@ def value_by_height(table: pl.DataFrame, readout: str, height: str) -> go.Figure
     """
     rows = where(table, "readout", readout)
     require_rows(rows)
-    found = summarise(rows, "raw", [RUN, "thought", "reaches_target", height], chance="chance", clusters="problem")
+    found = summarise(rows, "raw", [RUN, "thought", "reaches_target", height], chance="chance")
     # Chance is that of all candidates after so many thoughts, whatever their height and run.
     even = rows.group_by("thought").agg(pl.col("chance").mean())
     kinds = {True: ("reaches the target", "circle", 1.0), False: ("does not", "x-thin-open", 0.6)}
@@ -422,7 +422,7 @@ def separation_by_height(table: pl.DataFrame, readout: str, height: str) -> go.F
     require_rows(rows)
     keys, above = [RUN, "thought", height], pl.col("reaches_target").sum()
     enough = rows.filter(pl.min_horizontal(above, pl.len() - above).over(keys) >= FEWEST)
-    found = summarise(enough, ["raw", "reaches_target"], keys, chance=0.5, statistic=auroc, clusters="problem")
+    found = summarise(enough, ["raw", "reaches_target"], keys, chance=0.5, statistic=auroc)
     return _over_heights(
         found, readout, height, "Separation by height of candidates", "area under the ROC curve",
         "How often a candidate that reaches the target has a larger value than one that does not; "
@@ -449,7 +449,7 @@ def correlations(table: pl.DataFrame, *, apart: bool = True, seed: int = 0) -> p
         for reaches in (None, True, False) if apart else (None,):
             one = part if reaches is None else part.filter(pl.col("reaches_target") == reaches)
             for height in HEIGHTS:
-                found = resample(one[height], one["raw"], statistic=spearman, clusters=one["problem"], seed=seed)
+                found = resample(one[height], one["raw"], statistic=spearman, clusters=graphs_of(one), seed=seed)
                 numbers = (found.value, found.low, found.high, len(one), one["problem"].n_unique())
                 rows.append((*key, height, reaches, *numbers))
     columns = (RUN, "readout", "thought", "height", "reaches_target", "correlation", "low", "high", "n", "problems")

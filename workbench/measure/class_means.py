@@ -12,7 +12,7 @@ import polars as pl
 from jaxtyping import Bool, Int
 
 from workbench.measure.run_labels import RUN
-from workbench.measure.statistics import RESAMPLES, ratio, resample
+from workbench.measure.statistics import RESAMPLES, graphs_of, ratio, resample
 
 EXCLUSIVE = ("optimal", "off the path", "reached before", "reached later", "never reached")
 """Exclusive classes at a hop, in the order of the codes of `class_codes`."""
@@ -69,7 +69,7 @@ def class_means(
 ) -> pl.DataFrame:
     """Return means over all edges or nodes of a class, pooled over problems as the paper does, with intervals.
 
-    The bootstrap draws problems, since the edges of one problem are not independent.
+    The bootstrap draws graphs, since the edges of one problem are not independent.
 
     Args:
         table: One row per (`by`, problem, class): mean `value` over `weight` edges or nodes, their standard deviation
@@ -85,22 +85,22 @@ def class_means(
         or nodes, the paper's ±), chance (mean over the same), n (problems that have such edges or nodes), items. Low
         and high are null where n is 1.
     """
-    number = {problem: row for row, problem in enumerate(table["problem"].unique(maintain_order=True))}
+    place = table["problem"].unique(maintain_order=True)
+    table = table.with_columns(_graph=graphs_of(table).replace_strict(place, range(len(place))))
     average, count = pl.col(value).cast(pl.Float64), pl.col(weight)
     table = table.with_columns(pl.col("class").cast(pl.String)).filter(count > 0)
     parts = []
     for name, members in classes.items():
         kept = table.filter(pl.col("class").is_in(list(members)))
         for key, rows in kept.group_by(*by, maintain_order=True):
-            each = rows.group_by("problem", maintain_order=True).agg(
+            each = rows.group_by("problem", "_graph", maintain_order=True).agg(
                 total=(average * count).sum(),
                 square=((average**2 + pl.col("spread") ** 2) * count).sum(),
                 even=(pl.col("chance") * count).sum(),
                 items=count.cast(pl.Int64).sum(),
             )
-            problem = [number[one] for one in each["problem"]]
             made = resample(
-                each["total"], each["items"], statistic=ratio, clusters=problem, seed=seed, resamples=RESAMPLES
+                each["total"], each["items"], statistic=ratio, clusters=each["_graph"], seed=seed, resamples=RESAMPLES
             )
             size = int(each["items"].sum())
             square, even = (float(each[column].sum()) / size for column in ("square", "even"))
@@ -146,7 +146,8 @@ def within_problems(
         total = (pl.col(value).cast(pl.Float64) * pl.col(weight)).sum() / pl.col(weight).sum()
         pooled.append({row[:-1]: row[-1] for row in part.group_by(by, maintain_order=True).agg(total).iter_rows()})
     for key, rows in both.group_by(by, maintain_order=True):
-        estimate = resample((rows[value] - rows[f"{value}_second"]).to_numpy(), seed=seed)
+        less = (rows[value] - rows[f"{value}_second"]).to_numpy()
+        estimate = resample(less, clusters=graphs_of(rows), seed=seed)
         of_pool = pooled[0][key] - pooled[1][key]
         found.append(dict(zip(by, key, strict=True)) | {"pooled": of_pool} | estimate.as_dict() | {"n": estimate.n})
     return pl.DataFrame(found)

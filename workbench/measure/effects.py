@@ -17,7 +17,7 @@ from workbench.interventions.controls import BEFORE, CONTROL, INTERVENED, answer
 from workbench.interventions.plan import AffectedRegion, Plan
 from workbench.interventions.run import Sources
 from workbench.measure.arrays import Trace
-from workbench.measure.statistics import Estimate, PairedComparison, mcnemar, resample
+from workbench.measure.statistics import Estimate, PairedComparison, graphs_of, mcnemar, resample
 from workbench.model.checkpoint import Checkpoint
 from workbench.problems.problem import Problem
 from workbench.problems.shortcuts import forced_choice
@@ -45,9 +45,9 @@ def on_each(
         on_progress: Told how many problems are done.
 
     Returns:
-        A row per problem: problem, done (whether it could be intervened on), right (without the plan), kept (right
-        under it), other (the other option under it), control_kept (right under the control, null where there is none),
-        choice (forced choice under the plan: 1 where the target is likelier than the negative, 0.5 tied) and
+        A row per problem: problem, graph, done (whether it could be intervened on), right (without the plan), kept
+        (right under it), other (the other option under it), control_kept (right under the control, null where there is
+        none), choice (forced choice under the plan: 1 where the target is likelier than the negative, 0.5 tied) and
         control_choice.
 
     Raises:
@@ -55,7 +55,7 @@ def on_each(
     """
     rows, last = [], None
     for number, problem in enumerate(problems):
-        row: dict[str, object] = {"problem": problem.id, "done": False}
+        row: dict[str, object] = {"problem": problem.id, "graph": problem.graph, "done": False}
         try:
             table = answered(checkpoint, problem, plan, thoughts, control, 1, sources=sources_of(problem), seed=number)
         except WorkbenchError as error:
@@ -76,7 +76,9 @@ def on_each(
         raise last
     flags = ("done", "right", "kept", "other", "control_kept")
     choices = dict.fromkeys(("choice", "control_choice"), pl.Float64)
-    return pl.DataFrame(rows, schema={"problem": pl.String, **dict.fromkeys(flags, pl.Boolean), **choices})
+    return pl.DataFrame(
+        rows, schema=dict.fromkeys(("problem", "graph"), pl.String) | dict.fromkeys(flags, pl.Boolean) | choices
+    )
 
 
 def _choice(row: Mapping[str, Any]) -> float:
@@ -90,7 +92,7 @@ def shares(table: pl.DataFrame, seed: int = 0) -> tuple[dict[str, Estimate], Pai
 
     Args:
         table: `on_each`.
-        seed: Of the bootstrap over problems.
+        seed: Of the bootstrap over graphs.
 
     Returns:
         "kept", "other", "choice" and, where there was a control, "control_kept" and "control_choice", each with its
@@ -98,12 +100,15 @@ def shares(table: pl.DataFrame, seed: int = 0) -> tuple[dict[str, Estimate], Pai
     """
     counted = table.filter(pl.col("right"))
     beside = counted.drop_nulls("control_kept")
-    found = {name: resample(counted[name].cast(float).to_list(), seed=seed) for name in ("kept", "other", "choice")}
+
+    def share(table: pl.DataFrame, name: str) -> Estimate:
+        return resample(table[name].cast(float), clusters=graphs_of(table), seed=seed)
+
+    found = {name: share(counted, name) for name in ("kept", "other", "choice")}
     if beside.is_empty():
         return found, None
-    for name in ("control_kept", "control_choice"):
-        found[name] = resample(beside[name].cast(float).to_list(), seed=seed)
-    return found, mcnemar(beside["kept"].to_list(), beside["control_kept"].to_list(), seed=seed)
+    found |= {name: share(beside, name) for name in ("control_kept", "control_choice")}
+    return found, mcnemar(beside["kept"], beside["control_kept"], clusters=graphs_of(beside), seed=seed)
 
 
 THOUGHT, STEP, ANSWER = "thought", "next step", "answer"

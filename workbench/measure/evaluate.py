@@ -20,7 +20,7 @@ from workbench.errors import WorkbenchError
 from workbench.files import write_whole
 from workbench.measure.provenance import Provenance, provenance
 from workbench.measure.scores import MASSES, node_scores
-from workbench.measure.statistics import Estimate, resample
+from workbench.measure.statistics import Estimate, graphs_of, resample
 from workbench.measure.trace import Answer, Trace, answers, run
 from workbench.model.checkpoint import Checkpoint
 from workbench.problems.graph import hop_read, structure
@@ -33,6 +33,7 @@ RESULTS_SCHEMA = 3
 
 _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "problem": pl.String,
+    "graph": pl.String,
     "steps": pl.Int16,
     "nodes": pl.Int16,
     "edges": pl.Int16,
@@ -118,6 +119,7 @@ def _of_trace(trace: Trace, said: Answer | None) -> dict[str, object]:
     problem, heads = trace.problem, node_scores(trace, "lm_head")
     return {
         "problem": problem.id,
+        "graph": problem.graph,
         "steps": structure(problem).length,
         "nodes": len(problem.names),
         "edges": len(problem.edges),
@@ -259,7 +261,7 @@ def evaluate(
 
 
 def evaluation_of(checkpoint: str, results: pl.DataFrame, seed: int = 0, supervision: str = "not known") -> Evaluation:
-    """Turn rows of `results_frame` into figures with bootstrap intervals over problems.
+    """Turn rows of `results_frame` into figures with intervals over graphs.
 
     - accuracy: exact answer (the likeliest of all tokens, or the whole greedy answer) after all K thoughts.
     - choice_accuracy: the forced choice, whether the target is a likelier answer than the negative; ties a half.
@@ -299,8 +301,10 @@ def evaluation_of(checkpoint: str, results: pl.DataFrame, seed: int = 0, supervi
     best, floors = best_rule(np.array(results["blind_scores"].to_list()))
     floor = (float(floors.mean()), f"best query-blind rule: {best}")
 
-    def made(name: str, title: str, values: np.ndarray, chance: float | None, baseline: str) -> Figure:
-        return Figure(name, title, resample(values, seed=seed), chance, baseline)
+    def made(
+        name: str, title: str, values: np.ndarray, chance: float | None, baseline: str, of: pl.DataFrame = results
+    ) -> Figure:
+        return Figure(name, title, resample(values, clusters=graphs_of(of), seed=seed), chance, baseline)
 
     def by_thought(name: str, title: str) -> Iterator[Figure]:
         mass, chance = (np.array(results[c].to_list(), dtype=float) for c in (name, f"{name}_chance"))
@@ -316,7 +320,9 @@ def evaluation_of(checkpoint: str, results: pl.DataFrame, seed: int = 0, supervi
         yield made("accuracy_without_thoughts", "accuracy without thoughts", right[:, 0], *floor)
         yield made("choice_accuracy_without_thoughts", "forced choice without thoughts", choice[:, 0], *floor)
         both = pairs["pair_right"].cast(pl.Float64).to_numpy()
-        yield made("swap_pair_consistency", "entity-swap pairs, both right", both, 0.25, "two coins; blind rules: 0")
+        yield made(
+            "swap_pair_consistency", "entity-swap pairs, both right", both, 0.25, "two coins; blind rules: 0", pairs
+        )
         yield made("edge_rewrite_following", "single-edge rewrites followed", following, 0.5, _COIN)
         yield made("edge_rewrite_following_any", "the same, right before or not", follow, 0.5, _COIN)
         if not np.isnan(every).all():

@@ -265,6 +265,7 @@ def scores_frame(scores: Iterable[NodeScores]) -> pl.DataFrame:
         {
             "checkpoint": pl.Series(per_scores([s.checkpoint for s in several]), dtype=pl.String),
             "problem": pl.Series(per_scores([s.problem.id for s in several]), dtype=pl.String),
+            "graph": pl.Series(per_scores([s.problem.graph for s in several]), dtype=pl.String),
             "readout": pl.Series(per_scores([s.readout for s in several]), dtype=readouts),
             "thought": pl.Series(per_row([s.depths for s in several]), dtype=pl.Int16),
             "hop_read": pl.Series(per_row([s.hops_read for s in several]), dtype=pl.Int16),
@@ -424,6 +425,7 @@ def statistics_frame(scores: Iterable[NodeScores]) -> pl.DataFrame:
     columns: dict[str, pl.Series] = {
         "checkpoint": pl.Series(np.repeat(np.array([s.checkpoint for s in several], object), rows), dtype=pl.String),
         "problem": pl.Series(np.repeat(np.array([s.problem.id for s in several], object), rows), dtype=pl.String),
+        "graph": pl.Series(np.repeat(np.array([s.problem.graph for s in several], object), rows), dtype=pl.String),
         "readout": pl.Series(np.repeat(np.array([s.readout for s in several], object), rows), dtype=pl.Enum(READOUTS)),
         "thought": pl.Series([k for s in several for k in s.depths], dtype=pl.Int16),
         "hop_read": pl.Series([k for s in several for k in s.hops_read], dtype=pl.Int16),

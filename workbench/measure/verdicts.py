@@ -104,7 +104,8 @@ def judge(checks: Sequence[Check]) -> Verdict:
     verdicts = {check.verdict for check in checks}
     if not checks:
         return "not measured"
-    for first in ("not measured", "too few", "does not hold", "undecided"):
+    order: tuple[Verdict, ...] = ("not measured", "too few", "does not hold", "undecided")
+    for first in order:
         if first in verdicts:
             return first
     return "holds"

@@ -1,5 +1,6 @@
 """The three dataclasses of this package: a problem with a graph, a problem in words alone, and a fault of either."""
 
+import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -50,6 +51,17 @@ class Problem:
             matrix[source, destination] = True
         return matrix
 
+    @cached_property
+    def graph(self) -> str:
+        """Name of the graph asked about: a short digest of the names that edges leave, each as often as one does.
+
+        What asks about one graph is not independent, and intervals keep it together. The order of the sentences, the
+        question and where an edge ends do not count: so an entity-swapped twin and a single-edge rewrite
+        (`problems.variants`), which move with their original, have its name. Other graphs have it by chance alone.
+        """
+        sources = sorted(self.names[source] for source, _ in self.edges)
+        return hashlib.sha256("\n".join(sources).encode()).hexdigest()[:12]
+
 
 @dataclass(frozen=True)
 class Item:
@@ -69,6 +81,11 @@ class Item:
     """What each step adds (arithmetic: its result), to be looked for in a thought; one per step, or none."""
     options: tuple[str, ...] = ()
     """The valid answers; none: any number (task "math": anything)."""
+
+    @property
+    def graph(self) -> str:
+        """The id: an item has no graph that others could share."""
+        return self.id
 
 
 @dataclass(frozen=True)

@@ -265,6 +265,7 @@ def _of_prompt(prompt: Prompt, pattern: Float[np.ndarray, "L H columns columns"]
     table = pl.DataFrame(
         {
             "problem": pl.Series([prompt.problem.id] * len(layer), dtype=pl.String),
+            "graph": pl.Series([prompt.problem.graph] * len(layer), dtype=pl.String),
             "layer": pl.Series(layer, dtype=pl.Int16),
             "head": pl.Series(head - 1, dtype=pl.Int16).replace(-1, None),
             "token": named(TOKENS, token),

@@ -54,7 +54,7 @@ _COUNTS = (
 
 
 def rows(recording: Recording, at: Int[np.ndarray, " rows"], columns: Mapping[str, Any]) -> pl.DataFrame:
-    """Return rows of a reading's table: the columns run and problem, then others.
+    """Return rows of a reading's table: the columns run, problem and graph, then others.
 
     Args:
         recording: What the rows are read from.
@@ -63,8 +63,8 @@ def rows(recording: Recording, at: Int[np.ndarray, " rows"], columns: Mapping[st
             one value for all rows. nan becomes null; so do negative numbers in columns of counts such as `head` or
             `hop`.
     """
-    ids = np.array([problem.id for problem in recording.problems], dtype=object)
-    given = {RUN: recording.label, "problem": ids[at], **columns}
+    ids, graphs = (np.array([getattr(p, name) for p in recording.problems], object) for name in ("id", "graph"))
+    given = {RUN: recording.label, "problem": ids[at], "graph": graphs[at], **columns}
     made = {name: _column(name, values, len(at)) for name, values in given.items()}
     return pl.DataFrame(made).with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None))
 

@@ -18,7 +18,7 @@ from workbench.files import replacing
 from workbench.measure.recording import Recording, record, record_controls
 from workbench.measure.run_labels import MODEL, RUN
 from workbench.measure.scores import MASS_CLASSES, node_scores, statistics
-from workbench.measure.statistics import difference, resample
+from workbench.measure.statistics import difference, graphs_of, resample
 from workbench.model.checkpoint import load_checkpoint
 from workbench.problems.problem import Problem
 from workbench.train.state import StageCheckpoint, stage_checkpoints
@@ -145,8 +145,13 @@ def appearance(frame: pl.DataFrame, name: str = "mass_without_target", seed: int
         at = {step: mass for (step,), mass in part.group_by("step", maintain_order=True)}
         steps, first, last = list(at), *(list(at.values())[end] for end in (0, -1))
         means = [float(mass[name].mean()) for mass in at.values()]  # type: ignore[arg-type]
-        end, rise = resample(last[name], seed=seed), resample(last[name], first[name], statistic=difference, seed=seed)
-        above = [resample(m[name], m[f"{name}_chance"], statistic=difference, seed=seed).low > 0 for m in at.values()]
+        graphs = graphs_of(last)
+        end = resample(last[name], clusters=graphs, seed=seed)
+        rise, *excess = (
+            resample(one, other, statistic=difference, clusters=graphs, seed=seed)
+            for one, other in ((last[name], first[name]), *((m[name], m[f"{name}_chance"]) for m in at.values()))
+        )
+        above = [one.low > 0 for one in excess]
         stays = next((i for i in range(len(steps)) if all(above[i:])), None)
         half = next(i for i, mean in enumerate(means) if mean >= (means[0] + means[-1]) / 2) if rise.low > 0 else None
         found.append(
@@ -165,6 +170,7 @@ _NUMBERS = ("mass", "mass_without_target", "breadth", *(f"class {name}" for name
 _SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     RUN: pl.String,
     "problem": pl.String,
+    "graph": pl.String,
     "thought": pl.Int16,
     "hop_read": pl.Int16,
     "steps": pl.Int16,
@@ -199,6 +205,7 @@ def _rows(recording: Recording) -> list[dict[str, object]]:
                 {
                     RUN: recording.label,
                     "problem": trace.problem.id,
+                    "graph": trace.problem.graph,
                     "thought": thought,
                     "hop_read": scores.hops_read[row],
                     "steps": scores.structure.length,

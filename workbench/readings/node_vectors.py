@@ -356,10 +356,10 @@ def kept_when_replaced(
         [[], *([Patch(at=(k,), source=name)] for k, name in asked)],
         recording.count, sources=sources, batch_size=batch_size,
     )  # fmt: skip
-    found = []
+    found, graphs = [], np.array([problem.graph for problem in recording.problems])
     for (k, name), outcome in zip(asked, outcomes, strict=True):
         counts = plain.right & (steps(recording) > recording.traces[0].hop(k))
-        kept = resample(outcome.right[counts].astype(float), seed=seed)
+        kept = resample(outcome.right[counts].astype(float), clusters=graphs[counts], seed=seed)
         found.append((k, name, kept.value, kept.low, kept.high, kept.n))
     columns = ["thought", "in_its_place", "kept", "low", "high", "n"]
     return pl.DataFrame(found, schema=columns, orient="row", infer_schema_length=None)

@@ -179,7 +179,7 @@ def _with_chance(
         "explained_chance": np.mean([explained(nodes, some, own) for some in drawn], 0),
     }
     levels = rows(recording, np.arange(len(own)).repeat(len(ks)), columns)
-    return found.join(levels.drop(RUN), on=("problem", "thought"), how="left", maintain_order="left")
+    return found.join(levels.drop(RUN, "graph"), on=("problem", "thought"), how="left", maintain_order="left")
 
 
 SUPERPOSITION = Reading(

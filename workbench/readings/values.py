@@ -88,11 +88,12 @@ def behaviour_frame(recordings: Sequence[Recording]) -> pl.DataFrame:
             for k in range(len(right)):
                 said = trace.continuations[k] if trace.continuations else None
                 how = None if said is None else classify(problem, said, trace.hop(k)).value
-                about = (recording.label, problem.id, k, int(length), bool(right[k]), bool(valid[k]))
+                about = (recording.label, problem.id, problem.graph, k, int(length), bool(right[k]), bool(valid[k]))
                 rows.append((*about, choice[k], level, said, how))
     columns = {
         RUN: pl.String,
         "problem": pl.String,
+        "graph": pl.String,
         "thought": pl.Int16,
         "steps": pl.Int16,
         "correct": pl.Boolean,
@@ -136,6 +137,7 @@ def parallelism_frame(recordings: Sequence[Recording]) -> pl.DataFrame:
     columns = {
         RUN: pl.String,
         "problem": pl.String,
+        "graph": pl.String,
         "readout": pl.Enum(READOUTS),
         "thought": pl.Int16,
         "hop_read": pl.Int16,
@@ -153,7 +155,7 @@ def _tops(label: str, scores: NodeScores) -> Iterator[tuple]:
     for row, k in enumerate(scores.depths):
         if size := int(scores.frontier_size[row]):
             chance = [min(n, size) * scores.chance_value for n in TOP]
-            about = (label, scores.problem.id, scores.readout, k, scores.hops_read[row], size)
+            about = (label, scores.problem.id, scores.problem.graph, scores.readout, k, scores.hops_read[row], size)
             mass = (float(scores.candidate_mass[row]), size * scores.chance_value)
             yield (*about, *raw[row].tolist(), *normalised[row].tolist(), *chance, *mass)
 
@@ -183,7 +185,7 @@ def height_frame(recordings: Sequence[Recording]) -> pl.DataFrame:
     optimal (on a shortest path to the target), raw, value (normalised over the problem's concepts), chance (of either,
     uniform over the concepts).
     """
-    columns = ("problem", "readout", "thought", "hop_read", "node", "name", *HEIGHTS, "reaches_target")
+    columns = ("problem", "graph", "readout", "thought", "hop_read", "node", "name", *HEIGHTS, "reaches_target")
     optimal = (pl.col("class").cast(pl.String) == "optimal").alias("optimal")
     return pl.concat(
         scores_frame(_scores(recording))

@@ -24,6 +24,7 @@ from workbench.measure.scores import (
     scores_frame,
     statistics_frame,
 )
+from workbench.measure.statistics import about
 from workbench.measure.trace import Trace, run
 from workbench.model.checkpoint import Checkpoint
 from workbench.problems.problem import Problem
@@ -163,6 +164,7 @@ def traces_frame(traces: Sequence[Trace]) -> pl.DataFrame:
     schema = {
         "checkpoint": pl.String,
         "problem": pl.String,
+        "graph": pl.String,
         "thought": pl.Int16,
         "vector": pl.List(pl.Float32),
         "answer": pl.String,
@@ -183,8 +185,9 @@ def traces_frame(traces: Sequence[Trace]) -> pl.DataFrame:
             top = trace.top_tokens[k - 1] if k else None
             rows.append(
                 (
-                    trace.checkpoint, trace.problem.id, k, pl.Series(trace.thoughts[k - 1]) if k else None,
-                    text, bool(trace.answer_right[k]), bool(trace.answer_valid[k]), float(choice[k]),
+                    trace.checkpoint, trace.problem.id, trace.problem.graph, k,
+                    pl.Series(trace.thoughts[k - 1]) if k else None, text,
+                    bool(trace.answer_right[k]), bool(trace.answer_valid[k]), float(choice[k]),
                     pl.Series(trace.answers[k]),
                     said, classify(trace.problem, said, trace.hop(k)).value if said is not None else None,
                     [token for token, _ in top] if top is not None else None,
@@ -265,7 +268,7 @@ class _Tables:
             found = found.join(self.kept.lazy(), on="problem", how="semi", maintain_order="left")
         if where is not None:
             found = found.filter(where)
-        return found.select(columns or pl.all()).collect()
+        return found.select(*about(found.collect_schema()), *columns).collect() if columns else found.collect()
 
     def first(self, name: str, rows: int) -> pl.DataFrame:
         """Return the first rows of a table."""

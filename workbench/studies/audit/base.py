@@ -93,6 +93,8 @@ class Rows:
     battery: str
     seed: int = 0
     """Of the bootstrap."""
+    problems: Sequence[Problem] = ()
+    """Those that are audited; without them every value stands for a graph of its own."""
     _rows: list[dict[str, object]] = field(default_factory=list)
 
     def add(
@@ -108,6 +110,7 @@ class Rows:
         control: str = "",
         control_values: ArrayLike | None = None,
         note: str = "",
+        problems: Sequence[Problem] | None = None,
     ) -> None:
         """Add a figure.
 
@@ -122,18 +125,22 @@ class Rows:
             control: Name of the control.
             control_values: One number per problem, in the same order; the control counts on the problems of `values`.
             note: What to keep in mind.
+            problems: What the values are about, if not the audited problems.
         """
         numbers = np.asarray(values, dtype=np.float64)
-        estimate, p = resample(numbers, seed=self.seed), None
+        about = self.problems if problems is None else problems
+        graphs = np.array([one.graph for one in about]) if about else None
+        estimate, p = resample(numbers, clusters=graphs, seed=self.seed), None
         found: dict[str, object] = {**estimate.as_dict(), "graphs": estimate.independent} if estimate.n else {}
         if control_values is not None:
             other = np.asarray(control_values, dtype=np.float64)
             both = ~np.isnan(numbers) & ~np.isnan(other)
             if both.any():
-                found |= _ends("control", resample(other[both], seed=self.seed), "control_value")
-                less = resample(numbers[both], other[both], statistic=difference, seed=self.seed)
+                of = None if graphs is None else graphs[both]
+                found |= _ends("control", resample(other[both], clusters=of, seed=self.seed), "control_value")
+                less = resample(numbers[both], other[both], statistic=difference, clusters=of, seed=self.seed)
                 found |= _ends("difference", less, "difference")
-                p = mcnemar(numbers[both] > 0, other[both] > 0, seed=self.seed).p_value
+                p = mcnemar(numbers[both] > 0, other[both] > 0, clusters=of, seed=self.seed).p_value
         self._rows.append(
             found
             | {"battery": self.battery, "question": question, "condition": condition, "measure": measure}

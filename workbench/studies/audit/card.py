@@ -36,11 +36,12 @@ TITLES: dict[str, str] = {
     "further": "6. Further?",
 }
 """The batteries on the card, by name."""
-_BESIDE = {
-    "control": ("control_value", "control_low", "control_high"),
-    "difference": ("difference", "difference_low", "difference_high"),
-}
-"""Columns of the estimates beside the value."""
+_ESTIMATES = (
+    ("value", "low", "high"),
+    ("control_value", "control_low", "control_high"),
+    ("difference", "difference_low", "difference_high"),
+)
+"""Columns of the three estimates of a row."""
 _FULL = ("question", "condition", "measure", "value [95 %]", "control", "chance", "n", "p, corrected")
 
 Rule = Literal[
@@ -99,12 +100,7 @@ class Sentence:
 
     def checks(self, row: dict) -> tuple[Check, ...]:
         """Return what must hold of a row for the sentence to hold; what the row lacks was not measured."""
-        value, control, less = (
-            Estimate(
-                *(math.nan if row.get(name) is None else row[name] for name in names), row["n"], graphs=row["graphs"]
-            )
-            for names in (("value", "low", "high"), *(_BESIDE[name] for name in ("control", "difference")))
-        )
+        value, control, less = (_estimate(row, *names) for names in _ESTIMATES)
         limit = self.threshold
         at_most, lower = Check("value", value, at_most=limit), Check("value less control", less, at_most=0.0)
         return {
@@ -116,6 +112,11 @@ class Sentence:
             "above control by": (Check("value less control", less, at_least=limit),),
             "equal to control within": (Check("value less control", less, -limit, limit),),
         }[self.rule]
+
+
+def _estimate(row: dict, value: str, low: str, high: str) -> Estimate:
+    numbers = [math.nan if row[name] is None else float(row[name]) for name in (value, low, high)]
+    return Estimate(numbers[0], numbers[1], numbers[2], row["n"], graphs=row["graphs"])
 
 
 @dataclass(frozen=True)

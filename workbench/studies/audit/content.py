@@ -46,7 +46,8 @@ def _twins(subject: Subject, rows: Rows, own: Answered) -> None:
     kept, twins = [row for row, _ in pairs], [twin for _, twin in pairs]
     theirs = subject.answered(twins)
     both, problems = own.right[kept] & theirs.right, [subject.problems[row] for row in kept]
-    rows.add("twin", "both of a pair", "right", both, chance=TWO_COINS, note="two coins; query-blind rules: 0")
+    note = "two coins; query-blind rules: 0"
+    rows.add("twin", "both of a pair", "right", both, chance=TWO_COINS, note=note, problems=problems)
     if subject.thinks:
         _interchange(subject, rows, problems, own, kept, theirs, both)
     elif subject.checkpoint.says == "chain" and not subject.thoughts and speaks_steps(subject.checkpoint.format):
@@ -83,7 +84,7 @@ def _interchange(
         rows.add(
             "interchange", "twin", "follows", where(follows["twin", k], both),
             thought=k, control=SAME_ANSWER["reordered"],
-            control_values=where(follows["reordered", k], same["reordered"].right),
+            control_values=where(follows["reordered", k], same["reordered"].right), problems=problems,
         )  # fmt: skip
     has = np.array([other is not None for other in others])
     for source, what in SAME_ANSWER.items():
@@ -91,7 +92,7 @@ def _interchange(
         note = f"{what}; the answer becomes the other option"
         rows.add(
             "interchange", f"same answer: {source}", "follows", where(follows[source, None], counts),
-            note=note,
+            note=note, problems=problems,
         )  # fmt: skip
 
 
@@ -108,7 +109,7 @@ def _interchange_of_steps(
     kept, found = after_steps(subject, problems, own), after_steps(subject, problems, theirs)
     rows.add(
         "interchange of steps in words", "twin", "follows", where(found.wrong_option, both),
-        control="own steps", control_values=kept.wrong_option,
+        control="own steps", control_values=kept.wrong_option, problems=problems,
     )  # fmt: skip
     for k in range(1, max(structure(problem).length for problem in problems) + 1):
         has = np.array([min(len(a), len(b)) >= k for a, b in zip(own, theirs, strict=True)])
@@ -116,7 +117,7 @@ def _interchange_of_steps(
         one = after_steps(subject, problems, mixed)
         rows.add(
             "interchange of steps in words", "twin", "follows", where(one.wrong_option, both & has),
-            thought=k, control="own steps", control_values=kept.wrong_option,
+            thought=k, control="own steps", control_values=kept.wrong_option, problems=problems,
         )  # fmt: skip
 
 
@@ -136,7 +137,7 @@ def _rewrites(subject: Subject, rows: Rows, own: Answered) -> None:
     right = own.right[kept]
     rows.add(
         "rewrite in both", "single edge", "follows", where(edited[0].right, right),
-        control=control, control_values=where(edited[1].wrong_option, has),
+        control=control, control_values=where(edited[1].wrong_option, has), problems=problems,
     )  # fmt: skip
     if not subject.thinks or own.thoughts is None or edited[0].thoughts is None or edited[1].thoughts is None:
         return
@@ -148,13 +149,13 @@ def _rewrites(subject: Subject, rows: Rows, own: Answered) -> None:
     (calm_stayed,) = subject.run([[Patch(source="original")]], calm, sources=original)
     rows.add(
         "rewrite in the thoughts alone", "single edge", "follows", where(moved.wrong_option, both),
-        control=control, control_values=where(calm_moved.wrong_option, calm_both),
+        control=control, control_values=where(calm_moved.wrong_option, calm_both), problems=problems,
     )  # fmt: skip
     rows.add(
         "rewrite in the prompt alone", "single edge", "follows", where(stayed.right, both),
-        control=control, control_values=where(calm_stayed.wrong_option, calm_both),
+        control=control, control_values=where(calm_stayed.wrong_option, calm_both), problems=problems,
     )  # fmt: skip
     rows.add(
         "thoughts against prompt", "the answer follows the thoughts", "follows", where(moved.wrong_option, both),
-        control="the answer follows the prompt", control_values=where(stayed.right, both),
+        control="the answer follows the prompt", control_values=where(stayed.right, both), problems=problems,
     )  # fmt: skip

@@ -49,7 +49,7 @@ def generalization(subject: Subject, rows: Rows) -> None:
         except WorkbenchError as error:
             rows.not_measured("other graphs", error.why, name)
             continue
-        rows.add("other graphs", name, "right", found, note=f"{trained} thoughts, as trained")
+        rows.add("other graphs", name, "right", found, note=f"{trained} thoughts, as trained", problems=other)
 
 
 def _far(subject: Subject, rows: Rows) -> None:
@@ -71,7 +71,7 @@ def _far(subject: Subject, rows: Rows) -> None:
         rows.add(
             "farther targets", condition, "right", where(enough, counts),
             control=control if trained else "", control_values=right[:, trained] if trained else None,
-            note="as many thoughts as hops" if trained else "",
+            note="as many thoughts as hops" if trained else "", problems=problems,
         )  # fmt: skip
 
 

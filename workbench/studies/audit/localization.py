@@ -87,7 +87,7 @@ def _patches(subject: Subject, rows: Rows) -> None:
         rows.add(
             "patched from the twin" if k is None else "patched from the twin at one thought", name, "follows",
             where(outcome.wrong_option, both), thought=k,
-            control="nothing patched", control_values=own.wrong_option,
+            control="nothing patched", control_values=own.wrong_option, problems=problems,
         )  # fmt: skip
 
 

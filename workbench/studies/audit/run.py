@@ -136,7 +136,7 @@ def measure(
     """
     require_batteries([battery])
     require_problems(problems)
-    rows = Rows(battery, options.seed)
+    rows = Rows(battery, options.seed, problems)
     BATTERIES[battery](Subject(checkpoint, list(problems), options, advance), rows)
     return rows.frame()
 

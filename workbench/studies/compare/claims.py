@@ -76,7 +76,11 @@ def measure_pair(claim: Claim, outcomes: Sequence[RunOutcome]) -> Judgement:
         np.stack([runs[method, seed].values[of] for seed in seeds]) for method, of in ((one, of_one), (two, of_two))
     )
     said = "; ".join(f"{np.nanmean(a):.3f} and {np.nanmean(b):.3f}" for a, b in zip(first, second, strict=True))
-    made = resample(first[0], second[0], statistic=difference) if len(seeds) == 1 else across_seeds(first - second)
+    graphs = runs[one, seeds[0]].graphs
+    if len(seeds) == 1:
+        made = resample(first[0], second[0], statistic=difference, clusters=graphs)
+    else:
+        made = across_seeds(first - second, graphs)
     within = bounds(claim.pair[2], MARGIN if of_one != "tokens" else 0.0)  # type: ignore[arg-type]
     return Judgement(claim, Check("difference", made, **within), said)
 

@@ -37,6 +37,7 @@ FOLDER = "compare"
 """Of a run directory: what was measured for comparisons."""
 COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "problem": pl.String,
+    "graph": pl.String,
     "variant": pl.Enum(["itself", "swap", "rewrite"]),
     "pair": pl.String,
     "thoughts": pl.Int16,
@@ -114,6 +115,7 @@ def answers_frame(checkpoint: Checkpoint, problems: Sequence[Problem | Item], se
     own = (checkpoint.thoughts, checkpoint.says)
     asked = questions(checkpoint)
     rows: list[dict[str, object]] = []
+    graphs = {problem.id: problem.graph for problem in problems}
     blind = {p.id: blind_score(p, nearest_source) for p in problems if isinstance(p, Problem)}
     per_step = int(str(checkpoint.meta.get("thoughts_per_step", 1)))
 
@@ -123,7 +125,8 @@ def answers_frame(checkpoint: Checkpoint, problems: Sequence[Problem | Item], se
         told = plain and (says == "chain" or one == own)
         rows.append(
             {
-                "problem": original, "variant": variant, "pair": pair, "thoughts": k, "says": says, "edit": edit,
+                "problem": original, "graph": graphs[original], "variant": variant, "pair": pair, "thoughts": k,
+                "says": says, "edit": edit,
                 "own": one == own and edit == "none", "right": answer.right, "valid": answer.valid,
                 "tokens": answer.tokens, "answer": answer.text, "said": answer.said,
                 "behaviour": _category(answer, k // per_step) if told else None,

@@ -9,7 +9,16 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
-from workbench.measure.statistics import Estimate, PairedComparison, holm, mcnemar, resample, seed_spread
+from workbench.measure.statistics import (
+    GRAPH,
+    Estimate,
+    PairedComparison,
+    across_seeds,
+    graphs_of,
+    holm,
+    mcnemar,
+    resample,
+)
 from workbench.problems.files import load_any
 from workbench.problems.problem import Item, Problem
 from workbench.studies.compare.jobs import training_minutes
@@ -83,6 +92,8 @@ class RunOutcome:
     """A row per problem and k: thoughts, behaviour."""
     same_passes: dict[str, float] | None = None
     """Pause tokens read one a pass and all in one: problems, same, max_difference."""
+    graphs: tuple[str, ...] | None = None
+    """Of the problems, which are resampled by them; None: each problem is one."""
 
 
 def run_outcome(
@@ -126,25 +137,28 @@ def run_outcome(
     sweep = {k: column(plain.filter((pl.col("thoughts") == k) & (pl.col("says") == says))) for k in depths}
     return RunOutcome(
         method, seed, int(str(about["step"])), finished, tuple(names), values, sweep, _behaviours(plain),
-        about.get("passes"),  # type: ignore[arg-type]
+        about.get("passes"), tuple(graphs_of(own).to_list()),  # type: ignore[arg-type, union-attr]
     )  # fmt: skip
 
 
-def spread(arrays: Sequence[PerProblem], seed: int = 0, *, share: bool = True) -> Estimate:
-    """Summarise one measure of a method: one run by the bootstrap over problems, several by their range.
+def spread(
+    arrays: Sequence[PerProblem], graphs: Sequence[str] | None = None, *, seed: int = 0, share: bool = True
+) -> Estimate:
+    """Summarise one measure of a method, with an interval over graphs and, where there are several, over seeds.
 
     Args:
         arrays: One per training seed.
+        graphs: Of the problems (`RunOutcome.graphs`).
         seed: Of the bootstrap.
         share: Whether the values are shares, of which all ones leaves a doubt; a number of tokens that is always 1 not.
     """
+    known = np.concatenate(arrays)
+    known = known[~np.isnan(known)]
+    if not share and len(known) and (known == known[0]).all():
+        return Estimate(float(known[0]), float(known[0]), float(known[0]), len(known))
     if len(arrays) == 1:
-        known = arrays[0][~np.isnan(arrays[0])]
-        if not share and len(known) and (known == known[0]).all():
-            return Estimate(float(known[0]), float(known[0]), float(known[0]), len(known))
-        return resample(arrays[0], seed=seed)
-    means = [float(np.nanmean(values)) if not np.isnan(values).all() else float("nan") for values in arrays]
-    return seed_spread(means)
+        return resample(arrays[0], clusters=graphs, seed=seed)
+    return across_seeds(np.stack(arrays), graphs)
 
 
 def _aligned(order: pl.DataFrame, part: pl.DataFrame, name: str) -> PerProblem:
@@ -187,7 +201,8 @@ def against(outcomes: Sequence[RunOutcome], reference: str = REFERENCE) -> dict[
         if shared:
             ours, theirs = runs[method, shared[0]], runs[reference, shared[0]]
             if ours.problems == theirs.problems:
-                found[method] = mcnemar(ours.values["accuracy"] > 0, theirs.values["accuracy"] > 0)
+                right = (one.values["accuracy"] > 0 for one in (ours, theirs))
+                found[method] = mcnemar(*right, clusters=ours.graphs)
     corrected = holm({method: comparison.p_value for method, comparison in found.items()})
     return {method: (comparison, corrected[method]) for method, comparison in found.items()}
 
@@ -250,7 +265,13 @@ def gather(suite: Suite, runs: Sequence[PlannedRun], out: Path, failed: dict[str
         files, absent = present_sets(task)
         problems = {name: load_any(file) for name, file in files.items()}
         sets = tuple(
-            SetReport(name, str(file), problems[name], _outcomes(stood, name, file), place == 0 or name == "official")
+            SetReport(
+                name,
+                str(file),
+                problems[name],
+                _outcomes(stood, name, file, problems[name]),
+                place == 0 or name == "official",
+            )
             for place, (name, file) in enumerate(files.items())
         )
         differs = {
@@ -266,11 +287,14 @@ def gather(suite: Suite, runs: Sequence[PlannedRun], out: Path, failed: dict[str
     return reports
 
 
-def _outcomes(stood: Sequence[tuple[PlannedRun, Standing]], name: str, file: Path) -> tuple[RunOutcome, ...]:
-    found = []
+def _outcomes(
+    stood: Sequence[tuple[PlannedRun, Standing]], name: str, file: Path, problems: Sequence[Problem | Item]
+) -> tuple[RunOutcome, ...]:
+    found, graphs = [], {problem.id: problem.graph for problem in problems}
     for run, at in stood:
         if not at.differs and is_measured(run.directory, name, file):
             rows, about = read_answers(run.directory, name)
+            rows = rows.with_columns(pl.col("problem").replace_strict(graphs).alias(GRAPH))  # an older table has none
             found.append(run_outcome(run.method.name, run.seed, rows, about, finished=at.finished))
     return tuple(found)
 

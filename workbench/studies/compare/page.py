@@ -141,7 +141,7 @@ def _swept(one: SetReport) -> pl.DataFrame:
         if not runs or len(runs[0].by_thoughts) < 2:
             continue
         for k in runs[0].by_thoughts:
-            made = spread([run.by_thoughts[k] for run in runs if k in run.by_thoughts])
+            made = spread([run.by_thoughts[k] for run in runs if k in run.by_thoughts], runs[0].graphs)
             trained = k == max(runs[0].by_thoughts) // 2
             rows.append((method.title, k, made.value, made.low, made.high, trained))
     columns = ("method", "thoughts", "accuracy", "low", "high", "trained")
@@ -156,7 +156,7 @@ def _as_dict(suite: Suite, tasks: Sequence[TaskReport], judged: Sequence[Judgeme
         for one in task.sets:
             runs = []
             for outcome in one.outcomes:
-                values = {m.name: spread([outcome.values[m.name]], share=m.share) for m in MEASURES}
+                values = {m.name: spread([outcome.values[m.name]], outcome.graphs, share=m.share) for m in MEASURES}
                 runs.append(
                     {
                         "method": outcome.method, "seed": outcome.seed, "step": outcome.step,
@@ -204,19 +204,8 @@ def main_table(task: TaskReport, judged: SetReport) -> Table:
             comparison, corrected = tested[method]
             test = f"{_signed(comparison.difference)}, p {_p(comparison.p_value)}, Holm {_p(corrected)}"
         theirs = [printed(load_published().number(column, ours, method), column.measure) for column in columns]
-        cells = [_cell([run.values[m.name] for run in runs], m) for m in measures]
-        rows.append(
-            (
-                _label(task, method, runs),
-                _supervision(task, method),
-                str(len(runs)),
-                *cells,
-                alone,
-                batched,
-                test,
-                *theirs,
-            )
-        )
+        cells, named = [_cell(runs, m) for m in measures], (_label(task, method, runs), _supervision(task, method))
+        rows.append((*named, str(len(runs)), *cells, alone, batched, test, *theirs))
     heads = [
         Column("method", "text"), Column("supervision of thoughts", "text"), Column("seeds"),
         *[Column(m.title) for m in measures],
@@ -225,8 +214,8 @@ def main_table(task: TaskReport, judged: SetReport) -> Table:
     ]  # fmt: skip
     heads += [Column(f"{c.measure}, {sources[c.source].short}, {c.section}", "published") for c in columns]
     notes = [
-        "Ours: [low, high] is a 95 % bootstrap interval over problems of one run; (low to high) the range of several "
-        "seeds. Tokens: thoughts and pauses count.",
+        "Ours: [low, high] is a 95 % interval over graphs and, where a method has several seeds, over seeds as well; "
+        "with one seed it does not say what another would give. Tokens: thoughts and pauses count.",
         "Seconds: medians in one process, every method in turn; wall time on a shared machine, so read the ratio.",
         f"McNemar's exact test on the same problems, first shared seed; Holm over {len(tested)} methods.",
     ]
@@ -250,7 +239,7 @@ def control_table(task: TaskReport, judged: SetReport) -> Table:
     rows = [(label, *cells) for label, cells in baselines(judged.problems, defined)]
     base = len(rows)
     for method, runs in _by_method(judged.outcomes):
-        cells = [_cell([run.values[m.name] for run in runs], m) for m in defined]
+        cells = [_cell(runs, m) for m in defined]
         rows.append((_label(task, method, runs), *cells))
     heads = (Column("method", "text"), *[Column(m.title) for m in defined])
     note = (
@@ -396,13 +385,13 @@ def _supervision(task: TaskReport, method: str) -> str:
     return str(Supervision.of_config(METHODS[method].asked, asdict(config)))
 
 
-def _cell(arrays: Sequence[np.ndarray], measure: Measure) -> str:
-    estimate = spread(arrays, share=measure.share)
+def _cell(runs: Sequence[RunOutcome], measure: Measure) -> str:
+    estimate = spread([run.values[measure.name] for run in runs], runs[0].graphs, share=measure.share)
     if np.isnan(estimate.value):
         return NONE
     digits = 3 if measure.share else 1
     value, low, high = (f"{number:.{digits}f}" for number in (estimate.value, estimate.low, estimate.high))
-    return f"{value} ({low} to {high})" if estimate.method == "range" else f"{value} [{low}, {high}]"
+    return f"{value} [{low}, {high}]"
 
 
 def _signed(estimate: Estimate) -> str:
