@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 RUN    ?= fixtures/runs/reference
 PROBLEMS ?= fixtures/problems/released.json
-CONFIG ?= configs/reference.yaml
+CONFIG ?= configs/reference_asked.yaml
 OUT    ?= runs
 
 PY    := $(VENV)/bin/python

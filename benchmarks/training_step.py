@@ -84,7 +84,7 @@ def naive_loss(model: PreTrainedModel, batch: GraphBatch, thoughts: int, stages:
 
 
 def main(
-    config: Annotated[Path, typer.Option(help="Training configuration.")] = Path("configs/reference.yaml"),
+    config: Annotated[Path, typer.Option(help="Training configuration.")] = Path("configs/reference_asked.yaml"),
     rounds: Annotated[int, typer.Option(help="How often both are run.")] = 5,
     graphs: Annotated[int | None, typer.Option(help="Graphs of our batch; as configured by default.")] = None,
     peer_questions: Annotated[int, typer.Option(help="Questions of the peer's batch.")] = 8,

@@ -82,9 +82,9 @@ def main(
     """See and test what a model that reasons in continuous thoughts is thinking."""
 
 
-@app.command(epilog="Example:  workbench train configs/reference.yaml --out runs/mine")
+@app.command(epilog="Example:  workbench train configs/reference_asked.yaml --out runs/mine")
 def train(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file; see configs/reference.yaml.")],
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file; see configs/reference_asked.yaml.")],
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Run directory; by default runs/ and the name in the file.")
     ] = None,
