@@ -210,7 +210,7 @@ def main_table(task: TaskReport, judged: SetReport) -> Table:
         Column("method", "text"), Column("supervision of thoughts", "text"), Column("seeds"),
         *[Column(m.title) for m in measures],
         Column("seconds, batch 1 (× CoT)"), Column("seconds, batch 64 (× CoT)"),
-        Column(f"accuracy less {METHODS[REFERENCE].title}'s, McNemar"),
+        Column(f"accuracy less that of {METHODS[REFERENCE].title}, McNemar"),
     ]  # fmt: skip
     heads += [Column(f"{c.measure}, {sources[c.source].short}, {c.section}", "published") for c in columns]
     notes = [
