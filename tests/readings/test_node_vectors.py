@@ -18,10 +18,17 @@ from workbench.problems.graph import structure
 from workbench.problems.sets import generate
 from workbench.readings.node_vectors import (
     CODES,
+    MEAN,
+    NOISE,
+    OTHERS,
     OWN,
+    PATH,
+    RESIDUAL,
     SUMS,
+    WITHOUT,
     NodeVectors,
     at_hops,
+    beside_a_sum,
     cross_fitted,
     kept_when_replaced,
     learn_vectors,
@@ -134,13 +141,25 @@ def test_problems_on_one_graph_leave_nothing_to_learn_from() -> None:
         CODES.frame([recording])
 
 
+def test_what_stands_beside_a_sum_is_made_of_mean_sum_and_rest() -> None:
+    rng = np.random.default_rng(0)
+    thoughts, summed, other = rng.standard_normal((4, 2, 3)), rng.standard_normal((4, 2, 3)), np.array([1, 2, 3, 0])
+    made = beside_a_sum(thoughts, summed, other)
+    for row in range(4):
+        np.testing.assert_allclose(made[MEAN][row], thoughts.sum(0) / 4)
+        np.testing.assert_allclose(made[WITHOUT][row] + summed[row], thoughts[row] + thoughts.sum(0) / 4)
+        np.testing.assert_allclose(made[RESIDUAL][row] - summed[row], thoughts[other[row]] - summed[other[row]])
+    np.testing.assert_allclose(beside_a_sum(thoughts, summed, np.arange(4))[RESIDUAL], thoughts)
+
+
 def test_a_thought_is_replaced_by_a_sum_and_its_own_thought_changes_nothing() -> None:
     problems = [*generate("balanced", 12, seed=3), *(chain(number, 3) for number in range(2))]
     recording = record(tiny(thoughts=2, max_position_embeddings=256), problems)
     table = kept_when_replaced(recording, (1, 2), batch_size=4)
     own = table.filter(pl.col("in_its_place") == OWN)
 
-    assert table["in_its_place"].n_unique() == len(SUMS) + 2
+    assert set(table["in_its_place"]) == {*SUMS, OTHERS, PATH, MEAN, WITHOUT, RESIDUAL, NOISE, OWN}
+    assert table["choice"].drop_nulls().is_between(0, 1).all()
     right = recording.right & (np.array([structure(problem).length for problem in problems]) > 1)
     assert own.filter(thought=1)["n"].item() == right.sum()
     assert (own["n"] == 0).all() or own["kept"].drop_nans().to_list() == [1.0] * own.filter(pl.col("n") > 0).height

@@ -19,7 +19,7 @@ from workbench.errors import WorkbenchError
 from workbench.figures.superposition import explained_by_thought
 from workbench.interventions.nodes import NodeSet
 from workbench.interventions.run import run_intervened, think_about
-from workbench.interventions.thoughts import Patch
+from workbench.interventions.thoughts import Patch, exchanged
 from workbench.measure.recording import Recording
 from workbench.measure.splits import alike, folds
 from workbench.measure.statistics import resample
@@ -27,6 +27,7 @@ from workbench.model.checkpoint import Checkpoint
 from workbench.problems.graph import hop_read, structure
 from workbench.problems.problem import Problem
 from workbench.readings.base import Reading, hops_read, rows, steps
+from workbench.readings.superposition import random_members
 
 Space = Literal["codes", "embeddings"]
 SPACES: tuple[Space, ...] = ("codes", "embeddings")
@@ -38,6 +39,9 @@ SUMS = ("embeddings", "codes", "codes, hop before too", "codes, other graph")
 RIDGE = 1.0
 """Weight of the squared codes; the constant part has no penalty."""
 NOISE, OWN = "noise", "its own thought"
+OTHERS, PATH = "as many other concepts", "shortest path alone"
+MEAN, WITHOUT, RESIDUAL = "mean thought", "the thought without its sum", "own sum, another problem's residual"
+"""What else is put in a thought's place, beside its sum: see `beside_a_sum` and `kept_when_replaced`."""
 
 Thoughts = Float[np.ndarray, "n K d"]
 Tokens = Int[np.ndarray, "n nodes"]
@@ -289,6 +293,39 @@ def predictions(recording: Recording) -> dict[str, Thoughts]:
     return dict(zip(SUMS, made, strict=True))
 
 
+def beside_a_sum(thoughts: Thoughts, summed: Thoughts, other: Int[np.ndarray, " n"]) -> dict[str, Thoughts]:
+    """Return what stands beside the replacement of a thought by its sum, to tell what the rest of the thought does.
+
+    - `MEAN`: the mean thought of the set. The sum must do better, or it is not the nodes that count.
+    - `WITHOUT`: the thought less its sum, about the mean. If this does better than noise the thought holds more.
+    - `RESIDUAL`: the sum, and what the sum leaves of another problem's thought. If this does worse than the sum alone,
+      what it leaves says something too.
+
+    Args:
+        thoughts: Thought 1..K of every problem.
+        summed: The sum of each.
+        other: Number of the other problem for each.
+    """
+    mean, rest = np.broadcast_to(thoughts.mean(0), thoughts.shape), thoughts - summed
+    return {MEAN: mean, WITHOUT: mean + rest, RESIDUAL: summed + rest[other]}
+
+
+def _nodes_put_in(recording: Recording, seed: int) -> dict[str, Thoughts]:
+    """Return the sums of codes over other nodes than the frontier: as many others, and those on a shortest path."""
+    thoughts, tokens, fold = recording.thoughts.astype(np.float64), recording.first_tokens, folds(recording.problems)
+    now, vocab = at_hops(recording.hops, hops_read(recording)), len(recording.embedding)
+    target = np.array([[problem.target] for problem in recording.problems])
+    free = recording.is_concept & (np.arange(now.shape[2]) != target)
+    rng = np.random.default_rng(seed)
+    others = np.stack([random_members(now[:, k], free & ~now[:, k], rng) for k in range(now.shape[1])], 1)
+
+    def fit(rest: np.ndarray) -> NodeVectors:
+        return learn_vectors(thoughts[rest], tokens[rest], now[rest], None, vocab)
+
+    path = now & recording.is_optimal[:, None]
+    return {name: cross_fitted(fit, tokens, sets, None, fold) for name, sets in ((OTHERS, others), (PATH, path))}
+
+
 def codes_frame(recordings: Sequence[Recording]) -> pl.DataFrame:
     """Return one row per (run, problem, thought, sum).
 
@@ -325,10 +362,11 @@ def kept_when_replaced(
 ) -> pl.DataFrame:
     """Replace one thought by a sum of node vectors, and return the share of right answers that is kept.
 
-    Each sum is learned from problems on other graphs (`predictions`) and scaled to the length of the thought that it
-    replaces; later thoughts change through the recurrence. A sum that names the target would give away the answer, so
-    only problems whose target lies beyond the hop of the thought count. Chance is the share kept with noise of that
-    length; a control is the sum over the frontier of another problem.
+    Each sum is learned from problems on other graphs of the set (`predictions`) and scaled to the length of the thought
+    that it replaces; later thoughts change through the recurrence. A sum that names the target would give away the
+    answer, so only problems whose target lies beyond the hop of the thought count. Chance is the share kept with noise
+    of that length. Controls: the sum over the frontier of another problem, over as many other concepts of the same one
+    (not the target), over the shortest path alone, and `beside_a_sum`, all of them with "codes".
 
     Args:
         recording: Of the model's own run.
@@ -338,17 +376,20 @@ def kept_when_replaced(
 
     Returns:
         One row per (thought, in_its_place): kept, low, high, n (problems that were right and whose target lies beyond
-        the hop of the thought). `in_its_place` is one of `SUMS`, `NOISE`, or `OWN`.
+        the hop of the thought), choice (the forced choice on these problems: a broken format is no lost answer).
+        `in_its_place` is one of `SUMS`, of the controls, `NOISE`, or `OWN`.
 
     Raises:
         WorkbenchError: All problems share one graph, or the recording has no such thought.
     """
-    own = recording.thoughts
+    own, made = recording.thoughts, predictions(recording)
+    made |= _nodes_put_in(recording, seed)
+    made |= beside_a_sum(own.astype(np.float64), made["codes"], exchanged(len(own), seed))
     length = np.linalg.norm(own, axis=-1, keepdims=True)
     noise = np.random.default_rng(seed).standard_normal(own.shape)
     sources = {
         name: torch.from_numpy((one / np.linalg.norm(one, axis=-1, keepdims=True) * length).astype(np.float32))
-        for name, one in (predictions(recording) | {NOISE: noise, OWN: own}).items()
+        for name, one in (made | {NOISE: noise, OWN: own}).items()
     }
     asked = [(k, name) for k in thoughts for name in sources]
     plain, *outcomes = run_intervened(
@@ -360,6 +401,8 @@ def kept_when_replaced(
     for (k, name), outcome in zip(asked, outcomes, strict=True):
         counts = plain.right & (steps(recording) > recording.traces[0].hop(k))
         kept = resample(outcome.right[counts].astype(float), clusters=graphs[counts], seed=seed)
-        found.append((k, name, kept.value, kept.low, kept.high, kept.n))
-    columns = ["thought", "in_its_place", "kept", "low", "high", "n"]
-    return pl.DataFrame(found, schema=columns, orient="row", infer_schema_length=None)
+        choice = float(outcome.choice[counts].mean()) if counts.any() else None
+        found.append((k, name, kept.value, kept.low, kept.high, kept.n, choice))
+    columns = ["thought", "in_its_place", "kept", "low", "high", "n", "choice"]
+    types = {"choice": pl.Float64}
+    return pl.DataFrame(found, schema=columns, schema_overrides=types, orient="row", infer_schema_length=None)

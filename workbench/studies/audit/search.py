@@ -18,13 +18,25 @@ from workbench.errors import WorkbenchError
 from workbench.interventions.base import Intervention
 from workbench.interventions.nodes import NodeSet, NodeSets
 from workbench.interventions.thoughts import Noise, Offset, Patch, Project, exchanged
-from workbench.readings.node_vectors import SPACES, NodeVectors, first_tokens, learn_from_generated
+from workbench.readings.node_vectors import (
+    MEAN,
+    OTHERS,
+    RESIDUAL,
+    SPACES,
+    WITHOUT,
+    NodeVectors,
+    beside_a_sum,
+    first_tokens,
+    learn_from_generated,
+)
+from workbench.readings.superposition import random_members
 from workbench.studies.audit.base import Rows, Subject, where
 
 SINGLE = 3
 """Thoughts that are changed one at a time: beyond hop 3 the target of most problems has been reached."""
 STRENGTHS = (0.25, 0.5, 0.75, 1.5, 2.0)
 ADDED = (0.5, 1.0, 2.0)
+BESIDE_A_SUM = (MEAN, WITHOUT, RESIDUAL)
 BESIDE = "as many others at the same hop, of nearest value"
 
 
@@ -59,6 +71,8 @@ class _Search:
         (own,) = subject.run([[]], keep_thoughts=True)
         values = own.lm_head
         assert values is not None
+        assert own.thoughts is not None
+        self.thoughts = own.thoughts.astype(np.float64)
         self.right = own.right
         self.sets = NodeSets(
             subject.problems,
@@ -80,6 +94,7 @@ class _Search:
             "on a shortest path alone": named("on_path"),
             "top node alone": named("top"),
             "off the path alone": named("others"),
+            OTHERS: self._others,
         }
         self.other = exchanged(len(subject.problems), subject.options.seed)
         self.plan = _Plan()
@@ -177,7 +192,14 @@ class _Search:
             names = [self.tokens[row] for row in self.other]
             elsewhere = _tensor(self.sums[space].sums(names, self._other, self._other_before))
             self._source(f"another problem, {space}", elsewhere.where(~whole.isnan(), whole))
-            for name in (*self.replacements, "another problem"):
+            beside = ()
+            if space == "codes":
+                every = self._sums(self.sums[space], self.sets.named("frontier"), to_the_end=True)
+                made = beside_a_sum(self.thoughts, every.double().nan_to_num().numpy(), self.other)
+                for name, vectors in made.items():
+                    self._source(f"{name}, {space}", _tensor(vectors).where(~whole.isnan(), whole))
+                beside = tuple(made)
+            for name in (*self.replacements, "another problem", *beside):
                 for k in self.places:
                     self.plan.plans[f"{name}, {space} {k}"] = [Patch(f"{name}, {space}", rescale=True, at=_at(k))]
         self._source("named", self._sums(self.sums["codes"], self.sets.named("frontier"), to_the_end=True))
@@ -188,7 +210,7 @@ class _Search:
         off = {k: self._top_off_path(k) for k in self.places}
         for question, open_ in (("replaced", own), ("replaced, top node off the path", off)):
             for space in SPACES:
-                for name in self.replacements:
+                for name in (*self.replacements, *(BESIDE_A_SUM if space == "codes" else ())):
                     for k in self.places:
                         self.rows.add(
                             question, f"{name}, {space}", "kept",
@@ -247,6 +269,13 @@ class _Search:
                 if (self.sets.hop(k) >= length and not to_the_end) or not sets(row, k).any():
                     made[row, k - 1] = float("nan")
         return made
+
+    def _others(self, row: int, k: int) -> np.ndarray:
+        """Return as many other concepts of the problem as its frontier has, drawn; never the target."""
+        here, target = self.sets.named("frontier")(row, k), self.sets.named("target")(row, k)
+        free = self.sets.named("concepts")(row, k) & ~here & ~target
+        rng = np.random.default_rng([self.subject.options.seed, row, k])
+        return random_members(here[None], free[None], rng)[0]
 
     def _other(self, row: int, k: int) -> np.ndarray:
         return self.sets.named("frontier")(int(self.other[row]), k)
