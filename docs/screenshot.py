@@ -1,4 +1,7 @@
-"""Take the screenshots of the docs (`make screenshot`): views in the light and the dark theme, stops of the tour."""
+"""Take the screenshots of the docs (`make screenshot`): views in the light and the dark theme, stops of the tour.
+
+`python docs/screenshot.py runs/factorial/report` takes the figures of a suite's page instead, named after its Markdown.
+"""
 
 import sys
 from pathlib import Path
@@ -81,11 +84,41 @@ def tour(browser: Browser, address: str, number: int, title: str) -> Path:
     return file
 
 
+def figure(browser: Browser, report: Path, theme: str) -> Path:
+    """Save the first figure of a page that a suite wrote.
+
+    Args:
+        browser: A running Chromium.
+        report: Directory of index.html and one Markdown page.
+        theme: "light" or "dark".
+
+    Returns:
+        The file written, `NAME-THEME.png` beside this script, NAME being that of the Markdown page.
+    """
+    context = browser.new_context(
+        viewport={"width": 1000, "height": 900}, device_scale_factor=1.5,
+        color_scheme="dark" if theme == "dark" else "light",
+    )  # fmt: skip
+    page = context.new_page()
+    page.goto((report / "index.html").as_uri())
+    page.locator("figure .main-svg").first.wait_for(timeout=WAIT_MS)
+    page.wait_for_timeout(1000)
+    file = FOLDER / f"{next(report.glob('*.md')).stem}-{theme}.png"
+    page.locator("figure").first.screenshot(path=file)
+    context.close()
+    return file
+
+
 def main() -> int:
     """Write all files; return the exit status."""
     if find_chromium() is None:
         print("No Chromium found: install it, or name one in WORKBENCH_CHROMIUM.", file=sys.stderr)
         return 2
+    if len(sys.argv) > 1:
+        with running_chromium() as browser:
+            for theme in ("light", "dark"):
+                print(figure(browser, Path(sys.argv[1]).resolve(), theme))
+        return 0
     with running_explorer() as address, running_chromium() as browser:
         for name in VIEWS:
             for theme in ("light", "dark"):

@@ -9,6 +9,7 @@ from workbench.measure.scores import scores_frame, statistics_frame
 from workbench.readings.emergence import _SCHEMA as EMERGENCE
 from workbench.studies.audit.base import SCHEMA as AUDIT
 from workbench.studies.compare.measure import COLUMNS as ANSWERS
+from workbench.studies.compare.thoughts import COLUMNS as THOUGHTS
 from workbench.studies.report import SCHEMAS, traces_frame
 
 WRITTEN = {
@@ -19,6 +20,7 @@ WRITTEN = {
     "emergence": ["step", *EMERGENCE],
     "audit": list(AUDIT),
     "answers": list(ANSWERS),
+    "thoughts": list(THOUGHTS),
 }
 
 

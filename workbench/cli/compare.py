@@ -45,7 +45,11 @@ def compare(
 
     loaded = with_problems(load_suite(suite), _named(problems or []))
     from workbench.studies.compare.jobs import plan
-    from workbench.studies.compare.page import report
+
+    if loaded.page == "comparison":
+        from workbench.studies.compare.page import report
+    else:
+        from workbench.studies.compare.factorial import report
 
     todo = plan(loaded, out, only or [])
     if dry_run:
@@ -63,12 +67,16 @@ def compare(
 
 
 def measure(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")], problems: More = None
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
+    problems: More = None,
+    page: Annotated[
+        Literal["comparison", "superposition"], typer.Option(help="What it is measured for, as the suite says.")
+    ] = "comparison",
 ) -> None:
-    """Ask a run all that a comparison needs to know, and keep the answers beside it."""
+    """Ask a run all that the page of a suite needs to know, and keep it beside the run."""
     from workbench.studies.compare.measure import measure as ask
 
-    ask(run, _named(problems or []))
+    ask(run, _named(problems or []), page=page)
 
 
 def _named(given: Sequence[str]) -> dict[str, Path]:

@@ -1,5 +1,6 @@
 """Figures over training: what a run measured of itself, what its checkpoints show, and methods side by side."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,7 +8,8 @@ import plotly.graph_objects as go
 import polars as pl
 
 from workbench.errors import WorkbenchError, unknown
-from workbench.figures.lines import Look, lines, run_looks, where
+from workbench.figures.lines import Look, grid, interval, level, lines, run_looks, said, where
+from workbench.figures.lines import place as panel_place
 from workbench.figures.style import CLASS_COLOURS, FAINT, GREY, ORANGE, SERIES, figure, fit_legend, plural, require_rows
 from workbench.figures.thoughts import CLASS_TITLES
 from workbench.figures.values import add_valid
@@ -29,6 +31,7 @@ BY_STEP = {
 """Title, unit, and what chance stands for, by column of `emergence_frame`."""
 CHANCE = "chance"
 _ACCURACY = (-0.02, 1.04)
+_SYMBOLS = ("circle", "diamond", "square", "triangle-up")
 _DASHES = ("solid", "dash", "dot")
 _PLACES = {method.title: place for place, method in enumerate(METHODS.values())}
 
@@ -346,6 +349,80 @@ def accuracy_after_thoughts(results: pl.DataFrame, coin: float | None = 0.5) -> 
             {"name": method},
         )
     return made
+
+
+def mass_by_cell(means: pl.DataFrame, points: pl.DataFrame, starts: Sequence[str], losses: Sequence[str]) -> go.Figure:
+    """Draw the mass at a hop by loss, a colour for each start and a panel for each hop, every seed beside its mean.
+
+    Args:
+        means: A row per cell and hop: start, loss, hop, value, low, high, n (seeds) and chance.
+        points: A row per cell, hop and seed: start, loss, hop, seed and value.
+        starts: In the order of the colours; cells without a row are marked as not trained.
+        losses: In the order of the axis.
+    """
+    require_rows(means)
+    hops = means["hop"].unique().sort().to_list()
+    made = grid(
+        "What makes the superposition?",
+        "Raw mass of the LM head on the nodes at the hop, target excluded, by loss and start<br>"
+        "Large: mean over seeds, 95 % interval over seeds and graphs; small: single seeds<br>"
+        "Dashed: chance, uniform over the concepts; ×: not trained",
+        [f"thought {hop}, hop {hop}" for hop in hops], 2, plot=300,
+    )  # fmt: skip
+    gap, told = 0.8 / len(starts), []
+    for index, hop in enumerate(hops):
+        at: dict[str, Any] = panel_place(index, 2, len(hops))
+        for number, start in enumerate(starts):
+            shift = (number - (len(starts) - 1) / 2) * gap
+            places = {loss: index + shift for index, loss in enumerate(losses)}
+            own, seeds = (
+                table.filter(pl.col("start") == start, pl.col("hop") == hop).with_columns(
+                    at=pl.col("loss").replace_strict(places, return_dtype=pl.Float64)
+                )
+                for table in (means, points)
+            )
+            look = Look(f"start {start}", SERIES[number % len(SERIES)], symbol=_SYMBOLS[number % len(_SYMBOLS)])
+            _cells(made, own, seeds, look, hop, 0.28 * gap, index == 0, at)
+            missing = [place for loss, place in places.items() if loss not in own["loss"].to_list()]
+            made.add_scatter(
+                x=missing, y=[0.0] * len(missing), mode="markers", showlegend=False, legendgroup=look.title,
+                marker={"symbol": "x-thin-open", "size": 8, "color": look.colour}, **at,
+                hovertemplate=f"{look.title}: not trained<extra></extra>",
+            )  # fmt: skip
+            if len(own):
+                told.append(said(own, "loss", f"hop {hop}, {look.title}"))
+        rows = means.filter(pl.col("hop") == hop).with_columns(pl.col("chance").mean())
+        level(made, rows, "loss", "chance", (-0.5, len(losses) - 0.5), legend=index == 0, **at)
+    made.update_xaxes(
+        tickvals=list(range(len(losses))), ticktext=["<br>".join(textwrap.wrap(loss, 10)) for loss in losses],
+        range=[-0.5, len(losses) - 0.5], showgrid=False, tickangle=0,
+    )  # fmt: skip
+    made.update_yaxes(range=_ACCURACY).update_yaxes(title="raw mass", col=1)
+    alt = f"What makes the superposition? Raw mass, target excluded. {'; '.join(told)}."
+    return fit_legend(made.update_layout(meta={"alt": alt}))
+
+
+def _cells(
+    made: go.Figure, means: pl.DataFrame, points: pl.DataFrame, look: Look, hop: int, aside: float, legend: bool,
+    at: dict[str, int],
+) -> None:  # fmt: skip
+    """Add the means of a start's cells with their intervals, and the seeds beside them."""
+    shared = {"legendgroup": look.title, "name": look.title, "mode": "markers", **at}
+    about = f"{look.title}, %{{customdata[0]}}, hop {hop}"
+    made.add_scatter(
+        x=means["at"] if len(means) else [None], y=means["value"] if len(means) else [None],  # else it has no legend
+        showlegend=legend, error_y=interval(means, look.colour), **shared,
+        marker={"size": 11, "color": look.colour, "symbol": look.symbol},
+        customdata=means.select("loss", "low", "high", "n").rows(),
+        hovertemplate=f"{about}: %{{y:.3f}} [%{{customdata[1]:.3f}}, %{{customdata[2]:.3f}}], %{{customdata[3]}} of "
+        "the seeds<extra></extra>",
+    )  # fmt: skip
+    made.add_scatter(
+        x=points["at"] + aside, y=points["value"], showlegend=False, **shared,
+        marker={"size": 5, "color": look.colour, "opacity": 0.75},
+        customdata=points.select("loss", "seed").rows(),
+        hovertemplate=f"{about}, seed %{{customdata[1]}}: %{{y:.3f}}<extra></extra>",
+    )  # fmt: skip
 
 
 def _method_looks(table: pl.DataFrame) -> dict[str, Look]:

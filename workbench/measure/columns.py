@@ -1,7 +1,7 @@
 """The data dictionary: what every column of every Parquet table holds, with unit, range and chance.
 
 The texts are in `columns.yaml`; the tables of a report, of its readings by their names, of an audit ("audit") and of a
-comparison ("answers").
+comparison ("answers", "thoughts").
 """
 
 from collections.abc import Iterable

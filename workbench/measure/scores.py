@@ -141,6 +141,10 @@ class NodeScores:
         """
         return _mass(self.raw, self.without_target)
 
+    def mass_on(self, members: Bool[np.ndarray, "rows nodes"]) -> RowNumbers:
+        """Return the raw probability on some nodes; nan where there are none."""
+        return _mass(self.raw, members)
+
     def even_mass(self, members: Bool[np.ndarray, "rows nodes"]) -> RowNumbers:
         """Return the mass of some nodes under a uniform distribution over the concepts; nan where there are none."""
         return np.where(members.any(axis=1), members.sum(axis=1) * self.chance_value, np.nan)

@@ -406,10 +406,10 @@ def across_seeds(values: Float[np.ndarray, "seeds rows"], clusters: ArrayLike | 
         return resample(values[0], clusters=clusters)
     there = ~np.isnan(values).all(0)
     given, n = values[:, there], int(there.sum())
-    member = None if clusters is None else np.unique(np.asarray(clusters)[there], return_inverse=True)[1]
-    graphs = n if member is None else int(member.max()) + 1
     if n == 0 or np.isnan(given).all(1).any():
         return Estimate(float("nan"), float("nan"), float("nan"), n, _SEEDS)
+    member = None if clusters is None else np.unique(np.asarray(clusters)[there], return_inverse=True)[1]
+    graphs = n if member is None else int(member.max()) + 1
     rows, seeds = np.nanmean(given, 0), np.nanmean(given, 1)
     value, parts = float(seeds.mean()), np.array([seeds.var(ddof=1) / len(seeds), variance_of_mean(rows, member)])
     free = np.array([len(seeds) - 1, graphs - 1])

@@ -240,11 +240,8 @@ def learn_from_generated(
     """
     made = alike(problems, count, seed)
     thoughts = think_about(checkpoint, made).double().cpu().numpy()
-    names, width = first_tokens(checkpoint, made), max(len(problem.names) for problem in made)
-    tokens, hops = np.full((len(made), width), -1), np.full((len(made), width), -2)
-    for row, (own, problem) in enumerate(zip(names, made, strict=True)):
-        tokens[row, : len(own)], hops[row, : len(own)] = own, structure(problem).hops
-    embedding = checkpoint.model.get_input_embeddings().weight.detach().double().cpu().numpy()  # type: ignore[union-attr]
+    tokens, hops = nodes_of(checkpoint, made)
+    embedding = embedding_of(checkpoint)
     read = [hop_read(k, checkpoint.thoughts_per_step) for k in range(1, thoughts.shape[1] + 1)]
     now, before = at_hops(hops, read), at_hops(hops, [hop - 1 for hop in read])
     return {
@@ -253,21 +250,52 @@ def learn_from_generated(
     }, len(made)
 
 
+def nodes_of(checkpoint: Checkpoint, problems: Sequence[Problem]) -> tuple[Tokens, Tokens]:
+    """Return each node's first token (-1 where there is no node) and its hop (-1 unreachable, -2 no node)."""
+    width = max(len(problem.names) for problem in problems)
+    tokens, hops = np.full((len(problems), width), -1), np.full((len(problems), width), -2)
+    for row, (own, problem) in enumerate(zip(first_tokens(checkpoint, problems), problems, strict=True)):
+        tokens[row, : len(own)], hops[row, : len(own)] = own, structure(problem).hops
+    return tokens, hops
+
+
+def embedding_of(checkpoint: Checkpoint) -> Float[np.ndarray, "vocab d"]:
+    """Return the input embedding of every token."""
+    return checkpoint.model.get_input_embeddings().weight.detach().double().cpu().numpy()  # type: ignore[union-attr]
+
+
 def first_tokens(checkpoint: Checkpoint, problems: Sequence[Problem]) -> list[Int[np.ndarray, " _"]]:
     """Return the token that each node's name begins with, for each problem."""
     return [np.array([word[0] for word in prompt.nodes]) for prompt in checkpoint.format.prompts(problems)]
 
 
 def predictions(recording: Recording) -> dict[str, Thoughts]:
+    """Return `predict` of a recording's thoughts."""
+    return predict(
+        recording.thoughts, recording.first_tokens, recording.hops, hops_read(recording), recording.embedding,
+        recording.problems,
+    )  # fmt: skip
+
+
+def predict(
+    thoughts: Thoughts, tokens: Tokens, hops: Tokens, read: Sequence[int], embedding: np.ndarray,
+    problems: Sequence[Problem],
+) -> dict[str, Thoughts]:  # fmt: skip
     """Predict every thought from its graph alone by each of `SUMS`, with vectors learned from other graphs.
+
+    Args:
+        thoughts: Thought 1..K of every problem.
+        tokens: First token of every node's name, -1 where there is no node.
+        hops: Of every node from the root, negative where it is not reached, or there is no node.
+        read: The hop that each thought is about.
+        embedding: Of every token, [vocab, d].
+        problems: Whose thoughts they are.
 
     Raises:
         WorkbenchError: All problems share one graph.
     """
-    thoughts, tokens = recording.thoughts.astype(np.float64), recording.first_tokens
-    embedding, fold = recording.embedding, folds(recording.problems)
-    read = hops_read(recording)
-    now, before = at_hops(recording.hops, read), at_hops(recording.hops, [hop - 1 for hop in read])
+    thoughts, fold = thoughts.astype(np.float64), folds(problems)
+    now, before = at_hops(hops, read), at_hops(hops, [hop - 1 for hop in read])
     # Another problem's graph, of the same fold so that its codes too were learned elsewhere.
     other = np.arange(len(fold))
     for number in np.unique(fold):

@@ -17,16 +17,18 @@ from threading import Lock
 from workbench.errors import WorkbenchError
 from workbench.studies.compare.measure import is_measured
 from workbench.studies.compare.suite import (
+    Page,
     PlannedRun,
     Suite,
     asked_in_training,
+    chosen_runs,
     newest_step,
     plan_runs,
+    plan_starts,
     present_sets,
     standing,
     write_config,
 )
-from workbench.train.methods import find_method
 
 LOCK = "suite.lock"
 COSTS = "costs.jsonl"
@@ -200,6 +202,8 @@ class Todo:
     """Problem sets that its model, once trained, has to be asked."""
     core_minutes: float | None
     """Training left, from the rate of this task's other trainings; None where none was recorded."""
+    start: bool = False
+    """Whether it is a training that others begin from."""
 
     @property
     def questions(self) -> int:
@@ -208,7 +212,9 @@ class Todo:
 
 
 def plan(suite: Suite, out: Path, only: Sequence[str] = ()) -> list[Todo]:
-    """Return every run of a suite and what it still needs, in the order in which it would be done.
+    """Return every run of a suite and what it still needs, in the order in which it would be done; the starts first.
+
+    A start is left as it is once a run has begun from it: all runs from it begin from the same weights.
 
     Args:
         suite: What is compared.
@@ -218,14 +224,13 @@ def plan(suite: Suite, out: Path, only: Sequence[str] = ()) -> list[Todo]:
     Raises:
         WorkbenchError: A configuration is wrong, or a method is not in the suite.
     """
-    only = [find_method(method).name for method in only]
-    runs = [run for run in plan_runs(suite, out) if not only or run.method.name in only]
-    if not runs:
-        raise WorkbenchError(
-            "There is nothing to compare.", f"No task of the suite has the method {', '.join(only)}.", "Name another."
-        )
+    runs = chosen_runs(suite, out, only)
     rates = _rates(runs, out)
+    begun = {(run.task.name, run.start) for run in plan_runs(suite, out) if newest_step(run)}
     todo = []
+    for run in plan_starts(suite, out):
+        train = (run.task.name, run.start) not in begun and not standing(run).finished
+        todo.append(Todo(run, newest_step(run), train, (), None if train else 0.0, start=True))
     for run in runs:
         at = standing(run)
         files, _ = present_sets(run.task)
@@ -233,7 +238,7 @@ def plan(suite: Suite, out: Path, only: Sequence[str] = ()) -> list[Todo]:
         due = tuple(
             name
             for name, file in files.items()
-            if not at.differs and (train or not is_measured(run.directory, name, file))
+            if not at.differs and (train or not is_measured(run.directory, name, file, suite.page))
         )
         step = newest_step(run)
         rate = rates.get(run.key) or rates.get((run.task.name, run.method.name)) or rates.get(run.task.name)
@@ -264,17 +269,20 @@ def carry_out(
         seconds: The interval.
     """
     with jobs.locked():
-        jobs.run([job for todo in plan(suite, out, only) if (job := _job(todo, out, train))], tick, seconds)
+        for starts in (True, False):  # what others begin from is there before they begin
+            todo = [one for one in plan(suite, out, only) if one.start is starts]
+            jobs.run([job for one in todo if (job := _job(one, out, train, suite.page))], tick, seconds)
 
 
-def _job(todo: Todo, out: Path, train: bool) -> Job | None:
+def _job(todo: Todo, out: Path, train: bool, page: Page) -> Job | None:
     run, commands = todo.run, []
     if todo.train and train:
         commands.append(("train", str(write_config(run, out)), "--out", str(run.directory)))
-    files, _ = present_sets(run.task)
-    if todo.measure and (train or standing(run).model is not None):
-        sets = [f"{name}={file}" for name, file in files.items()]
-        commands.append(("measure", str(run.directory), *[part for one in sets for part in ("--problems", one)]))
+    at = standing(run)  # the page about thoughts counts finished runs alone
+    if todo.measure and (train or (at.finished if page == "superposition" else at.model is not None)):
+        sets = [f"{name}={file}" for name, file in present_sets(run.task)[0].items()]
+        asked = [part for one in sets for part in ("--problems", one)]
+        commands.append(("measure", str(run.directory), *asked, "--page", page))
     return Job(run.key, tuple(commands)) if commands else None
 
 

@@ -1,12 +1,13 @@
-"""What a run answers on a set of problems: a row per problem and question asked, kept beside the run; and its time.
+"""What a run is asked on a set of problems, kept beside the run: its answers, or what its thoughts hold; and its time.
 
-Figures are derived from these rows alone (`outcome.py`), so that nothing need be asked again to draw them otherwise.
+Figures are derived from these rows alone (`outcome.py`, `factorial.py`), so that nothing need be asked again to draw
+them otherwise.
 """
 
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,6 +29,8 @@ from workbench.problems.problem import Item, Problem
 from workbench.problems.shortcuts import blind_score, nearest_source
 from workbench.problems.variants import drawn_rewrite, entity_swap
 from workbench.studies.artefacts import write_manifest, write_table
+from workbench.studies.compare.suite import Page
+from workbench.studies.compare.thoughts import THOUGHTS_SCHEMA, thoughts_frame
 from workbench.train.methods import METHODS
 from workbench.train.state import newest_model
 
@@ -54,40 +57,43 @@ COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
 }
 
 
-def measure(directory: Path, sets: dict[str, Path], seed: int = 0) -> None:
+def measure(directory: Path, sets: dict[str, Path], seed: int = 0, page: Page = "comparison") -> None:
     """Ask a run's newest model the problems of some sets, those it has not been asked.
 
     Args:
         directory: A run directory.
         sets: Problem files by name.
         seed: Draws rewrites and noise.
+        page: What it is measured for.
     """
     step, model = newest_model(directory)
     if model is None:
         raise WorkbenchError(
             f"There is nothing to measure in {directory.name}/.", "No model was saved yet.", "Train it first."
         )
-    due = {name: file for name, file in sets.items() if not is_measured(directory, name, file)}
+    due = {name: file for name, file in sets.items() if not is_measured(directory, name, file, page)}
     if not due:
         return
     torch.set_num_threads(1)
     checkpoint = load_checkpoint(model)
+    frame_of, schema = MEASURED[page]
     for name, file in due.items():
-        key, problems = measure_key(model, file), load_any(file)
-        frame = answers_frame(checkpoint, problems, seed)
-        path = directory / FOLDER / f"{name}.parquet"
+        key, problems = measure_key(model, file, page), load_any(file)
+        frame = frame_of(checkpoint, problems, seed)
+        path = _table(directory, name, page)
         passes = None
-        if checkpoint.pause is not None and checkpoint.says == "answer":
+        if page == "comparison" and checkpoint.pause is not None and checkpoint.says == "answer":
             passes = compare_passes(checkpoint, problems)
         about = {"key": key, "passes": passes, "step": step, "thoughts": checkpoint.thoughts}
         origin = {**about, **asdict(provenance(seed))}
-        write_table(path, frame, ANSWERS_SCHEMA, origin)
+        write_table(path, frame, schema, origin)
         write_manifest(path.with_suffix(".json"), origin)  # last: without it the table counts as not there
 
 
-def measure_key(model: Path, file: Path) -> str:
+def measure_key(model: Path, file: Path, page: Page = "comparison") -> str:
     """Return a digest of a saved model, a problem file and the version of the table made from them."""
-    digest = hashlib.sha256(f"answers {ANSWERS_SCHEMA}".encode())
+    kind = "answers" if page == "comparison" else page
+    digest = hashlib.sha256(f"{kind} {MEASURED[page][1]}".encode())
     for path in (*sorted(model.glob("*.safetensors")), model / "config.json", model / "tokenizer.json", file):
         if path.exists():
             with path.open("rb") as opened:
@@ -95,13 +101,18 @@ def measure_key(model: Path, file: Path) -> str:
     return digest.hexdigest()
 
 
-def is_measured(directory: Path, name: str, file: Path) -> bool:
-    """Say whether a run's newest model was asked this file, and the answers are there."""
+def is_measured(directory: Path, name: str, file: Path, page: Page = "comparison") -> bool:
+    """Say whether a run's newest model was asked this file, and the table is there."""
     _, model = newest_model(directory)
-    about = directory / FOLDER / f"{name}.json"
-    if model is None or not about.exists() or not about.with_suffix(".parquet").exists():
+    path = _table(directory, name, page)
+    about = path.with_suffix(".json")
+    if model is None or not about.exists() or not path.exists():
         return False
-    return json.loads(about.read_text())["key"] == measure_key(model, file)
+    return json.loads(about.read_text())["key"] == measure_key(model, file, page)
+
+
+def _table(directory: Path, name: str, page: Page) -> Path:
+    return directory / FOLDER / f"{name}{'' if page == 'comparison' else '-thoughts'}.parquet"
 
 
 def answers_frame(checkpoint: Checkpoint, problems: Sequence[Problem | Item], seed: int = 0) -> pl.DataFrame:
@@ -166,9 +177,16 @@ def questions(checkpoint: Checkpoint) -> list[Asked]:
     return asked
 
 
-def read_answers(directory: Path, name: str) -> tuple[pl.DataFrame, dict[str, object]]:
+MEASURED: dict[Page, tuple[Callable[..., pl.DataFrame], int]] = {
+    "comparison": (answers_frame, ANSWERS_SCHEMA),
+    "superposition": (thoughts_frame, THOUGHTS_SCHEMA),
+}
+"""By page: from a checkpoint, problems and a seed to the table that it is made from, and the version of its columns."""
+
+
+def read_measured(directory: Path, name: str, page: Page = "comparison") -> tuple[pl.DataFrame, dict[str, object]]:
     """Return the rows of a measured set and what they were made from."""
-    path = directory / FOLDER / f"{name}.parquet"
+    path = _table(directory, name, page)
     return pl.read_parquet(path), json.loads(path.with_suffix(".json").read_text())
 
 

@@ -22,7 +22,7 @@ from workbench.measure.statistics import (
 from workbench.problems.files import load_any
 from workbench.problems.problem import Item, Problem
 from workbench.studies.compare.jobs import training_minutes
-from workbench.studies.compare.measure import Timing, is_measured, measure_key, read_answers, timed
+from workbench.studies.compare.measure import Timing, is_measured, measure_key, read_measured, timed
 from workbench.studies.compare.suite import PlannedRun, Standing, Suite, SuiteTask, present_sets, standing
 from workbench.train.config import TrainConfig, load_config
 from workbench.train.loop import read_metrics
@@ -202,7 +202,7 @@ def against(outcomes: Sequence[RunOutcome], reference: str = REFERENCE) -> dict[
             ours, theirs = runs[method, shared[0]], runs[reference, shared[0]]
             if ours.problems == theirs.problems:
                 right = (one.values["accuracy"] > 0 for one in (ours, theirs))
-                found[method] = mcnemar(*right, clusters=ours.graphs)
+                found[method] = mcnemar(*right, clusters=np.array(ours.graphs))
     corrected = holm({method: comparison.p_value for method, comparison in found.items()})
     return {method: (comparison, corrected[method]) for method, comparison in found.items()}
 
@@ -293,7 +293,7 @@ def _outcomes(
     found, graphs = [], {problem.id: problem.graph for problem in problems}
     for run, at in stood:
         if not at.differs and is_measured(run.directory, name, file):
-            rows, about = read_answers(run.directory, name)
+            rows, about = read_measured(run.directory, name)
             rows = rows.with_columns(pl.col("problem").replace_strict(graphs).alias(GRAPH))  # an older table has none
             found.append(run_outcome(run.method.name, run.seed, rows, about, finished=at.finished))
     return tuple(found)

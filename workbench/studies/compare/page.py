@@ -29,7 +29,6 @@ from workbench.studies.compare.claims import (
     printed,
     published_task,
 )
-from workbench.studies.compare.jobs import plan
 from workbench.studies.compare.outcome import (
     MEASURES,
     REFERENCE,
@@ -41,7 +40,7 @@ from workbench.studies.compare.outcome import (
     gather,
     spread,
 )
-from workbench.studies.compare.suite import Suite, asked_in_training
+from workbench.studies.compare.suite import Suite, asked_in_training, chosen_runs
 from workbench.studies.pages import NONE, Column, Section, Table, drawings, render, write_html
 from workbench.train.methods import METHODS
 
@@ -59,7 +58,7 @@ def report(suite: Suite, out: Path, only: Sequence[str], failed: dict[str, str],
         failed: Last error line by key of the run.
         command: As the user typed it; the page names it.
     """
-    tasks = gather(suite, [todo.run for todo in plan(suite, out, only)], out, failed)
+    tasks = gather(suite, chosen_runs(suite, out, only), out, failed)
     directory = out / "report"
     found = judgements(tasks)
     sections = [_section(task) for task in tasks]

@@ -1,9 +1,12 @@
-"""A suite file (methods, seeds, tasks, and the problems they are judged on), and the training runs that it means."""
+"""A suite file (methods, starts, seeds, tasks, the problems they are judged on), and the training runs it means."""
 
 import dataclasses
+import itertools
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from workbench.catalog import FORMER_METHODS
 from workbench.errors import WorkbenchError
@@ -16,6 +19,9 @@ from workbench.train.state import newest_model
 
 T = TypeVar("T")
 
+Page = Literal["comparison", "superposition"]
+STARTS = "starts"
+"""Folder of a task: the trainings that its runs begin from."""
 DEFAULT = "default"
 """Key of a per-method setting that holds for every method without its own."""
 
@@ -30,6 +36,10 @@ class SuiteTask:
     """Training configuration (YAML), relative to the suite file."""
     methods: tuple[str, ...] = tuple(METHODS)
     """Keys of `METHODS`, in any order."""
+    starts: dict[str, str] = field(default_factory=dict)
+    """What runs begin from, by a name of your choice: "" for random weights, the directory of a checkpoint, or a
+    training configuration (YAML), which is trained first; paths relative to the suite file. Every method is trained
+    from each of them. Without any, all begin as the base says."""
     seeds: dict[str, int] = field(default_factory=lambda: {DEFAULT: 1})
     """Number of seeds of a method, or of all others under "default"; they are numbered from the base's seed on."""
     overrides: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -60,6 +70,8 @@ class Suite:
     """Runs trained side by side, one thread per process."""
     timed: int = 20
     """Problems that every method is timed on."""
+    page: Page = "comparison"
+    """What is measured, and the page about it: the answers of methods, or what the thoughts hold by start and loss."""
 
 
 def load_suite(path: Path) -> Suite:
@@ -118,10 +130,19 @@ def _checked(task: SuiteTask, path: Path) -> SuiteTask:
     problems = {name: _file(folder, file, path, f"{where}, problems.{name}") for name, file in task.problems.items()}
     optional = {name: str(folder / file) for name, file in task.optional.items()}
     base = _file(folder, task.base, path, f"{where}, base")
-    return dataclasses.replace(task, base=base, problems=problems, optional=optional)
+    starts = {name: _start(folder, given, path, f"{where}, starts.{name}") for name, given in task.starts.items()}
+    return dataclasses.replace(task, base=base, problems=problems, optional=optional, starts=starts)
 
 
-def _by_method(given: dict[str, T]) -> dict[str, T]:
+def _start(folder: Path, given: str, path: Path, where: str) -> str:
+    """Return a start's path as seen from here, as short as it can be: runs keep it in their configuration."""
+    found = folder / given
+    if given and not (found.is_file() if found.suffix == ".yaml" else found.is_dir()):
+        raise _wrong(path, f"{where}: there is no checkpoint {found}", "write the path as seen from the suite's folder")
+    return os.path.normpath(found) if given else ""
+
+
+def _by_method(given: Mapping[str, T]) -> dict[str, T]:
     """Return settings of methods by their names of today."""
     return {key if key == DEFAULT else find_method(key).name: value for key, value in given.items()}
 
@@ -150,11 +171,10 @@ class PlannedRun:
     config: TrainConfig
     directory: Path
     """The run directory."""
-
-    @property
-    def key(self) -> str:
-        """Its name in logs and tables: "prosqa/coconut_words-0"."""
-        return f"{self.task.name}/{self.directory.name}"
+    key: str
+    """Its name in logs and tables: "prosqa/cot-0", where the task names starts "prosqa/words/cot-0"."""
+    start: str = ""
+    """Name of what it begins from, where the task names starts."""
 
 
 @dataclass(frozen=True)
@@ -171,24 +191,26 @@ class Standing:
 
 
 def plan_runs(suite: Suite, out: Path) -> list[PlannedRun]:
-    """Return the runs of a suite in the order of training: the first seed of every method, then the others.
+    """Return the runs of a suite in the order of training: the first seed of every method and start, then the others.
 
     So a suite that is cut off has a number for every method before it has a second one for any.
 
     Raises:
         WorkbenchError: If a base configuration or an override is wrong.
     """
-    runs, order = [], list(METHODS)
+    runs = []
     for task in suite.tasks:
         base = load_config(Path(task.base))
-        for name in task.methods:
+        for name, (place, start) in itertools.product(task.methods, enumerate(task.starts or [""])):
             config = with_overrides(base, task.overrides.get(name, {}), f"overrides of {name} in task {task.name}")
+            if start:
+                config = dataclasses.replace(config, start=_begins_from(task, start, out))
             for seed in range(base.seed, base.seed + task.seeds_of(name)):
-                directory = _directory(out / task.name, name, seed)
-                own = {"method": name, "seed": seed, "name": f"{task.name}-{directory.name}"}
-                place = (seed - base.seed, order.index(name))
-                made = PlannedRun(task, METHODS[name], seed, dataclasses.replace(config, **own), directory)
-                runs.append((place, made))
+                directory = _directory(out / task.name / start, name, seed)
+                key = directory.relative_to(out).as_posix()
+                config = dataclasses.replace(config, method=name, seed=seed, name=key.replace("/", "-"))
+                order = (seed - base.seed, place, list(METHODS).index(name))
+                runs.append((order, PlannedRun(task, METHODS[name], seed, config, directory, key, start)))
     runs.sort(key=lambda pair: pair[0])
     return [run for _, run in runs]
 
@@ -197,6 +219,43 @@ def _directory(folder: Path, method: str, seed: int) -> Path:
     """Return the directory of a run; the one there by the method's former name, where there is one."""
     former = (folder / f"{old}-{seed}" for old, name in FORMER_METHODS.items() if name == method)
     return next((path for path in former if path.is_dir()), folder / f"{method}-{seed}")
+
+
+def plan_starts(suite: Suite, out: Path) -> list[PlannedRun]:
+    """Return the trainings of a suite that others begin from, which have to be done before all else.
+
+    Raises:
+        WorkbenchError: If a configuration is wrong.
+    """
+    found = []
+    for task in suite.tasks:
+        for name in (name for name, given in task.starts.items() if given.endswith(".yaml")):
+            config = load_config(Path(task.starts[name]))
+            key = f"{task.name}/{STARTS}/{name}"
+            config = dataclasses.replace(config, name=key.replace("/", "-"))
+            found.append(PlannedRun(task, find_method(config.method), config.seed, config, out / key, key, name))
+    return found
+
+
+def _begins_from(task: SuiteTask, name: str, out: Path) -> str:
+    """Return the checkpoint that a start's name means, as a run's configuration gives it."""
+    given = task.starts[name]
+    return str(out / task.name / STARTS / name) if given.endswith(".yaml") else given
+
+
+def chosen_runs(suite: Suite, out: Path, only: Sequence[str] = ()) -> list[PlannedRun]:
+    """Return the runs of some methods, or of all where none is named, as `plan_runs`.
+
+    Raises:
+        WorkbenchError: A configuration is wrong, or a method is not in the suite.
+    """
+    only = [find_method(method).name for method in only]
+    runs = [run for run in plan_runs(suite, out) if not only or run.method.name in only]
+    if not runs:
+        raise WorkbenchError(
+            "There is nothing to compare.", f"No task of the suite has the method {', '.join(only)}.", "Name another."
+        )
+    return runs
 
 
 def with_overrides(base: TrainConfig, overrides: dict[str, Any], source: str) -> TrainConfig:
@@ -222,10 +281,17 @@ def standing(run: PlannedRun) -> Standing:
     if not stored.exists():
         return Standing(0, None, False)
     before = load_config(stored)
-    names = (field.name for field in dataclasses.fields(before) if field.name not in EXTENDABLE)
+    names = (field.name for field in dataclasses.fields(before) if field.name not in (*EXTENDABLE, "name", "start"))
     differs = tuple(name for name in names if getattr(before, name) != getattr(run.config, name))
+    if _place(before.start) != _place(run.config.start):
+        differs += ("start",)
     step, model = newest_model(run.directory)
     return Standing(step, model, step >= run.config.steps and not differs, differs)
+
+
+def _place(start: str) -> str:
+    """Return a start as a path from the root, however it was written; names of a hub stay different from each other."""
+    return start and os.path.abspath(start)
 
 
 def newest_step(run: PlannedRun) -> int:
