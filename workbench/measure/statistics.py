@@ -68,6 +68,8 @@ Weights = Float[np.ndarray, "*resamples rows"]
 """How often each row counts; the last axis is the rows."""
 
 
+Labels = ArrayLike | Sequence[str]
+"""A label per row: rows with the same label are of one cluster."""
 Statistic = Callable[..., np.ndarray]
 """A statistic of weighted rows: takes columns, [rows] each, and `weights`, [..., rows]; returns [...]."""
 
@@ -146,7 +148,7 @@ def _ranks(values: Rows, weights: Weights) -> np.ndarray:
 def resample(
     *columns: ArrayLike,
     statistic: Statistic = mean,
-    clusters: ArrayLike | None = None,
+    clusters: Labels | None = None,
     seed: int = 0,
     confidence: float = CONFIDENCE,
     resamples: int | None = None,
@@ -386,7 +388,7 @@ def wilson(successes: int, n: int, *, confidence: float = CONFIDENCE) -> Estimat
     return Estimate(successes / n, float(interval.low), float(interval.high), n, "wilson")
 
 
-def across_seeds(values: Float[np.ndarray, "seeds rows"], clusters: ArrayLike | None = None) -> Estimate:
+def across_seeds(values: Float[np.ndarray, "seeds rows"], clusters: Labels | None = None) -> Estimate:
     """Estimate a mean over training seeds that all answered the same rows; the seeds are inside the interval.
 
     The variance is that of the seeds' means over their number, plus that of the rows' means over seeds, whole graphs
@@ -445,9 +447,7 @@ class PairedComparison:
     """Accuracy of the first less accuracy of the second."""
 
 
-def mcnemar(
-    first: ArrayLike, second: ArrayLike, *, clusters: ArrayLike | None = None, seed: int = 0
-) -> PairedComparison:
+def mcnemar(first: ArrayLike, second: ArrayLike, *, clusters: Labels | None = None, seed: int = 0) -> PairedComparison:
     """Compare two methods on the same problems (McNemar 1947, exact form).
 
     Args:

@@ -62,6 +62,8 @@ class Thinking:
     """Whether the answer after 0..K thoughts is exactly the right one."""
     needed: Int[np.ndarray, " problems"]
     """As many thoughts as stand for the problem's steps."""
+    graphs: tuple[str, ...] | None = None
+    """Graph of each problem, which intervals keep together; None: each problem has its own."""
 
     @property
     def reached(self) -> Bool[np.ndarray, "problems K"]:
@@ -160,7 +162,10 @@ def think_through(
 
     found = arrays_in_batches(checkpoint, problems, think, batch_size, on_progress)
     needed = np.array([len(problem.steps) for problem in problems]) * checkpoint.thoughts_per_step
-    return Thinking(checkpoint.name, checkpoint.thoughts, found["vectors"], found["entropy"], found["right"], needed)
+    graphs = tuple(problem.graph for problem in problems)
+    return Thinking(
+        checkpoint.name, checkpoint.thoughts, found["vectors"], found["entropy"], found["right"], needed, graphs
+    )
 
 
 # A rule that is learned
@@ -346,10 +351,10 @@ def stop_curve(
         figures.append(
             StopFigure(
                 rule.title,
-                _mean(stops.astype(float), seed),
-                resample(right, seed=seed),
-                resample(dealt, seed=seed),
-                _mean(right - dealt, seed),
+                _mean(stops.astype(float), thinking.graphs, seed),
+                resample(right, clusters=thinking.graphs, seed=seed),
+                resample(dealt, clusters=thinking.graphs, seed=seed),
+                _mean(right - dealt, thinking.graphs, seed),
                 tuple(counts.tolist()),
                 rule.title in chosen,
             )
@@ -373,11 +378,11 @@ def curve_frame(figures: Sequence[StopFigure]) -> pl.DataFrame:
     )
 
 
-def _mean(values: np.ndarray, seed: int) -> Estimate:
+def _mean(values: np.ndarray, graphs: Sequence[str] | None, seed: int) -> Estimate:
     """Return a mean with its interval; where all values are the same by construction there is nothing to resample."""
     if np.ptp(values) == 0:
         return Estimate(float(values[0]), float(values[0]), float(values[0]), len(values), "exact")
-    return resample(values, seed=seed)
+    return resample(values, clusters=graphs, seed=seed)
 
 
 def _chosen(thinking: Thinking, rules: Sequence[Rule], most: int) -> set[str]:
