@@ -7,6 +7,7 @@ import pytest
 from apps.components import header, tabs
 from tests.explorer.conftest import KINDS
 from tests.explorer.page import Open, charts, fine, link, text
+from workbench import catalog
 from workbench.train.methods import METHODS
 
 
@@ -21,6 +22,27 @@ def test_every_kind_of_run_opens_and_says_what_it_is(opened: Open) -> None:
         assert len(charts(app)) == 3
         assert (header.PAUSE in text(app)) == (name == "pause_as_thought")
         assert ("trained without thoughts" in text(app)) == (name in ("cot", "no_cot"))
+
+
+@pytest.mark.parametrize("page", ["", "surgery", "training"])
+def test_every_page_says_how_the_thoughts_were_supervised(opened: Open, page: str) -> None:
+    app = opened(page, run="coconut_two", **({} if page else {"beside": "reference"}))
+
+    badges = [part.value for part in app.markdown if "next node asked" in str(part.value)]
+    assert fine(app)
+    assert any("its start is not known" in badge for badge in badges)
+    assert "**next node asked; its start is not known**" in text(app)  # below the box of runs
+    assert ("reference: not known" in text(app)) == (not page)
+
+
+def test_a_link_with_the_former_name_of_a_run_opens_it(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog, "FORMER_RUNS", {"older": "second", "oldest": "reference"})
+    app = opened(run="older", beside="oldest/stage1")
+
+    assert fine(app)
+    assert (app.selectbox(key="run").value, app.selectbox(key="beside").value) == ("second", "reference/stage1")
+    assert "older" not in text(app)  # nothing is said to be left out
+    assert link(app)["run"] == "second"
 
 
 def test_every_tab_of_a_run_without_thoughts_opens(opened: Open) -> None:
