@@ -55,11 +55,11 @@ def _method_badges(checkpoint: Checkpoint) -> None:
         st.badge("answers at the end of its chain", icon=":material/format_quote:", color="gray", help=SPEAKS_HELP)
 
 
-def _supervision(checkpoint: Checkpoint, who: str = "") -> None:
+def _supervision(checkpoint: Checkpoint) -> None:
     """Draw how the thoughts were supervised; in orange where nodes were labels at thoughts."""
     one = checkpoint.supervision
     color = "orange" if one.is_asked else "green" if one.asked in ("words only", "answers alone") else "gray"
-    st.badge(f"{who}{one}", icon=":material/label:", color=color, help=f"How its thoughts were trained. {one.help}")
+    st.badge(str(one), icon=":material/label:", color=color, help=f"How its thoughts were trained. {one.help}")
 
 
 def draw(view: View, readings: Sequence[Reading]) -> None:
@@ -69,8 +69,6 @@ def draw(view: View, readings: Sequence[Reading]) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if len(readings) == 1:
             _method_badges(view.run.checkpoint)
-        for reading in readings if len(readings) > 1 else ():
-            _supervision(reading.run.checkpoint, f"{plain(reading.run.name)}: ")
         for reading in readings:
             _answer(reading, f"{plain(reading.run.name)}: " if len(readings) > 1 else "")
         hops = plural(structure(problem).length, "hop")

@@ -268,7 +268,8 @@ class _Tables:
             found = found.join(self.kept.lazy(), on="problem", how="semi", maintain_order="left")
         if where is not None:
             found = found.filter(where)
-        return found.select(*about(found.collect_schema()), *columns).collect() if columns else found.collect()
+        wanted = dict.fromkeys((*about(found.collect_schema()), *(columns or ())))
+        return found.select(*wanted).collect() if columns else found.collect()
 
     def first(self, name: str, rows: int) -> pl.DataFrame:
         """Return the first rows of a table."""
