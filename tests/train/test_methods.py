@@ -96,8 +96,8 @@ def test_only_methods_that_learn_from_them_get_questions_without_candidates(walk
         assert data.questions(stage, 9, 0).candidates == (method.heads == "none" and name not in also)
 
 
-@pytest.mark.parametrize("name", ["words-base", "words-base-one"])
-def test_the_words_base_learns_the_words_of_one_sampled_path_and_nothing_else(name):
+@pytest.mark.parametrize("name", ["words-chains", "words-lookup"])
+def test_the_starts_of_the_reference_learn_the_words_of_one_sampled_path_and_nothing_else(name):
     config = load_config(Path(f"configs/{name}.yaml"))
     for step in (*range(0, 400, 40), 2100, 5999):
         data, stage = at_step(replace(config, graphs=2, questions=3), step)

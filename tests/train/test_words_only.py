@@ -109,7 +109,7 @@ def read(config: TrainConfig) -> tuple[set[str], set[int], int]:
 
 def recipe() -> tuple[TrainConfig, TrainConfig]:
     """The start, from the words of one step, and the run of the paper's loss, small and fast."""
-    start = load_config(CONFIGS / "words-base-one.yaml")
+    start = load_config(CONFIGS / "words-lookup.yaml")
     start = replace(start, **SMALL, curriculum=replace(start.curriculum, widen_from=20, widen_every=10))
     plan = replace(
         start.curriculum, walk_share=0.0, walk_share_late=0.0, remove_from=0, remove_every=20, largest_edges=24,
