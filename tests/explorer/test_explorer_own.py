@@ -20,35 +20,27 @@ def test_a_pasted_question_is_read_and_drawn(opened: Open) -> None:
     assert "Is Tom a yumpus or felpus?" in text(app)
     assert "copy it" in text(app)
 
-
-def test_a_question_too_long_for_a_link_says_so(opened: Open) -> None:
-    app = opened(set="pasted")
-    typed = EXAMPLE + " " * LONGEST_IN_LINK
-    app.text_area(key="question").set_value(typed)
+    app.text_area(key="question").set_value(EXAMPLE + " " * LONGEST_IN_LINK)
     app.run()
-
     assert fine(app)
     assert "too long for a link" in text(app)
 
 
-@pytest.mark.parametrize(
-    ("typed", "said"),
-    [
+def test_a_wrong_question_names_the_sentence_and_stays_typed(opened: Open) -> None:
+    app = opened(set="pasted")
+    for typed, said in (
         ("Tom is a terpus. Every terpus is lempus. Is Tom a terpus or lempus?", "sentence 2"),
         ("Tom is a a. Every a is a b. Every b is a a. Every c is a d. Is Tom a b or d?", "circle"),
         ("   .  ", "must ask"),
         ("x" * 5000, "must ask"),
-    ],
-)
-def test_a_wrong_question_names_the_sentence_and_stays_typed(opened: Open, typed: str, said: str) -> None:
-    app = opened(set="pasted")
-    app.text_area(key="question").set_value(typed)
-    app.run()
+    ):
+        app.text_area(key="question").set_value(typed)
+        app.run()
 
-    assert not app.exception
-    assert app.error
-    assert said in text(app)
-    assert app.text_area(key="question").value == typed
+        assert not app.exception
+        assert app.error
+        assert said in text(app)
+        assert app.text_area(key="question").value == typed
 
 
 def test_a_bad_file_names_item_and_field_and_not_where_the_server_put_it(opened: Open) -> None:

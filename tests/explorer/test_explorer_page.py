@@ -22,18 +22,12 @@ def test_the_first_screen_needs_no_typing(opened: Open) -> None:
     assert len(charts(app)) == 3  # graph, mass by thought, concept over thoughts
     assert "Made to speak after 1 thought" in text(app)
     assert link(app) == {}  # defaults are left out
+    assert (app.metric[0].label, app.metric[1].label) == ("Mass on hop 1", "Without the target")
+    assert [metric.delta.split()[0] for metric in app.metric] == ["chance", "chance", "of", "chance"]
 
 
 def test_every_figure_has_a_text_for_those_who_do_not_see_it(opened: Open) -> None:
     assert all(chart.proto.alt for chart in opened(below="Raw LM head").get("plotly_chart"))
-
-
-def test_chance_and_candidate_mass_stand_beside_the_picture(opened: Open) -> None:
-    metrics = opened().metric
-
-    assert metrics[0].label == "Mass on hop 1"
-    assert metrics[1].label == "Without the target"
-    assert [metric.delta.split()[0] for metric in metrics] == ["chance", "chance", "of", "chance"]
 
 
 def test_without_a_run_the_page_says_what_to_do(opened: Open, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -67,20 +61,10 @@ def test_a_link_may_spell_out_what_is_the_default_anyway(opened: Open) -> None:
     assert not app.info
 
 
-def test_moving_on_goes_into_the_link(opened: Open) -> None:
-    app = opened()
-    app.button(key="later").click()
-    app.run()
-    app.button(key="on").click()
-    app.run()
-
-    assert link(app) == {"problem": app.selectbox(key="problem").options[1], "after": "2"}
-    assert fine(app)
-
-
-def test_nonsense_in_a_link_falls_back_and_says_so(opened: Open) -> None:
+def test_nonsense_in_a_link_falls_back_and_says_so(opened: Open, folder: Path) -> None:
     nonsense = {
-        "run": "../../etc/passwd", "set": "/etc/passwd", "problem": "none", "after": "99", "thoughts": "x",
+        "run": str(folder / "runs" / "second"),  # only listed runs can be named
+        "set": "/etc/passwd", "problem": "none", "after": "99", "thoughts": "x",
         "readout": "tea leaves", "concept": "<b>", "hops": "-1", "outcome": "maybe", "what": "is this",
     }  # fmt: skip
     app = opened(**nonsense)
@@ -105,16 +89,10 @@ def test_nothing_in_a_link_becomes_markdown(opened: Open, page: str, asked: dict
     assert not [inside for token in tokens for inside in token.children or () if inside.type in ("image", "link_open")]
 
 
-def test_only_listed_runs_can_be_named_by_a_link(opened: Open, folder: Path) -> None:
-    app = opened(run=str(folder / "runs" / "second"))
-
-    assert app.selectbox(key="run").value == "reference"
-
-
 # Moving through the thoughts
 
 
-def test_the_keys_move_through_the_thoughts_and_the_values_move_too(opened: Open) -> None:
+def test_the_keys_move_through_the_thoughts_and_values_and_link_move_too(opened: Open) -> None:
     app = opened()
     assert app.button(key="earlier").disabled
     assert (app.button(key="earlier").proto.shortcut, app.button(key="later").proto.shortcut) == ("left", "right")
@@ -125,6 +103,10 @@ def test_the_keys_move_through_the_thoughts_and_the_values_move_too(opened: Open
     assert app.select_slider(key="after").value == 2
     assert node_values(app) != before
     assert not app.button(key="earlier").disabled
+    app.button(key="on").click()
+    app.run()
+    assert fine(app)
+    assert link(app) == {"problem": app.selectbox(key="problem").options[1], "after": "2"}
 
 
 def test_forced_language_starts_before_the_first_thought(opened: Open) -> None:
@@ -134,20 +116,15 @@ def test_forced_language_starts_before_the_first_thought(opened: Open) -> None:
     assert app.metric[0].label == "Mass on hop 1"
 
 
-def test_a_smaller_number_of_thoughts_takes_the_slider_along(opened: Open) -> None:
-    app = opened(after="3")
-    app.number_input(key="thoughts").set_value(2)
-    app.run()
-
-    assert fine(app)
-    assert app.select_slider(key="after").value == 2
-
-
-def test_more_thoughts_than_trained_are_shown_and_marked(opened: Open) -> None:
+def test_more_thoughts_than_trained_are_marked_and_a_smaller_number_takes_the_slider_along(opened: Open) -> None:
     app = opened(thoughts="5", after="5")
-
     assert fine(app)
     assert "beyond its training" in text(app)
+
+    app.number_input(key="thoughts").set_value(2)
+    app.run()
+    assert fine(app)
+    assert app.select_slider(key="after").value == 2
 
 
 def test_the_concept_chosen_comes_with_its_numbers_and_the_tokens_that_spell_it(opened: Open) -> None:

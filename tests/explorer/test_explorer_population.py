@@ -1,7 +1,6 @@
 """The page Population without a browser: readings with their controls, stopping, the way to a problem."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -75,6 +74,7 @@ def test_a_run_without_thoughts_says_so(opened: Open, name: str) -> None:
     assert fine(app)
     assert "thinks no thoughts here" in text(app)
     assert not charts(app)
+    assert app.multiselect(key="controls").options == [control.title for control in CONTROLS.values()]
 
 
 def test_a_run_of_pauses_is_read_too(opened: Open) -> None:
@@ -127,9 +127,3 @@ def test_the_code_reproduces_the_figures(opened: Open) -> None:
 
     assert len(names["result"].figures) == len(charts(app))
     assert names["result"].frame["run"].unique(maintain_order=True).to_list() == ["model", "shuffled"]
-
-
-def test_every_control_is_offered(opened: Open, folder: Path) -> None:
-    app = opened("population", run="cot")
-
-    assert app.multiselect(key="controls").options == [control.title for control in CONTROLS.values()]

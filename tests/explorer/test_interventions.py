@@ -70,9 +70,9 @@ def test_before_the_thought_intervened_on_nothing_has_changed_and_after_it_all_h
     assert list(table["can_change"]) == [False, True, True, *[False, False, True, True] * 2]
     assert list(table["same"]) == [not can for can in table["can_change"]]
 
-
-def test_frozen_leaves_the_later_thoughts_as_they_were(opened: Open) -> None:
-    app = opened(PAGE, surgery=TWO, problem="chain-3", after="3", results="Numbers")
+    # Frozen, the later thoughts are as they were.
+    app.button(key="later").click()
+    app.run()
     assert values(app, 0) != values(app, 1)
     app.segmented_control(key="later thoughts").set_value("freeze")
     app.run()
@@ -149,6 +149,7 @@ def test_a_list_without_end_is_refused_in_words(opened: Open) -> None:
         ("transplant:donor=stranger", "no source"),
         ("x" * 5000, 'no intervention "x'),
         ("knockout:layers=7", "layers"),
+        ("project:nodes=%21%5Bx%5D%28http%3A//example.org/x.png%29", "no node"),
     ],
 )
 def test_a_plan_that_cannot_be_done_says_why_and_can_be_reset(opened: Open, written: str, why: str) -> None:
@@ -158,18 +159,10 @@ def test_a_plan_that_cannot_be_done_says_why_and_can_be_reset(opened: Open, writ
     assert "should not have" not in text(app)
     assert app.error
     assert why in text(app)
+    assert all("![x](" not in said for said in markdown(app))  # what a link says is no markdown
     app.button(key="reset").click()
     app.run()
     assert fine(app)
-
-
-def test_what_a_link_says_is_no_markdown(opened: Open) -> None:
-    app = opened(PAGE, surgery="project:nodes=%21%5Bx%5D%28http%3A//example.org/x.png%29")
-
-    assert not app.exception
-    assert app.error
-    assert "no node" in text(app)
-    assert all("![x](" not in said for said in markdown(app))
 
 
 @pytest.mark.parametrize(

@@ -128,9 +128,7 @@ def bundled(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("title", STOPS)
 def test_a_stop_asks_first_and_tells_then(opened: Open, bundled: None, title: str) -> None:
-    app = opened(PAGE, results="Numbers")
-    app.pills(key="tour").set_value(title)
-    app.run()
+    app = opened(PAGE, results="Numbers", tour=title)  # a link may name a stop alone
     assert fine(app)
     assert link(app)["surgery"] == STOPS[title].plan
     assert "What happened" not in text(app)
@@ -155,16 +153,11 @@ def test_every_stop_is_a_plan_on_a_bundled_problem_that_no_query_blind_rule_gets
         assert entity_swap(problem) is not None
 
 
-def test_a_link_may_name_a_stop_alone(opened: Open, bundled: None) -> None:
-    title = next(iter(STOPS))
-    app = opened(PAGE, tour=title)
-
-    assert fine(app)
-    assert link(app)["surgery"] == STOPS[title].plan
-
-
 def test_changing_the_plan_leaves_the_stop(opened: Open, bundled: None) -> None:
-    app = opened(PAGE, tour=next(iter(STOPS)))
+    app = opened(PAGE)
+    app.pills(key="tour").set_value(next(iter(STOPS)))
+    app.run()
+    assert link(app)["surgery"] == next(iter(STOPS.values())).plan
     app.button(key="reset").click()
     app.run()
 
