@@ -15,6 +15,7 @@ from workbench.figures.values import correlations, parallelism, value_by_height
 from workbench.measure.recording import Recording, record, record_controls
 from workbench.measure.statistics import _draws, auroc, resample, spearman
 from workbench.problems.graph import structure
+from workbench.problems.sets import generate
 from workbench.readings.values import HEIGHT, PARALLELISM
 
 
@@ -143,6 +144,18 @@ def test_height_has_a_row_for_every_candidate(recordings):
     assert rows["height_longest"].to_list() == about.longest_height[members].tolist()
     assert rows["height_shortest"].to_list() == about.shortest_height[members].tolist()
     assert rows["reaches_target"].to_list() == about.reaches_target[members].tolist()
+    assert rows["named"].to_list() == [node == problem.target for node in members]
+
+
+def test_nodes_that_any_question_names_are_left_out_of_the_separation():
+    problems = generate("released", 3, seed=5)
+    own = record(tiny("qwen2", thoughts=2, max_position_embeddings=256), problems)
+    (control,) = record_controls(own, ["other_target"])
+    frame = HEIGHT.frame([own, control])
+    asked = {one.id: new.target for one, new in zip(control.problems, control.asked, strict=True)}
+    for row in frame.iter_rows(named=True):
+        problem = next(one for one in problems if one.id == row["problem"])
+        assert row["named"] == (row["node"] in (problem.target, asked.get(problem.id)))
 
 
 def test_correlations_are_those_of_scipy_for_every_run_thought_and_height(recordings):
@@ -169,7 +182,7 @@ def test_values_by_height_are_means_of_nodes(recordings):
 def test_every_figure_of_these_readings_has_an_alt_and_shows_chance_and_controls(recordings):
     for one in (PARALLELISM, HEIGHT):
         figures = one.figures(one.frame(recordings))
-        assert len(figures) == (2 if one.name == "parallelism" else 9)
+        assert len(figures) == (2 if one.name == "parallelism" else 10)
         for figure in figures:
             assert len(json.loads(figure.to_json())["layout"]["meta"]["alt"]) > 40  # type: ignore[arg-type]
             names = " ".join(t.name or "" for t in drawn(figure))

@@ -432,6 +432,27 @@ def separation_by_height(table: pl.DataFrame, readout: str, height: str) -> go.F
     )  # fmt: skip
 
 
+def separation_by_thought(table: pl.DataFrame) -> go.Figure:
+    """Draw how well values tell candidates that reach the target from others: those that no question names.
+
+    Where another target is asked for ("other_target" among the controls) and the separation stays, the values do not
+    judge a candidate by the target: they are those of a breadth-first expansion and not of a value function.
+
+    Args:
+        table: `height_frame`.
+    """
+    rows = table.filter(~pl.col("named"))
+    require_rows(rows)
+    return lines(
+        summarise(rows, ["raw", "reaches_target"], [RUN, "readout", "thought"], chance=0.5, statistic=auroc),
+        "Separation of candidates that no question names",
+        "How often a candidate that reaches the target has a larger value than one that does not; targets left out. "
+        "<br>If it stays where another target is asked for, it is no value function. Dotted: controls; dashed: chance",
+        "area under the ROC curve", axis="thoughts", limits=(0.0, 1.04), empty="one kind alone",
+        panel="readout", panels={name: READOUT_TITLES[name] for name in READOUTS},
+    )  # fmt: skip
+
+
 def correlations(table: pl.DataFrame, *, apart: bool = True, seed: int = 0) -> pl.DataFrame:
     """Return Spearman's correlation of height and raw value over candidates, with intervals over problems.
 

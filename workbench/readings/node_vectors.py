@@ -342,8 +342,9 @@ def _nodes_put_in(recording: Recording, seed: int) -> dict[str, Thoughts]:
     """Return the sums of codes over other nodes than the frontier: as many others, and those on a shortest path."""
     thoughts, tokens, fold = recording.thoughts.astype(np.float64), recording.first_tokens, folds(recording.problems)
     now, vocab = at_hops(recording.hops, hops_read(recording)), len(recording.embedding)
-    target = np.array([[problem.target] for problem in recording.problems])
-    free = recording.is_concept & (np.arange(now.shape[2]) != target)
+    free = recording.is_concept.copy()
+    for row, problem in zip(free, recording.problems, strict=True):
+        row[list(problem.options)] = False
     rng = np.random.default_rng(seed)
     others = np.stack([random_members(now[:, k], free & ~now[:, k], rng) for k in range(now.shape[1])], 1)
 
@@ -394,7 +395,7 @@ def kept_when_replaced(
     that it replaces; later thoughts change through the recurrence. A sum that names the target would give away the
     answer, so only problems whose target lies beyond the hop of the thought count. Chance is the share kept with noise
     of that length. Controls: the sum over the frontier of another problem, over as many other concepts of the same one
-    (not the target), over the shortest path alone, and `beside_a_sum`, all of them with "codes".
+    (neither option), over the shortest path alone, and `beside_a_sum`, all of them with "codes".
 
     Args:
         recording: Of the model's own run.

@@ -16,6 +16,7 @@ from workbench.figures.values import (
     correlation_by_thought,
     parallelism,
     separation_by_height,
+    separation_by_thought,
     statistic_by_run,
     value_by_height,
 )
@@ -183,38 +184,45 @@ def height_frame(recordings: Sequence[Recording]) -> pl.DataFrame:
 
     Columns: run, problem, readout, thought, hop_read, node, name, height_longest, height_shortest, reaches_target,
     optimal (on a shortest path to the target), raw, value (normalised over the problem's concepts), chance (of either,
-    uniform over the concepts).
+    uniform over the concepts), named (whether the question of any of the recordings names the node as the target).
     """
     columns = ("problem", "graph", "readout", "thought", "hop_read", "node", "name", *HEIGHTS, "reaches_target")
     optimal = (pl.col("class").cast(pl.String) == "optimal").alias("optimal")
-    return pl.concat(
+    asked = [(old.id, new.target) for r in recordings for old, new in zip(r.problems, r.asked, strict=True)]
+    own = [(problem.id, problem.target) for problem in recordings[0].problems]
+    named = pl.DataFrame(sorted({*asked, *own}), {"problem": pl.String, "node": pl.Int16}, orient="row")
+    found = pl.concat(
         scores_frame(_scores(recording))
         .filter("on_frontier")
         .select(_of_run(recording, *columns, optimal, "raw", "value", "chance"))
         for recording in recordings
     )
+    named = named.with_columns(named=pl.lit(True))
+    return found.join(named, on=("problem", "node"), how="left", maintain_order="left").with_columns(
+        pl.col("named").fill_null(False)
+    )
 
 
 def height_figures(frame: pl.DataFrame) -> list[go.Figure]:
-    """Draw value and separation by each of the two heights, for each readout, and the correlation by thought."""
+    """Draw the separation of nodes that no question names, value and separation by both heights, the correlation."""
     drawn = [
         draw(frame, readout, height)
         for readout in READOUTS
         for height in HEIGHTS
         for draw in (value_by_height, separation_by_height)
     ]
-    return [*drawn, correlation_by_thought(frame)]
+    return [separation_by_thought(frame), *drawn, correlation_by_thought(frame)]
 
 
 HEIGHT = Reading(
     name="height",
     title="Height against value",
     question="Are candidates with a short way to a leaf told apart better: those that reach the target from those that "
-    "do not?",
+    "do not? And are they, when another target is asked for?",
     source="Coconut, arXiv 2412.06769, v3, section 4.4, figure 7 (v1: figure 9); figure 5 has the other height",
     chance="Value: uniform over the problem's concepts. Separation (area under the ROC curve): 0.5. Rank correlation: "
     "0.",
-    schema=1,
+    schema=2,
     frame=height_frame,
     figures=height_figures,
 )

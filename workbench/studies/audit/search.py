@@ -271,9 +271,10 @@ class _Search:
         return made
 
     def _others(self, row: int, k: int) -> np.ndarray:
-        """Return as many other concepts of the problem as its frontier has, drawn; never the target."""
-        here, target = self.sets.named("frontier")(row, k), self.sets.named("target")(row, k)
-        free = self.sets.named("concepts")(row, k) & ~here & ~target
+        """Return as many other concepts of the problem as its frontier has, drawn; neither option."""
+        here = self.sets.named("frontier")(row, k)
+        free = self.sets.named("concepts")(row, k) & ~here
+        free[list(self.subject.problems[row].options)] = False
         rng = np.random.default_rng([self.subject.options.seed, row, k])
         return random_members(here[None], free[None], rng)[0]
 
