@@ -229,9 +229,8 @@ def conclusion(cells: Sequence[Cell], judged: Judged) -> str:
     def of(*verdicts: Verdict) -> list[Cell]:
         return [cell for cell in cells if judged.cells[cell.name].verdict in verdicts]
 
-    parts = [
-        f"thoughts 2 and 3 hold several nodes of their hop (LM head, target excluded) {_where(of('holds'), cells)}"
-    ]
+    what = "thoughts 2 and 3 are shown to hold several nodes of their hop (LM head, target excluded)"
+    parts = [f"{what} {_where(of('holds'), cells)}"]
     told = {
         "they do not": of("does not hold"),
         "it is undecided": [cell for cell in of("undecided", "too few") if len(cell.seeds) >= SEEDS],
