@@ -10,6 +10,8 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
+
 from workbench.problems.vocabulary import VOCABULARY
 from workbench.train.batch import TrainBatch, Words
 from workbench.train.config import TrainConfig, load_config
@@ -107,30 +109,36 @@ def read(config: TrainConfig) -> tuple[set[str], set[int], int]:
     return found, stages, labels
 
 
-def recipe() -> tuple[TrainConfig, TrainConfig]:
-    """The start, from the words of one step, and the run of the paper's loss, small and fast."""
-    start = load_config(CONFIGS / "words-lookup.yaml")
-    start = replace(start, **SMALL, curriculum=replace(start.curriculum, widen_from=20, widen_every=10))
-    plan = replace(
-        start.curriculum, walk_share=0.0, walk_share_late=0.0, remove_from=0, remove_every=20, largest_edges=24,
-        typical_edges=16, hop_weights={1: 0.1, 2: 0.2, 3: 0.3, 4: 0.2, 5: 0.1, 6: 0.1},
-    )  # fmt: skip
-    return start, replace(start, method="coconut_words", curriculum=plan)
+def part(name: str) -> TrainConfig:
+    """One of the four runs that make the reference, on small graphs and with a fast clock."""
+    config = load_config(CONFIGS / f"{name}.yaml")
+    plan = replace(config.curriculum, widen_from=20, widen_every=10, largest_edges=24, typical_edges=16, small_edges=8)
+    if plan.remove_from == 0:
+        plan = replace(plan, remove_every=20)
+    return replace(config, **SMALL, start="", curriculum=plan)
 
 
-def test_words_alone_are_learned_of_one_path_and_nothing_at_a_thought() -> None:
-    start, run = recipe()
+@pytest.mark.parametrize(
+    ("name", "method", "through"),
+    [
+        ("words-lookup", "cot", {4}),  # without stages
+        ("words-chains", "cot", {6}),
+        ("words-four", "coconut_words", {1, 2, 3, 4}),
+        ("reference", "coconut_words", {6}),
+    ],
+)
+def test_words_alone_are_learned_of_one_path_and_nothing_at_a_thought(
+    name: str, method: str, through: set[int]
+) -> None:
+    config = part(name)
+    found, stages, labels = read(config)
 
-    assert (start.method, start.curriculum.walks) == ("cot", 1)
-    for config, through in ((start, {6}), (run, {1, 2, 3, 4, 5, 6})):  # the start has no stages
-        found, stages, labels = read(config)
-        assert found == set()
-        assert stages == through
-        assert labels > STEPS
+    assert (config.method, found, stages) == (method, set(), through)
+    assert labels > STEPS
 
 
 def test_the_same_reading_finds_what_a_run_that_asks_for_the_next_node_learns() -> None:
-    _, run = recipe()
+    run = part("words-four")
     asked = replace(run, method="coconut_next_node")
     mixed = replace(asked, curriculum=replace(asked.curriculum, walk_share=0.5, walk_share_late=0.5, walks=24))
 
@@ -140,7 +148,7 @@ def test_the_same_reading_finds_what_a_run_that_asks_for_the_next_node_learns() 
 
 
 def test_the_reading_finds_another_answer_a_part_of_a_label_and_words_that_are_no_path() -> None:
-    _, run = recipe()
+    run = part("words-four")
     data = GraphData(run)
     batch = data.draw(data.schedule.after(data.schedule.first(), 10, 0.0), 10, 0)
     answers, chains = sorted(batch.words, key=lambda part: not part.alone)
