@@ -30,13 +30,11 @@ SENTENCE = Sentence(
 )
 
 
-def table(right: int, of: int = 100) -> pl.DataFrame:
-    """A battery with one figure: so many right with noise for thoughts, all right with the model's own."""
+def table(right: int, of: int = 100, own: int | None = None) -> pl.DataFrame:
+    """A battery with one figure: so many right with noise for thoughts, by default all right with the model's own."""
     rows = Rows("needed")
-    values = np.arange(of) < right
-    rows.add(
-        "all thoughts", "noise", "right", values, strength=1.0, chance=0.5, control="own", control_values=np.ones(of)
-    )
+    values, control = np.arange(of) < right, np.arange(of) < (of if own is None else own)
+    rows.add("all thoughts", "noise", "right", values, strength=1.0, chance=0.5, control="own", control_values=control)
     return rows.frame()
 
 
@@ -144,8 +142,6 @@ def test_an_audit_of_before_has_no_differences_and_its_sentences_about_them_are_
             "undecided",
         ),  # at most the threshold, but not shown to be below its control
         ("at most, below control", 0.3, 55, "does not hold"),
-        ("control at most", 1.1, 0, "holds"),
-        ("control at most", 0.9, 0, "does not hold"),
         ("above control by", 0.0, 55, "does not hold"),  # it differs, but is lower
         ("equal to control within", 0.04, 100, "holds"),
         ("equal to control within", 0.02, 98, "undecided"),
@@ -156,7 +152,42 @@ def test_every_comparison_is_decided_by_whole_intervals(over: Any, threshold: fl
     sentence = replace(SENTENCE, rule=over, threshold=threshold)
 
     assert said(table(right), [sentence])[0].verdict == verdict
-    assert over in ("at most, below control", "control at most") or f"{threshold:g}" in sentence.condition_in_words
+    assert f"{threshold:g}" in sentence.condition_in_words
+
+
+@pytest.mark.parametrize(
+    ("over", "threshold", "right", "control", "verdict"),
+    [
+        ("at least, above control", 0.8, 95, 50, "holds"),
+        ("at least, above control", 0.8, 95, 95, "does not hold"),  # what the control does as well says nothing
+        ("at least, above control", 0.8, 95, 85, "undecided"),
+        ("at least, above control", 0.8, 60, 20, "does not hold"),
+        ("control at most, below value", 0.2, 60, 5, "holds"),
+        ("control at most, below value", 0.2, 60, 50, "does not hold"),
+        ("control at most, below value", 0.2, 5, 5, "does not hold"),
+    ],
+)
+def test_a_threshold_counts_only_where_the_control_is_apart(
+    over: Any, threshold: float, right: int, control: int, verdict: str
+) -> None:
+    sentence = replace(SENTENCE, rule=over, threshold=threshold)
+
+    assert said(table(right, own=control), [sentence])[0].verdict == verdict
+    assert "0.1 above" in sentence.condition_in_words
+
+
+def test_how_a_model_does_it_is_not_judged_where_it_is_no_better_than_a_coin() -> None:
+    can = replace(SENTENCE, question="accuracy", condition="the model", rule="at least", threshold=0.3, strength=None)
+    can = replace(can, battery="shortcuts", ability=True)
+
+    def judged(right: int, **how: bool) -> list[str]:
+        rows = Rows("shortcuts")
+        rows.add("accuracy", "the model", "right", np.arange(100) < right)
+        return [one.verdict for one in said(pl.concat([rows.frame(), table(38)]), [can, SENTENCE], **how)]
+
+    assert judged(80) == ["holds", "holds"]
+    assert judged(55) == ["holds", "not measured"]
+    assert judged(55, gate=False) == ["holds", "holds"]
 
 
 def test_what_does_not_apply_is_not_said_and_what_was_not_measured_is_said_to_be_so() -> None:

@@ -37,7 +37,7 @@ First = Annotated[int | None, typer.Option(metavar="N", min=2, help="Only the fi
 def register(app: typer.Typer) -> None:
     """Add the commands to `workbench`."""
     app.command(epilog="Example:  workbench audit fixtures/runs/reference --out runs/audit")(audit)
-    app.command(epilog="Example:  workbench audits docs/audits")(audits)
+    app.command(epilog="Examples:  workbench audits docs/audits;  workbench audits docs/audits --organisms")(audits)
     app.command("audit-battery", hidden=True)(audit_battery)
 
 
@@ -82,8 +82,24 @@ def audit(
 
 def audits(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A directory whose folders are audits.")],
+    organisms: Annotated[
+        bool, typer.Option("--organisms", help="Audit models whose answer is known instead: organisms.md in DIR.")
+    ] = False,
+    count: Annotated[int, typer.Option("--problems", metavar="N", min=2, help="Problems of each organism.")] = 160,
+    seed: Seed = 0,
+    fit: Fit = 200,
 ) -> None:
     """Put the audits of several models side by side on one page, README.md in DIR."""
+    if organisms:
+        from workbench.cli.terminal import counting
+        from workbench.studies.audit.base import AuditOptions
+        from workbench.studies.audit.organisms import model_names, write_organisms
+
+        with counting(model_names()) as advance:
+            options = AuditOptions(seed, batch_size=240, fit=fit, further=20)
+            page = write_organisms(directory, command_line(), count, options, advance)
+        typer.echo(f"Wrote {page}")
+        return
     from workbench.studies.audit.card import write_side_by_side
 
     typer.echo(f"Wrote {write_side_by_side(directory, command_line())}")

@@ -20,7 +20,7 @@ from workbench.files import write_whole
 from workbench.measure.statistics import Estimate
 from workbench.measure.verdicts import FEWEST, Check, Verdict, judge_page
 from workbench.settings import build, read_settings
-from workbench.studies.audit.base import MEASURES, NOT_APPLICABLE
+from workbench.studies.audit.base import COIN, MEASURES, NOT_APPLICABLE
 from workbench.studies.audit.run import MANIFEST, TABLE, Inputs, read_inputs, read_table
 from workbench.studies.pages import NONE, Column, Section, Table, drawings, render, write_html
 from workbench.train.methods import METHODS
@@ -47,17 +47,22 @@ _FULL = ("question", "condition", "measure", "value [95 %]", "control", "chance"
 Rule = Literal[
     "at least",
     "at most",
+    "at least, above control",
     "at most, below control",
-    "control at most",
+    "control at most, below value",
     "below control by",
     "above control by",
     "equal to control within",
 ]
-"""What of a figure is held against the threshold; its whole interval decides (`measure.verdicts`). "control at most":
-the control's value. "below control by", "above control by": the paired difference of the two is larger than the
-threshold. "equal to control within": it is smaller on either side. "at most, below control": the value at most the
-threshold, and the difference below 0; a model that is no better than a coin to begin with does not need what it is held
-to."""
+"""What of a figure is held against the threshold; its whole interval decides (`measure.verdicts`). "below control by",
+"above control by": the paired difference of the two is larger than the threshold. "equal to control within": it is
+smaller on either side. "at least, above control": the value at least the threshold, and more than `APART` above its
+control; what the control does as well says nothing. "control at most, below value": the same with the control's value
+at most the threshold. "at most, below control": the value at most the threshold, and the difference below 0; a model
+that is no better than a coin to begin with does not need what it is held to."""
+APART = 0.1
+"""By how much value and control must differ where a rule asks for a threshold and for a difference."""
+NO_BETTER = "its exact answers are not shown to be better than a coin"
 MARKS: dict[Verdict, str] = {"holds": "●", "does not hold": "○", "undecided": "◐"}
 """Before a sentence; a dash where nothing can be said."""
 
@@ -82,6 +87,9 @@ class Sentence:
     """A few words for the figure, at the head of a column where models stand side by side."""
     thought: int | None = None
     strength: float | None = None
+    ability: bool = False
+    """Whether it says what the model can do. All others ask how it does it: of a model that is no better than a coin,
+    whatever it gets right it got right by luck, and they are not judged."""
     aim: bool = False
     """Whether it is one of the aims for the bundled reference model."""
 
@@ -90,8 +98,10 @@ class Sentence:
         """What decides the sentence."""
         what = f"{self.question}, {self.condition}"
         what += "" if self.thought is None else f", thought {self.thought}"
-        if self.rule == "control at most":
-            return f"{what}: its control at most {self.threshold:g}"
+        if self.rule == "control at most, below value":
+            return f"{what}: its control at most {self.threshold:g}, and {self.measure} by {APART:g} above it"
+        if self.rule == "at least, above control":
+            return f"{what}: {self.measure} at least {self.threshold:g}, and by {APART:g} above its control"
         if self.rule == "at most, below control":
             return f"{what}: {self.measure} at most {self.threshold:g} and below its control"
         if self.rule in ("at least", "at most"):
@@ -102,12 +112,14 @@ class Sentence:
         """Return what must hold of a row for the sentence to hold; what the row lacks was not measured."""
         value, control, less = (_estimate(row, *names) for names in _ESTIMATES)
         limit = self.threshold
-        at_most, lower = Check("value", value, at_most=limit), Check("value less control", less, at_most=0.0)
+        at_least, at_most = Check("value", value, at_least=limit), Check("value", value, at_most=limit)
+        apart, lower = (Check("value less control", less, **bound) for bound in ({"at_least": APART}, {"at_most": 0.0}))
         return {
-            "at least": (Check("value", value, at_least=limit),),
+            "at least": (at_least,),
+            "at least, above control": (at_least, apart),
             "at most": (at_most,),
             "at most, below control": (at_most, lower),
-            "control at most": (Check("control", control, at_most=limit),),
+            "control at most, below value": (Check("control", control, at_most=limit), apart),
             "below control by": (Check("value less control", less, at_most=-limit),),
             "above control by": (Check("value less control", less, at_least=limit),),
             "equal to control within": (Check("value less control", less, -limit, limit),),
@@ -175,7 +187,26 @@ class Said:
         return known.get(self.verdict, f"aim {self.verdict}") if self.sentence.aim else ""
 
 
-def said(table: pl.DataFrame, sentences: Sequence[Sentence]) -> list[Said]:
+ABILITY = (
+    ("shortcuts", "accuracy", "the model"),
+    ("needed", "all thoughts", "own"),
+    ("needed", "all thoughts", "none"),
+)
+"""Where the model's own accuracy stands in the table: battery, question, condition; the first that is there."""
+
+
+def ability(table: pl.DataFrame) -> Check | None:
+    """Return whether the model is better than a coin between the options; None where its accuracy was not measured."""
+    for battery, question, condition in ABILITY:
+        names = {"battery": battery, "question": question, "condition": condition, "measure": "right"}
+        rows = table.filter(*(pl.col(name) == value for name, value in names.items()))
+        if len(rows):
+            row = rows.row(0, named=True)
+            return Check("accuracy", _estimate(row, *_ESTIMATES[0]), at_least=COIN)
+    return None
+
+
+def said(table: pl.DataFrame, sentences: Sequence[Sentence], *, gate: bool = True) -> list[Said]:
     """Judge every sentence whose figure the table has, corrected for their number (`verdicts.judge_page`).
 
     What does not apply to the model is left out.
@@ -183,11 +214,23 @@ def said(table: pl.DataFrame, sentences: Sequence[Sentence]) -> list[Said]:
     Args:
         table: Rows of `base.SCHEMA`.
         sentences: What may be said.
+        gate: Whether those that ask how the model does it are not judged where it is no better than a coin.
     """
+    able = ability(table)
+    # Where even the accuracy rests on too few problems, so does every figure.
+    unable = gate and able is not None and able.verdict in ("does not hold", "undecided")
     found = [(sentence, row) for sentence in sentences if (row := _row(table, sentence)) is not None]
     found = [(sentence, row) for sentence, row in found if not row["note"].startswith(NOT_APPLICABLE)]
-    rulings = judge_page([sentence.checks(row) for sentence, row in found])
-    return [Said(one, ruling.verdict, in_words(row)) for (one, row), ruling in zip(found, rulings, strict=True)]
+    judged = [(sentence, row) for sentence, row in found if sentence.ability or not unable]
+    rulings = judge_page([sentence.checks(row) for sentence, row in judged])
+    of_judged = zip(judged, rulings, strict=True)
+    verdicts: dict[Sentence, Verdict] = {sentence: ruling.verdict for (sentence, _), ruling in of_judged}
+    return [
+        Said(one, verdicts[one], in_words(row))
+        if one in verdicts
+        else Said(one, "not measured", f"{NO_BETTER}; {in_words(row)}")
+        for one, row in found
+    ]
 
 
 def in_words(row: dict) -> str:

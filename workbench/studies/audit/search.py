@@ -219,6 +219,11 @@ class _Search:
                             control_values=self.answered[f"another problem, {space} {k}"],
                         )  # fmt: skip
             for k in self.places:
+                whole, top = (self.answered[f"{name}, codes {k}"] for name in ("frontier", "top node alone"))
+                self.rows.add(
+                    question, "frontier against top node alone, codes", "kept", where(whole, self.right & open_[k]),
+                    thought=k, control="top node alone, codes", control_values=top,
+                )  # fmt: skip
                 noise = self.answered["noise" if k is None else f"noise {k}"]
                 self.rows.add(question, "noise", "kept", where(noise, self.right & open_[k]), thought=k)
         self._keep(

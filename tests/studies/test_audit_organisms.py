@@ -1,0 +1,127 @@
+"""The card of models whose answer is known: one that needs its thoughts, one whose thoughts are idle, one untrained."""
+
+import polars as pl
+import pytest
+
+from workbench.studies.audit.base import AuditOptions
+from workbench.studies.audit.card import Said, ability, card_texts, said
+from workbench.studies.audit.organisms import (
+    ALARMS,
+    UNTRAINED,
+    Audited,
+    alarm_table,
+    audit,
+    expected_and_found,
+    load,
+    organisms,
+    problems,
+    right,
+    wrongly_asserted,
+)
+
+COUNT = 80
+OPTIONS = AuditOptions(batch_size=80, fit=80)
+BATTERIES = {
+    "thoughts": ("needed", "content", "shortcuts", "where"),
+    "idle": ALARMS,
+    UNTRAINED: ALARMS,
+}
+"""The most telling ones: the page has all, on more problems (docs/audits/organisms.md)."""
+DECIDED = {
+    "thoughts": {
+        "noise for all thoughts": "holds",
+        "thoughts of another problem": "holds",
+        "twin pairs, both right": "holds",
+        "thoughts against prompt": "holds",
+        "beside the best query-blind reader": "holds",
+        "blind to thoughts at the answer": "holds",
+    },
+    "idle": {
+        "noise for all thoughts": "does not hold",
+        "thoughts of another problem": "does not hold",
+        "all thoughts from the twin": "does not hold",
+        "beside the best query-blind reader": "holds",
+    },
+}
+"""What even so few problems decide."""
+
+
+@pytest.fixture(scope="module")
+def tables() -> dict[str, pl.DataFrame]:
+    asked = problems(COUNT)
+    return {name: audit(load(name), asked, OPTIONS, batteries=BATTERIES[name]) for name in organisms()}
+
+
+@pytest.fixture(scope="module")
+def cards(tables: dict[str, pl.DataFrame]) -> dict[str, dict[str, Said]]:
+    return {name: {one.sentence.short: one for one in said(table, card_texts().sentences)}
+            for name, table in tables.items()}  # fmt: skip
+
+
+def value(table: pl.DataFrame, question: str, condition: str, measure: str) -> float:
+    rows = table.filter(
+        pl.col("question") == question, pl.col("condition") == condition, pl.col("measure") == measure,
+        pl.col("thought").is_null(), pl.col("strength").is_null() | (pl.col("strength") == 1),
+    )  # fmt: skip
+    assert len(rows) == 1
+    return rows["value"].item()
+
+
+def test_every_sentence_that_applies_has_an_expectation_of_the_trained_organisms(
+    cards: dict[str, dict[str, Said]],
+) -> None:
+    shorts = {sentence.short for sentence in card_texts().sentences}
+    assert len(shorts) == len(card_texts().sentences)
+    for name, organism in organisms().items():
+        assert set(organism.expected) <= shorts
+        if name != UNTRAINED:
+            assert set(cards[name]) <= set(organism.expected)
+
+
+@pytest.mark.parametrize("name", ["thoughts", "idle", "untrained"])
+def test_no_sentence_says_the_opposite_of_what_is_known(name: str, cards: dict[str, dict[str, Said]]) -> None:
+    organism = organisms()[name]
+    wrong = {short: one.text for short, one in cards[name].items()
+             if right(organism.expects(one.sentence), one.verdict) is False}  # fmt: skip
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("name", DECIDED)
+def test_forty_graphs_decide_what_an_organism_was_built_for(name: str, cards: dict[str, dict[str, Said]]) -> None:
+    assert {short: cards[name][short].verdict for short in DECIDED[name]} == DECIDED[name]
+
+
+def test_what_is_exact_is_found_exactly(tables: dict[str, pl.DataFrame]) -> None:
+    thoughts, idle = tables["thoughts"], tables["idle"]
+    assert value(thoughts, "interchange", "twin", "follows") == 1
+    assert value(thoughts, "thoughts against prompt", "the answer follows the thoughts", "follows") == 1
+    assert value(thoughts, "attention cut at the answer", "prompt", "lost") == 0
+    for what in ("remove", "zero", "mean", "noise", "permute", "swap"):
+        assert value(idle, "all thoughts", what, "changed") == 0
+    assert value(idle, "interchange", "twin", "follows") == 0
+
+
+def test_both_trained_organisms_are_well_above_a_coin_and_the_untrained_is_not(
+    tables: dict[str, pl.DataFrame],
+) -> None:
+    able = {name: ability(table) for name, table in tables.items()}
+    for name, one in able.items():
+        assert one is not None
+        assert (one.estimate.low > 0.6) == (name != UNTRAINED)
+
+
+def test_of_an_untrained_model_nothing_is_asserted(tables: dict[str, pl.DataFrame]) -> None:
+    wrong, asked = wrongly_asserted(tables[UNTRAINED])
+    assert wrong == []
+    assert asked > 15
+
+
+def test_a_wrong_card_is_seen(tables: dict[str, pl.DataFrame]) -> None:
+    """The page of a table under the wrong name has crosses."""
+    given = {"thoughts": tables["idle"], "idle": tables["thoughts"], "untrained": tables["thoughts"]}
+    mistaken = [Audited.of(organism, given[name]) for name, organism in organisms().items()]
+    assert sum("✗" in cell for row in expected_and_found(mistaken).rows for cell in row) > 8
+    rightly = [Audited.of(organism, tables[name]) for name, organism in organisms().items()]
+    assert sum("✗" in cell for row in expected_and_found(rightly).rows for cell in row) == 0
+    assert len(wrongly_asserted(tables["thoughts"])[0]) > 3
+    assert "none" not in alarm_table([tables["thoughts"]]).rows[0]
