@@ -85,8 +85,9 @@ def class_means(
         or nodes, the paper's ±), chance (mean over the same), n (problems that have such edges or nodes), items. Low
         and high are null where n is 1.
     """
-    place = table["problem"].unique(maintain_order=True)
-    table = table.with_columns(_graph=graphs_of(table).replace_strict(place, range(len(place))))
+    place, graphs = table["problem"].unique(maintain_order=True), graphs_of(table)
+    assert graphs is not None
+    table = table.with_columns(_graph=graphs.replace_strict(place, range(len(place))))
     average, count = pl.col(value).cast(pl.Float64), pl.col(weight)
     table = table.with_columns(pl.col("class").cast(pl.String)).filter(count > 0)
     parts = []

@@ -75,10 +75,9 @@ def on_each(
     if last and not any(row["done"] for row in rows):
         raise last
     flags = ("done", "right", "kept", "other", "control_kept")
-    choices = dict.fromkeys(("choice", "control_choice"), pl.Float64)
-    return pl.DataFrame(
-        rows, schema=dict.fromkeys(("problem", "graph"), pl.String) | dict.fromkeys(flags, pl.Boolean) | choices
-    )
+    kinds = {pl.String: ("problem", "graph"), pl.Boolean: flags, pl.Float64: ("choice", "control_choice")}
+    schema: dict[str, type[pl.DataType]] = {name: kind for kind, names in kinds.items() for name in names}
+    return pl.DataFrame(rows, schema=schema)
 
 
 def _choice(row: Mapping[str, Any]) -> float:

@@ -142,7 +142,7 @@ def judge_page(claims: Sequence[Sequence[Check]]) -> list[Ruling]:
         >>> judge_page([[Check("b", close, 0.5)]] + [[Check("c", close, 0.8)]] * 9)[0].verdict
         'undecided'
     """
-    verdicts = [judge(checks) for checks in claims]
+    verdicts: list[Verdict] = [judge(checks) for checks in claims]
     tested = [place for place, one in enumerate(verdicts) if one in ("holds", "does not hold", "undecided")]
     p = {place: _p_of(claims[place], verdicts[place]) for place in tested}
     corrected = dict(zip(tested, stats.false_discovery_control([*p.values()]).tolist(), strict=True)) if p else {}
