@@ -436,7 +436,7 @@ class Model:
         Examples:
             >>> model, problems = wb.load("reference_asked"), wb.load_problems("released", 40)
             >>> print(model.answer(problems).accuracy)
-            0.975 [0.925, 1.000]
+            0.975 [0.871, 0.996]
             >>> model.answer(problems, wb.Noise()).accuracy.value < 0.8
             True
         """

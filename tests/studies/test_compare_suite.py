@@ -98,6 +98,18 @@ def test_the_first_seed_of_every_method_comes_first(folder: Path) -> None:
     assert {run.config.method for run in runs} == {"coconut_words", "no_cot"}
 
 
+def test_a_suite_and_its_runs_may_have_the_former_names_of_methods(folder: Path) -> None:
+    (folder / "out" / "prosqa" / "coconut_language-0").mkdir(parents=True)
+    path = changed(folder, "[no_cot, coconut_words]", "[no_cot, coconut_language]\n    tried: {coconut_language: 3}")
+    suite = load_suite(path)
+    runs = {run.method.name: run for run in plan_runs(suite, folder / "out")}
+
+    assert suite.tasks[0].tried == {"coconut_words": 3}
+    assert runs["coconut_words"].key == "prosqa/coconut_language-0"  # what was trained there goes on there
+    assert runs["coconut_words"].config.name == "prosqa-coconut_language-0"
+    assert runs["no_cot"].key == "prosqa/no_cot-0"
+
+
 def test_an_override_changes_one_method_and_inside_its_parts_one_key(folder: Path) -> None:
     more = "base: base.yaml\n    overrides: {no_cot: {learning_rate: 1e-3, model: {mlp_width: 8}}}"
     coconut, no_cot = plan_runs(load_suite(changed(folder, "base: base.yaml", more)), folder / "out")
