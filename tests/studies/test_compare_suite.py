@@ -133,6 +133,17 @@ def test_a_run_made_with_other_settings_is_not_taken_for_the_planned_one(folder:
     assert standing(run).differs == ("learning_rate",)  # more steps only extend it
 
 
+def test_a_run_whose_configuration_is_not_known_here_is_named_and_left_out(folder: Path) -> None:
+    run = plan_runs(load_suite(folder / "suite.yaml"), folder / "out")[0]
+    run.directory.mkdir(parents=True)
+    save_config(run.config, run.directory / "config.yaml")
+    with (run.directory / "config.yaml").open("a") as file:
+        file.write("of_tomorrow: 1\n")
+
+    (differs,) = standing(run).differs
+    assert "unknown key of_tomorrow" in differs
+
+
 def test_the_newest_model_of_a_killed_run_is_its_newest_stage(tmp_path: Path) -> None:
     for name, step in (("model", 3), ("checkpoints/step000004-thoughts1", 4), ("checkpoints/step000002-thoughts1", 2)):
         (tmp_path / name).mkdir(parents=True)

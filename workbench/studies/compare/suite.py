@@ -280,7 +280,10 @@ def standing(run: PlannedRun) -> Standing:
     stored = run.directory / "config.yaml"
     if not stored.exists():
         return Standing(0, None, False)
-    before = load_config(stored)
+    try:
+        before = load_config(stored)
+    except WorkbenchError as error:  # of another version, as a rule: the others are counted all the same
+        return Standing(0, None, False, (f"config.yaml cannot be used: {error.why}",))
     names = (field.name for field in dataclasses.fields(before) if field.name not in (*EXTENDABLE, "name", "start"))
     differs = tuple(name for name in names if getattr(before, name) != getattr(run.config, name))
     if _place(before.start) != _place(run.config.start):
