@@ -1,19 +1,14 @@
 """The command `workbench reproduce`: what the literature says, measured on the bundled runs."""
 
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from workbench.catalog import current
 from workbench.cli.arguments import FIXTURES, command_line, load_problems
 from workbench.errors import WorkbenchError
-
-RUNS = (
-    "reference", "coconut_next_node", "coconut_frontier", "coconut_words", "coconut_without_curriculum",
-    "coconut_without_thought", "cot", "icot", "no_cot", "pause_as_thought", "pause_token",
-)  # fmt: skip
-"""The runs that claims are about."""
 
 
 def reproduce(
@@ -21,39 +16,50 @@ def reproduce(
         "runs/reproduction.md"
     ),
     runs: Annotated[
-        Path,
-        typer.Option(
-            metavar="DIR", help="Directory of runs: reference, and one for each method.", show_default="those bundled"
-        ),
+        Path, typer.Option(metavar="DIR", help="Directory of runs, by name.", show_default="those bundled")
     ] = FIXTURES / "runs",
     problems: Annotated[
-        Path, typer.Option(metavar="FILE", help="Problems for the reference.", show_default="released.json")
-    ] = FIXTURES / "problems" / "released.json",
-    method_problems: Annotated[
-        Path, typer.Option(metavar="FILE", help="Problems for the methods.", show_default="small.json")
-    ] = FIXTURES / "problems" / "small.json",
-    most: Annotated[int, typer.Option(min=2, help="Problems of each file, the first so many.")] = 500,
+        Path, typer.Option(metavar="DIR", help="Directory of problem sets, by name.", show_default="those bundled")
+    ] = FIXTURES / "problems",
+    most: Annotated[int, typer.Option(min=2, help="Problems of each set, the first so many.")] = 500,
+    fresh: Annotated[
+        int | None, typer.Option(min=2, help="Problems to generate like those of each set.", show_default="200")
+    ] = None,
+    bounds_only: Annotated[bool, typer.Option("--bounds-only", help="Measure nothing: write the bounds.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of controls and intervals.")] = 0,
 ) -> None:
-    """Check what the papers say of continuous thoughts, and write a table: claim, published, ours, verdict."""
-    given, of_methods = (load_problems(path)[:most] for path in (problems, method_problems))
-    if missing := [name for name in RUNS if not current(runs / name).is_dir()]:
-        raise WorkbenchError(
-            "There are runs missing.", f"{runs} has no {', '.join(missing)}.", "Give the directory of the bundled runs."
-        )
+    """Check what the papers say of continuous thoughts: a table of claims, our numbers and verdicts."""
+    sets = {file.stem: load_problems(file) for file in sorted(problems.glob("*.json"))}
     from transformers.utils import logging
 
+    from workbench.studies.claims import Claim, claims_measured
+    from workbench.studies.reproduce.bounds import fresh_problems, frozen
     from workbench.studies.reproduce.material import Material
-    from workbench.studies.reproduce.page import chosen, judge, write_page
+    from workbench.studies.reproduce.page import Measured, judge, measure, write_page
 
+    if missing := [name for name in frozen().sets if name not in sets]:
+        why = f"{problems} has no {', '.join(missing)}."
+        raise WorkbenchError("There are problem sets missing.", why, "Give the directory of the bundled ones.")
+    if not any((runs / plan.run).is_dir() for plan in frozen().claims.values()):
+        why = f"{runs} has none of the runs that claims are about."
+        raise WorkbenchError("There is nothing to measure.", why, "Give the directory of the bundled runs.")
     logging.disable_progress_bar()
-    material = Material(
-        runs, given, of_methods,
-        on=f"reference, {problems.stem} ({len(given)})",
-        on_methods=f"runs of the methods, {method_problems.stem} ({len(of_methods)})",
-        seed=seed,
-        on_step=lambda words: typer.echo(f"  {words} ...", err=True),
-    )  # fmt: skip
-    judged = judge(chosen(), material, lambda one: typer.echo(f"{one.verdict}: {one.claim.statement}", err=True))
-    write_page(judged, out, command_line(), seed)
+
+    def material(kind: str, of: Mapping) -> Material:
+        said = partial("  {}: {} ...".format, kind)
+        return Material(runs, of, seed, kind == "bundled", on_step=lambda words: typer.echo(said(words), err=True))
+
+    both = {
+        "bundled": material("bundled", {name: sets[name][:most] for name in frozen().sets}),
+        "fresh": material("fresh", fresh_problems([one for every in sets.values() for one in every], fresh)),
+    }
+
+    def found_of(claim: Claim) -> Measured:
+        plan = frozen().claims.get(claim.key)
+        return Measured(claim, plan) if bounds_only else measure(claim, both["bundled"], both["fresh"])
+
+    found = {heading: [found_of(claim) for claim in group] for heading, group in claims_measured().items()}
+    judged = iter(judge([one for group in found.values() for one in group]))
+    by_heading = {heading: [next(judged) for _ in group] for heading, group in found.items()}
+    write_page(by_heading, out, command_line(), both, seed)
     typer.echo(f"Wrote {out}")

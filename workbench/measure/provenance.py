@@ -37,6 +37,16 @@ def provenance(seed: int) -> Provenance:
     return Provenance(seed, dict(_versions()), _commit())
 
 
+def last_commit(file: Path) -> str | None:
+    """Return the commit that last changed a file of the checkout, with "+changes" after it where the file differs.
+
+    None where this is no checkout.
+    """
+    root, name = Path(__file__).resolve().parents[2], str(file.resolve())
+    found = _git(root, "log", "-1", "--format=%H", "--", name) if (root / ".git").exists() else ""
+    return found + ("+changes" if _git(root, "status", "--porcelain", "--", name) else "") if found else None
+
+
 def checkpoint_digest(checkpoint: Checkpoint) -> str:
     """Return a SHA-256 over weights, tokenizer and the fields that say how the model thinks.
 

@@ -40,8 +40,7 @@ class Judgement:
 
 def claims_about(task: str) -> list[Claim]:
     """Return the claims about two numbers of methods on one of the papers' tasks."""
-    claims = (claim for group in literature().values() for claim in group if claim.only != "reproduction")
-    return [claim for claim in claims if claim.pair[:1] == (task,)]
+    return [claim for group in literature().claims.values() for claim in group if claim.pair[:1] == (task,)]
 
 
 def sides(claim: Claim) -> tuple[tuple[str, str], tuple[str, str]]:

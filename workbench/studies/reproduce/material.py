@@ -1,45 +1,46 @@
-"""What claims are measured on: bundled runs on two problem sets, each run once and kept; and what a finding is."""
+"""What claims are measured on: runs and problem sets, each run once and kept; and what a finding is."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int
 
+from workbench.errors import WorkbenchError
 from workbench.interventions.base import Intervention
 from workbench.interventions.run import Outcome, run_intervened
-from workbench.measure.evaluate import results_frame
 from workbench.measure.recording import Recording, record, record_controls
 from workbench.measure.run_labels import MODEL
-from workbench.measure.statistics import Estimate, difference, resample
-from workbench.measure.trace import run
-from workbench.measure.verdicts import Check
+from workbench.measure.splits import graph_key
+from workbench.measure.statistics import Estimate, Statistic, difference, mean, resample
+from workbench.measure.trace import Trace, answers, run, sweep
 from workbench.model.checkpoint import Checkpoint, load_checkpoint
 from workbench.problems.graph import structure
 from workbench.problems.problem import Problem
+from workbench.problems.shortcuts import blind_score, nearest_source
 from workbench.problems.variants import entity_swap
 from workbench.readings import find_reading
-from workbench.readings.node_vectors import kept_when_replaced
+from workbench.studies.reproduce.bounds import frozen
 
 T = TypeVar("T")
 Column = Float[np.ndarray, " n"]
 """A number per problem, nan where it is undefined."""
 
-REFERENCE = "reference"
-"""Name of the run that most claims are measured on."""
+
+class NoRunError(WorkbenchError):
+    """A run that a claim is about is not there."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What our runs say of a claim."""
+    """What a run says of a claim."""
 
-    on: str
-    """Run and problem set."""
-    checks: tuple[Check, ...] = ()
+    statistics: Mapping[str, Estimate]
+    """By the names that bounds.yaml has for them."""
     beside: str = ""
     """Controls and chance levels."""
 
@@ -52,126 +53,179 @@ class Material:
     """
 
     runs: Path
-    """Directory of run directories, `REFERENCE` and those of the methods among them."""
-    problems: Sequence[Problem]
-    """The reference is measured on these."""
-    method_problems: Sequence[Problem]
-    """Methods are compared on these: the distribution that they were trained on."""
-    on: str = "reference"
-    """The reference and its problem set, in words."""
-    on_methods: str = "runs of the methods"
-    """The same of methods."""
+    """Directory of run directories."""
+    sets: Mapping[str, Sequence[Problem]]
+    """Problems by the name of their set; `bounds.Bounds.problems` says which run is measured on which."""
     seed: int = 0
+    controls: bool = True
+    """Whether to measure what stands beside a number, too: the same with noise fed."""
     batch_size: int = 64
     on_step: Callable[[str], None] = lambda _: None
     """Called with what is made next."""
     _kept: dict[object, object] = field(default_factory=dict)
 
-    def _once(self, key: object, words: str, make: Callable[[], T]) -> T:
+    def once(self, key: object, words: str, make: Callable[[], T]) -> T:
+        """Return what was made under a key, made now if it is asked for the first time."""
         if key not in self._kept:
             self.on_step(words)
             self._kept[key] = make()
         return self._kept[key]  # type: ignore[return-value]
 
-    def checkpoint(self, name: str = REFERENCE) -> Checkpoint:
+    def checkpoint(self, name: str) -> Checkpoint:
         """Return the checkpoint of a run.
 
         Raises:
-            WorkbenchError: There is no such run.
+            NoRunError: There is no such run.
         """
-        return self._once(("checkpoint", name), f"loading {name}", lambda: load_checkpoint(self.runs / name))
+        if not (self.runs / name).is_dir():  # a former name would open another run
+            raise NoRunError(f"There is no run {name}.", f"{self.runs} does not hold it.", "Give another directory.")
+        return self.once(("checkpoint", name), f"loading {name}", lambda: load_checkpoint(self.runs / name))
 
     def of(self, name: str) -> Sequence[Problem]:
         """Return the problems that a run is measured on."""
-        return self.problems if name == REFERENCE else self.method_problems
+        return self.sets[frozen().set_of(name)]
 
-    def recording(self, name: str = REFERENCE, control: str = MODEL, thoughts: int | None = None) -> Recording:
+    def recording(self, name: str, control: str = MODEL) -> Recording:
         """Return the recording of a run, or of a control of it."""
 
         def make() -> Recording:
             if control == MODEL:
-                given, count = self.of(name), self.batch_size
-                return record(self.checkpoint(name), given, thoughts, batch_size=count, continuations=True)
+                return record(self.checkpoint(name), self.of(name), batch_size=self.batch_size, continuations=True)
             return record_controls(self.recording(name), (control,), self.seed, batch_size=self.batch_size)[0]
 
         words = f"running {name}" + ("" if control == MODEL else f", control {control}")
-        return self._once(("recording", name, control, thoughts), words, make)
+        return self.once(("recording", name, control), words, make)
 
-    def frame(self, reading: str, name: str = REFERENCE, control: str = MODEL) -> pl.DataFrame:
+    def frame(self, reading: str, name: str, control: str = MODEL) -> pl.DataFrame:
         """Return a reading of one run, or of a control of it."""
-        make = partial(find_reading(reading).frame, [self.recording(name, control)])
-        return self._once(("frame", reading, name, control), f"reading {reading} of {name}, {control}", make)
-
-    def results(self, name: str) -> pl.DataFrame:
-        """Return a row per problem with what a run answered (`results_frame`)."""
 
         def make() -> pl.DataFrame:
-            checkpoint, problems = self.checkpoint(name), self.of(name)
-            traces = list(run(checkpoint, problems, None, self.batch_size, continuations=False))
-            return results_frame(checkpoint, traces, self.seed, batch_size=self.batch_size)
+            return find_reading(reading).frame([self.recording(name, control)])
 
-        return self._once(("results", name), f"answers of {name}", make)
+        return self.once(("frame", reading, name, control), f"reading {reading} of {name}, {control}", make)
 
-    def right(self, name: str) -> Float[np.ndarray, " n"]:
+    def answered(self, name: str) -> tuple[Column, Column]:
+        """Return for each problem whether the answer is exactly right, and whether it is one of the two options.
+
+        The answer is that after all thoughts, at the end of a chain where the method says one.
+        """
+
+        def make() -> tuple[Column, Column]:
+            checkpoint = self.checkpoint(name)
+            if checkpoint.says == "chain":
+                said = list(answers(checkpoint, self.of(name), batch_size=self.batch_size))
+                pairs = [(one.right, one.valid) for one in said]
+            else:
+                traces = self.traces(name, checkpoint.thoughts)
+                pairs = [(trace.answer_right[-1], trace.answer_valid[-1]) for trace in traces]
+            right, valid = np.array(pairs, dtype=float).T
+            return right, valid
+
+        return self.once(("answered", name), f"answers of {name}", make)
+
+    def right(self, name: str) -> Column:
         """Return whether each problem is answered exactly right, as the method answers."""
-        return np.array([row[-1] for row in self.results(name)["right"].to_list()], dtype=float)
+        return self.answered(name)[0]
 
-    def right_after(self, name: str, thoughts: int) -> Float[np.ndarray, " n"]:
-        """Return whether each problem is answered right after a number of thoughts, the answer forced at once."""
-        return self._right_after(name, max(thoughts, self.checkpoint(name).thoughts))[:, thoughts]
+    def chosen(self, name: str) -> Column:
+        """Return the same as a forced choice: 1 for the target, 0 for the negative, .5 for whatever is neither."""
+        right, valid = self.answered(name)
+        return right + (1 - valid) / 2
 
-    def _right_after(self, name: str, most: int) -> Float[np.ndarray, "n counts"]:
+    def blind(self, name: str) -> Column:
+        """Return what the nearest-source rule, which ignores the question's entity, gets on the problems of a run."""
+        return np.array([blind_score(problem, nearest_source) for problem in self.of(name)], dtype=float)
+
+    def traces(self, name: str, thoughts: int) -> list[Trace]:
+        """Return traces with so many thoughts, or with as many as the run was trained with where that is more."""
+        most = max(thoughts, self.checkpoint(name).thoughts)
+
+        def make() -> list[Trace]:
+            return list(run(self.checkpoint(name), self.of(name), most, self.batch_size, continuations=False))
+
+        return self.once(("traces", name, most), f"answers of {name} after 0 to {most} thoughts", make)
+
+    def said_right(self, name: str) -> Float[np.ndarray, "n counts"]:
+        """Return whether the answer at the end of what is said in words after 0, 1 ... thoughts is exactly right."""
+
         def make() -> Float[np.ndarray, "n counts"]:
-            traces = run(self.checkpoint(name), self.of(name), most, self.batch_size, continuations=False)
-            return np.array([trace.answer_right for trace in traces], dtype=float)
+            checkpoint = self.checkpoint(name)
+            asked = [(k, "chain") for k in range(checkpoint.thoughts + 1)]
+            said = sweep(checkpoint, self.of(name), asked, self.batch_size)
+            return np.array([[answer.right for answer in each] for each in said], dtype=float)
 
-        return self._once(("right", name, most), f"answers of {name} after 0 to {most} thoughts", make)
+        return self.once(("said", name), f"what {name} says after each number of thoughts", make)
 
-    @cached_property
-    def replaced(self) -> pl.DataFrame:
-        """Answers kept when a thought of the reference is replaced by a sum (`kept_when_replaced`)."""
-        self.on_step("replacing thoughts by sums")
-        return kept_when_replaced(self.recording(), (1, 2, 3), self.seed, self.batch_size)
+    def right_after(self, name: str, thoughts: int) -> Column:
+        """Return whether each problem is answered exactly right after a number of thoughts, the answer forced."""
+        return np.array([trace.answer_right[thoughts] for trace in self.traces(name, thoughts)], dtype=float)
 
-    @cached_property
-    def paired(self) -> list[Problem]:
-        """Problems of the reference's set that have an entity-swapped twin."""
-        return [problem for problem in self.problems if entity_swap(problem) is not None]
+    def chosen_after(self, name: str, thoughts: int) -> Column:
+        """Return whether the target is then a likelier answer than the negative, .5 for a tie."""
+        traces = self.traces(name, thoughts)
+        options = [trace.answers[thoughts, [trace.problem.target, trace.problem.negative]] for trace in traces]
+        target, negative = np.array(options).T
+        return np.where(target == negative, 0.5, target > negative)
 
-    def under(self, key: str, plans: Sequence[Sequence[Intervention]], twins: bool = False) -> list[Outcome]:
-        """Return outcomes of the reference: an empty plan first, then those given.
+    def under(self, key: str, name: str, plans: Sequence[Sequence[Intervention]], twins: bool = False) -> list[Outcome]:
+        """Return outcomes of a run: an empty plan first, then those given.
 
         Args:
-            key: Names the call, which is made once.
+            key: Names the call, which is made once for each run.
+            name: Of the run.
             plans: In the loop.
-            twins: Run `paired` with the entity-swapped twins as the source "twin".
+            twins: Run the problems that have one with their entity-swapped twins as the source "twin".
         """
-        problems = self.paired if twins else list(self.problems)
-        sources = {"twin": [entity_swap(problem) or problem for problem in problems]} if twins else None
+        problems, sources = self.paired(name) if twins else list(self.of(name)), None
+        if twins:
+            sources = {"twin": [entity_swap(one) or one for one in problems]}
         make = partial(
-            run_intervened, self.checkpoint(), problems, [[], *plans], sources=sources, batch_size=self.batch_size
+            run_intervened, self.checkpoint(name), problems, [[], *plans], sources=sources, batch_size=self.batch_size
         )
-        return self._once(("under", key), f"interventions: {key}", make)
+        return self.once(("under", key, name), f"interventions: {key}", make)
 
-    @cached_property
-    def lengths(self) -> Float[np.ndarray, " n"]:
-        """Hops from root to target of the reference's problems."""
-        return np.array([structure(problem).length for problem in self.problems], dtype=float)
+    def paired(self, name: str) -> list[Problem]:
+        """Return the problems of a run that have an entity-swapped twin."""
+        return [problem for problem in self.of(name) if entity_swap(problem) is not None]
 
-    def mean(self, values: Float[np.ndarray, " n"] | Bool[np.ndarray, " n"]) -> Estimate:
-        """Return the mean over problems, nan left out."""
-        return resample(values.astype(float), seed=self.seed)
+    def lengths(self, name: str) -> Int[np.ndarray, " n"]:
+        """Return the hops from root to target of the problems of a run."""
+        return np.array([structure(problem).length for problem in self.of(name)])
 
-    def difference(
+    def graphs(self, name: str, ids: Sequence[str] | None = None) -> list[int]:
+        """Return the number of the graph of each problem of a run, or of the problems with these ids."""
+        number: dict[object, int] = {}
+        of = {one.id: number.setdefault(graph_key(one), len(number)) for one in self.of(name)}
+        return list(of.values()) if ids is None else [of[one] for one in ids]
+
+    def size(self, name: str) -> tuple[int, int]:
+        """Return the number of problems and of graphs of a set."""
+        return len(self.sets[name]), len({graph_key(problem) for problem in self.sets[name]})
+
+    def estimate(
         self,
-        first: Float[np.ndarray, " n"] | Bool[np.ndarray, " n"],
-        second: Float[np.ndarray, " n"] | Bool[np.ndarray, " n"],
+        name: str,
+        *columns: np.ndarray | pl.Series,
+        statistic: Statistic = mean,
+        ids: Sequence[str] | pl.Series | None = None,
     ) -> Estimate:
-        """Return the mean difference over the same problems."""
-        return resample(first.astype(float), second.astype(float), statistic=difference, seed=self.seed)
+        """Return a statistic over the problems of a run; graphs are resampled, rows with a nan are left out.
+
+        Args:
+            name: Of the run.
+            columns: A number per problem, or per id.
+            statistic: Of `measure.statistics`.
+            ids: The problem of each row; all problems in their order by default.
+        """
+        clusters = self.graphs(name, None if ids is None else list(ids))
+        return resample(*columns, statistic=statistic, clusters=clusters, seed=self.seed)
+
+    def difference(self, name: str, first: Column, second: Column) -> Estimate:
+        """Return the mean difference over the same problems of a run."""
+        return self.estimate(name, first, second, statistic=difference)
 
 
-def column(table: pl.DataFrame, name: str, **equal: object) -> Float[np.ndarray, " n"]:
+def column(table: pl.DataFrame, name: str, **equal: object) -> Column:
     """Return a column of the rows where other columns have these values, nan for null.
 
     Args:

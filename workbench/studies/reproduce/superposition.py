@@ -1,175 +1,199 @@
 """Claims about what is inside a thought: attention, inner products, sums of node vectors, norms and probes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
 
-from workbench.figures.superposition import shares
-from workbench.measure.class_means import within_problems
-from workbench.measure.run_labels import RUN
-from workbench.measure.statistics import Estimate
-from workbench.measure.verdicts import MARGIN, Check
-from workbench.readings.attention import table_1
-from workbench.readings.superposition import table_5
-from workbench.studies.reproduce.material import REFERENCE, Finding, Material, column
+from workbench.figures.superposition import by_class
+from workbench.measure.class_means import NESTED
+from workbench.measure.run_labels import MODEL
+from workbench.measure.statistics import Estimate, Rows, Weights, ratio
+from workbench.readings.node_vectors import kept_when_replaced
+from workbench.studies.reproduce.bounds import at
+from workbench.studies.reproduce.material import Column, Finding, Material, column
 
-_THOUGHTS = (1, 2, 3, 4)
-Classes = Mapping[tuple[int, str], Estimate]
-"""By thought and class."""
+CLASSES = ("optimal", "frontier", "reached", "not reached")
+"""Classes of `NESTED` that the paper compares."""
 
 
-def _estimates(table: pl.DataFrame) -> Classes:
-    return {
-        (row["thought"], row["class"]): Estimate(row["value"], row["low"], row["high"], row["n"])
-        for row in table.iter_rows(named=True)
-    }
+def _pooled_gap(first: Rows, of_first: Rows, second: Rows, of_second: Rows, *, weights: Weights) -> np.ndarray:
+    """Return the difference of two means pooled over problems, from each problem's sums and counts."""
+    return ratio(first, of_first, weights=weights) - ratio(second, of_second, weights=weights)
 
 
-def _ordered(found: Classes, larger: str, smaller: str, thoughts: Sequence[int] = _THOUGHTS) -> tuple[Check, ...]:
-    """Check for each thought that one class's whole interval lies above the other's."""
-    return tuple(
-        Check(f"{larger}, thought {k} (above {smaller} {found[k, smaller]}):", found[k, larger], found[k, smaller].high)
-        for k in thoughts
-    )
+def _sums(table: pl.DataFrame, value: str, count: str) -> pl.DataFrame:
+    """Return a row per problem with the sum and the count of every class (`NESTED`) of edges or nodes, 0 for none."""
+    kept = table.with_columns(pl.col("class").cast(pl.String), total=pl.col(value).cast(pl.Float64) * pl.col(count))
+    of = [
+        part.filter(pl.col("class").is_in(list(NESTED[name]))).sum().alias(f"{name}{kind}")
+        for name in CLASSES
+        for kind, part in (("", pl.col("total")), (" n", pl.col(count).cast(pl.Float64)))
+    ]
+    return kept.group_by("problem", maintain_order=True).agg(of)
 
 
-def _attention(material: Material, control: str = "model") -> Classes:
-    return _estimates(table_1(material.frame("attention_by_class", control=control), seed=material.seed))
+def _classes(material: Material, run: str, tables: Sequence[pl.DataFrame], value: str, names: Sequence[str]) -> Finding:
+    """Compare each class with the next, the larger first, by thought; the control beside.
+
+    Args:
+        material: Of the run.
+        run: The run.
+        tables: Rows by problem, thought and class, of the model and, where there is one, of its control with noise.
+        value: Column of the means; the other one is their count.
+        names: Of `CLASSES`.
+    """
+    count, found, beside = "edges" if value == "attention" else "nodes", {}, []
+    for larger, smaller in pairwise(names):
+        for k in sorted(tables[0]["thought"].unique()):
+            sums = _sums(tables[0].filter(pl.col("thought") == k), value, count)
+            columns = [sums[f"{name}{kind}"] for name in (larger, smaller) for kind in ("", " n")]
+            found[at(f"{larger} less {smaller}", k)] = material.estimate(
+                run, *columns, statistic=_pooled_gap, ids=sums["problem"]
+            )
+    for words, table in zip(("thought 2", "with noise fed"), tables, strict=False):
+        sums = _sums(table.filter(pl.col("thought") == 2), value, count)
+        means = (f"{name} {sums[name].to_numpy().sum() / sums[f'{name} n'].to_numpy().sum():.2f}" for name in CLASSES)
+        beside.append(f"{words}: " + ", ".join(means))
+    return Finding(found, "; ".join(beside))
 
 
-def _beside(material: Material) -> str:
-    noise = _attention(material, "noise")
-    shown = (f"{name} {noise[2, name].value:.2f}" for name in ("frontier", "reached", "not reached", "optimal"))
-    return "with noise fed, thought 2: " + ", ".join(shown) + "; sums over heads"
+def _runs(material: Material) -> tuple[str, ...]:
+    return (MODEL, "noise") if material.controls else (MODEL,)
 
 
-def edges(material: Material, larger: str, smaller: str, thoughts: Sequence[int] = _THOUGHTS) -> Finding:
-    """Compare the attention to two classes of edges."""
-    return Finding(material.on, _ordered(_attention(material), larger, smaller, thoughts), _beside(material))
-
-
-def within(material: Material) -> Finding:
-    """Compare optimal edges with others of the frontier of the same problem."""
-    table = material.frame("attention_by_class").filter(
+def _attention(material: Material, run: str, control: str = MODEL) -> pl.DataFrame:
+    """Return the attention to edges of thoughts that a problem's chain reaches: last layer, sum over heads."""
+    return material.frame("attention_by_class", run, control).filter(
         pl.col("head").is_null(), pl.col("layer") == pl.col("layer").max(), pl.col("hop_read") <= pl.col("steps")
     )
-    checks, pooled = [], []
-    for row in within_problems(table, "attention", "edges", (RUN, "thought"), seed=material.seed).iter_rows(named=True):
-        if row["thought"] in (1, 2, 3):
-            estimate = Estimate(row["value"], row["low"], row["high"], row["n"])
-            checks.append(
-                Check(f"optimal less other frontier edges of the problem, thought {row['thought']}", estimate, 0.0)
-            )
-            pooled.append(f"{row['pooled']:.2f}")
-    return Finding(material.on, tuple(checks), f"pooled as published {', '.join(pooled)}")
 
 
-def products(material: Material, run: str, pairs: Sequence[Sequence[str]]) -> Finding:
-    """Compare inner products of thoughts with the embeddings of classes of nodes, each pair the larger one first."""
-    found = _estimates(table_5(material.frame("inner_products", run), seed=material.seed))
-    checks = tuple(check for larger, smaller in pairs for check in _ordered(found, larger, smaller, (1, 2, 3)))
-    noise = _estimates(table_5(material.frame("inner_products", run, "noise"), seed=material.seed))
-    beside = ", ".join(
-        f"{name} {noise[2, name].value:.2f}" for name in ("optimal", "frontier", "reached", "not reached")
-    )
-    on = material.on if run == REFERENCE else material.on_methods
-    return Finding(on, checks, f"with noise fed, thought 2: {beside}")
+def edges(material: Material, run: str, *classes: str) -> Finding:
+    """Compare the attention to classes of edges, pooled as published."""
+    tables = [_attention(material, run, control) for control in _runs(material)]
+    return _classes(material, run, tables, "attention", classes)
 
 
-def copies(material: Material) -> Finding:
+def edges_within(material: Material, run: str) -> Finding:
+    """Compare optimal edges with others of the frontier of the same problem."""
+    table = _attention(material, run).with_columns(pl.col("class").cast(pl.String))
+    found = {}
+    for k in (1, 2, 3):
+        wide = table.filter(pl.col("thought") == k).pivot("class", index="problem", values="attention")
+        both = wide.select("problem", "optimal", "off the path").drop_nulls()
+        gap = (both["optimal"] - both["off the path"]).cast(pl.Float64)
+        found[at("optimal less other frontier edges", k)] = material.estimate(run, gap, ids=both["problem"])
+    return Finding(found, "problems that have both")
+
+
+def products(material: Material, run: str, *classes: str) -> Finding:
+    """Compare inner products of thoughts with the embeddings of classes of nodes, pooled as published."""
+    frames = (material.frame("inner_products", run, control) for control in _runs(material))
+    return _classes(material, run, [by_class(frame, "input") for frame in frames], "input", classes)
+
+
+def copies(material: Material, run: str) -> Finding:
     """Hold the attention of separators to their own edge against chance."""
-    table = material.frame("copy_map").filter(
-        pl.col("head").is_null(), pl.col("layer") == 0, pl.col("token") == "separator",
-        pl.col("place").cast(pl.String).is_in(["own source", "own target"]),
-    )  # fmt: skip
-    checks = []
+    table = material.frame("copy_map", run).filter(
+        pl.col("head").is_null(), pl.col("layer") == 0, pl.col("token") == "separator"
+    )
+    found, beside = {}, []
     for place in ("own source", "own target"):
         rows = table.filter(pl.col("place").cast(pl.String) == place)
-        both = rows.select("attention", "chance").to_numpy().astype(float)
-        checks.append(Check(f"attention to its {place} less chance", material.difference(*both.T), 0.0))
-    least = table.group_by("place", maintain_order=True).agg(pl.mean("attention"), pl.mean("chance"))
-    beside = ", ".join(f"{place} {a:.3f} against {c:.3f}" for place, a, c in least.iter_rows())
-    return Finding(material.on, tuple(checks), beside + "; mean over heads")
+        both = [rows[name].cast(pl.Float64) for name in ("attention", "chance")]
+        found[f"{place} less chance"] = material.estimate(run, both[0] - both[1], ids=rows["problem"])
+        beside.append(f"{place} {both[0].mean():.3f} against {both[1].mean():.3f}")
+    return Finding(found, ", ".join(beside) + "; mean over heads")
 
 
-def reached_set(material: Material) -> Finding:
+# Sums of node vectors
+
+
+def reached_set(material: Material, run: str) -> Finding:
     """Compare the cosine to the sum over all that is reached with that to the sum over the frontier."""
-    table, checks, beside = material.frame("superposition"), [], []
+    table, found = material.frame("superposition", run), {}
     for k in (2, 3):
         own = table.filter(pl.col("thought") == k, pl.col("hop") == k).with_columns(pl.col("set").cast(pl.String))
-        wide = own.pivot("set", index="problem", values="cosine").select("reached", "frontier").drop_nulls()
-        reached, frontier = wide.to_numpy().astype(float).T
-        difference = material.difference(reached, frontier)
-        checks.append(Check(f"cosine to reached less frontier, thought {k}", difference, 0.0))
-        beside.append(f"thought {k}: {reached.mean():.3f} and {frontier.mean():.3f}")
-    return Finding(material.on, tuple(checks), "; ".join(beside))
+        wide = own.pivot("set", index="problem", values="cosine").select("problem", "reached", "frontier").drop_nulls()
+        gap = (wide["reached"] - wide["frontier"]).cast(pl.Float64)
+        found[at("cosine to reached less frontier", k)] = material.estimate(run, gap, ids=wide["problem"])
+    return Finding(found)
 
 
-def variance(material: Material, name: str, at_least: float) -> Finding:
-    """Hold the variance that a sum over the frontier explains against a bound."""
-    found, noise = (shares(material.frame("codes", control=control)) for control in ("model", "noise"))
-    checks = []
-    for k in (1, 2, 3):
-        row = found.filter(pl.col("sum") == name, pl.col("thought") == k).row(0, named=True)
-        estimate = Estimate(row["value"], row["low"], row["high"], len(material.problems))
-        checks.append(Check(f"variance explained, thought {k}", estimate, at_least))
-    other = found.filter(pl.col("sum") == "codes, other graph", pl.col("thought") == 1)["value"].item()
-    fed = noise.filter(pl.col("sum") == name, pl.col("thought") == 2)["value"].item()
-    beside = f"codes of another graph {other:.2f}; with noise fed, thought 2: {fed:.2f}"
-    return Finding(material.on, tuple(checks), beside)
+def _explained(error: Rows, spread: Rows, *, weights: Weights) -> np.ndarray:
+    return 1 - ratio(error, spread, weights=weights)
 
 
-def kept(material: Material, name: str) -> Finding:
+def variance(material: Material, run: str, name: str) -> Finding:
+    """Measure the variance that a sum over the frontier explains."""
+
+    def explained(control: str, kind: str, k: int) -> Estimate:
+        rows = material.frame("codes", run, control).filter(pl.col("sum") == kind, pl.col("thought") == k)
+        return material.estimate(run, rows["error"], rows["spread"], statistic=_explained, ids=rows["problem"])
+
+    found = {at("variance explained", k): explained(MODEL, name, k) for k in (1, 2, 3)}
+    if not material.controls:
+        return Finding(found)
+    other, fed = explained(MODEL, "codes, other graph", 1).value, explained("noise", name, 2).value
+    return Finding(found, f"codes of another graph {other:.2f}; with noise fed, thought 2: {fed:.2f}")
+
+
+def kept(material: Material, run: str, name: str) -> Finding:
     """Replace a thought by a sum over its frontier, and count the right answers that stay."""
-    checks, beside = [], []
+    replaced = material.once(
+        ("replaced", run),
+        f"replacing thoughts of {run} by sums",
+        lambda: kept_when_replaced(material.recording(run), (1, 2, 3), material.seed, material.batch_size),
+    )
+    found, beside = {}, []
     for k in (1, 2, 3):
-        rows = material.replaced.filter(pl.col("thought") == k)
+        rows = replaced.filter(pl.col("thought") == k)
         row = rows.filter(pl.col("in_its_place") == name).row(0, named=True)
-        estimate = Estimate(row["kept"], row["low"], row["high"], row["n"])
-        checks.append(Check(f"right answers kept, thought {k} replaced", estimate, 1 - 5 * MARGIN))
+        found[at("right answers kept", k)] = Estimate(row["kept"], row["low"], row["high"], row["n"])
         noise, other = (
             rows.filter(pl.col("in_its_place") == control)["kept"].item() for control in ("noise", "codes, other graph")
         )
         beside.append(f"thought {k}: noise {noise:.3f}, another problem's frontier {other:.3f}")
-    return Finding(material.on, tuple(checks), "; ".join(beside))
+    return Finding(found, "; ".join(beside))
 
 
 # Norms, and what linear probes read
 
 
-def norms(material: Material) -> Finding:
+def norms(material: Material, run: str) -> Finding:
     """Compare the length of thought 1 with that of embeddings."""
-    table = material.frame("geometry").filter(pl.col("thought") == 1)
-    ratio = material.mean(column(table, "norm") / column(table, "concept_norm"))
+    table = material.frame("geometry", run).filter(pl.col("thought") == 1)
+    longer = (table["norm"] / table["concept_norm"]).cast(pl.Float64)
     beside = f"thought {table['norm'].mean():.2f}, embeddings of concepts {table['concept_norm'].mean():.2f}"
-    return Finding(material.on, (Check("length of thought 1 over that of embeddings", ratio, 1.5),), beside)
+    found = {"length of thought 1 over that of embeddings": material.estimate(run, longer, ids=table["problem"])}
+    return Finding(found, beside)
 
 
-def _auc(material: Material, name: str, thought: int, what: str = "reachable") -> np.ndarray:
+def _auc(material: Material, run: str, name: str, thought: int, what: str = "reachable") -> Column:
     """Return an area of a probe of the last layer, a number per problem."""
-    table = material.frame("probes")
+    table = material.frame("probes", run)
     return column(table, name, property=what, column=thought - 1, layer=table["layer"].max())
 
 
-def falls(material: Material) -> Finding:
+def falls(material: Material, run: str) -> Finding:
     """Compare what a probe reads from the first and the last thought."""
-    last = material.checkpoint().thoughts
-    areas = [_auc(material, "auc", k) for k in range(1, last + 1)]
-    check = Check(f"area, reachable nodes, thought 1 less {last}", material.difference(areas[0], areas[-1]), 0.0)
+    last = material.checkpoint(run).thoughts
+    areas = [_auc(material, run, "auc", k) for k in range(1, last + 1)]
     beside = "areas by thought: " + " ".join(f"{np.nanmean(one):.2f}" for one in areas)
-    return Finding(material.on, (check,), beside + "; chance .50")
+    found = {f"area, reachable nodes, thought 1 less {last}": material.difference(run, areas[0], areas[-1])}
+    return Finding(found, beside + "; chance .50")
 
 
-def selective(material: Material) -> Finding:
+def selective(material: Material, run: str) -> Finding:
     """Compare probes with those of their control task."""
-    checks, beside = [], []
-    for what, k in (("reachable", 3), ("optimal", 3)):
-        own, control, head = (_auc(material, name, k, what) for name in ("auc", "control_auc", "lm_head_auc"))
-        difference = material.difference(own, control)
-        checks.append(Check(f"area less that of the control task, {what}, thought {k}", difference, 0.0))
+    found, beside = {}, []
+    for what in ("reachable", "optimal"):
+        own, control, head = (_auc(material, run, name, 3, what) for name in ("auc", "control_auc", "lm_head_auc"))
+        found[at(f"{what}: area less that of the control task", 3)] = material.difference(run, own, control)
         beside.append(
             f"{what}: {np.nanmean(own):.3f}, control task {np.nanmean(control):.3f}, "
             f"LM head without a probe {np.nanmean(head):.3f}"
         )
-    return Finding(material.on, tuple(checks), "; ".join(beside))
+    return Finding(found, "; ".join(beside))

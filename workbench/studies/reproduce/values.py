@@ -3,202 +3,187 @@
 import numpy as np
 import polars as pl
 
-from workbench.measure.statistics import Estimate, auroc, resample, spearman
-from workbench.measure.verdicts import MARGIN, Check
-from workbench.studies.reproduce.material import REFERENCE, Finding, Material, column
+from workbench.measure.run_labels import MODEL, OTHER_TARGET
+from workbench.measure.statistics import Rows, Weights, auroc, spearman
+from workbench.studies.reproduce.bounds import at
+from workbench.studies.reproduce.material import Column, Finding, Material, column
 
 _FORCED, _HEAD = "forced_language", "lm_head"
 
 
-def accuracy_rises(material: Material) -> Finding:
-    """Compare the accuracy after one thought and after all."""
-    most = material.checkpoint().thoughts
-    first, last = (material.right_after(REFERENCE, k) for k in (1, most))
-    of = material.frame("behaviour", control="noise").filter(pl.col("thought") == most)
-    beside = f"{first.mean():.3f} after 1, {last.mean():.3f} after {most}; with noise fed {of['correct'].mean():.3f}"
-    return Finding(material.on, (Check(f"{most} thoughts less 1", material.difference(last, first), 0.0),), beside)
-
-
-def _without_a_thought(material: Material, category: str) -> tuple[np.ndarray, np.ndarray, str]:
-    """Return whether CoT, and Coconut with no thought, say what is of this category, and both shares in words."""
-    found = []
-    for name in ("cot", "coconut_words"):
-        said = material.frame("behaviour", name).filter(pl.col("thought") == 0)["behaviour"].cast(pl.String)
-        found.append((said == category).to_numpy().astype(float))
-    cot, coconut = found
-    return cot, coconut, f"CoT {cot.mean():.3f}, Coconut, words only, with no thought {coconut.mean():.3f}"
-
-
-def hallucinates_less(material: Material) -> Finding:
-    """Compare how often CoT and Coconut with no thought name an edge that is not there."""
-    cot, coconut, both = _without_a_thought(material, "Hallucination")
-    check = Check("CoT less Coconut, words only", material.difference(cot, coconut), 0.0)
-    return Finding(material.on_methods, (check,), f"hallucinations: {both}")
-
-
-def better_chain(material: Material) -> Finding:
-    """Compare how often CoT and Coconut with no thought say a correct path."""
-    cot, coconut, both = _without_a_thought(material, "Correct Path")
-    check = Check("Coconut, words only, less CoT", material.difference(coconut, cot), 0.0)
-    return Finding(material.on_methods, (check,), f"correct paths: {both}")
-
-
-def more_thoughts(material: Material) -> Finding:
-    """Compare the trained number of thoughts with four more."""
-    trained = material.checkpoint().thoughts
-    own, more = (material.right_after(REFERENCE, k) for k in (trained, trained + 4))
-    beside = f"{own.mean():.3f} after {trained}, {more.mean():.3f} after {trained + 4}"
-    check = Check(f"{trained} thoughts less {trained + 4}", material.difference(own, more), 0.0)
-    return Finding(material.on, (check,), beside)
-
-
-def _gap(table: pl.DataFrame, readout: str, thought: int) -> np.ndarray:
-    top1, top3 = (column(table, name, readout=readout, thought=thought) for name in ("top1", "top3"))
-    return top3 - top1
-
-
-def narrows(material: Material) -> Finding:
-    """Compare how far the three best candidates lie apart at thoughts 1 and 2."""
-    table = material.frame("parallelism")
-    one, two = (_gap(table, _FORCED, k) for k in (1, 2))
-    head = ", ".join(f"{np.nanmean(_gap(table, _HEAD, k)):.3f}" for k in (1, 2, 3))
-    noise = material.frame("parallelism", control="noise")
+def thoughts_help(material: Material, run: str) -> Finding:
+    """Compare the accuracy after all thoughts with that after none, said in words and as a forced choice."""
+    most = material.checkpoint(run).thoughts
+    words = material.said_right(run).T
+    choices = [material.chosen_after(run, k) for k in range(most + 1)]
+    found = {
+        f"{name}, all thoughts less none": material.difference(run, by_thought[-1], by_thought[0])
+        for name, by_thought in (("said right", words), ("forced choice", choices))
+    }
     beside = (
-        f"thought 1 {np.nanmean(one):.3f}, thought 2 {np.nanmean(two):.3f}; LM head, thoughts 1 to 3: {head}; "
-        f"with noise fed {np.nanmean(_gap(noise, _FORCED, 1)):.3f} and {np.nanmean(_gap(noise, _FORCED, 2)):.3f}"
+        f"{name} after 0 to {most}: " + " ".join(f"{one.mean():.2f}" for one in by_thought)
+        for name, by_thought in (("said", words), ("chosen", choices))
     )
-    check = Check("top 3 less top 1: thought 1 less thought 2", material.difference(one, two), 0.0)
-    return Finding(material.on, (check,), beside)
+    return Finding(found, "; ".join(beside))
 
 
-def _auroc(rows: pl.DataFrame, seed: int) -> Estimate:
-    """Return how well values tell apart the candidates that reach the target."""
-    return resample(rows["value"], rows["reaches_target"], statistic=auroc, clusters=rows["problem"], seed=seed)
+def says(material: Material, run: str, category: str) -> Finding:
+    """Compare how often Coconut with no thought, and CoT, say what is of a category."""
+    coconut, cot = (
+        (material.frame("behaviour", name).filter(pl.col("thought") == 0)["behaviour"].cast(pl.String) == category)
+        .cast(pl.Float64)
+        .to_numpy()
+        for name in (run, "cot")
+    )
+    beside = f"{category}: Coconut with no thought {coconut.mean():.3f}, CoT {cot.mean():.3f}"
+    return Finding({"Coconut less CoT": material.difference(run, coconut, cot)}, beside)
 
 
-def separated(material: Material, at_least: float) -> Finding:
-    """Hold the area under the ROC curve of low candidates against a bound."""
-    checks, beside = [], []
-    table = material.frame("height").filter(pl.col("readout") == _FORCED)
+def too_many_thoughts(material: Material, run: str, more: int) -> Finding:
+    """Compare the trained number of thoughts with some more."""
+    trained, found, beside = material.checkpoint(run).thoughts, {}, []
+    for name, of in (("exact answers", material.right_after), ("forced choices", material.chosen_after)):
+        own, other = (of(run, k) for k in (trained, trained + more))
+        found[f"{name} lost"] = material.difference(run, own, other)
+        beside.append(f"{name} {own.mean():.3f} after {trained}, {other.mean():.3f} after {trained + more}")
+    return Finding(found, "; ".join(beside))
+
+
+# Values of candidates
+
+
+def _gap(material: Material, run: str, readout: str, thought: int, control: str = MODEL) -> Column:
+    """Return by how much the three best candidates together outdo the best."""
+    table = material.frame("parallelism", run, control).filter(pl.col("thought") == thought)
+    return column(table, "top3", readout=readout) - column(table, "top1", readout=readout)
+
+
+def narrows(material: Material, run: str, readout: str) -> Finding:
+    """Compare how far the three best candidates lie apart at thoughts 1 and 2."""
+    one, two = (_gap(material, run, readout, k) for k in (1, 2))
+    beside = f"top 3 less top 1: {np.nanmean(one):.3f} and {np.nanmean(two):.3f}"
+    if material.controls:
+        noise = " and ".join(f"{np.nanmean(_gap(material, run, readout, k, 'noise')):.3f}" for k in (1, 2))
+        beside += f"; with noise fed {noise}"
+    return Finding({"thought 1 less thought 2": material.difference(run, one, two)}, beside)
+
+
+def _candidates(material: Material, run: str, readout: str, thought: int, control: str = MODEL) -> pl.DataFrame:
+    return material.frame("height", run, control).filter(pl.col("readout") == readout, pl.col("thought") == thought)
+
+
+def _area_gap(first: Rows, second: Rows, positive: Rows, *, weights: Weights) -> np.ndarray:
+    """Return how much better one column of scores tells the positive rows apart than another."""
+    return auroc(first, positive > 0, weights=weights) - auroc(second, positive > 0, weights=weights)
+
+
+def _low_gap(scores: Rows, positive: Rows, low: Rows, *, weights: Weights) -> np.ndarray:
+    """Return how much better the positive rows are told apart among the low ones than among the others."""
+    within = (auroc(scores, positive > 0, weights=weights * part) for part in (low, 1 - low))
+    return next(within) - next(within)
+
+
+def value_function(material: Material, run: str, readout: str) -> Finding:
+    """Tell the candidates that reach the target apart by their values; the same where another target is asked for.
+
+    Values that are large because of the question fall where the question changes; those that are large because of
+    the place in the graph do not.
+    """
+    found, gaps, beside = {}, {}, []
     for k in (1, 2):
-        rows = table.filter(pl.col("thought") == k, pl.col("height_shortest") <= 1)
-        other = table.filter(pl.col("thought") == k, pl.col("height_shortest") > 1)
-        checks.append(Check(f"area under ROC, height 0 and 1, thought {k}", _auroc(rows, material.seed), at_least))
-        beside.append(f"greater heights, thought {k}: {_auroc(other, material.seed)}")
-    return Finding(material.on, tuple(checks), "; ".join(beside))
-
-
-def correct_valued(material: Material) -> Finding:
-    """Hold the area under the ROC curve of all candidates against chance."""
-    checks = []
-    table = material.frame("height").filter(pl.col("readout") == _HEAD)
-    for k in (1, 2, 3):
-        rows = table.filter(pl.col("thought") == k)
-        checks.append(Check(f"area under ROC, thought {k}", _auroc(rows, material.seed), 0.5))
-    noise = material.frame("height", control="noise").filter(pl.col("readout") == _HEAD, pl.col("thought") == 1)
-    fed = _auroc(noise, material.seed).value
-    return Finding(material.on, tuple(checks), f"chance .500; with noise fed, thought 1: {fed:.3f}")
-
-
-def low_is_certain(material: Material) -> Finding:
-    """Correlate the height and the value of wrong candidates."""
-    table = material.frame("height").filter(pl.col("readout") == _FORCED, ~pl.col("reaches_target"))
-    checks = []
-    for k in (1, 2):
-        rows = table.filter(pl.col("thought") == k)
-        rho = resample(
-            rows["height_shortest"], rows["value"], statistic=spearman, clusters=rows["problem"], seed=material.seed
+        rows = _candidates(material, run, readout, k)
+        found[at("area", k)] = material.estimate(
+            run, rows["value"], rows["reaches_target"], statistic=auroc, ids=rows["problem"]
         )
-        checks.append(Check(f"Spearman, height and value of wrong candidates, thought {k}", rho, 0.0))
-    return Finding(material.on, tuple(checks), "no relation 0")
+        other = _candidates(material, run, readout, k, OTHER_TARGET).select("problem", "node", other="value")
+        both = rows.join(other, on=["problem", "node"], how="inner")
+        columns = (both["value"], both["other"], both["reaches_target"])
+        gaps[at("area less that with another target asked", k)] = material.estimate(
+            run, *columns, statistic=_area_gap, ids=both["problem"]
+        )
+        areas = (float(auroc(one.to_numpy(), both["reaches_target"].to_numpy())) for one in columns[:2])
+        beside.append(f"thought {k}: asked {next(areas):.3f}, another asked {next(areas):.3f}")
+    return Finding(found | gaps, "; ".join([*beside, "chance .500"]))
 
 
-def _mass_of(material: Material, name: str, readout: str, k: int) -> np.ndarray:
-    table = material.frame("breadth", name)
-    return column(table, "candidate_mass", readout=readout, thought=k)
-
-
-def mixed_mass(material: Material) -> Finding:
-    """Hold the mass on the candidates against chance, and thought 3 against thought 1."""
-    table = material.frame("breadth")
-    chance = [column(table, "candidate_mass_chance", readout=_FORCED, thought=k) for k in range(5)]
-    mass = [_mass_of(material, REFERENCE, _FORCED, k) for k in range(5)]
-    checks = [Check(f"mass less chance, k = {k}", material.difference(mass[k], chance[k]), 0.0) for k in (0, 1, 2)]
-    checks.append(Check("k = 1 less k = 3", material.difference(mass[1], mass[3]), 0.0))
-    beside = "mass for k = 0..4: " + " ".join(f"{np.nanmean(one):.2f}" for one in mass)
-    return Finding(material.on, tuple(checks), beside + "; k = 0 needs no thought and is no evidence of one")
-
-
-def unmixed_mass(material: Material) -> Finding:
-    """Hold the mass on the candidates of a model without curriculum against nothing."""
-    name = "coconut_without_curriculum"
-    checks = [
-        Check(f"candidate mass, k = {k}", material.mean(_mass_of(material, name, _FORCED, k)), at_most=0.05)
-        for k in (0, 1, 2)
-    ]
-    return Finding(material.on_methods, tuple(checks))
-
-
-def _top1(material: Material, k: int, control: str = "model") -> tuple[np.ndarray, np.ndarray]:
-    table = material.frame("breadth", control=control)
-    own, chance = (column(table, c, readout=_FORCED, thought=k) for c in ("top1_correct", "top1_correct_chance"))
-    return own, chance
-
-
-def top1_chance(material: Material) -> Finding:
-    """Hold how often the top candidate is correct against chance."""
-    checks = [
-        Check(f"top 1 correct less chance, k = {k}", material.difference(*_top1(material, k)), 0.0) for k in (1, 2, 3)
-    ]
-    noise = ", ".join(f"{np.nanmean(np.subtract(*_top1(material, k, 'noise'))):+.3f}" for k in (1, 2, 3))
-    return Finding(material.on, tuple(checks), f"chance 0; with noise fed {noise}")
-
-
-def top1_level(material: Material, *levels: float) -> Finding:
-    """Hold how often the top candidate is correct after k = 1, 2 ... thoughts against published numbers."""
-    checks = [
-        Check(f"top 1 correct, k = {k}", material.mean(_top1(material, k)[0]), level - MARGIN)
-        for k, level in enumerate(levels, 1)
-    ]
-    chance = ", ".join(f"{np.nanmean(_top1(material, k)[1]):.3f}" for k in range(1, len(levels) + 1))
-    return Finding(material.on, tuple(checks), f"chance {chance}")
-
-
-def _entropy(material: Material, k: int) -> np.ndarray:
-    """Return H / log N under the LM head for each problem, nan where the frontier is a single node or none."""
-    table = material.frame("breadth").filter(pl.col("readout") == _HEAD, pl.col("thought") == k)
-    breadth, size = (table[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in ("breadth", "frontier_size"))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(size > 1, np.log2(breadth) / np.log2(size), np.nan)
-
-
-def entropy_falls(material: Material) -> Finding:
-    """Compare the entropy over the frontier from thought to thought."""
-    share = [_entropy(material, k) for k in (1, 2, 3)]
-    checks = [Check(f"thought {k} less {k + 1}", material.difference(share[k - 1], share[k]), 0.0) for k in (1, 2)]
-    beside = "H over log N, thoughts 1 to 3: " + " ".join(f"{np.nanmean(one):.2f}" for one in share)
-    return Finding(material.on, tuple(checks), beside + "; 1.00 is an even spread over the frontier")
-
-
-def without_recurrence(material: Material, run: str) -> Finding:
-    """Hold the mass on the candidates of a model without recurrence against chance."""
-    table, checks = material.frame("breadth", run), []
-    for k in (1, 2, 3):
-        mass, chance = (column(table, c, readout=_HEAD, thought=k) for c in ("candidate_mass", "candidate_mass_chance"))
-        checks.append(Check(f"mass less chance, slot {k}", material.difference(mass, chance), 0.0))
-    own, ours = (
-        " ".join(f"{np.nanmean(_mass_of(material, name, _HEAD, k)):.2f}" for k in (1, 2, 3))
-        for name in (run, "coconut_next_node")
-    )
-    return Finding(material.on_methods, tuple(checks), f"mass {own}; Coconut, next node asked alike, {ours}")
-
-
-def target_dominates(material: Material) -> Finding:
-    """Compare the value of a target that lies farther away with the mass on the frontier."""
-    table = material.frame("breadth")
-    checks = []
+def low_separated(material: Material, run: str, readout: str) -> Finding:
+    """Compare the area under the ROC curve of candidates of height 0 and 1 with that of higher ones."""
+    found, beside = {}, []
     for k in (1, 2):
-        rows = table.filter(pl.col("readout") == _HEAD, pl.col("thought") == k, pl.col("steps") > pl.col("hop_read"))
-        ours = rows.select("target", "candidate_mass").to_numpy().astype(float)
-        checks.append(Check(f"target less its hop's frontier, thought {k}", material.difference(*ours.T), 0.0))
-    return Finding(material.on, tuple(checks), "problems whose target lies beyond the hop of the thought")
+        rows = _candidates(material, run, readout, k).with_columns(low=pl.col("height_shortest") <= 1)
+        columns = [rows[name].cast(pl.Float64) for name in ("value", "reaches_target", "low")]
+        name = at("area of low less that of high", k)
+        found[name] = material.estimate(run, *columns, statistic=_low_gap, ids=rows["problem"])
+        areas = (
+            float(auroc(part["value"].to_numpy(), part["reaches_target"].to_numpy()))
+            for part in (rows.filter("low"), rows.filter(~pl.col("low")))
+        )
+        beside.append(f"thought {k}: low {next(areas):.3f}, high {next(areas):.3f}")
+    return Finding(found, "; ".join([*beside, "chance .500"]))
+
+
+def low_certain(material: Material, run: str, readout: str) -> Finding:
+    """Correlate the height and the value of wrong candidates."""
+    found = {}
+    for k in (1, 2):
+        rows = _candidates(material, run, readout, k).filter(~pl.col("reaches_target"))
+        both = (rows["height_shortest"], rows["value"])
+        found[at("Spearman", k)] = material.estimate(run, *both, statistic=spearman, ids=rows["problem"])
+    return Finding(found, "no relation 0")
+
+
+def _breadth(material: Material, run: str, name: str, readout: str, k: int, control: str = MODEL) -> Column:
+    return column(material.frame("breadth", run, control), name, readout=readout, thought=k)
+
+
+def candidate_mass(material: Material, run: str, readout: str) -> Finding:
+    """Measure the raw mass on the candidates less its chance by thought."""
+    depths = range(0 if readout == _FORCED else 1, min(4, material.checkpoint(run).thoughts) + 1)
+    found, mass = {}, []
+    for k in depths:
+        own, chance = (_breadth(material, run, f"candidate_mass{kind}", readout, k) for kind in ("", "_chance"))
+        found[f"mass less chance, k = {k}"] = material.difference(run, own, chance)
+        mass.append(f"{np.nanmean(own):.2f}")
+    return Finding(found, f"mass for k = {depths[0]}..{depths[-1]}: {' '.join(mass)}; k = 0 needs no thought")
+
+
+def _top1(material: Material, run: str, k: int, control: str = MODEL) -> tuple[Column, Column]:
+    return tuple(_breadth(material, run, f"top1_correct{kind}", _FORCED, k, control) for kind in ("", "_chance"))  # type: ignore[return-value]
+
+
+def top1_chance(material: Material, run: str) -> Finding:
+    """Hold how often the top candidate is correct against chance."""
+    found = {at("top 1 correct less chance", k): material.difference(run, *_top1(material, run, k)) for k in (1, 2, 3)}
+    if not material.controls:
+        return Finding(found)
+    noise = ", ".join(f"{np.nanmean(np.subtract(*_top1(material, run, k, 'noise'))):+.3f}" for k in (1, 2, 3))
+    return Finding(found, f"with noise fed {noise}")
+
+
+def top1_level(material: Material, run: str) -> Finding:
+    """Measure how often the top candidate is correct."""
+    found = {at("top 1 correct", k): material.estimate(run, _top1(material, run, k)[0]) for k in (1, 2, 3)}
+    chance = ", ".join(f"{np.nanmean(_top1(material, run, k)[1]):.3f}" for k in (1, 2, 3))
+    return Finding(found, f"chance {chance}")
+
+
+def entropy(material: Material, run: str, readout: str) -> Finding:
+    """Measure H / log N over the frontier, where it has more than one node."""
+    found = {}
+    for k in (1, 2, 3):
+        breadth, size = (_breadth(material, run, name, readout, k) for name in ("breadth", "frontier_size"))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            share = np.where(size > 1, np.log2(breadth) / np.log2(size), np.nan)
+        found[at("H / log N", k)] = material.estimate(run, share)
+    return Finding(found, "1 is an even spread over the frontier")
+
+
+def target_dominates(material: Material, run: str) -> Finding:
+    """Compare the value of a target that lies farther away with the mass on the frontier."""
+    found = {}
+    rows = material.frame("breadth", run).filter(pl.col("readout") == _HEAD, pl.col("steps") > pl.col("hop_read"))
+    for k in (1, 2):
+        of = rows.filter(pl.col("thought") == k)
+        gap = (of["target"] - of["candidate_mass"]).cast(pl.Float64)
+        found[at("target less its hop's frontier", k)] = material.estimate(run, gap, ids=of["problem"])
+    return Finding(found, "problems whose target lies beyond the hop of the thought")
