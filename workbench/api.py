@@ -578,7 +578,7 @@ class Trace:
 
         Examples:
             >>> wb.load("reference_asked").trace(wb.load_problems("released")[0]).frame().columns[:3]
-            ['checkpoint', 'problem', 'readout']
+            ['checkpoint', 'problem', 'graph']
         """
         return self.scores(readout).to_frame()
 

@@ -131,9 +131,9 @@ def test_readings(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     )
 
     result = last_line(capsys)
-    assert (result["name"], result["problems"], result["runs"]) == ("readings", 4, 5)
+    assert (result["name"], result["problems"], result["runs"]) == ("readings", 4, 6)
     assert [(one["stage"], one["name"]) for one in result["stages"]] == [
-        *(("record", label) for label in ("model", "untrained", "pause", "shuffled", "noise")),
+        *(("record", label) for label in ("model", "untrained", "pause", "shuffled", "noise", "other_target")),
         *((kind, name) for name in ("breadth", "copy_map") for kind in ("table", "figures")),
     ]
     peaks = [one["peak_mb"] for one in result["stages"]]

@@ -200,7 +200,8 @@ def test_many_problems_are_counted_against_their_own_controls(wide: Problem) -> 
 
     assert done == [1, 2, 3]
     assert table["problem"].to_list() == [one.id for one in several]
-    assert table.row(1)[1:] == (
+    names = ("done", "right", "kept", "other", "control_kept")
+    assert table.select(names).row(1) == (
         True,
         *alone["right"][:2],
         alone["valid"][1] and not alone["right"][1],
@@ -219,16 +220,16 @@ def test_a_problem_that_cannot_be_intervened_on_is_left_out_and_none_is_an_error
 
 
 def test_shares_are_of_what_was_right_and_paired_with_the_control() -> None:
-    columns = ["problem", "done", "right", "kept", "other", "control_kept"]
+    columns = ["problem", "done", "right", "kept", "other", "control_kept", "choice", "control_choice"]
     rows = [
-        ("a", True, True, False, True, True), ("b", True, True, True, False, True),
-        ("c", True, False, True, False, False), ("d", True, True, False, False, True),
-        ("e", False, None, None, None, None),
+        ("a", True, True, False, True, True, 0.0, 1.0), ("b", True, True, True, False, True, 1.0, 1.0),
+        ("c", True, False, True, False, False, 1.0, 0.0), ("d", True, True, False, False, True, 0.5, 1.0),
+        ("e", False, None, None, None, None, None, None),
     ]  # fmt: skip
     found, test = shares(pl.DataFrame(rows, schema=columns, orient="row"))
 
-    assert [(found[name].value, found[name].n) for name in ("kept", "other", "control_kept")] == [
-        (pytest.approx(1 / 3), 3), (pytest.approx(1 / 3), 3), (1, 3),
+    assert [(found[name].value, found[name].n) for name in ("kept", "other", "control_kept", "choice")] == [
+        (pytest.approx(1 / 3), 3), (pytest.approx(1 / 3), 3), (1, 3), (0.5, 3),
     ]  # fmt: skip
     assert test is not None
     assert (test.both, test.only_first, test.only_second) == (1, 0, 2)

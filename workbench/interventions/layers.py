@@ -179,7 +179,7 @@ class Knockout(
     Examples:
         >>> model, problems = wb.load("reference_asked"), wb.load_problems("balanced", 4)
         >>> model.answer(problems, wb.Knockout(to=("edges",), at=(2,)))
-        4 answers, accuracy 0.500 [0.000, 1.000]
+        4 answers, accuracy 0.500 [0.018, 0.982]
     """
 
     to: tuple[str, ...] = ("prompt",)
@@ -290,7 +290,7 @@ class Ablate(_Replacing, kind="ablate", says="{part} set to {to}{layers}", unit=
     Examples:
         >>> model, problems = wb.load("reference_asked"), wb.load_problems("balanced", 4)
         >>> model.answer(problems, wb.Ablate(part="mlp", layers=(0,), at=(1,)))
-        4 answers, accuracy 0.250 [0.000, 0.750]
+        4 answers, accuracy 0.250 [0.001, 0.989]
     """
 
     to: Literal["zero", "mean"] = "zero"
@@ -317,7 +317,7 @@ class PatchLayer(
     Examples:
         >>> model, problems = wb.load("reference_asked"), wb.load_problems("balanced", 4)
         >>> model.answer(problems, wb.PatchLayer(source="twin", at=(1,)))
-        4 answers, accuracy 0.000 [0.000, 0.490]
+        4 answers, accuracy 0.000 [0.000, 0.985]
     """
 
     source: str = "twin"

@@ -28,7 +28,7 @@ class Plan:
     Examples:
         >>> plan = wb.Plan((wb.Zero(at=(1,)), wb.Noise(at=(2,))), freeze=True)
         >>> wb.load("reference_asked").answer(wb.load_problems("balanced", 4), plan)
-        4 answers, accuracy 1.000 [0.510, 1.000]
+        4 answers, accuracy 1.000 [0.015, 1.000]
     """
 
     interventions: tuple[Intervention, ...] = ()

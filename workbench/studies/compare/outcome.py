@@ -202,7 +202,7 @@ def against(outcomes: Sequence[RunOutcome], reference: str = REFERENCE) -> dict[
             ours, theirs = runs[method, shared[0]], runs[reference, shared[0]]
             if ours.problems == theirs.problems:
                 right = (one.values["accuracy"] > 0 for one in (ours, theirs))
-                found[method] = mcnemar(*right, clusters=np.array(ours.graphs))
+                found[method] = mcnemar(*right, clusters=None if ours.graphs is None else np.array(ours.graphs))
     corrected = holm({method: comparison.p_value for method, comparison in found.items()})
     return {method: (comparison, corrected[method]) for method, comparison in found.items()}
 
