@@ -93,7 +93,7 @@ def evaluation_table(evaluation: Evaluation) -> Table:
     model = f"{evaluation.checkpoint} ({evaluation.supervision})"
     made = table(
         f"{model} on {evaluation.n} problems, {evaluation.thoughts} thoughts",
-        f"95 % intervals over problems; seed {origin.seed}; commit {(origin.commit or 'unknown')[:12]}\n"
+        f"95 % intervals over graphs; seed {origin.seed}; commit {(origin.commit or 'unknown')[:12]}\n"
         + ", ".join(f"{name} {number}" for name, number in origin.versions.items()),
         "figure", ("value and interval", {"no_wrap": True}), ("chance", RIGHT), ("chance is", {"style": "dim"}),
         ("n", RIGHT),

@@ -402,7 +402,7 @@ def value_by_height(table: pl.DataFrame, readout: str, height: str) -> go.Figure
     return _over_heights(
         found, readout, height, "Value by height of candidates", "mean raw value (probability)",
         "Nodes at the hop read; points: those that reach the target, crosses: those that do not;<br>"
-        "95 % intervals over problems; dotted: controls; dashed: chance, uniform over the problem's concepts",
+        "95 % intervals over graphs; dotted: controls; dashed: chance, uniform over the problem's concepts",
         by="line", looks=looks,
     ).update_yaxes(rangemode="tozero")  # fmt: skip
 
@@ -426,7 +426,7 @@ def separation_by_height(table: pl.DataFrame, readout: str, height: str) -> go.F
     return _over_heights(
         found, readout, height, "Separation by height of candidates", "area under the ROC curve",
         "How often a candidate that reaches the target has a larger value than one that does not; "
-        "<br>95 % intervals over problems; dotted: controls; dashed: chance, 0.5",
+        "<br>95 % intervals over graphs; dotted: controls; dashed: chance, 0.5",
         thoughts=sorted(rows["thought"].unique().to_list()), limits=(0.0, 1.04),
         empty=f"fewer than {FEWEST}<br>of either kind",
     )  # fmt: skip
@@ -454,7 +454,7 @@ def separation_by_thought(table: pl.DataFrame) -> go.Figure:
 
 
 def correlations(table: pl.DataFrame, *, apart: bool = True, seed: int = 0) -> pl.DataFrame:
-    """Return Spearman's correlation of height and raw value over candidates, with intervals over problems.
+    """Return Spearman's correlation of height and raw value over candidates, with intervals over graphs.
 
     Args:
         table: `height_frame`.
@@ -493,7 +493,7 @@ def correlation_by_thought(table: pl.DataFrame) -> go.Figure:
     return lines(
         found.with_columns(panel=pl.format("{} {}", "readout", "height"), value="correlation", chance=0.0),
         "Rank correlation of height and value",
-        "Spearman, over candidates (nodes at the hop read, ten at least), raw value; 95 % intervals over problems; "
+        "Spearman, over candidates (nodes at the hop read, ten at least), raw value; 95 % intervals over graphs; "
         "dotted: controls; dashed: chance, 0",
         "Spearman correlation", axis="thoughts", panel="panel", panels=panels, wide=2, limits=(-1.04, 1.04),
         empty=f"fewer than {FEWEST} candidates", plot=190,
