@@ -7,9 +7,12 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-RUN_FOLDERS = (ROOT / "fixtures" / "runs", ROOT / "runs")
+_CHECKOUT = Path(__file__).resolve().parents[1]
+ROOT = _CHECKOUT if (_CHECKOUT / "pyproject.toml").is_file() else Path(__file__).resolve().parent / "bundled"
+"""What ships: the checkout, or the part of it that is inside the installed package (`pyproject.toml` names it)."""
+RUN_FOLDERS = (ROOT / "fixtures" / "runs", _CHECKOUT / "runs" if ROOT == _CHECKOUT else Path("runs").absolute())
 PROBLEM_FOLDERS = (ROOT / "fixtures" / "problems",)
+TASK_FOLDERS = (ROOT / "fixtures" / "tasks",)
 RUNS_VARIABLE, PROBLEMS_VARIABLE = "WORKBENCH_RUNS", "WORKBENCH_PROBLEMS"
 """Environment variables that name more folders, separated as in PATH; they come first."""
 
@@ -62,12 +65,12 @@ def current(path: Path) -> Path:
 
 def problem_sets() -> dict[str, Path]:
     """Return every problem set: name to JSON file."""
-    found: dict[str, Path] = {}
-    for folder in _folders(PROBLEMS_VARIABLE, PROBLEM_FOLDERS):
-        for file in _sorted(folder):
-            if file.suffix == ".json":
-                found.setdefault(file.stem, file)
-    return _first(FIRST_SET, found)
+    return _first(FIRST_SET, _json_files(_folders(PROBLEMS_VARIABLE, PROBLEM_FOLDERS)))
+
+
+def task_sets() -> dict[str, Path]:
+    """Return the bundled problem sets without graphs, one of each task: name to JSON file."""
+    return _json_files(TASK_FOLDERS)
 
 
 def home(path: Path) -> Path:
@@ -77,7 +80,7 @@ def home(path: Path) -> Path:
 
 def shown(path: Path) -> str:
     """Return a path as a reader of the screen would type it: relative to the project where it lies inside."""
-    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+    return str(path.relative_to(_CHECKOUT)) if ROOT == _CHECKOUT and path.is_relative_to(ROOT) else str(path)
 
 
 def _folders(variable: str, usual: Iterable[Path]) -> list[Path]:
@@ -87,6 +90,13 @@ def _folders(variable: str, usual: Iterable[Path]) -> list[Path]:
 
 def _sorted(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
+
+
+def _json_files(folders: Iterable[Path]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for file in (file for folder in folders for file in _sorted(folder) if file.suffix == ".json"):
+        found.setdefault(file.stem, file)
+    return found
 
 
 def _has_model(folder: Path) -> bool:

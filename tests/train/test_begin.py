@@ -93,6 +93,15 @@ def test_a_start_that_is_not_there_or_has_other_sizes_leaves_no_run_behind(tmp_p
         assert not out.exists()
 
 
+def test_a_missing_start_names_the_configuration_that_makes_it(tmp_path: Path) -> None:
+    save_config(CONFIG, tmp_path / "words-four.yaml")
+    save_config(replace(CONFIG, start="runs/words-four"), tmp_path / "last.yaml")
+    with pytest.raises(WorkbenchError) as caught:
+        train_command(tmp_path / "last.yaml", tmp_path / "run")
+    assert f"{tmp_path / 'words-four.yaml'} makes it" in caught.value.why
+    assert "--out runs/words-four" in caught.value.do
+
+
 def test_a_method_that_asks_for_a_graph_is_noted_where_there_is_none() -> None:
     assert "no graph" in notes(CONFIG)[0]
     assert notes(replace(CONFIG, method="coconut_words")) == notes(GIVEN) == []

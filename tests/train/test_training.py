@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.conftest import chain
 from workbench.errors import WorkbenchError
 from workbench.model.checkpoint import load_checkpoint
 from workbench.train.config import (
@@ -27,7 +28,7 @@ from workbench.train.config import (
 )
 from workbench.train.init import build_model, build_optimizer
 from workbench.train.launch import claim
-from workbench.train.loop import ValidationMonitor, learning_rate, train
+from workbench.train.loop import ValidationMonitor, guessing, learning_rate, plateau, train
 from workbench.train.state import averaged, load_state, update_average
 
 TINY = TrainConfig(
@@ -176,6 +177,13 @@ def test_two_processes_are_killed_and_resumed_with_the_same_metrics(tmp_path):
     assert load_state(config, tmp_path / "cut").step < config.steps
     subprocess.run([*command, str(tmp_path / "cut")], check=True, timeout=240, **quiet)
     assert metrics.read_text() == (tmp_path / "whole" / "metrics.jsonl").read_text()
+    go_on = subprocess.Popen([*command, str(tmp_path / "stopped")], start_new_session=True, **quiet)
+    metrics, end = tmp_path / "stopped" / "metrics.jsonl", time.monotonic() + 120
+    while time.monotonic() < end and not metrics.exists():
+        time.sleep(0.05)
+    os.killpg(go_on.pid, signal.SIGINT)  # Ctrl-C: processes that wait for their launcher would take 30 seconds to end
+    assert go_on.wait(timeout=25) == 0
+    assert 0 < load_state(config, tmp_path / "stopped").step < config.steps
 
 
 def test_the_learning_rate_warms_up_stays_and_ends_at_zero():
@@ -183,6 +191,27 @@ def test_the_learning_rate_warms_up_stays_and_ends_at_zero():
     assert learning_rate(TINY, 4) == 1.0
     assert learning_rate(TINY, 9) == pytest.approx(0.2)
     assert learning_rate(TINY, 10) == 0.0
+
+
+def test_the_decay_begins_half_way_where_nothing_is_said(tmp_path):
+    (tmp_path / "config.yaml").write_text("steps: 10")
+    config = replace(load_config(tmp_path / "config.yaml"), warmup_steps=1)
+    assert [learning_rate(config, step) for step in (4, 5, 6, 10)] == pytest.approx([1.0, 1.0, 0.8, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("now", "stuck"),
+    [
+        ({}, True),
+        ({"accuracy": 0.7}, False),
+        ({"mass": [0.4, 0.1]}, False),
+    ],
+)
+def test_a_run_on_its_plateau_says_so_until_one_figure_shows_that_it_learns(now, stuck):
+    said = plateau({"accuracy": 0.55, "mass": [0.1, 0.1]} | now, guessing([chain(0, 2), chain(1, 2)]), n=100)
+    assert bool(said) == stuck
+    assert not stuck or "guessing gets 0.50" in said
+    assert plateau({"unmeasured": "sharded"}, 0.5, 100) == ""
 
 
 def test_thoughts_open_before_graphs_grow():

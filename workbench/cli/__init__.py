@@ -95,9 +95,7 @@ def train(
     train_command(config, out)
 
 
-@app.command(
-    epilog="Example:  workbench evaluate fixtures/runs/reference fixtures/problems/released.json --json figures.json"
-)
+@app.command(epilog="Example:  workbench evaluate reference released --json figures.json")
 def evaluate(
     run: Run,
     problems: ProblemFile,
@@ -128,17 +126,11 @@ def evaluate(
         typer.echo(f"Wrote {json}", err=True)
 
 
-app.command(
-    epilog="Example:  workbench report fixtures/runs/reference fixtures/problems/released.json --out runs/report"
-)(report)
-app.command(
-    epilog="Example:  workbench stop fixtures/runs/reference fixtures/problems/released.json --fit others.json"
-)(stop)
+app.command(epilog="Example:  workbench report reference released --out runs/report")(report)
+app.command(epilog="Example:  workbench stop reference released --fit others.json")(stop)
 
 
-@app.command(
-    epilog="Example:  workbench trace fixtures/runs/reference fixtures/problems/released.json --problem released-7"
-)
+@app.command(epilog="Example:  workbench trace reference released --problem released-7")
 def trace(
     run: Run,
     problems: Annotated[
@@ -214,23 +206,22 @@ def explore(
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser window.")] = True,
 ) -> None:
     """Open the explorer in a browser; it is served to this machine only."""
+    import os
     import subprocess
     from importlib.util import find_spec
 
-    page = Path(__file__).resolve().parents[2] / "apps" / "explorer.py"
-    if not page.exists():
-        raise WorkbenchError(
-            "The explorer is not here.",
-            "It lies in apps/ of a checkout, beside the library, and is not part of the installed package.",
-            "Clone the project and type make explore.",
-        )
+    from workbench import catalog
+
+    page = catalog.ROOT / "apps" / "explorer.py"
     if find_spec("streamlit") is None:
         raise WorkbenchError(
             "The explorer needs Streamlit.", "It is not installed.", "Type: pip install 'coconut-workbench[app]'"
         )
     command = [sys.executable, "-m", "streamlit", "run", str(page), "--server.address", "localhost"]
     command += ["--server.port", str(port), "--server.headless", str(not browser).lower()]
-    raise typer.Exit(subprocess.call(command, cwd=page.parents[1]))
+    folders = [part for part in (os.environ.get(catalog.RUNS_VARIABLE), str(Path("runs").absolute())) if part]
+    env = os.environ | {catalog.RUNS_VARIABLE: os.pathsep.join(folders)}
+    raise typer.Exit(subprocess.call(command, cwd=page.parents[1], env=env))
 
 
 def _choose(loaded: "list[Problem]", path: Path, id: str | None) -> "Problem":

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from workbench import catalog
 from workbench.errors import WorkbenchError
 
 if TYPE_CHECKING:
@@ -19,13 +20,15 @@ if TYPE_CHECKING:
 # Problems are read before torch is imported, so that a wrong path is said at once.
 # What a command needs is imported inside it: `workbench --help` need not wait seconds for torch.
 
-FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
-"""What ships with a checkout, whatever folder a command is typed in."""
-
 Run = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run directory, a directory written by save_pretrained, or a hub name.")
+    str,
+    typer.Argument(
+        metavar="RUN", help="The name of a run, its directory, one written by save_pretrained, or a hub name."
+    ),
 ]
-ProblemFile = Annotated[Path, typer.Argument(metavar="PROBLEMS", help="A file of problems, ours or official.")]
+ProblemFile = Annotated[
+    Path, typer.Argument(metavar="PROBLEMS", help="The name of a set, or a file of problems, ours or official.")
+]
 Thoughts = Annotated[
     int | None, typer.Option(min=0, help="Number of thoughts; by default as many as the model was trained with.")
 ]
@@ -34,10 +37,15 @@ Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 
 
 def load_problems(path: Path) -> "list[Problem]":
-    """Read a file of problems, or graphs of them (GraphML, node-link JSON)."""
+    """Read a file of problems, or graphs of them (GraphML, node-link JSON); a bundled set goes by its name."""
     from workbench.problems.files import load_problems as load
 
-    return load(path)
+    return load(problem_file(path))
+
+
+def problem_file(path: Path) -> Path:
+    """Return the file of a set that is given by its name; any other path is its own."""
+    return path if path.exists() else (catalog.task_sets() | catalog.problem_sets()).get(str(path), path)
 
 
 def load_run(run: str) -> "Checkpoint":
@@ -47,7 +55,8 @@ def load_run(run: str) -> "Checkpoint":
     from workbench.model.checkpoint import load_checkpoint
 
     logging.disable_progress_bar()  # two lines of "Loading weights" for a model of ten megabytes
-    return load_checkpoint(run)
+    known = {} if Path(run).exists() else catalog.runs()
+    return load_checkpoint(known.get(catalog.run_name(run, known), run))
 
 
 def writable(file: Path) -> None:

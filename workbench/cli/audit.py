@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from workbench import catalog
 from workbench.cli.arguments import (
-    FIXTURES,
     BatchSize,
     Run,
     Seed,
@@ -36,7 +36,7 @@ First = Annotated[int | None, typer.Option(metavar="N", min=2, help="Only the fi
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `workbench`."""
-    app.command(epilog="Example:  workbench audit fixtures/runs/reference --out runs/audit")(audit)
+    app.command(epilog="Example:  workbench audit reference --out runs/audit")(audit)
     app.command(epilog="Examples:  workbench audits docs/audits;  workbench audits docs/audits --organisms")(audits)
     app.command("audit-battery", hidden=True)(audit_battery)
 
@@ -90,6 +90,12 @@ def audits(
     fit: Fit = 200,
 ) -> None:
     """Put the audits of several models side by side on one page, README.md in DIR."""
+    if not directory.is_dir():
+        raise WorkbenchError(
+            f"There is no directory {directory}.",
+            "The page is written into a directory that is there.",
+            "Check the path, or make the directory first.",
+        )
     if organisms:
         from workbench.cli.terminal import counting
         from workbench.studies.audit.base import AuditOptions
@@ -137,13 +143,7 @@ def audit_battery(
 def _subject(
     run: str, problems: Path | None, first: int | None, seed: int, fit: int, further: int, batch_size: int
 ) -> "tuple[Path, list[Problem], Checkpoint, AuditOptions]":
-    file = FIXTURES / "problems" / "released.json" if problems is None else problems
-    if problems is None and not file.exists():
-        raise WorkbenchError(
-            "No PROBLEMS were given.",
-            "The 500 that ship lie in a checkout, beside the library, and are not part of the installed package.",
-            "Name a file of problems.",
-        )
+    file = Path(catalog.FIRST_SET) if problems is None else problems
     loaded, checkpoint = load_problems(file)[:first], load_run(run)
     from workbench.studies.audit.base import AuditOptions
 

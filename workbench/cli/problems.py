@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli.arguments import ProblemFile, Seed, writable
+from workbench.cli.arguments import ProblemFile, Seed, problem_file, writable
 from workbench.errors import WorkbenchError
 
 problems_app = typer.Typer(
@@ -66,14 +66,14 @@ def generate(
     typer.echo(f"Wrote {count} problems to {out}")
 
 
-@problems_app.command(epilog="Example:  workbench problems check fixtures/problems/released.json")
+@problems_app.command(epilog="Example:  workbench problems check released")
 def check(problems: ProblemFile) -> None:
     """Check every problem of a file, and say what rules score that do not reason."""
     from workbench.problems.files import load_any
     from workbench.problems.problem import Item
     from workbench.problems.shortcuts import blind_accuracies, shortcut_accuracies
 
-    loaded = load_any(problems)
+    loaded = load_any(problem_file(problems))
     items = [problem for problem in loaded if isinstance(problem, Item)]
     if items:
         tasks = sorted({item.task for item in items})

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli.arguments import FIXTURES, command_line, load_problems
+from workbench.catalog import ROOT
+from workbench.cli.arguments import command_line, load_problems
 from workbench.errors import WorkbenchError
 
 
@@ -17,10 +18,10 @@ def reproduce(
     ),
     runs: Annotated[
         Path, typer.Option(metavar="DIR", help="Directory of runs, by name.", show_default="those bundled")
-    ] = FIXTURES / "runs",
+    ] = ROOT / "fixtures" / "runs",
     problems: Annotated[
         Path, typer.Option(metavar="DIR", help="Directory of problem sets, by name.", show_default="those bundled")
-    ] = FIXTURES / "problems",
+    ] = ROOT / "fixtures" / "problems",
     most: Annotated[int, typer.Option(min=2, help="Problems of each set, the first so many.")] = 500,
     fresh: Annotated[
         int | None, typer.Option(min=2, help="Problems to generate like those of each set.", show_default="200")

@@ -139,8 +139,8 @@ class TrainConfig:
     """Largest gradient norm."""
     warmup_steps: int = 100
     steps: int = 16000
-    decay_from: int = 8000
-    """Step at which the learning rate begins its linear decay to zero at the last step."""
+    decay_from: int = 0
+    """Step at which the learning rate begins its linear decay to zero at the last step; 0: half of `steps`."""
     average_from: int = 0
     """Step from which the evaluated and exported model is an average of the weights over steps; 0: never."""
     average_decay: float = 1.0
@@ -173,8 +173,8 @@ def load_config(path: Path) -> TrainConfig:
     width, heads = config.model.width, config.model.heads
     faults += [
         (
-            f"decay_from ({config.decay_from}) must be between 1 and steps ({config.steps})",
-            not 0 < config.decay_from <= config.steps,
+            f"decay_from ({config.decay_from}) must be between 1 and steps ({config.steps}), or be left out",
+            not 0 <= config.decay_from <= config.steps,
         ),
         (
             f"model.width ({width}) must be a multiple of twice model.heads ({heads}): rotary positions turn pairs",

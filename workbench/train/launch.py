@@ -1,15 +1,18 @@
 """`workbench train`: one process or several, progress on the terminal, a checkpoint that everything else can open."""
 
 import os
+import signal
+import socket
 from pathlib import Path
+from typing import cast
 
 import torch
 import torch.distributed as dist
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from torch.distributed.elastic.multiprocessing.api import SignalException
-from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+from torch.multiprocessing.spawn import ProcessContext, ProcessExitedException, spawn
 
+from workbench.catalog import current
 from workbench.errors import WorkbenchError
 from workbench.train.config import TrainConfig, load_config, notes, save_config
 from workbench.train.init import check_start
@@ -33,8 +36,9 @@ def train_command(config_path: Path, out: Path | None = None) -> Path:
         WorkbenchError: If the configuration is wrong or the directory holds another run.
     """
     config = load_config(config_path)
-    if config.start:
-        check_start(config)  # before a directory is made that a corrected configuration would not fit
+    if config.start:  # before a directory is made that a corrected configuration would not fit
+        _require_earlier_part(config.start, config_path)
+        check_start(config)
     directory = (out or Path("runs") / config.name).resolve()
     launched = "RANK" in os.environ  # by torchrun or accelerate launch: this is one of several processes already
     if os.environ.get("RANK", "0") == "0":
@@ -42,19 +46,7 @@ def train_command(config_path: Path, out: Path | None = None) -> Path:
     if launched or config.processes == 1:
         _work(config, directory)
     else:
-        launch = LaunchConfig(
-            min_nodes=1,
-            max_nodes=1,
-            nproc_per_node=config.processes,
-            rdzv_backend="c10d",
-            rdzv_endpoint="localhost:0",
-            max_restarts=0,
-        )
-        try:
-            elastic_launch(launch, _work)(config, directory)
-        except (KeyboardInterrupt, SignalException):
-            # The launcher passes the signal on; its processes have saved and said so.
-            return directory
+        _side_by_side(config, directory)
     return directory
 
 
@@ -88,6 +80,58 @@ def claim(config: TrainConfig, directory: Path) -> None:
     save_config(config, stored)
 
 
+def _require_earlier_part(start: str, config_path: Path) -> None:
+    """Name the configuration that makes the run to begin with, where that run is not here and there is one beside.
+
+    Raises:
+        WorkbenchError: The run is not here, and a configuration in the folder of this one has its name.
+    """
+    makes = config_path.parent / f"{Path(start).name}.yaml"
+    if not current(Path(start)).exists() and makes.is_file() and makes.resolve() != config_path.resolve():
+        raise WorkbenchError(
+            f"The run begins with {start}, which is not here.",
+            f"{makes} makes it, and has to be trained first.",
+            f"Type: workbench train {makes} --out {start}",
+        )
+
+
+def _side_by_side(config: TrainConfig, directory: Path) -> None:
+    """Train in several processes of this machine. An interrupt is passed on to them: they save, and end.
+
+    torch's elastic launcher waits 30 seconds after an interrupt, since its processes wait for it in turn.
+    """
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    meant = (config, directory, port)
+    children = cast(ProcessContext, spawn(_one_of_several, meant, config.processes, join=False))
+    asked = False
+
+    def pass_on(*_: object) -> None:
+        nonlocal asked
+        asked = True
+        for child in children.processes:
+            child.terminate()
+
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        while not children.join():
+            pass
+    except ProcessExitedException:
+        if not asked:  # else it was stopped before it began to train
+            raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _one_of_several(rank: int, config: TrainConfig, directory: Path, port: int) -> None:
+    """Train as one of the processes that meet at a port of this machine."""
+    about = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": config.processes, "MASTER_PORT": port}
+    os.environ |= {name: str(value) for name, value in about.items()} | {"MASTER_ADDR": "localhost"}
+    _work(config, directory)
+
+
 def _work(config: TrainConfig, directory: Path) -> None:
     """Train in this process; as one of several when the launcher started it."""
     # Small matrices: one thread a process does more than two threads together, and keeps sums in one order.
@@ -105,7 +149,7 @@ def _work(config: TrainConfig, directory: Path) -> None:
 
 
 def _train_and_show(config: TrainConfig, directory: Path) -> None:
-    console = Console(stderr=True)
+    console, stuck = Console(stderr=True), [""]
     for note in notes(config):
         console.print(note, highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -121,14 +165,27 @@ def _train_and_show(config: TrainConfig, directory: Path) -> None:
                 )
                 for sample in record.get("samples", []):
                     bar.console.print(f"    {sample}", highlight=False, style="dim")
+                stuck.append(record.get("plateau", ""))
+                if stuck[-1]:
+                    bar.console.print(stuck[-1], highlight=False, style="yellow")
 
         state = train(config, directory, show)
     if state.step < config.steps:
         console.print(f"Stopped at step {state.step} of {config.steps}; the same command goes on from here.")
-    else:
+        return
+    if stuck[-1]:
+        console.print("Finished on the plateau: it answers no better than by guessing. What to try: more steps,")
         console.print(
-            f"Finished. Look at it: workbench evaluate {directory.name} PROBLEMS, or choose it in the explorer."
+            "smaller graphs or fewer thoughts first, or a start that has learned to look up (docs/training.md)."
         )
+    run = directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory
+    problems = config.rows.validation or _PROBLEMS[config.task]
+    console.print(f"Finished. What it can do: workbench evaluate {run} {problems}", highlight=False, soft_wrap=True)
+    console.print(f"To see its thoughts, choose {directory.name}: workbench explore", highlight=False, soft_wrap=True)
+
+
+_PROBLEMS = {"edges": "released", "prosqa": "released", "prontoqa": "prontoqa", "arithmetic": "arithmetic"}
+"""The bundled set of each task, by its name (`catalog`)."""
 
 
 def _line(record: dict) -> str:

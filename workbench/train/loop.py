@@ -8,6 +8,7 @@ problems every time.
 import json
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,11 +18,13 @@ from accelerate import Accelerator
 from torch import nn
 
 from workbench.errors import WorkbenchError
+from workbench.measure.statistics import wilson
 from workbench.measure.trace import answers
 from workbench.problems.problem import Item, Problem
 from workbench.train.batch import draw_seed
 from workbench.train.config import TrainConfig
 from workbench.train.distributed import check_sharding, deal, is_sharded, prepare
+from workbench.train.methods import find_method
 from workbench.train.objective import Result, batch_loss, open_pass
 from workbench.train.state import (
     State,
@@ -77,6 +80,38 @@ class ValidationMonitor:
         return batch_loss(open_pass(state.model, batch, torch.float32), batch)
 
 
+LOOK_UP_MASS = 0.3
+"""Frontier mass of thought 1 above which the look-up is being learned (docs/training.md)."""
+
+
+def guessing(problems: Sequence[Problem | Item]) -> float:
+    """Return the share of right answers that guessing gets: between the options, else always the commonest answer."""
+    if all(isinstance(problem, Problem) or problem.options for problem in problems):
+        return float(np.mean([1 / len(problem.options) for problem in problems]))
+    return Counter(problem.answer for problem in problems).most_common(1)[0][1] / len(problems)
+
+
+def plateau(record: dict, chance: float, n: int) -> str:
+    """Return a sentence where an evaluation shows no sign that a run has left its plateau.
+
+    Such signs are more right answers than guessing gets, and a frontier mass of thought 1 that shows the look-up.
+
+    Args:
+        record: The evaluation.
+        chance: Share of right answers that guessing gets.
+        n: Number of problems answered.
+
+    Returns:
+        The sentence; empty where there is a sign, or nothing was measured.
+    """
+    right = wilson(round(record["accuracy"] * n), n) if "accuracy" in record else None
+    first = record.get("mass", [0.0])[0]
+    if right is None or right.low > chance or first >= LOOK_UP_MASS:
+        return ""
+    mass = f", and thought 1 has {first:.2f} of its mass on the frontier" if "mass" in record else ""
+    return f"Still on the plateau: {right} of {n} answers are right, guessing gets {chance:.2f}{mass}."
+
+
 def trim(path: Path, step: int) -> None:
     """Drop records after a step (and a line cut off by a kill), so that a resumed run repeats none."""
     if not path.exists():
@@ -107,7 +142,7 @@ def read_metrics(directory: Path) -> list[dict]:
 def learning_rate(config: TrainConfig, step: int) -> float:
     """Return the factor on every learning rate: linear warm-up, constant, linear decay to zero."""
     warm = min(1.0, (step + 1) / max(config.warmup_steps, 1))
-    left = (config.steps - step) / max(config.steps - config.decay_from, 1)
+    left = (config.steps - step) / max(config.steps - (config.decay_from or config.steps // 2), 1)
     return warm * min(1.0, max(left, 0.0))
 
 
@@ -229,6 +264,9 @@ class Writer:
         self.began = self.shown = time.monotonic()
         self.path = directory / "metrics.jsonl"
         trim(self.path, state.step)
+        # Where only sampled walks are learned, in words, no answer is ever asked for.
+        plan, walks = config.curriculum, config.task == "edges" and find_method(config.method).said == "all"
+        self.answers = not walks or min(plan.walk_share, plan.walk_share_late) < 1
 
     def measure(self, state: State, loss: float) -> dict:
         """Return what there is to report after a step, with an evaluation, which is kept, when it is time for one."""
@@ -252,7 +290,9 @@ class Writer:
         measured |= more
         with self.path.open("a") as file:
             file.write(json.dumps(measured) + "\n")
-        return record | measured | {"samples": said}
+        judged = self.answers and state.step > config.evaluate_every
+        stuck = plateau(measured, guessing(self.monitor.problems), len(self.monitor.problems)) if judged else ""
+        return record | measured | {"samples": said, "plateau": stuck}
 
     def report(self, record: dict) -> None:
         """Show a record: every evaluation, and every few seconds how far the run is."""

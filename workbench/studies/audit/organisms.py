@@ -155,7 +155,7 @@ def write_organisms(
     """Audit the organisms and untrained models, write organisms.md into a directory, and return it.
 
     Args:
-        directory: Made if it is not there.
+        directory: Where to.
         command: As the user typed it.
         count: Problems that each is asked.
         options: Of the audits.
@@ -170,7 +170,6 @@ def write_organisms(
         these, which = (asked[:FEWER], ALARMS if int(seed) else tuple(BATTERIES)) if seed else (asked, tuple(BATTERIES))
         tables[name] = audit(load(kind, int(seed or 0)), these, options, partial(advance, name), which)
         advance(name, None)
-    directory.mkdir(parents=True, exist_ok=True)
     write_whole(directory / PAGE, page(tables, command, count, options))
     return directory / PAGE
 
