@@ -3,6 +3,7 @@
 import doctest
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import workbench as wb
 from workbench.errors import WorkbenchError
 
 ANYTHING: Any = 3
+LIBRARY = Path(wb.__file__).parent
 QUESTION = "Tom is a lempus. Every lempus is a rempus. Bo is a yumpus. Is Tom a rempus or yumpus?"
 
 
@@ -32,12 +34,26 @@ def test_every_public_name_has_an_example_that_runs(name: str) -> None:
     finder = doctest.DocTestFinder(recurse=True)
     tests = [test for test in finder.find(public, name, module=import_module(wb.PUBLIC[name])) if test.examples]
     assert tests, f"{name} has no example"
+    run_examples(tests)
+
+
+def run_examples(tests: Sequence[doctest.DocTest]) -> None:
     for test in tests:
         test.globs["wb"] = wb
         runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
         said: list[str] = []
         runner.run(test, out=said.append)
         assert runner.failures == 0, "".join(said)
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in sorted(LIBRARY.rglob("*.py")) if ">>>" in path.read_text()], ids=lambda path: path.stem
+)
+def test_examples_of_what_is_not_public_run_too(path: Path) -> None:
+    module = import_module(".".join(path.relative_to(LIBRARY.parent).with_suffix("").parts).removesuffix(".__init__"))
+    public = {f"{module.__name__}.{name}" for name, home in wb.PUBLIC.items() if home == module.__name__}
+    tests = [test for test in doctest.DocTestFinder().find(module, module.__name__) if test.examples]
+    run_examples([test for test in tests if not public & {test.name, test.name.rpartition(".")[0]}])
 
 
 def test_what_type_checkers_see_is_what_is_public() -> None:

@@ -1,5 +1,6 @@
 """Intervals, tests and fits against scipy and cases worked out by hand."""
 
+import itertools
 import math
 
 import numpy as np
@@ -13,6 +14,7 @@ from workbench.measure.statistics import (
     across_seeds,
     auroc,
     difference,
+    exact_p,
     graphs_of,
     holm,
     logistic,
@@ -154,9 +156,36 @@ def test_a_table_is_clustered_by_the_graphs_it_names_else_by_its_problems():
 def test_mcnemar_counts_a_graph_once_for_all_of_its_questions():
     first, second = np.repeat([1, 1, 1, 1, 0, 0], 2), np.repeat([0, 0, 0, 0, 1, 0], 2)
     made = mcnemar(first, second, clusters=np.repeat(np.arange(6), 2))
-    assert made.p_value == pytest.approx(2 * stats.norm.sf(6 / math.sqrt(20)))  # sums 2 2 2 2 -2 0
+    assert made.p_value == pytest.approx((2 + 2 * 5) / 2**5)  # sums 2 2 2 2 -2 0: all of one sign, or one of the other
     assert made.difference.graphs == 6
     assert mcnemar(first, second, clusters=np.arange(12)) == mcnemar(first, second)
+
+
+@pytest.mark.parametrize("step", [1, 0.5])
+def test_the_exact_test_counts_every_choice_of_signs_of_whole_graphs(step):
+    rng = np.random.default_rng(0)
+    for graphs in (1, 4, 9):
+        less, labels = step * rng.integers(-1 / step, 1 / step + 1, 3 * graphs), np.repeat(np.arange(graphs), 3)
+        sums = [less[labels == one].sum() for one in range(graphs)]
+        totals = [abs(np.dot(signs, sums)) for signs in itertools.product((1, -1), repeat=graphs)]
+        assert exact_p(less, labels) == pytest.approx(np.mean([total >= abs(sum(sums)) for total in totals]))
+    assert exact_p([0.0, 0.0], ["a", "b"]) == 1.0
+
+
+def test_four_graphs_lost_and_none_won_are_not_significant():
+    lost = np.arange(120) % 2 * (np.arange(120) < 8)
+    assert mcnemar(lost, np.zeros(120), clusters=np.arange(120) // 2).p_value == pytest.approx(2 / 2**4)
+
+
+def test_a_tie_among_forced_choices_leaves_their_interval_what_it_is():
+    """A single half among ones once gave a narrower interval than none."""
+    sure, tied, wrong = (resample([1.0] * 461 + [last]) for last in (1.0, 0.5, 0.0))
+    assert tied.method == sure.method == "wilson"
+    assert wrong.low < tied.low < sure.low
+    won, half = (resample([1.0] * 60 + [last] * 40, [0.0] * 100, statistic=difference) for last in (1.0, 0.5))
+    assert won.method == half.method == "bonett-price"
+    assert half.value == pytest.approx(0.8)
+    assert half.low < won.low
 
 
 def test_seeds_are_inside_the_interval():

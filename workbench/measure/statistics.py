@@ -155,8 +155,9 @@ def resample(
 ) -> Estimate:
     """Estimate a statistic of rows with its interval.
 
-    - A mean of zeros and ones is a share: the Wilson interval, which is not empty at 0 of n and n of n either.
-    - A mean difference of such columns, whose rows are -1, 0 or 1: the interval of Bonett & Price (2012).
+    - A mean of zeros and ones is a share: the Wilson interval, which is not empty at 0 of n and n of n either. Halves
+      for ties may be among them: their variance is smaller than the interval takes it to be.
+    - A mean difference of such columns: the interval of Bonett & Price (2012).
     - All else: a percentile bootstrap (Efron & Tibshirani 1993).
 
     The first two take, in clusters, as many rows as these are worth (`_worth`).
@@ -177,8 +178,8 @@ def resample(
     Examples:
         >>> print(resample([0, 1, 1, 1, 0, 1, 1, 1]))
         0.750 [0.409, 0.929]
-        >>> print(resample([0, 1, 1, 1, 0, 1, 1, 1], clusters=[1, 1, 2, 2, 3, 3, 4, 4]))  # no two are both wrong
-        0.750 [0.452, 0.916]
+        >>> print(resample([0, 1, 1, 1, 0, 1, 1, 1], clusters=[1, 1, 2, 2, 3, 3, 4, 4]))  # four graphs say less
+        0.750 [0.272, 0.960]
         >>> resample([0.2, 0.8], [False, True], statistic=auroc).value
         1.0
     """
@@ -194,13 +195,13 @@ def resample(
     method, graphs = (_BOOTSTRAP, None) if member is None else (_CLUSTERS + _BOOTSTRAP, count)
     if statistic is difference:
         arrays, statistic = [arrays[0] - arrays[1]], mean
-        if np.isin(arrays[0], (-1, 0, 1)).all():
+        if np.isin(arrays[0], (-1, -0.5, 0, 0.5, 1)).all():
             return _paired(arrays[0], member, confidence)
     if statistic is mean:
-        if np.isin(arrays[0], (0, 1)).all():
+        constant, value = bool((arrays[0] == arrays[0][0]).all()), float(arrays[0][0])
+        if np.isin(arrays[0], (0, 0.5, 1)).all() and not (constant and value == 0.5):
             return _share(arrays[0], member, confidence)
-        if (arrays[0] == arrays[0][0]).all():
-            value = float(arrays[0][0])
+        if constant:
             return Estimate(value, value, value, n, method, graphs)
     if member is not None:
         if statistic is mean:
@@ -224,7 +225,7 @@ Members = Int[np.ndarray, " rows"] | None
 
 
 def _share(values: Rows, member: Members, confidence: float) -> Estimate:
-    """Estimate the share of ones with the Wilson interval, of as many rows as the clusters are worth."""
+    """Estimate the share of ones, ties as halves: the Wilson interval of as many rows as the clusters are worth."""
     worth, deviations, graphs = _worth(values, member, confidence)
     low, high = _wilson(values.mean(), worth, deviations)
     return Estimate(float(values.mean()), low, high, len(values), _named("wilson", graphs), graphs)
@@ -238,9 +239,12 @@ def _wilson(share: float, n: float, deviations: float) -> tuple[float, float]:
 
 
 def _paired(values: Rows, member: Members, confidence: float) -> Estimate:
-    """Estimate a mean of -1, 0 and 1: a normal interval with one more row won and one more lost (Bonett & Price)."""
+    """Estimate a mean of -1, 0 and 1: a normal interval with one more row won and one more lost (Bonett & Price).
+
+    What is won by half counts half.
+    """
     worth, deviations, graphs = _worth(values, member, confidence)
-    won, lost = (((values == sign).mean() * worth + 1) / (worth + 2) for sign in (1, -1))
+    won, lost = ((np.maximum(sign * values, 0).mean() * worth + 1) / (worth + 2) for sign in (1, -1))
     half = deviations * np.sqrt((won + lost - (won - lost) ** 2) / (worth + 2))
     low, high = np.clip([won - lost - half, won - lost + half], -1, 1).tolist()
     return Estimate(float(values.mean()), low, high, len(values), _named("bonett-price", graphs), graphs)
@@ -402,7 +406,7 @@ def across_seeds(values: Float[np.ndarray, "seeds rows"], clusters: Labels | Non
 
     Examples:
         >>> print(across_seeds(np.array([[1.0] * 8 + [0.0] * 2, [1.0] * 9 + [0.0]])))
-        0.850 [0.420, 0.978]
+        0.850 [0.479, 0.972]
     """
     if len(values) == 1:
         return resample(values[0], clusters=clusters)
@@ -415,7 +419,7 @@ def across_seeds(values: Float[np.ndarray, "seeds rows"], clusters: Labels | Non
     rows, seeds = np.nanmean(given, 0), np.nanmean(given, 1)
     value, parts = float(seeds.mean()), np.array([seeds.var(ddof=1) / len(seeds), variance_of_mean(rows, member)])
     free = np.array([len(seeds) - 1, graphs - 1])
-    share, total = bool(np.isin(given[~np.isnan(given)], (0, 1)).all()), parts.sum()
+    share, total = bool(np.isin(given[~np.isnan(given)], (0, 0.5, 1)).all()), parts.sum()
     if not total:
         low, high = (
             _wilson(value, float(graphs), float(stats.norm.ppf((1 + CONFIDENCE) / 2))) if share else (value, value)
@@ -441,8 +445,7 @@ class PairedComparison:
     neither: int
     """Problems that both got wrong."""
     p_value: float
-    """Two-sided exact McNemar test: the binomial test on the problems they disagree about. Where graphs have several
-    questions, the normal test of the graphs' sums (Durkalski et al. 2003)."""
+    """Two-sided exact McNemar test (`exact_p`)."""
     difference: Estimate
     """Accuracy of the first less accuracy of the second."""
 
@@ -463,14 +466,33 @@ def mcnemar(first: ArrayLike, second: ArrayLike, *, clusters: Labels | None = No
     if a.shape != b.shape or a.size == 0:
         raise ValueError(f"paired results need the same problems: got {a.shape} and {b.shape}")
     both, only_first, only_second, neither = (int(x.sum()) for x in (a & b, a & ~b, ~a & b, ~a & ~b))
-    disagree = only_first + only_second
-    p_value = float(stats.binomtest(only_first, disagree, 0.5).pvalue) if disagree else 1.0
     made = resample(a, b, statistic=difference, clusters=clusters, seed=seed)
-    if made.graphs is not None and disagree:
-        sums = np.bincount(np.unique(np.asarray(clusters), return_inverse=True)[1], a.astype(float) - b)
-        away = np.abs(sums.sum()) / np.sqrt((sums**2).sum()) if sums.any() else 0.0
-        p_value = float(2 * stats.norm.sf(away))
+    p_value = exact_p(a.astype(float) - b, clusters)
     return PairedComparison(both, only_first, only_second, neither, p_value, made)
+
+
+def exact_p(less: ArrayLike, clusters: Labels | None = None) -> float:
+    """Test whether a mean paired difference is zero: two-sided, exact, by exchanging the two in whole graphs.
+
+    Under the hypothesis the sum of a graph could as well have the other sign. The p-value is the share of all choices
+    of signs whose total is as far from zero as ours. With one question per graph, all of them 0 or 1, it is the exact
+    McNemar test: the binomial test on the questions that the two disagree about.
+
+    Args:
+        less: First less second of each row, in multiples of a half, as forced choices have.
+        clusters: As in `resample`.
+
+    Examples:
+        >>> exact_p([1, 1, 1, 1, 0]), exact_p([1, 1, 1, 1, 0], clusters=["a", "a", "b", "b", "c"])
+        (0.125, 0.5)
+    """
+    halves = np.rint(2 * np.asarray(less, dtype=np.float64))
+    sums = halves if clusters is None else np.bincount(np.unique(np.asarray(clusters), return_inverse=True)[1], halves)
+    sizes, shares = np.abs(sums[sums != 0]).astype(int), np.ones(1)
+    for size in sizes:  # shares[i]: of the choices of signs whose positive ones sum to i
+        shares = (np.pad(shares, (0, size)) + np.pad(shares, (size, 0))) / 2
+    totals = 2 * np.arange(len(shares)) - sizes.sum()
+    return min(float(shares[np.abs(totals) >= abs(sums.sum())].sum()), 1.0)
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

@@ -19,7 +19,7 @@ from workbench.errors import WorkbenchError
 from workbench.interventions.base import Intervention
 from workbench.interventions.plan import Plan
 from workbench.interventions.run import Outcome, Sources, run_intervened
-from workbench.measure.statistics import Estimate, difference, holm, mcnemar, resample
+from workbench.measure.statistics import Estimate, difference, exact_p, holm, resample
 from workbench.measure.trace import answers
 from workbench.model.checkpoint import Checkpoint
 from workbench.model.session import Batch, in_batches
@@ -140,7 +140,7 @@ class Rows:
                 found |= _ends("control", resample(other[both], clusters=of, seed=self.seed), "control_value")
                 less = resample(numbers[both], other[both], statistic=difference, clusters=of, seed=self.seed)
                 found |= _ends("difference", less, "difference")
-                p = mcnemar(numbers[both] > 0, other[both] > 0, clusters=of, seed=self.seed).p_value
+                p = exact_p(numbers[both] - other[both], of)
         self._rows.append(
             found
             | {"battery": self.battery, "question": question, "condition": condition, "measure": measure}
