@@ -55,8 +55,13 @@ def run_name(name: str, known: Iterable[str] | None = None) -> str:
 
 
 def current(path: Path) -> Path:
-    """Return where a bundled run is, given its path of today or the one it had; any other path is its own."""
+    """Return where a bundled file is, given its path of today or the one it had; any other path is its own.
+
+    A path such as fixtures/runs/base or configs/first.yaml is found wherever a command is typed.
+    """
     bundled = ROOT / "fixtures" / "runs"
+    if not path.is_absolute() and not path.exists() and (ROOT / path).exists() and path.parts[:1] != ("..",):
+        return ROOT / path
     if path.exists() or not path.resolve().is_relative_to(bundled):
         return path
     name, *inside = path.resolve().relative_to(bundled).parts or ("",)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from workbench.catalog import current
 from workbench.cli.arguments import (
     BatchSize,
     ProblemFile,
@@ -92,7 +93,7 @@ def train(
     """Train a model, or go on with a run that was interrupted."""
     from workbench.train.launch import train_command
 
-    train_command(config, out)
+    train_command(current(config), out)
 
 
 @app.command(epilog="Example:  workbench evaluate reference released --json figures.json")
