@@ -3,6 +3,7 @@
 import polars as pl
 import pytest
 
+from workbench.measure.statistics import wilson
 from workbench.studies.audit.base import AuditOptions
 from workbench.studies.audit.card import Said, ability, card_texts, said
 from workbench.studies.audit.organisms import (
@@ -19,8 +20,9 @@ from workbench.studies.audit.organisms import (
     wrongly_asserted,
 )
 
-COUNT = 80
-OPTIONS = AuditOptions(batch_size=80, fit=80)
+COUNTS = {"thoughts": 160, "idle": 80, UNTRAINED: 80}
+"""Problems: on 80 the interval of the choice without thoughts reaches beyond the threshold."""
+OPTIONS = AuditOptions(batch_size=160, fit=80)
 BATTERIES = {
     "thoughts": ("needed", "content", "shortcuts", "where"),
     "idle": ALARMS,
@@ -48,8 +50,8 @@ DECIDED = {
 
 @pytest.fixture(scope="module")
 def tables() -> dict[str, pl.DataFrame]:
-    asked = problems(COUNT)
-    return {name: audit(load(name), asked, OPTIONS, batteries=BATTERIES[name]) for name in organisms()}
+    asked = {name: problems(count) for name, count in COUNTS.items()}
+    return {name: audit(load(name), asked[name], OPTIONS, batteries=BATTERIES[name]) for name in organisms()}
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +89,7 @@ def test_no_sentence_says_the_opposite_of_what_is_known(name: str, cards: dict[s
 
 
 @pytest.mark.parametrize("name", DECIDED)
-def test_forty_graphs_decide_what_an_organism_was_built_for(name: str, cards: dict[str, dict[str, Said]]) -> None:
+def test_so_few_graphs_decide_what_an_organism_was_built_for(name: str, cards: dict[str, dict[str, Said]]) -> None:
     assert {short: cards[name][short].verdict for short in DECIDED[name]} == DECIDED[name]
 
 
@@ -99,6 +101,29 @@ def test_what_is_exact_is_found_exactly(tables: dict[str, pl.DataFrame]) -> None
     for what in ("remove", "zero", "mean", "noise", "permute", "swap"):
         assert value(idle, "all thoughts", what, "changed") == 0
     assert value(idle, "interchange", "twin", "follows") == 0
+
+
+def test_without_its_thoughts_an_organism_loses_the_choice_and_not_its_format_alone(
+    tables: dict[str, pl.DataFrame], cards: dict[str, dict[str, Said]]
+) -> None:
+    for what, short in (("noise", "noise for all thoughts"), ("swap", "thoughts of another problem")):
+        found = {name: value(one, "all thoughts", what, "chosen") for name, one in tables.items()}
+        own = {name: value(one, "all thoughts", "own", "chosen") for name, one in tables.items()}
+        assert found["thoughts"] < 0.65 < own["thoughts"]
+        assert found["idle"] == own["idle"] > 0.65
+        assert abs(own[UNTRAINED] - 0.5) < 0.2  # it has no format at all, and chooses as a coin does
+        assert all("forced choice" in card[short].figure for card in cards.values())
+        assert cards[UNTRAINED][short].verdict == "not measured"
+
+
+def test_false_alarms_of_one_model_are_not_independent(tables: dict[str, pl.DataFrame]) -> None:
+    wrong, asked = wrongly_asserted(tables["thoughts"])
+    none = wrongly_asserted(tables[UNTRAINED])[1]
+    row = alarm_table([tables["thoughts"], *[tables[UNTRAINED]] * 9]).rows[0]
+    assert row[1] == f"{len(wrong)} of {asked + 9 * none}"
+    low, high = (float(one) for one in row[2].split("[")[1].rstrip("]").split(", "))
+    alone = wilson(len(wrong), asked + 9 * none)
+    assert high - low > 1.5 * (alone.high - alone.low)  # all of them are one model's
 
 
 def test_both_trained_organisms_are_well_above_a_coin_and_the_untrained_is_not(

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from workbench.figures.interventions import in_a_column, over_places
+from workbench.measure.verdicts import FEWEST
 from workbench.problems.problem import Problem
 from workbench.problems.sets import generate
 from workbench.studies.audit.base import MEASURES, SCHEMA, Rows, where
@@ -118,7 +119,9 @@ def test_one_sentence_of_many_needs_more_than_its_own_interval() -> None:
 
 
 def test_an_audit_of_before_has_no_differences_and_its_sentences_about_them_are_not_measured(tmp_path: Path) -> None:
-    old = table(10).drop("graphs", "difference", "difference_low", "difference_high", "control_low", "control_high")
+    old = table(10).drop(
+        "graphs", "control_graphs", "difference", "difference_low", "difference_high", "control_low", "control_high"
+    )
     old.write_parquet(tmp_path / "audit.parquet")
     least, below = replace(SENTENCE, rule="at least"), replace(SENTENCE, rule="below control by", threshold=0.1)
 
@@ -174,6 +177,41 @@ def test_a_threshold_counts_only_where_the_control_is_apart(
 
     assert said(table(right, own=control), [sentence])[0].verdict == verdict
     assert "0.1 above" in sentence.condition_in_words
+
+
+@pytest.mark.parametrize(
+    ("right", "chosen", "verdict"),
+    [
+        (10, 48, "holds"),
+        (10, 100, "does not hold"),  # nothing is answered in the right form, and the model knows as much as before
+        (10, 57, "undecided"),
+        (100, 48, "does not hold"),
+        (10, None, "not measured"),  # an audit of before
+    ],
+)
+def test_a_broken_format_is_no_lost_ability(right: int, chosen: int | None, verdict: str) -> None:
+    sentence, beside = replace(SENTENCE, rule="at most, below control", threshold=0.6, also="chosen"), Rows("needed")
+    if chosen is not None:
+        beside.add(
+            "all thoughts", "noise", "chosen", np.arange(100) < chosen, strength=1.0, chance=0.55, control="own",
+            control_values=np.ones(100),
+        )  # fmt: skip
+    (one,) = said(pl.concat([table(right), beside.frame()]), [sentence])
+
+    assert one.verdict == verdict
+    assert one.figure.startswith(f"accuracy {right / 100:.3f} [")
+    assert ("forced choice not measured" if chosen is None else f"forced choice {chosen / 100:.3f} [") in one.figure
+    assert chosen is None or "chance 0.550" in one.figure
+
+
+def test_a_control_that_few_graphs_define_decides_nothing_however_many_the_value_has() -> None:
+    rows, control = Rows("needed"), np.where(np.arange(200) < FEWEST - 1, 1.0, np.nan)
+    rows.add("all thoughts", "noise", "right", np.zeros(200), strength=1.0, control="own", control_values=control)
+    row = rows.frame().row(0, named=True)
+    below = replace(SENTENCE, rule="below control by", threshold=0.1)
+
+    assert (row["graphs"], row["control_graphs"]) == (200, FEWEST - 1)
+    assert [one.verdict for one in said(rows.frame(), [SENTENCE, below])] == ["holds", "too few"]
 
 
 def test_how_a_model_does_it_is_not_judged_where_it_is_no_better_than_a_coin() -> None:

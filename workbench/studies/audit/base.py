@@ -57,7 +57,7 @@ MEASURES: dict[str, Measure] = {
 }
 """By the name in the table."""
 
-AUDIT_SCHEMA = 2
+AUDIT_SCHEMA = 3
 """Version of the columns of `SCHEMA`; raised when one changes its name, type or meaning."""
 SCHEMA: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "battery": pl.String,
@@ -76,6 +76,7 @@ SCHEMA: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "control_value": pl.Float64,
     "control_low": pl.Float64,
     "control_high": pl.Float64,
+    "control_graphs": pl.Int32,
     "difference": pl.Float64,
     "difference_low": pl.Float64,
     "difference_high": pl.Float64,
@@ -139,7 +140,7 @@ class Rows:
                 of = None if graphs is None else graphs[both]
                 found |= _ends("control", resample(other[both], clusters=of, seed=self.seed), "control_value")
                 less = resample(numbers[both], other[both], statistic=difference, clusters=of, seed=self.seed)
-                found |= _ends("difference", less, "difference")
+                found |= _ends("difference", less, "difference") | {"control_graphs": less.independent}
                 p = exact_p(numbers[both] - other[both], of)
         self._rows.append(
             found

@@ -20,7 +20,7 @@ from workbench.files import write_whole
 from workbench.measure.statistics import Estimate
 from workbench.measure.verdicts import FEWEST, Check, Verdict, judge_page
 from workbench.settings import build, read_settings
-from workbench.studies.audit.base import COIN, MEASURES, NOT_APPLICABLE
+from workbench.studies.audit.base import COIN, MEASURES, NOT_APPLICABLE, NOT_MEASURED, SCHEMA
 from workbench.studies.audit.run import MANIFEST, TABLE, Inputs, read_inputs, read_table
 from workbench.studies.pages import NONE, Column, Section, Table, drawings, render, write_html
 from workbench.train.methods import METHODS
@@ -37,11 +37,11 @@ TITLES: dict[str, str] = {
 }
 """The batteries on the card, by name."""
 _ESTIMATES = (
-    ("value", "low", "high"),
-    ("control_value", "control_low", "control_high"),
-    ("difference", "difference_low", "difference_high"),
+    ("value", "low", "high", "graphs"),
+    ("control_value", "control_low", "control_high", "control_graphs"),
+    ("difference", "difference_low", "difference_high", "control_graphs"),
 )
-"""Columns of the three estimates of a row."""
+"""Columns of the three estimates of a row: value, ends, graphs behind it."""
 _FULL = ("question", "condition", "measure", "value [95 %]", "control", "chance", "n", "p, corrected")
 
 Rule = Literal[
@@ -85,6 +85,9 @@ class Sentence:
     """The sentence where it does not."""
     short: str
     """A few words for the figure, at the head of a column where models stand side by side."""
+    also: str = ""
+    """Another measure of the same question and condition, of which the rule must hold too: the forced choice beside
+    exact answers, since a broken format is no lost ability."""
     thought: int | None = None
     strength: float | None = None
     ability: bool = False
@@ -98,18 +101,20 @@ class Sentence:
         """What decides the sentence."""
         what = f"{self.question}, {self.condition}"
         what += "" if self.thought is None else f", thought {self.thought}"
+        measures = f"{self.measure} and {self.also}" if self.also else self.measure
         if self.rule == "control at most, below value":
-            return f"{what}: its control at most {self.threshold:g}, and {self.measure} by {APART:g} above it"
+            return f"{what}: its control at most {self.threshold:g}, and {measures} by {APART:g} above it"
         if self.rule == "at least, above control":
-            return f"{what}: {self.measure} at least {self.threshold:g}, and by {APART:g} above its control"
+            return f"{what}: {measures} at least {self.threshold:g}, and by {APART:g} above its control"
         if self.rule == "at most, below control":
-            return f"{what}: {self.measure} at most {self.threshold:g} and below its control"
-        if self.rule in ("at least", "at most"):
-            return f"{what}: {self.measure} {self.rule} {self.threshold:g}"
-        return f"{what}: {self.measure} {self.rule.replace('control', 'its control')} {self.threshold:g}"
+            return f"{what}: {measures} at most {self.threshold:g} and below its control"
+        return f"{what}: {measures} {self.rule.replace('control', 'its control')} {self.threshold:g}"
 
-    def checks(self, row: dict) -> tuple[Check, ...]:
-        """Return what must hold of a row for the sentence to hold; what the row lacks was not measured."""
+    def checks(self, rows: Sequence[dict]) -> tuple[Check, ...]:
+        """Return what must hold of its rows for the sentence to hold; what they lack was not measured."""
+        return tuple(check for row in rows for check in self._checks(row))
+
+    def _checks(self, row: dict) -> tuple[Check, ...]:
         value, control, less = (_estimate(row, *names) for names in _ESTIMATES)
         limit = self.threshold
         at_least, at_most = Check("value", value, at_least=limit), Check("value", value, at_most=limit)
@@ -126,9 +131,10 @@ class Sentence:
         }[self.rule]
 
 
-def _estimate(row: dict, value: str, low: str, high: str) -> Estimate:
+def _estimate(row: dict, value: str, low: str, high: str, graphs: str) -> Estimate:
     numbers = [math.nan if row[name] is None else float(row[name]) for name in (value, low, high)]
-    return Estimate(numbers[0], numbers[1], numbers[2], row["n"], graphs=row["graphs"])
+    behind = row["graphs"] if row[graphs] is None else row[graphs]  # an audit of before does not tell them apart
+    return Estimate(numbers[0], numbers[1], numbers[2], row["n"], graphs=behind)
 
 
 @dataclass(frozen=True)
@@ -219,18 +225,20 @@ def said(table: pl.DataFrame, sentences: Sequence[Sentence], *, gate: bool = Tru
     able = ability(table)
     # Where even the accuracy rests on too few problems, so does every figure.
     unable = gate and able is not None and able.verdict in ("does not hold", "undecided")
-    found = [(sentence, row) for sentence in sentences if (row := _row(table, sentence)) is not None]
-    found = [(sentence, row) for sentence, row in found if not row["note"].startswith(NOT_APPLICABLE)]
-    judged = [(sentence, row) for sentence, row in found if sentence.ability or not unable]
-    rulings = judge_page([sentence.checks(row) for sentence, row in judged])
-    of_judged = zip(judged, rulings, strict=True)
-    verdicts: dict[Sentence, Verdict] = {sentence: ruling.verdict for (sentence, _), ruling in of_judged}
+    found = {sentence: rows for sentence in sentences if (rows := _rows(table, sentence))}
+    judged = [sentence for sentence in found if sentence.ability or not unable]
+    rulings = judge_page([sentence.checks(found[sentence]) for sentence in judged])
+    verdicts: dict[Sentence, Verdict] = {one: ruling.verdict for one, ruling in zip(judged, rulings, strict=True)}
     return [
-        Said(one, verdicts[one], in_words(row))
-        if one in verdicts
-        else Said(one, "not measured", f"{NO_BETTER}; {in_words(row)}")
-        for one, row in found
+        Said(one, verdicts.get(one, "not measured"), figure if one in verdicts else f"{NO_BETTER}; {figure}")
+        for one, rows in found.items()
+        for figure in ["; ".join(_named(one, row) for row in rows)]
     ]
+
+
+def _named(sentence: Sentence, row: dict) -> str:
+    """Return a figure of a sentence in words, with the name of the measure where the sentence has two."""
+    return f"{MEASURES[row['measure']].unit} {in_words(row)}" if sentence.also else in_words(row)
 
 
 def in_words(row: dict) -> str:
@@ -245,11 +253,19 @@ def in_words(row: dict) -> str:
     return ", ".join([*parts, f"n = {row['n']}"])
 
 
-def _row(table: pl.DataFrame, sentence: Sentence) -> dict | None:
-    """Return the row of a sentence's figure; thought and strength of the row are null where the sentence names none."""
-    names = ("battery", "question", "condition", "measure", "thought", "strength")
-    rows = table.filter(*(pl.col(name).eq_missing(getattr(sentence, name)) for name in names))
-    return rows.row(0, named=True) if len(rows) else None
+def _rows(table: pl.DataFrame, sentence: Sentence) -> list[dict]:
+    """Return the rows of a sentence's figures, none where it does not apply.
+
+    Thought and strength of a row are null where the sentence names none. An audit of before may lack the second
+    measure, which was then not measured.
+    """
+    names = ("battery", "question", "condition", "thought", "strength")
+    same = table.filter(*(pl.col(name).eq_missing(getattr(sentence, name)) for name in names))
+    found = [same.filter(pl.col("measure") == one) for one in (sentence.measure, sentence.also) if one]
+    if found[0].is_empty() or found[0]["note"][0].startswith(NOT_APPLICABLE):
+        return []
+    lacking = dict.fromkeys(SCHEMA) | {"measure": sentence.also, "note": NOT_MEASURED, "n": 0}
+    return [one.row(0, named=True) if len(one) else lacking for one in found]
 
 
 # The page

@@ -11,11 +11,12 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import polars as pl
 
 from workbench.catalog import ROOT
 from workbench.files import write_whole
-from workbench.measure.statistics import wilson
+from workbench.measure.statistics import resample
 from workbench.measure.verdicts import Verdict
 from workbench.model.checkpoint import Checkpoint, load_checkpoint
 from workbench.problems.problem import Problem
@@ -215,9 +216,11 @@ def alarm_table(tables: Sequence[pl.DataFrame]) -> Table:
     rows = []
     for gate, name in ((True, "as on the card"), (False, "also where the model is no better than a coin")):
         found = [wrongly_asserted(table, gate=gate) for table in tables]
-        wrong, asked = sum(len(one) for one, _ in found), sum(number for _, number in found)
+        alarms = [[1.0] * len(wrongly) + [0.0] * (number - len(wrongly)) for wrongly, number in found]
+        models = np.repeat(np.arange(len(found)), [len(one) for one in alarms])
+        share = resample(np.concatenate(alarms), clusters=models)  # the sentences of one model are not independent
         which = Counter(one.sentence.short for wrongly, _ in found for one in wrongly)
         texts = ", ".join(f"{short} ({times})" for short, times in which.most_common()) or "none"
-        rows.append((name, f"{wrong} of {asked}", str(wilson(wrong, asked)), texts))
+        rows.append((name, f"{sum(map(sum, alarms)):.0f} of {share.n}", str(share), texts))
     heads = ("sentences are judged", "wrongly asserted", "share", "which (of how many models)")
     return Table("", tuple(Column(head, "text") for head in heads), tuple(rows))

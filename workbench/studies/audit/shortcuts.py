@@ -27,10 +27,10 @@ def shortcuts(subject: Subject, rows: Rows) -> None:
         readers[FITTED] = fit_guesser(alike(problems, options.fit, options.seed + 1)).right(problems).astype(float)
     except WorkbenchError as error:
         rows.not_measured("accuracy", error.why, FITTED)
-    best = max(readers, key=lambda name: (readers[name] == 1).mean())  # a tie is no answer
+    best = max(readers, key=lambda name: readers[name].mean())
     rows.add(
         "accuracy", "the model", "right", own.right,
-        control=f"best reader: {best}", control_values=readers[best] == 1,
+        control=f"best reader: {best}", control_values=readers[best],
     )  # fmt: skip
     for name, score in readers.items():
         rows.add("accuracy", name, "right", score)
