@@ -405,7 +405,8 @@ def kept_when_replaced(
 
     Returns:
         One row per (thought, in_its_place): kept, low, high, n (problems that were right and whose target lies beyond
-        the hop of the thought), choice (the forced choice on these problems: a broken format is no lost answer).
+        the hop of the thought), graphs (that they are about), choice (the forced choice on these problems: a broken
+        format is no lost answer).
         `in_its_place` is one of `SUMS`, of the controls, `NOISE`, or `OWN`.
 
     Raises:
@@ -431,7 +432,7 @@ def kept_when_replaced(
         counts = plain.right & (steps(recording) > recording.traces[0].hop(k))
         kept = resample(outcome.right[counts].astype(float), clusters=graphs[counts], seed=seed)
         choice = float(outcome.choice[counts].mean()) if counts.any() else None
-        found.append((k, name, kept.value, kept.low, kept.high, kept.n, choice))
-    columns = ["thought", "in_its_place", "kept", "low", "high", "n", "choice"]
+        found.append((k, name, kept.value, kept.low, kept.high, kept.n, kept.independent, choice))
+    columns = ["thought", "in_its_place", "kept", "low", "high", "n", "graphs", "choice"]
     types = {"choice": pl.Float64}
     return pl.DataFrame(found, schema=columns, schema_overrides=types, orient="row", infer_schema_length=None)

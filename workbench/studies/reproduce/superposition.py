@@ -151,7 +151,9 @@ def kept(material: Material, run: str, name: str) -> Finding:
     for k in (1, 2, 3):
         rows = replaced.filter(pl.col("thought") == k)
         row = rows.filter(pl.col("in_its_place") == name).row(0, named=True)
-        found[at("right answers kept", k)] = Estimate(row["kept"], row["low"], row["high"], row["n"])
+        found[at("right answers kept", k)] = Estimate(
+            row["kept"], row["low"], row["high"], row["n"], graphs=row["graphs"]
+        )
         noise, other = (
             rows.filter(pl.col("in_its_place") == control)["kept"].item() for control in ("noise", "codes, other graph")
         )
