@@ -552,7 +552,7 @@ class Trace:
 
     @property
     def thoughts(self) -> np.ndarray:
-        """Thought 1 to K [thoughts, width]: the last hidden state after the final norm."""
+        """Thought 1 to K [thoughts, width] as the LM head reads it: the last hidden state after the final norm."""
         return self.arrays.thoughts
 
     @property

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 from tokenizers.decoders import ByteLevel as ByteLevelDecoder
-from tokenizers.models import BPE
-from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.models import BPE, WordLevel
+from tokenizers.pre_tokenizers import ByteLevel, WhitespaceSplit
 from tokenizers.trainers import BpeTrainer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from tests.conftest import chain
 from workbench.errors import WorkbenchError
-from workbench.model.formats import SPECIALS, WordsFormat, make_format, vocabulary, words_tokenizer
-from workbench.model.prompts import Format, path
+from workbench.model.formats import SPECIALS, WordsFormat, make_format, places, vocabulary, words_tokenizer
+from workbench.model.prompts import Format, Wording, path
 from workbench.problems.problem import Item, Problem
 from workbench.problems.sets import generate_items as generate
 from workbench.problems.vocabulary import NAMES, VOCABULARY, edges_tokenizer
@@ -278,3 +278,68 @@ def test_items_in_the_text_of_a_pretrained_tokenizer(markers: bool) -> None:
 def test_items_have_no_graph_to_write_as_edges() -> None:
     with pytest.raises(WorkbenchError, match="Problem p has no graph"):
         make_format("edges", edges_tokenizer()).prompts([PRONTO])
+
+
+def test_what_stands_around_question_thoughts_and_answer_is_a_value() -> None:
+    wording = Wording(
+        question="Q: {question}", opening=("eos", "bot"), closing=("eot", "eos"), answer="The answer is: "
+    )
+    form, problem = make_format("text", bpe_tokenizer(), True, wording), chain(0, 2)
+    (prompt,) = form.prompts([problem])
+    say = speak(form)
+    assert say(prompt.ids) == f"Q: {problem.question}<|end|><bot>"
+    assert say(form.answer_opening(prompt)) == "<eot><|end|>The answer is:"
+    assert say(form.continuation(prompt, 9)) == f"<eot><|end|>The answer is: {problem.answer}<|end|>"
+    assert form.said_answer(prompt, form.continuation(prompt, 9)[2:]) == problem.answer
+    stands = places(form, prompt)
+    first, *_, last = (prompt.ids[slice(*span)] for span in (*stands.edges, stands.root))
+    assert say(first).strip() == "Sally is a lempus."
+    assert say(last).strip() == "Sally"
+
+
+def test_markers_may_be_tokens_of_other_names() -> None:
+    form = make_format("text", bpe_tokenizer(False), True, Wording(bot="<", eot=">", thought="<|end|>"))
+    (prompt,) = form.prompts([chain(0, 2)])
+    assert speak(form)(prompt.ids[-1:]) == "<"
+    assert speak(form)(form.answer_opening(prompt)) == ">###"
+    with pytest.raises(WorkbenchError, match="cannot mark thoughts"):
+        make_format("text", bpe_tokenizer(False), True, Wording(bot="<", eot=">"))
+
+
+@pytest.mark.parametrize(("question", "answer"), [("no place", "### "), ("{question}", " ")])
+def test_a_wording_without_question_or_answer_is_refused(question: str, answer: str) -> None:
+    with pytest.raises(WorkbenchError, match="wording cannot be used"):
+        Wording(question=question, answer=answer)
+
+
+def test_nodes_may_be_numbers() -> None:
+    words = [
+        *map(str, range(31)),
+        "<|start-latent|>",
+        "<|end-latent|>",
+        "<|latent|>",
+        "|",
+        "[Q]",
+        "[R]",
+        "[A]",
+        "<eos>",
+    ]
+    backend = Tokenizer(WordLevel({word: number for number, word in enumerate(words)}, unk_token="<unk>"))
+    backend.pre_tokenizer = WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<eos>", pad_token="<eos>")
+    form, problem = make_format("edges", tokenizer, False), chain(0, 2)
+    (prompt,) = form.prompts([problem])
+    # As the repository of Reasoning by Superposition writes it: no bar before [Q].
+    edges = " | ".join(f"{source} {target}" for source, target in problem.edges)
+    options = " ".join(map(str, problem.options))
+    written = f"<eos> {edges} [Q] {options} [R] {problem.root}"
+    assert prompt.ids == tuple(words.index(word) for word in written.split())
+    assert (
+        form.decode(prompt, [words.index(str(problem.target)), words.index("<eos>")]) == problem.names[problem.target]
+    )
+    stands = places(form, prompt)
+    held = [prompt.ids[start:end] for start, end in stands.edges]
+    assert [one[:2] for one in held] == list(problem.edges)
+    assert [len(one) for one in held] == [*[3] * (len(held) - 1), 2]
+    assert [prompt.ids[slice(*span)] for span in stands.options] == [(option,) for option in problem.options]
+    assert prompt.ids[slice(*stands.root)] == (problem.root,)

@@ -127,7 +127,7 @@ def trace_table(trace: Trace, supervision: str) -> Table:
         f"Right answer: {names[problem.target]}, {structure(problem).length} hops from {names[problem.root]}. "
         "Value: probability normalised over the concepts in the problem; * = on the frontier of the hop read.\n"
         "Mass: raw probability on that frontier; where the target is on it, also the same without the target. In "
-        "brackets the chance level.",
+        "brackets the chance level." + _about_thoughts(trace),
         ("thoughts", RIGHT),
         *((heading, {"overflow": "fold"}) for heading in headings),
         show_lines=True,
@@ -138,6 +138,13 @@ def trace_table(trace: Trace, supervision: str) -> Table:
         first = (_likeliest(heads, k - 1), _mass(heads, k - 1)) if k else ("–", "–")
         made.add_row(str(k), *first, _likeliest(forced, k), _mass(forced, k), f"{mark} {answer}")
     return made
+
+
+def _about_thoughts(trace: Trace) -> str:
+    """Say what is told apart of thoughts that are fed as other vectors, or that a rule ends; nothing of the others."""
+    apart = "\nWhat is fed as a thought is another vector than what its LM head reads; values are of what is read."
+    ended = f"\nThe model's own rule ends its thoughts after {trace.stop}; rows below stand for as many."
+    return (apart if trace.fed is not None else "") + (ended if trace.stop is not None else "")
 
 
 def _likeliest(scores: NodeScores, row: int) -> str:

@@ -23,6 +23,7 @@ from workbench.model.checkpoint import Checkpoint
 from workbench.model.coconut import Edit, embedding_rows, lm_head
 from workbench.model.lens import CoconutLens
 from workbench.model.prompts import Prompt, first_token_shares, with_graph
+from workbench.model.recurrence import recurrence_of
 from workbench.model.session import Batch, Branches, Session, arrays_in_batches, as_numpy, in_batches, thought_count
 from workbench.problems.problem import Problem
 from workbench.problems.shortcuts import forced_choice
@@ -91,7 +92,14 @@ class InterventionRunner:
         for plan in plans:
             require_thoughts(plan.interventions, count)
         self._busy = any(plan.interventions for plan in plans)
-        if lens is None and any(plan.inside for plan in plans):
+        inside = any(plan.inside for plan in plans)
+        if inside and recurrence_of(checkpoint.model).sweeps:
+            raise WorkbenchError(
+                f"The layers of {checkpoint.name} cannot be changed thought by thought.",
+                "Its thoughts are made all at once, in sweeps, and no pass makes one of them.",
+                "Change what is fed.",
+            )
+        if lens is None and inside:
             lens = CoconutLens(checkpoint)
         self._bridge: Any = lens and lens.bridge
         self.model: PreTrainedModel = checkpoint.model if self._bridge is None else self._bridge.original_model
@@ -136,7 +144,7 @@ class InterventionRunner:
 
         Yields:
             For each plan: what is known of the batch; the session, in which the plan goes on acting on what is said
-            until the next step of the loop; and the thoughts; of one that is removed, what would have been fed.
+            until the next step of the loop, and whose `vectors` were fed; and what the LM head reads of the thoughts.
 
         Raises:
             WorkbenchError: An intervention lacks what it needs, or asks for what the model does not have.
@@ -162,12 +170,13 @@ class InterventionRunner:
         """Let the batch think under a plan, which goes on acting on what is said within the block.
 
         Yields:
-            The thoughts; of one that is removed, what would have been fed.
+            What the LM head reads of the thoughts, as `Session.think` returns it.
 
         Raises:
             WorkbenchError: An intervention lacks what it needs, or asks for what the model does not have.
         """
         session.restart()
+        session.one_by_one = self._bridge is not None
         edit = composed(plan.fed, context)
         if plan.freeze and plan.interventions:
             edit = _freeze(edit, context.thoughts("own"))
@@ -251,15 +260,9 @@ class InterventionRunner:
         return torch.stack(found) if found else torch.zeros(0, self.count, self.checkpoint.model.config.hidden_size)
 
     def _clean(self, session: Session) -> tuple[Float[Tensor, "batch K d"], Float[Tensor, "batch K d"]]:
-        """Return what is fed without interventions, and the thoughts; the same but where pauses are fed."""
-        fed: list[Tensor] = []
-
-        def keep(k: int, vectors: Float[Tensor, "batch d"]) -> Float[Tensor, "batch d"]:
-            fed.append(vectors)
-            return vectors
-
-        thoughts = session.think(self.count, keep, self.checkpoint.pause)
-        return torch.stack(fed, 1) if fed else thoughts, thoughts
+        """Return what is fed without interventions, and what the LM head reads of it."""
+        read = session.think(self.count, pause=self.checkpoint.pause)
+        return session.vectors, read
 
 
 def _freeze(change: Edit | None, clean: Float[Tensor, "batch K d"]) -> Edit:
@@ -294,9 +297,16 @@ class Outcome:
     negative: Float[np.ndarray, " n"]
     """The same of the negative."""
     thoughts: Float[np.ndarray, "n K d"] | None
-    """Thoughts as fed; of one removed, what would have been fed. None where they were not kept."""
+    """What the LM head reads of the thoughts; of one removed, as if it had been fed. None where they were not kept."""
     lm_head: Float[np.ndarray, "n K nodes"] | None
     """Raw probability of each node under the LM head of thought 1..K, nan beyond a problem's nodes."""
+    fed: Float[np.ndarray, "n K d"] | None = None
+    """What was fed, where that is another vector (`Recurrence.apart`); else None, as for pauses."""
+
+    @property
+    def as_fed(self) -> Float[np.ndarray, "n K d"] | None:
+        """What was fed, as interventions take it for a source; of a pause, what Coconut would have fed."""
+        return self.thoughts if self.fed is None else self.fed
 
     @property
     def wrong_option(self) -> Bool[np.ndarray, " n"]:
@@ -400,4 +410,6 @@ def _read(
         for row, prompt in enumerate(prompts):
             heads[row, :, : len(prompt.nodes)] = first_token_shares(shares[row], prompt)
         found |= {"thoughts": as_numpy(thoughts), "lm_head": heads}
+        if recurrence_of(session.model).apart:
+            found["fed"] = as_numpy(session.vectors)
     return found

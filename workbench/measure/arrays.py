@@ -23,7 +23,7 @@ class Trace:
     checkpoint: str
     """Name of the checkpoint that was run."""
     thoughts: Float[np.ndarray, "K d"]
-    """Thought 1..K: the last hidden state after the final norm."""
+    """Thought 1..K as the LM head reads it: the last hidden state after the final norm."""
     lm_head: Float[np.ndarray, "K N"]
     """Probability of each node under the LM head of thought 1..K. Where a name is several tokens, that of its first
     token, divided equally among the problem's nodes that begin with it: the LM head says one token, not a name."""
@@ -44,6 +44,16 @@ class Trace:
     """Name of the prompt format; it decides what counts as an answer."""
     thoughts_per_step: int = 1
     """Thoughts that stand for one step."""
+    fed: Float[np.ndarray, "K d"] | None = None
+    """What was fed as thought 1..K, where that is another vector than what is read (`Recurrence.apart`)."""
+    stop: int | None = None
+    """After how many thoughts the model's own rule ended them; answers after more stand for that many. None where it
+    has no rule."""
+
+    @property
+    def as_fed(self) -> Float[np.ndarray, "K d"]:
+        """What was fed, as interventions take it for a source; of a pause, what Coconut would have fed."""
+        return self.thoughts if self.fed is None else self.fed
 
     def hop(self, thoughts: int) -> int:
         """Return the hop that thought k stands for, and the steps that k thoughts stand for: k / c, rounded up."""

@@ -29,6 +29,7 @@ from workbench.model.checkpoint import Checkpoint
 from workbench.model.formats import places
 from workbench.model.lens import CoconutLens
 from workbench.model.prompts import Prompt
+from workbench.model.recurrence import attach_head, recurrence_of
 from workbench.model.session import Batch, Session, as_numpy, in_batches, thought_count
 from workbench.problems.graph import structure
 from workbench.problems.problem import Problem
@@ -70,8 +71,13 @@ class Recording:
 
     @property
     def thoughts(self) -> Float[np.ndarray, "n K d"]:
-        """Thought 1..K as fed (where pauses are fed, what Coconut would have fed)."""
+        """Thought 1..K as the LM head reads it: what readouts are of."""
         return np.stack([trace.thoughts for trace in self.traces])
+
+    @property
+    def fed(self) -> Float[np.ndarray, "n K d"]:
+        """Thought 1..K as fed: what interventions act on (where pauses are fed, what Coconut would have fed)."""
+        return np.stack([trace.as_fed for trace in self.traces])
 
     @property
     def count(self) -> int:
@@ -310,7 +316,7 @@ def record_controls(
         raise WorkbenchError(
             "A control has no controls.", f'This recording is "{own.label}".', "Give the model's own recording."
         )
-    set_thoughts, found = torch.from_numpy(own.thoughts), []
+    set_thoughts, found = torch.from_numpy(own.fed), []
     for name in names:
         problems, asked, ran, interventions = own.problems, None, own.checkpoint, ()
         if name == OTHER_TARGET:
@@ -376,6 +382,7 @@ def untrained(checkpoint: Checkpoint, seed: int = 0) -> Checkpoint:
     their values in another order. So lengths of embeddings and thoughts stay comparable, and nothing learned is left.
     """
     model = AutoModelForCausalLM.from_config(checkpoint.model.config).eval()
+    attach_head(model, recurrence_of(model))
     generator = torch.Generator().manual_seed(seed)
     trained = dict(checkpoint.model.named_parameters())
     with torch.no_grad():

@@ -14,6 +14,7 @@ from workbench.measure.arrays import Trace
 from workbench.model.checkpoint import Checkpoint
 from workbench.model.coconut import lm_head
 from workbench.model.prompts import Prompt, first_token_shares
+from workbench.model.recurrence import recurrence_of
 from workbench.model.session import Batch, Branches, Session, as_numpy, in_batches, positions_left, thought_count
 from workbench.problems.problem import Item, Problem
 
@@ -152,9 +153,10 @@ def sweep(
                 told = branches.go_on(logits, limits[says], form.end)
                 for index, k in enumerate(depths):
                     rows = zip(batch.prompts, openings[says], told, strict=True)
+                    stops = [k] * len(batch.rows) if session.stops is None else session.stops.tolist()
                     found[k, says] = [
-                        _answer(checkpoint, p, [*opening, *ids[index]], len(opening), k, says)
-                        for p, opening, ids in rows
+                        _answer(checkpoint, p, [*opening, *ids[index]], len(opening), min(k, stop), says)
+                        for (p, opening, ids), stop in zip(rows, stops, strict=True)
                     ]
         return zip(*(found[one] for one in asked), strict=True)
 
@@ -241,7 +243,7 @@ class Tracer:
         answered = [tuple(form.decode(p, ids) for ids in told) for p, told in zip(prompts, tokens, strict=True)]
 
         heads = lm_head(self.checkpoint.model, thoughts).softmax(-1)
-        best = heads.topk(min(self.top, heads.shape[-1]), -1)
+        best, apart = heads.topk(min(self.top, heads.shape[-1]), -1), recurrence_of(session.model).apart
         return [
             Trace(
                 graphs[row],
@@ -255,6 +257,8 @@ class Tracer:
                 self._named(prompt, best.indices[row].tolist(), best.values[row].tolist()),
                 form.name,
                 self.checkpoint.thoughts_per_step,
+                as_numpy(session.vectors[row]) if apart else None,
+                None if session.stops is None else int(session.stops[row]),
             )
             for row, prompt in enumerate(prompts)
         ]

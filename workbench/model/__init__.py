@@ -2,7 +2,8 @@
 
 - `prompts`: what every prompt format does; a problem as token ids.
 - `formats`: the formats `edges`, `words` and `text`, and where edges and options stand in a prompt.
-- `coconut`: the recurrence, differentiable and without tricks; the reference of all other runs.
+- `recurrence`: how a thought is made, what is fed of what is read: a value in `config.coconut`.
+- `coconut`: the loop, differentiable and without tricks; the reference of all other runs.
 - `session`: the same on a cache that can be rewound, branches after any number of thoughts, and the loop over a set.
 - `checkpoint`: models on disk and on the hub, loaded with checks.
 - `lens`: TransformerLens hooks and caches over every thought, residual streams, the logit lens.

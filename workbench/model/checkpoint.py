@@ -15,6 +15,7 @@ import torch
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import (
     AutoModelForCausalLM,
@@ -30,7 +31,8 @@ from workbench.errors import WorkbenchError
 from workbench.files import replacing
 from workbench.model.coconut import AnswerReads, embedding_rows, self_check
 from workbench.model.formats import make_format
-from workbench.model.prompts import Format
+from workbench.model.prompts import OFFICIAL, Format, Wording
+from workbench.model.recurrence import Recurrence, attach_head, recurrence_of
 from workbench.model.supervision import Supervision
 from workbench.settings import build
 
@@ -52,6 +54,7 @@ class CoconutConfig:
     fed: Literal["hidden", "pause"] = "hidden"
     says: Literal["answer", "chain"] = "answer"
     answer_reads: AnswerReads = "all"
+    wording: Wording = OFFICIAL
 
     @classmethod
     def read(cls, meta: object, name: str) -> "CoconutConfig":
@@ -77,6 +80,7 @@ class CoconutConfig:
                 raise _wrong_field(name, f"config.coconut.{field} is {number}, expected {least} or more")
         try:
             Supervision.read(meta)
+            Recurrence.read(meta)
         except WorkbenchError as error:
             raise _wrong_field(name, f"In config.coconut {error.why}") from error
         return read
@@ -253,6 +257,11 @@ class Checkpoint:
     """What the words after the thoughts read, see `coconut.answer_reads`."""
 
     @property
+    def recurrence(self) -> Recurrence:
+        """How a thought is made: what is fed of what was read."""
+        return recurrence_of(self.model)
+
+    @property
     def supervision(self) -> Supervision:
         """How its thoughts were supervised."""
         return Supervision.read(self.meta)
@@ -288,10 +297,16 @@ def make_checkpoint(
     if (method := str(meta.get("method", ""))) in FORMER_METHODS:
         meta = {**meta, "method": FORMER_METHODS[method]}
     model.config.coconut = meta
+    if recurrence_of(model).has_head and not hasattr(model, _HEAD):
+        raise WorkbenchError(
+            f"{name} has no thought head.",
+            f"Its thoughts are {recurrence_of(model)}, and the weights of that are not there.",
+            "Load it from its directory, or call workbench.model.recurrence.attach_head first.",
+        )
     return Checkpoint(
         model,
         tokenizer,
-        make_format(config.format, tokenizer, config.markers),
+        make_format(config.format, tokenizer, config.markers, config.wording),
         config.thoughts,
         name,
         dict(meta),
@@ -358,11 +373,25 @@ def load_checkpoint(source: str | Path) -> Checkpoint:
             "Copy or save the checkpoint again.",
         )
     meta = dict(model.config.coconut)
+    attach_head(model, recurrence_of(model), _head_of(directory, name) if recurrence_of(model).has_head else None)
     if (known := Supervision.read(meta, directory)) != Supervision():
         meta["supervision"] = asdict(known)
     checkpoint = make_checkpoint(model.eval(), tokenizer, meta, name)
     self_check(model, checkpoint.format.marker.thought, name)
     return checkpoint
+
+
+_HEAD = "thought_head"
+"""Part of the model that makes what is fed of what is read; it lies in a file of its own, so that `transformers` reads
+the rest as it is."""
+
+
+def _head_of(directory: Path, name: str) -> dict[str, Tensor]:
+    file = directory / f"{_HEAD}.safetensors"
+    try:
+        return {key: weight.float() for key, weight in load_file(file).items()}
+    except (SafetensorError, OSError) as error:
+        raise _damaged(file.name, name, reason(error)) from error
 
 
 def save_checkpoint(
@@ -390,8 +419,11 @@ def save_checkpoint(
         state = {name: weight.to(dtype or weight.dtype) for name, weight in held.items()}
         if model.config.tie_word_embeddings:
             state.pop("lm_head.weight", None)
+        head = {name.removeprefix(f"{_HEAD}."): state.pop(name) for name in list(state) if name.startswith(_HEAD)}
         with replacing(target, folder=True) as part, _no_progress_bar():
             model.save_pretrained(part, state_dict=state)
+            if head:
+                save_file({name: weight.contiguous() for name, weight in head.items()}, part / f"{_HEAD}.safetensors")
             checkpoint.tokenizer.save_pretrained(part)
     finally:
         model.config.dtype = before

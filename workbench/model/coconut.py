@@ -1,8 +1,9 @@
 """The Coconut recurrence on plain Hugging Face causal language models, differentiable: the reference.
 
-Thought k is the last hidden state after the final norm, fed as the next input embedding (Coconut, arXiv 2412.06769,
-section 3). Works with unmodified GPT-2, Llama and Qwen2 models: they are called with `inputs_embeds`, so torch hooks
-and TransformerLens hook points inside them fire at every pass.
+Thought k is made of the last hidden state after the final norm and fed as the next input embedding: that state itself
+(Coconut, arXiv 2412.06769, section 3), or what `recurrence` makes of it. Works with unmodified GPT-2, Llama and Qwen2
+models: they are called with `inputs_embeds`, so torch hooks and TransformerLens hook points inside them fire at every
+pass.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 from transformers import DynamicCache, PreTrainedModel
 
 from workbench.errors import WorkbenchError
+from workbench.model.recurrence import Recurrence, fed_of, prompt_keys, recurrence_of
 
 Edit = Callable[[int, Float[Tensor, "batch d"]], Float[Tensor, "batch d"]]
 """An intervention: gets the number of a thought (from 1) and its vectors, returns what is fed instead."""
@@ -41,7 +43,7 @@ class Pass:
     logits: Float[Tensor, "batch columns vocab"]
     """Of the LM head, in fp32 at least."""
     hidden: Float[Tensor, "batch columns d"]
-    """Last hidden states after the final norm: what enters the LM head, and what is fed as a thought."""
+    """Last hidden states after the final norm: what enters the LM head, and what the next thought is made of."""
     inputs: Float[Tensor, "batch columns d"]
     """The input embeddings, thoughts among them (as edited)."""
 
@@ -141,7 +143,8 @@ def states(
         mask: False or 0 on padding, on the left, on the right, or both; may be left out where there is none.
         edit: Changes thoughts before they are fed.
         passes: At least so many passes are made, whatever the thoughts: the question is cut into pieces, which changes
-            no number. Processes that share the weights of one model must all run its layers equally often.
+            no number. Processes that share the weights of one model must all run its layers equally often. Not where
+            all thoughts are made at once.
 
     Returns:
         Last hidden states after the final norm, and input embeddings (`Pass.hidden`, `Pass.inputs`).
@@ -154,15 +157,24 @@ def states(
     _guard_thoughts(is_thought, seen)
     position, embeddings = positions(seen), model.get_input_embeddings()(ids)
     number = is_thought.long().cumsum(1)
+    recurrence = recurrence_of(model)
+    keys = prompt_keys(ids, seen & (number == 0)) if recurrence.apart else []
+    if recurrence.sweeps and is_thought.any():
+        whole, fed = _at_once(model, recurrence, embeddings, is_thought, seen, edit)
+        return _answered(model, whole, fed, is_thought, seen)
     cache = DynamicCache(config=model.config)
     hidden, inputs, start = [], [], 0
     for end in _ends(is_thought, passes):
         segment = embeddings[:, start:end]
         if hidden:
             here, before = is_thought[:, start, None], hidden[-1][:, -1]
-            if edit is not None:
+            if edit is not None or recurrence.apart:
+                made = before
                 for k in number[is_thought[:, start], start].unique().tolist():
-                    before = torch.where(here & (number[:, start, None] == k), edit(k, before), before)
+                    thought = thoughts_of(model, recurrence, before, k, keys)
+                    thought = thought if edit is None else edit(k, thought)
+                    made = torch.where(here & (number[:, start, None] == k), thought, made)
+                before = made
             first = torch.where(here, before, segment[:, 0])
             segment = torch.cat([first[:, None], segment[:, 1:]], 1)  # a write in place would cut the gradient
         hidden.append(
@@ -176,11 +188,61 @@ def states(
         )
         inputs.append(segment)
         start = end
-    whole, fed = torch.cat(hidden, 1), torch.cat(inputs, 1)
+    return _answered(model, torch.cat(hidden, 1), torch.cat(inputs, 1), is_thought, seen)
+
+
+def thoughts_of(
+    model: PreTrainedModel, recurrence: Recurrence, read: Float[Tensor, "batch d"], k: int, keys: Sequence[int]
+) -> Float[Tensor, "batch d"]:
+    """Return what is fed as thought k of the hidden states before it (`recurrence.fed_of`)."""
+    logits = lm_head(model, read) if recurrence.kind == "mixture" else None
+    return fed_of(model, recurrence, read, k, keys, logits)
+
+
+def _at_once(
+    model: PreTrainedModel,
+    recurrence: Recurrence,
+    embeddings: Float[Tensor, "batch columns d"],
+    is_thought: Bool[Tensor, "batch columns"],
+    seen: Bool[Tensor, "batch columns"],
+    edit: Edit | None,
+) -> tuple[Float[Tensor, "batch columns d"], Float[Tensor, "batch columns d"]]:
+    """Make all thoughts in sweeps over whole rows; returns hidden states and inputs of the last one."""
+    held = model.get_input_embeddings()(torch.tensor(recurrence.token, device=seen.device))
+    fed, number = torch.where(is_thought[..., None], held, embeddings), is_thought.long().cumsum(1)
+    count = int(number.max())
+
+    def run() -> Float[Tensor, "batch columns d"]:
+        given = {"attention_mask": seen, "position_ids": positions(seen), "use_cache": False}
+        return model.base_model(inputs_embeds=fed, **given).last_hidden_state
+
+    hidden = run()
+    for _ in range(recurrence.sweeps):
+        made = fed
+        for k in range(1, count + 1):
+            # One column at most holds thought k in each row; a row without it reads its first column, for nothing.
+            here = is_thought & (number == k)
+            rows, column = torch.arange(len(here), device=here.device), (here.long().argmax(1) - 1).clamp(min=0)
+            thought = thoughts_of(model, recurrence, hidden[rows, column], k, [])
+            thought = thought if edit is None else edit(k, thought)
+            made = torch.where(here[..., None], thought[:, None], made)
+        fed = made
+        hidden = run()
+    return hidden, fed
+
+
+def _answered(
+    model: PreTrainedModel,
+    whole: Float[Tensor, "batch columns d"],
+    fed: Float[Tensor, "batch columns d"],
+    is_thought: Bool[Tensor, "batch columns"],
+    seen: Bool[Tensor, "batch columns"],
+) -> tuple[Float[Tensor, "batch columns d"], Float[Tensor, "batch columns d"]]:
+    """Compute the words after the thoughts again where they do not read all that came before."""
     reads, said = answer_reads(model), said_columns(is_thought, seen)
     if reads == "all" or not said.any():
         return whole, fed
-    visible = seen & ((number > 0) if reads == "thoughts" else ~is_thought)
+    visible = seen & (is_thought.cumsum(1) > 0 if reads == "thoughts" else ~is_thought)
     again = model.base_model(
         inputs_embeds=fed, attention_mask=visible, position_ids=positions(visible), use_cache=False
     )

@@ -11,14 +11,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import count, pairwise, takewhile
 from typing import ClassVar, cast
 
 from tokenizers import Regex, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from workbench.errors import WorkbenchError, listed, unknown
-from workbench.model.prompts import Format, Ids, Prompt, path, with_graph
+from workbench.model.prompts import OFFICIAL, Format, Ids, Prompt, Wording, path, with_graph
 from workbench.problems.arithmetic import LIMIT, story_words
 from workbench.problems.english import split_sentences
 from workbench.problems.problem import Item, Problem
@@ -193,11 +193,24 @@ class EdgesFormat(_WordFormat):
     Edges come in the order of the problem's sentences. A step is `| s t`, the answer `[A] target`; after k thoughts
     `| n_k n_k+1 | ... [A] target <eos>`. A name that is not in the vocabulary borrows a free one of its kind (the
     first in the alphabet, in node order), and is shown under its own name again.
+
+    A vocabulary that has numbers for nodes, and no names, is that of Reasoning by Superposition
+    (Ber666/reasoning-by-superposition, stokenizer.py): node i is the word i, and no `|` stands before `[Q]`.
     """
 
     name = "edges"
     continuation_limit = 48
     words, mark = ("|", "[Q]", "[R]", "[A]", *NAMES), "[A]"
+
+    @cached_property
+    def numbers(self) -> tuple[str, ...]:
+        """Words of nodes 0, 1, ... where nodes have numbers; empty where they have names."""
+        known = self.tokenizer.get_vocab()
+        return () if NAMES[0] in known else tuple(map(str, takewhile(lambda node: str(node) in known, count())))
+
+    @cached_property
+    def _word(self) -> dict[str, int]:
+        return self._tokens((*self.words[:4], *self.numbers) if self.numbers else self.words)
 
     def prompts(self, problems: Sequence[Problem | Item]) -> list[Prompt]:
         """Encode problems; see `Format.prompts`."""
@@ -209,20 +222,23 @@ class EdgesFormat(_WordFormat):
         bar, ids = word["|"], [self.end]
         for source, target in problem.edges:
             ids += (node[source], node[target], bar)
+        ids = ids[:-1] if self.numbers else ids
         first, second = problem.options
         ids += (word["[Q]"], node[first], node[second], word["[R]"], node[problem.root], *self._bot)
         return Prompt(problem, tuple(ids), tuple((token,) for token in node), (node[problem.root],))
 
     def _vocabulary_names(self, problem: Problem) -> list[str]:
-        known = set(NAMES)
-        if known.issuperset(problem.names):
-            return list(problem.names)
-        if len(problem.names) > len(NAMES):
+        known, room = set(NAMES), self.numbers or NAMES
+        if len(problem.names) > len(room):
             raise WorkbenchError(
                 f"Problem {problem.id} is too large for the edges format.",
-                f"It has {len(problem.names)} nodes; the vocabulary has {len(NAMES)} names.",
+                f"It has {len(problem.names)} nodes; the vocabulary has {len(room)} names.",
                 "Use a checkpoint in the text format, or a smaller graph.",
             )
+        if self.numbers:
+            return list(self.numbers[: len(problem.names)])
+        if known.issuperset(problem.names):
+            return list(problem.names)
         taken, targets = set(problem.names) & known, {target for _, target in problem.edges}
         free = {
             True: [name for name in (*ENTITIES, *CONCEPTS) if name not in taken],
@@ -299,8 +315,13 @@ class TextFormat(Format):
 
     @cached_property
     def _fixed(self) -> dict[str, Ids]:
-        words = ("Every", "###", " is a", "\n")
+        words = ("Every", self._mark, " is a", "\n")
         return dict(zip(words, self._encode(words), strict=True))
+
+    @property
+    def _mark(self) -> str:
+        """What an answer opens with; the space after it belongs to the answer's first token."""
+        return self.wording.answer.rstrip()
 
     def prompts(self, problems: Sequence[Problem | Item]) -> list[Prompt]:
         """Encode problems; every name is encoded once per batch. Items have no names."""
@@ -309,7 +330,7 @@ class TextFormat(Format):
         spelled = dict(zip(names, self._encode([" " + name for name in names]), strict=True)) if names else {}
         roots = sorted({problem.names[problem.root] for problem in graphs})
         root_of = dict(zip(roots, self._encode(roots), strict=True)) if roots else {}
-        questions = self._encode([problem.question + "\n" for problem in problems], special=True)
+        questions = self._encode([self.wording.asked(problem.question) for problem in problems], special=True)
         return [
             Prompt(problem, (*ids, *self._bot), tuple(spelled[name] for name in problem.names), root_of[root])
             if isinstance(problem, Problem) and (root := problem.names[problem.root])
@@ -328,13 +349,13 @@ class TextFormat(Format):
         return self._eot or self._fixed["\n"]
 
     def said_answer(self, prompt: Prompt, ids: Sequence[int]) -> str:
-        """Return what stands after the last "###"."""
-        _, mark, answer = self.decode(prompt, ids).rpartition("###")
+        """Return what stands after the last "###" (`Wording.answer`)."""
+        _, mark, answer = self.decode(prompt, ids).rpartition(self._mark)
         return answer.strip() if mark else ""
 
     def answer_opening(self, prompt: Prompt) -> Ids:
-        """Return "###"."""
-        return (*self._eot, *self._fixed["###"])
+        """Return "###" (`Wording.answer`)."""
+        return (*self._eot, *self._fixed[self._mark])
 
     def value_opening(self, prompt: Prompt) -> Ids:
         """Return "### Sally is a"; for an item "###"."""
@@ -345,7 +366,7 @@ class TextFormat(Format):
     def continuation(self, prompt: Prompt, after: int) -> Ids:
         """Return the remaining steps and the answer."""
         lines = [step + "\n" for step in prompt.problem.steps[after:]]
-        ids = [token for line in self._encode([*lines, "### " + prompt.problem.answer]) for token in line]
+        ids = [token for line in self._encode([*lines, self.wording.answer + prompt.problem.answer]) for token in line]
         return (*self._eot, *ids, self.end)
 
     def decode(self, prompt: Prompt, ids: Sequence[int]) -> str:
@@ -370,21 +391,25 @@ FORMATS: dict[str, type[Format]] = {kind.name: kind for kind in (EdgesFormat, Te
 """The formats by name."""
 
 
-def make_format(name: str, tokenizer: PreTrainedTokenizerBase, markers: bool = True) -> Format:
+def make_format(
+    name: str, tokenizer: PreTrainedTokenizerBase, markers: bool = True, wording: Wording = OFFICIAL
+) -> Format:
     """Build the format of the given name.
 
     Args:
         name: "edges", "text" or "words".
         tokenizer: Has the words of the format.
         markers: Whether `<bot>` ends the prompt and `<eot>` begins the continuation.
+        wording: What stands around question, thoughts and answer.
 
     Raises:
         WorkbenchError: There is no such format, or the tokenizer lacks its words or the thought markers.
     """
     if name not in FORMATS:
         raise unknown("prompt format", name, FORMATS, "Correct `format` in config.coconut.")
-    made = FORMATS[name](tokenizer, markers)
-    _ = made.marker, getattr(made, "_word", None)  # look for what is missing now, not in the middle of a run
+    made = FORMATS[name](tokenizer, markers, wording)
+    # Look for what is missing now, not in the middle of a run.
+    _ = made.marker, made._bot, made._eot, getattr(made, "_word", None)
     return made
 
 
@@ -407,13 +432,13 @@ class TokenSpans:
 def places(form: Format, prompt: Prompt) -> TokenSpans:
     """Return where edges, options and root stand in a prompt."""
     problem = prompt.graph
-    if form.name == "edges":
-        end = 1 + 3 * len(problem.edges)
-        edges = tuple((start, start + 3) for start in range(1, end, 3))
+    if isinstance(form, EdgesFormat):
+        end = 1 + 3 * len(problem.edges) - bool(form.numbers)
+        edges = tuple((start, min(start + 3, end)) for start in range(1, end, 3))
         return TokenSpans(edges, ((end + 1, end + 2), (end + 2, end + 3)), (end + 4, end + 5))
-    question = problem.question
-    *sentences, asked = split_sentences(question)
-    starts, cursor = [], 0
+    question = form.wording.asked(problem.question)
+    *sentences, asked = split_sentences(problem.question)
+    starts, cursor = [], form.wording.question.index("{question}")
     for sentence in (*sentences, asked):
         cursor = question.index(sentence, cursor)
         starts.append(cursor)
@@ -427,8 +452,8 @@ def places(form: Format, prompt: Prompt) -> TokenSpans:
 
 
 def _offsets(form: Format, question: str) -> list[tuple[int, int]]:
-    """Return the characters of each token of a prompt in the text format; markers stand for none."""
-    read = form.tokenizer(question + "\n", return_offsets_mapping=True, add_special_tokens=True)
+    """Return the characters of each token of a question in the text format; markers stand for none."""
+    read = form.tokenizer(question, return_offsets_mapping=True, add_special_tokens=True)
     return [(int(start), int(end)) for start, end in read["offset_mapping"]]  # type: ignore[union-attr]
 
 

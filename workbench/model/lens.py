@@ -24,6 +24,7 @@ from transformers import PreTrainedModel
 from workbench.errors import WorkbenchError
 from workbench.model.checkpoint import Checkpoint
 from workbench.model.coconut import Pass, Rows, answer_reads, collate, forward, lm_head, positions, said_columns
+from workbench.model.recurrence import recurrence_of
 from workbench.model.session import Batch, as_numpy, in_batches
 from workbench.problems.problem import Problem
 
@@ -41,7 +42,7 @@ Hook = tuple[str, HookFunction] | tuple[str, HookFunction, int]
 """A hook point's name and a function, for every column, or for the thought of the given number (from 1) only."""
 
 THOUGHT = "hook_thought"
-"""Hook point of a thought before it is fed, [batch, 1, d]."""
+"""Hook point of what is fed as a thought, [batch, 1, d]."""
 _PATTERNS = ("hook_pattern", "hook_attn_scores")
 
 
@@ -94,8 +95,15 @@ class CoconutLens:
                 TransformerLens (`blocks.1.attn.hook_pattern`), and `hook_thought`.
 
         Raises:
-            WorkbenchError: There is no hook point of that name, or no row has that thought.
+            WorkbenchError: There is no hook point of that name, no row has that thought, or all thoughts are made at
+                once.
         """
+        if fwd_hooks and recurrence_of(self.checkpoint.model).sweeps:
+            raise WorkbenchError(
+                f"Hooks cannot follow the thoughts of {self.checkpoint.name}.",
+                "They are made all at once, in sweeps, and no pass makes one of them.",
+                "Use run_with_cache without hooks, or change what is fed by an intervention.",
+            )
         scope = _Scope(rows)
         with self._hooked(scope, fwd_hooks):
             ran = self._loop(rows, scope)
@@ -147,7 +155,7 @@ class CoconutLens:
         """Return every cached activation at the column where thought k was fed, for the rows that have it.
 
         Patterns come as [rows, heads, columns]: what the thought attends to. The other activations keep their shape
-        without the columns. `ln_final.hook_normalized` there is what becomes thought k + 1.
+        without the columns. `ln_final.hook_normalized` there is what thought k + 1 is made of.
 
         Raises:
             WorkbenchError: No row has thought k.
@@ -167,8 +175,9 @@ class CoconutLens:
         """
         column = int(_Scope(ran.rows).where(k)[row].nonzero()[0])
         (prompt,) = self.checkpoint.format.prompts([problem])
-        # Where a pause is fed, thought k is what Coconut would have fed: the hidden state before it.
-        thought = ran.inputs[row, column] if self.checkpoint.pause is None else ran.hidden[row, column - 1]
+        # What the LM head reads of a pause, and of a thought that is fed as another vector, is the state before it.
+        apart = self.checkpoint.pause is not None or recurrence_of(self.checkpoint.model).apart
+        thought = ran.hidden[row, column - 1] if apart else ran.inputs[row, column]
         share = lm_head(self.checkpoint.model, thought).softmax(-1)
         first = [spelling[0] for spelling in prompt.nodes]
         return torch.stack([share[token] / first.count(token) for token in first])

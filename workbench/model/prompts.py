@@ -14,7 +14,7 @@ Values of nodes from values of tokens: the LM head says one token, not a name.
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import ClassVar
 
@@ -72,6 +72,45 @@ def path(problem: Problem) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True)
+class Wording:
+    """What stands around question, thoughts and answer: `config.coconut.wording`. By default the official repository's.
+
+    Tokens are named by their text, markers as "bot", "eot" and "thought", the end token as "eos".
+
+    Raises:
+        WorkbenchError: The question has no place in its sentence.
+    """
+
+    question: str = "{question}\n"
+    """The text before the opening, in the text format."""
+    opening: tuple[str, ...] | None = None
+    """Tokens between question and thoughts, the last of which makes thought 1; by default `<bot>` with markers."""
+    closing: tuple[str, ...] | None = None
+    """Tokens after the thoughts; by default `<eot>` with markers."""
+    answer: str = "### "
+    """The text before the answer, in the text format."""
+    bot: str = ""
+    """Token that is the marker "bot", where the tokenizer has none of the names in `vocabulary.MARKERS`."""
+    eot: str = ""
+    """The same of "eot"."""
+    thought: str = ""
+    """The same of "thought"; where thoughts hold no token of their own any will do, for it is not read."""
+
+    def __post_init__(self) -> None:
+        """Refuse a text without the question."""
+        if self.question.count("{question}") != 1 or not self.answer.strip():
+            why = "`question` must hold {question} once, and `answer` some text."
+            raise WorkbenchError("This wording cannot be used.", why, "Correct `wording` in config.coconut.")
+
+    def asked(self, question: str) -> str:
+        """Return the text of a question."""
+        return self.question.replace("{question}", question)
+
+
+OFFICIAL = Wording()
+
+
+@dataclass(frozen=True)
 class Format(ABC):
     """Turns problems into token ids and back; `formats.make_format` builds one."""
 
@@ -85,11 +124,12 @@ class Format(ABC):
 
     tokenizer: PreTrainedTokenizerBase
     markers: bool
+    wording: Wording = OFFICIAL
 
     @cached_property
     def marker(self) -> Markers:
         """Token ids of `<bot>`, `<eot>` and `<thought>`."""
-        return marker_ids(self.tokenizer)
+        return marker_ids(self.tokenizer, bot=self.wording.bot, eot=self.wording.eot, thought=self.wording.thought)
 
     @property
     def end(self) -> int:
@@ -102,13 +142,21 @@ class Format(ABC):
         pad = self.tokenizer.pad_token_id
         return self.end if pad is None else int(pad)  # type: ignore[arg-type]
 
-    @property
+    @cached_property
     def _bot(self) -> Ids:
-        return (self.marker.bot,) if self.markers else ()
+        """Tokens between question and thoughts."""
+        return self._named(self.wording.opening, "bot")
 
-    @property
+    @cached_property
     def _eot(self) -> Ids:
-        return (self.marker.eot,) if self.markers else ()
+        """Tokens between thoughts and words."""
+        return self._named(self.wording.closing, "eot")
+
+    def _named(self, names: Sequence[str] | None, marker: str) -> Ids:
+        marks = {**asdict(self.marker), "eos": self.end}
+        names = ((marker,) if self.markers else ()) if names is None else names
+        known = self._tokens([name for name in names if name not in marks])
+        return tuple(marks[name] if name in marks else known[name] for name in names)
 
     @abstractmethod
     def prompts(self, problems: Sequence[Problem | Item]) -> list[Prompt]:
@@ -179,7 +227,7 @@ class Format(ABC):
             raise WorkbenchError(
                 f"The tokenizer does not speak the {self.name} format.",
                 f"{len(missing)} of its {len(words)} words are missing, among them {', '.join(missing[:3])}.",
-                'Use the tokenizer saved with the checkpoint, or set format: "text" in config.coconut.',
+                "Use the tokenizer saved with the checkpoint, or correct `format` or `wording` in config.coconut.",
             )
         return {word: known[word] for word in words}
 

@@ -18,8 +18,9 @@ from transformers.cache_utils import DynamicLayer
 
 from workbench.errors import WorkbenchError
 from workbench.model.checkpoint import Checkpoint
-from workbench.model.coconut import Edit, answer_reads, guard, lm_head, positions
+from workbench.model.coconut import Edit, answer_reads, guard, lm_head, positions, thoughts_of
 from workbench.model.prompts import Prompt
+from workbench.model.recurrence import ended, prompt_keys, recurrence_of
 from workbench.problems.problem import Item, Problem
 
 
@@ -102,6 +103,14 @@ class Session:
         self.feeding_again = False
         """Whether the pass under way does that."""
         self._vectors: list[Tensor] = []
+        self._fed: list[Tensor] = []
+        self.stops: Int[Tensor, " batch"] | None = None
+        """After how many thoughts each row's stop rule ended them, where the model has one; words after more thoughts
+        than that read no more of them."""
+        self.one_by_one = False
+        """Whether thoughts that are made at once are then read one after the other, so that hooks see each."""
+        self._recurrence = recurrence_of(model)
+        self._keys = prompt_keys(ids, self.mask) if self._recurrence.apart else []
         self.last: Float[Tensor, "batch d"] = self.feed(self.embed(ids), self.mask, positions(self.mask))[:, -1]
         """Hidden state after the final norm at the newest column."""
         self._read, self._end_ids = self.last, ids[:, -1:]
@@ -110,32 +119,82 @@ class Session:
     def think(
         self, count: int, edit: Edit | None = None, pause: int | None = None, without: Collection[int] = ()
     ) -> Float[Tensor, "batch count d"]:
-        """Feed thoughts back, each the last hidden state, and return them (as edited).
+        """Think, and return what the LM head reads of each thought; `vectors` is what was fed.
+
+        The two are one, the last hidden state as edited, where the model feeds that itself (`Recurrence.apart`). Else
+        what is read are the hidden states that thoughts were made of; an edit changes what is fed.
 
         Args:
-            count: How many.
+            count: How many thoughts.
             edit: An intervention on what is fed.
             pause: Feed this token's embedding in place of every thought. The hidden states that would have been
                 fed are returned then, so that all readings of thoughts apply to pauses as well.
             without: Numbers of thoughts that are not fed at all: they take no column and no position, and the next one
                 is made of the same hidden state.
         """
-        thoughts, token = [], None
+        recurrence = self._recurrence
+        if recurrence.sweeps and pause is None and count:
+            return self._think_at_once(count, edit, without)
+        read, token = [], None
         if pause is not None:
             token = self.embed(torch.full((len(self.mask),), pause, device=self.mask.device))
         for k in range(1, count + 1):
-            fed = self.last if token is None else token
+            fed = thoughts_of(self.model, recurrence, self.last, k, self._keys) if token is None else token
             fed = fed if edit is None else edit(k, fed)
-            thoughts.append(fed if token is None else self.last)
+            read.append(self.last if recurrence.apart or token is not None else fed)
+            self._fed.append(fed)
             self.fed.append(self.fed[-1] + (k not in without))
-            if k in without:
-                continue
-            self._vectors.append(fed)
-            self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.mask), 1)], 1)
-            self.feeding, self.making = k, k + 1 if k < count else 0
-            self.last = self.feed(fed[:, None], self.mask, positions(self.mask)[:, -1:])[:, -1]
-            self.feeding = self.making = 0
-        return torch.stack(thoughts, 1) if thoughts else self.last[:, None][:, :0]
+            if k not in without:
+                self._feed_thought(fed, k, count)
+        states = torch.stack(read, 1) if read else self.last[:, None][:, :0]
+        if recurrence.stop != "count" and pause is None:
+            self.stops = ended(recurrence, lm_head(self.model, states))
+        return states
+
+    def _feed_thought(self, fed: Float[Tensor, "batch d"], k: int, count: int) -> None:
+        self._vectors.append(fed)
+        self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.mask), 1)], 1)
+        self.feeding, self.making = k, k + 1 if k < count else 0
+        self.last = self.feed(fed[:, None], self.mask, positions(self.mask)[:, -1:])[:, -1]
+        self.feeding = self.making = 0
+
+    def _think_at_once(self, count: int, edit: Edit | None, without: Collection[int]) -> Float[Tensor, "batch count d"]:
+        """Make all thoughts in sweeps: each of the state before it in the sweep before (`Recurrence.sweeps`)."""
+        kept = [k for k in range(1, count + 1) if k not in without]
+        before = [sum(k < number for k in kept) for number in range(1, count + 1)]
+        begin, rows = self.columns, len(self.mask)
+        held = self.embed(torch.full((rows, len(kept)), self._recurrence.token, device=self.mask.device))
+        mask = torch.cat([self.mask, self.mask.new_ones(rows, len(kept))], 1)
+        place = positions(mask)[:, self.mask.shape[1] :]
+
+        def run(vectors: Float[Tensor, "batch kept d"]) -> Float[Tensor, "batch states d"]:
+            self.rewind(begin)
+            found = self.feed(vectors, mask, place) if kept else vectors
+            return torch.cat([self.last[:, None], found], 1)
+
+        self.feeding_again = True  # no hook acts on what is fed only to be made anew
+        states, read, fed = run(held), held, held
+        for _ in range(self._recurrence.sweeps):
+            read = states[:, before]
+            made = [thoughts_of(self.model, self._recurrence, read[:, k - 1], k, []) for k in range(1, count + 1)]
+            fed = torch.stack(made if edit is None else [edit(k, one) for k, one in enumerate(made, 1)], 1)
+            states = run(fed[:, [k - 1 for k in kept]])
+        self.feeding_again = False
+        self._fed += fed.unbind(1)
+        self.fed += [before[number] + (number + 1 in kept) for number in range(count)]
+        if self.one_by_one:
+            self.rewind(begin)
+            for k in kept:
+                self._feed_thought(fed[:, k - 1], k, count)
+        else:
+            self._vectors += [fed[:, k - 1] for k in kept]
+            self.mask, self.last = mask, states[:, -1]
+        return read if self._recurrence.apart else fed
+
+    @property
+    def vectors(self) -> Float[Tensor, "batch count d"]:
+        """What was fed as each thought (as edited); of one that was left out, what would have been fed."""
+        return torch.stack(self._fed, 1) if self._fed else self.last[:, None][:, :0]
 
     def embed(self, ids: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch d"]:
         """Return the input embeddings of tokens."""
@@ -159,7 +218,7 @@ class Session:
         self._end_columns = []
         self.rewind(self.begin)
         self.mask, self.fed, self.last = self.mask[:, : self.begin], [0], self._read
-        self.again, self._vectors = (0, 0), []
+        self.again, self._vectors, self._fed, self.stops = (0, 0), [], [], None
 
     def reread_end(self) -> None:
         """Read the last token of the prompts again, alone: hooks then act where thought 1 is made. Undone by `restart`.
@@ -180,9 +239,12 @@ class Session:
         For an answer that reads the thoughts alone, they are fed once more, blind to the prompt.
         """
         reads, columns = answer_reads(self.model), torch.arange(self.columns, device=self.mask.device)
+        depths = columns.new_tensor(list(after)).expand(len(self.mask), -1)
+        depths = depths if self.stops is None else torch.minimum(depths, self.stops[:, None])
+        ends = columns.new_tensor(self.fed)[depths]
         if reads != "thoughts":
-            ends = torch.tensor([self.begin + (self.fed[k] if reads == "all" else 0) for k in after]).to(columns)
-            return self.mask[:, None] & (columns[: self.mask.shape[1]] < ends[:, None])
+            ends = self.begin + (ends if reads == "all" else torch.zeros_like(ends))
+            return self.mask[:, None] & (columns[: self.mask.shape[1]] < ends[..., None])
         first, count, rows = self.columns, self.fed[-1], len(self.mask)
         self.again = (first, first + count)
         if count:
@@ -192,8 +254,7 @@ class Session:
             self.feed(torch.stack(self._vectors, 1), seen, columns.new_tensor(range(count)).expand(rows, -1))
             self.feeding_again = False
         columns = torch.arange(first + count, device=self.mask.device)
-        ends = first + columns.new_tensor([self.fed[k] for k in after])
-        return ((columns >= first) & (columns < ends[:, None])).expand(rows, -1, -1)
+        return (columns >= first) & (columns < first + ends[..., None])
 
     def rewind(self, columns: int) -> None:
         """Forget all columns of the cache but the first ones."""

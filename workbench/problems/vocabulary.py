@@ -28,12 +28,13 @@ NAMES = ENTITIES + CONCEPTS
 VOCABULARY = SPECIALS + NAMES
 """Token of each id, 64 of them."""
 
-# The official repository (facebookresearch/coconut) names its markers differently; its checkpoints load as well.
-_MARKERS = {
-    "bot": ("<bot>", "<|start-latent|>"),
-    "eot": ("<eot>", "<|end-latent|>"),
-    "thought": ("<thought>", "<|latent|>"),
+# Others name their markers differently (facebookresearch/coconut and LatentTTS, PCCoT); their checkpoints load as well.
+MARKERS = {
+    "bot": ("<bot>", "<|start-latent|>", "<pcot.bot>"),
+    "eot": ("<eot>", "<|end-latent|>", "<pcot.eot>"),
+    "thought": ("<thought>", "<|latent|>", "<pcot.latent>"),
 }
+"""Names of the three markers by what they do, the workbench's own first."""
 
 
 @dataclass(frozen=True)
@@ -81,17 +82,22 @@ def word_tokenizer(
     )
 
 
-def marker_ids(tokenizer: PreTrainedTokenizerBase) -> Markers:
-    """Look up the thought markers.
+def marker_ids(tokenizer: PreTrainedTokenizerBase, **names: str) -> Markers:
+    """Look up the thought markers by name.
+
+    Args:
+        tokenizer: Has them.
+        names: Of tokens that stand for a marker ("bot", "eot", "thought") in place of the usual ones; empty for none.
 
     Raises:
         WorkbenchError: The tokenizer has no single token for a marker.
     """
     vocabulary = tokenizer.get_vocab()
     found = {
-        role: next((vocabulary[name] for name in names if name in vocabulary), None) for role, names in _MARKERS.items()
+        role: next((vocabulary[name] for name in (names.get(role), *usual) if name in vocabulary), None)
+        for role, usual in MARKERS.items()
     }
-    missing = [_MARKERS[role][0] for role, number in found.items() if number is None]
+    missing = [MARKERS[role][0] for role, number in found.items() if number is None]
     if missing:
         raise WorkbenchError(
             "The tokenizer cannot mark thoughts.",

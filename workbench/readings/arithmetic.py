@@ -22,6 +22,7 @@ from workbench.measure.recording import control
 from workbench.measure.run_labels import MODEL, RUN
 from workbench.model.checkpoint import Checkpoint
 from workbench.model.coconut import lm_head
+from workbench.model.recurrence import recurrence_of
 from workbench.model.session import Batch, in_batches, thought_count
 from workbench.problems.problem import Item
 from workbench.readings.base import Reading
@@ -35,6 +36,7 @@ class ItemRecording:
     checkpoint: Checkpoint
     items: tuple[Item, ...]
     thoughts: Float[Tensor, "n K d"]
+    """As the LM head reads them."""
 
 
 def record_items(
@@ -48,17 +50,19 @@ def record_items(
     on_progress: Callable[[int], None] | None = None,
 ) -> list[ItemRecording]:
     """Run a checkpoint on items, then its controls (of `run_labels.CONTROLS`), and keep the thoughts."""
-    count, found = thought_count(checkpoint, thoughts), list[ItemRecording]()
+    count, found, set_thoughts = thought_count(checkpoint, thoughts), list[ItemRecording](), None
     for name in (MODEL, *controls):
         ran, interventions = (checkpoint, ()) if name == MODEL else control(checkpoint, name, seed)
-        set_thoughts = found[0].thoughts if found else None
 
         def think(batch: Batch, ran=ran, interventions=interventions, set_thoughts=set_thoughts) -> Tensor:
-            context = Context(ran, batch.prompts, batch.rows, set_thoughts)
-            return batch.session(count).think(count, composed(interventions, context), ran.pause)
+            session, context = batch.session(count), Context(ran, batch.prompts, batch.rows, set_thoughts)
+            read = session.think(count, composed(interventions, context), ran.pause)
+            # The controls put in what was fed; of a pause they take what Coconut would have fed.
+            return torch.stack([read, session.vectors if recurrence_of(ran.model).apart else read], 1)
 
-        fed = torch.stack(list(in_batches(ran, items, think, batch_size, on_progress)))
-        found.append(ItemRecording(name, ran, tuple(items), fed))
+        read, fed = torch.stack(list(in_batches(ran, items, think, batch_size, on_progress))).unbind(1)
+        set_thoughts = fed if set_thoughts is None else set_thoughts
+        found.append(ItemRecording(name, ran, tuple(items), read))
     return found
 
 

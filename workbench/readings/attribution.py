@@ -195,7 +195,7 @@ def refed(recording: Recording, rows: Sequence[int] | Int[np.ndarray, "batch"]) 
     """
     if recording.checkpoint.pause is not None:
         return []
-    fed = torch.from_numpy(recording.thoughts[list(rows)])[:, :, None]
+    fed = torch.from_numpy(recording.fed[list(rows)])[:, :, None]
 
     def at(k: int) -> Hook:
         return THOUGHT, lambda vectors, hook: fed[:, k - 1].to(vectors), k

@@ -91,7 +91,7 @@ def knock_out(recording: Recording, cuts: Sequence[EdgeCut], *, batch_size: int 
     plans = [Plan(fed), *(Plan((*fed, *cut.interventions(name))) for cut, name in zip(cuts, names, strict=True))]
     runner = InterventionRunner(
         checkpoint, plans, count,
-        sources={"recorded": torch.from_numpy(recording.thoughts)},
+        sources={"recorded": torch.from_numpy(recording.fed)},
         edges=dict(zip(names, (cut.edges for cut in cuts), strict=True)),
     )  # fmt: skip
 

@@ -272,7 +272,7 @@ def first_tokens(checkpoint: Checkpoint, problems: Sequence[Problem]) -> list[In
 def predictions(recording: Recording) -> dict[str, Thoughts]:
     """Return `predict` of a recording's thoughts."""
     return predict(
-        recording.thoughts, recording.first_tokens, recording.hops, hops_read(recording), recording.embedding,
+        recording.fed, recording.first_tokens, recording.hops, hops_read(recording), recording.embedding,
         recording.problems,
     )  # fmt: skip
 
@@ -340,7 +340,7 @@ def beside_a_sum(thoughts: Thoughts, summed: Thoughts, other: Int[np.ndarray, " 
 
 def _nodes_put_in(recording: Recording, seed: int) -> dict[str, Thoughts]:
     """Return the sums of codes over other nodes than the frontier: as many others, and those on a shortest path."""
-    thoughts, tokens, fold = recording.thoughts.astype(np.float64), recording.first_tokens, folds(recording.problems)
+    thoughts, tokens, fold = recording.fed.astype(np.float64), recording.first_tokens, folds(recording.problems)
     now, vocab = at_hops(recording.hops, hops_read(recording)), len(recording.embedding)
     free = recording.is_concept.copy()
     for row, problem in zip(free, recording.problems, strict=True):
@@ -367,7 +367,7 @@ def codes_frame(recordings: Sequence[Recording]) -> pl.DataFrame:
         at, k = (axis.ravel() for axis in np.indices((len(recording.problems), recording.count)))
         size = at_hops(recording.hops, hops_read(recording)).sum(2)
         for name, predicted in predictions(recording).items():
-            error, spread = np.moveaxis(squared_errors(recording.thoughts.astype(np.float64), predicted), 2, 0)
+            error, spread = np.moveaxis(squared_errors(recording.fed.astype(np.float64), predicted), 2, 0)
             kind = pl.Series([name] * len(at), dtype=pl.Enum(SUMS))
             columns = {"thought": k + 1, "sum": kind, "frontier_size": size, "error": error, "spread": spread}
             parts.append(rows(recording, at, columns))
@@ -412,7 +412,7 @@ def kept_when_replaced(
     Raises:
         WorkbenchError: All problems share one graph, or the recording has no such thought.
     """
-    own, made = recording.thoughts, predictions(recording)
+    own, made = recording.fed, predictions(recording)
     made |= _nodes_put_in(recording, seed)
     made |= beside_a_sum(own.astype(np.float64), made["codes"], exchanged(len(own), seed))
     length = np.linalg.norm(own, axis=-1, keepdims=True)

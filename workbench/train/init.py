@@ -95,6 +95,12 @@ def begin(config: TrainConfig) -> Checkpoint:
         start = before.supervision
     else:
         before = prepare_pretrained(*_pretrained(directory, name), name=name)
+    if before.recurrence.apart or before.recurrence.sweeps:
+        raise WorkbenchError(
+            f"Cannot begin from {before.name}.",
+            f"What it feeds as a thought is {before.recurrence}; training feeds the hidden state.",
+            "Name a checkpoint whose thoughts are hidden states, or a pre-trained model.",
+        )
     if config.task == "edges" and (before.format.name != "edges" or before.format.markers):
         raise WorkbenchError(
             f"Cannot begin from {before.name}.",

@@ -259,9 +259,7 @@ class Subject:
         """Answer problems without interventions; without thoughts as trained: at once, or after a chain."""
         if self.thoughts:
             (own,) = self.run([[]], problems, keep_thoughts=True)
-            return Answered(
-                own.right, own.wrong_option, None if own.thoughts is None else torch.from_numpy(own.thoughts)
-            )
+            return Answered(own.right, own.wrong_option, None if own.as_fed is None else torch.from_numpy(own.as_fed))
         found = list(answers(self.checkpoint, problems, batch_size=self.options.batch_size))
         self.advance(len(found))
         right = np.array([answer.right for answer in found], dtype=bool)

@@ -71,8 +71,8 @@ class _Search:
         (own,) = subject.run([[]], keep_thoughts=True)
         values = own.lm_head
         assert values is not None
-        assert own.thoughts is not None
-        self.thoughts = own.thoughts.astype(np.float64)
+        assert own.as_fed is not None
+        self.thoughts = own.as_fed.astype(np.float64)
         self.right = own.right
         self.sets = NodeSets(
             subject.problems,
