@@ -110,7 +110,7 @@ def read(config: TrainConfig) -> tuple[set[str], set[int], int]:
 
 
 def part(name: str) -> TrainConfig:
-    """One of the four runs that make the reference, on small graphs and with a fast clock."""
+    """One of the five runs that make the reference, on small graphs and with a fast clock."""
     config = load_config(CONFIGS / f"{name}.yaml")
     plan = replace(config.curriculum, widen_from=20, widen_every=10, largest_edges=24, typical_edges=16, small_edges=8)
     if plan.remove_from == 0:
@@ -124,6 +124,7 @@ def part(name: str) -> TrainConfig:
         ("words-lookup", "cot", {4}),  # without stages
         ("words-chains", "cot", {6}),
         ("words-four", "coconut_words", {1, 2, 3, 4}),
+        ("words-six", "coconut_words", {6}),
         ("reference", "coconut_words", {6}),
     ],
 )

@@ -122,7 +122,8 @@ class TrainConfig:
     start: str = ""
     """A checkpoint to begin from: a directory or a hub name. By default a small model with random weights."""
     model: ModelConfig = field(default_factory=ModelConfig)
-    """Sizes of the model with random weights. Beside `start` they must be those of the checkpoint, or be left out."""
+    """Sizes of the model with random weights. Beside `start` they are those of the checkpoint, or wider ones (a model
+    from scratch is widened without a change of what it computes), or are left out."""
     rows: RowsConfig = field(default_factory=RowsConfig)
     curriculum: Curriculum = field(default_factory=Curriculum)
     graphs: int = 16

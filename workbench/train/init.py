@@ -1,5 +1,6 @@
 """What a run begins with: a model with random weights or a given one, its tokenizer, its optimizers."""
 
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import cast
 
@@ -8,6 +9,7 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     Qwen2Config,
@@ -77,17 +79,18 @@ def begin(config: TrainConfig) -> Checkpoint:
     """Return what a run begins with, as it is before the first step.
 
     `config.start` may name a checkpoint of the workbench, which goes on with the method of this run (the official
-    GSM8k regime starts Coconut from CoT), or a pre-trained model, which gets the markers it lacks and reads the text
-    format. Without it a small model with random weights is built, for the words of the task.
+    GSM8k regime starts Coconut from CoT) and is widened first where `config.model` is wider (`widened`); or a
+    pre-trained model, which gets the markers it lacks and reads the text format. Without it a small model with random
+    weights is built, for the words of the task.
 
     Raises:
         WorkbenchError: There is no such model, it does not fit the task, or the task needs one.
     """
     if not config.start:
-        fields = checkpoint_fields(config)
+        meta = checkpoint_fields(config)
         name, tokenizer = ("edges", edges_tokenizer()) if config.task == "edges" else ("words", _words(config.task))
         model = build_model(config.model, config.seed, tokenizer=tokenizer)
-        return make_checkpoint(model, tokenizer, fields | {"format": name}, config.name)
+        return make_checkpoint(model, tokenizer, meta | {"format": name}, config.name)
     directory, name = check_start(config)
     start = None
     if _is_ours(directory):
@@ -107,6 +110,8 @@ def begin(config: TrainConfig) -> Checkpoint:
             "It does not read the edges format without markers.",
             "Name a checkpoint trained on the task edges, or leave `start` out.",
         )
+    if config.model not in (ModelConfig(), sizes(before.model.config)):
+        before = replace(before, model=widened(before.model, config.model, config.seed))
     return make_checkpoint(before.model, before.tokenizer, before.meta | checkpoint_fields(config, start), config.name)
 
 
@@ -123,24 +128,68 @@ def check_start(config: TrainConfig) -> tuple[Path, str]:
         held = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
     except Exception:  # a damaged file is reported where the model is read
         return directory, name
-    has = {
-        "width": held.hidden_size,
-        "layers": held.num_hidden_layers,
-        "heads": held.num_attention_heads,
-        "mlp_width": getattr(held, "intermediate_size", None),
-    }
+    has, wanted = sizes(held), config.model
     other = [
-        f"model.{key} is {getattr(config.model, key)}, it has {value}"
-        for key, value in has.items()
-        if getattr(config.model, key) != value
+        f"model.{part.name} is {getattr(wanted, part.name)}, it has {getattr(has, part.name)}"
+        for part in fields(has)[:4]
+        if getattr(wanted, part.name) != getattr(has, part.name)
     ]
-    if other:
+    if other and not _grows(has, wanted, held):
         raise WorkbenchError(
             f"`start` and `model` do not agree: the run would begin with {name}.",
             "; ".join(other),
-            "Leave `model` out to train the checkpoint, or `start` to train a new model of these sizes.",
+            "Leave `model` out to train the checkpoint, or `start` to train a new model of these sizes. A model from"
+            " scratch can be widened: the same layers, as many more heads as it is wider, an MLP no narrower.",
         )
     return directory, name
+
+
+def sizes(config: PreTrainedConfig) -> ModelConfig:
+    """Return the sizes of a causal language model; spread and rotary base are not read."""
+    mlp = getattr(config, "intermediate_size", None) or 0
+    return ModelConfig(config.hidden_size, config.num_hidden_layers, config.num_attention_heads, mlp)
+
+
+def _grows(has: ModelConfig, wanted: ModelConfig, held: PreTrainedConfig) -> bool:
+    return (
+        held.model_type == "qwen2"
+        and held.num_key_value_heads == has.heads
+        and has.layers == wanted.layers
+        and has.width <= wanted.width
+        and has.mlp_width <= wanted.mlp_width
+        and has.width * wanted.heads == wanted.width * has.heads  # heads keep their size
+    )
+
+
+def widened(model: PreTrainedModel, config: ModelConfig, seed: int) -> Qwen2ForCausalLM:
+    """Return a wider model that computes the same function (after Net2Net, Chen et al. 2016, arXiv 1511.05641).
+
+    What is new reads at random and writes nothing: new dimensions of the residual stream are zero, new heads and MLP
+    neurons have random inputs and zero outputs. Gains are multiplied by the root of the old width over the new, because
+    the norms divide by the root mean square over more dimensions. So logits and thoughts stay what they were (up to
+    rounding) until the first step, and every new weight soon gets a gradient.
+
+    Args:
+        model: A Qwen2 model as `build_model` makes it.
+        config: Its new sizes: the same layers and size of a head, neither width smaller.
+        seed: Of the random inputs, spread by 1/sqrt(fan-in).
+    """
+    made = build_model(config, seed, model.config.max_position_embeddings)
+    made.resize_token_embeddings(model.config.vocab_size, mean_resizing=False)
+    made.config.rope_parameters = model.config.rope_parameters
+    gain = (model.config.hidden_size / config.width) ** 0.5
+    held = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, parameter in made.named_parameters():
+            old = held[name]
+            if "norm" in name:
+                parameter.fill_(float(old.mean()))
+            elif parameter.dim() == 1 or "embed_tokens" in name or "o_proj" in name or "down_proj" in name:
+                parameter.zero_()
+            parameter[tuple(slice(size) for size in old.shape)] = old
+            if "norm" in name:
+                parameter.mul_(gain)
+    return made
 
 
 def _words(task: str) -> PreTrainedTokenizerBase:
