@@ -1,6 +1,6 @@
 """What a run begins with: a model with random weights or a given one, its tokenizer, its optimizers."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -110,7 +110,7 @@ def begin(config: TrainConfig) -> Checkpoint:
             "It does not read the edges format without markers.",
             "Name a checkpoint trained on the task edges, or leave `start` out.",
         )
-    if config.model not in (ModelConfig(), sizes(before.model.config)):
+    if config.model != ModelConfig() and _differences(sizes(before.model.config), config.model):
         before = replace(before, model=widened(before.model, config.model, config.seed))
     return make_checkpoint(before.model, before.tokenizer, before.meta | checkpoint_fields(config, start), config.name)
 
@@ -128,13 +128,9 @@ def check_start(config: TrainConfig) -> tuple[Path, str]:
         held = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
     except Exception:  # a damaged file is reported where the model is read
         return directory, name
-    has, wanted = sizes(held), config.model
-    other = [
-        f"model.{part.name} is {getattr(wanted, part.name)}, it has {getattr(has, part.name)}"
-        for part in fields(has)[:4]
-        if getattr(wanted, part.name) != getattr(has, part.name)
-    ]
-    if other and not _grows(has, wanted, held):
+    has = sizes(held)
+    other = _differences(has, config.model)
+    if other and not _grows(has, config.model, held):
         raise WorkbenchError(
             f"`start` and `model` do not agree: the run would begin with {name}.",
             "; ".join(other),
@@ -148,6 +144,15 @@ def sizes(config: PreTrainedConfig) -> ModelConfig:
     """Return the sizes of a causal language model; spread and rotary base are not read."""
     mlp = getattr(config, "intermediate_size", None) or 0
     return ModelConfig(config.hidden_size, config.num_hidden_layers, config.num_attention_heads, mlp)
+
+
+def _differences(has: ModelConfig, wanted: ModelConfig) -> list[str]:
+    names = ("width", "layers", "heads", "mlp_width")
+    return [
+        f"model.{n} is {getattr(wanted, n)}, it has {getattr(has, n)}"
+        for n in names
+        if getattr(wanted, n) != getattr(has, n)
+    ]
 
 
 def _grows(has: ModelConfig, wanted: ModelConfig, held: PreTrainedConfig) -> bool:
