@@ -10,9 +10,10 @@ OUT    ?= runs
 PY    := $(VENV)/bin/python
 PIP   := $(PY) -m pip --disable-pip-version-check install -qq --constraint constraints.txt
 STAMP := $(VENV)/.set-up
+LAB   := $(VENV)/.lab
 
 .DEFAULT_GOAL := help
-.PHONY: help setup explore test lint format docs train report screenshot constraints
+.PHONY: help setup explore lab test lint format docs train report screenshot constraints
 
 help: ## List the commands
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +39,14 @@ $(STAMP): pyproject.toml constraints.txt
 
 explore: setup ## Open the explorer on the bundled model
 	@$(VENV)/bin/streamlit run apps/explorer.py
+
+lab: $(LAB) ## Open the notebooks in JupyterLab, which the first time installs
+	@$(VENV)/bin/jupyter lab --notebook-dir=probes
+
+$(LAB): $(STAMP)
+	@echo "Installing JupyterLab ..."
+	@$(PIP) --editable '.[lab]'
+	@touch $@
 
 # Workers of one thread each, a file of tests at a time: two threads on one small model are slower than one.
 test: lint ## Run every check: ruff, pyright, pytest

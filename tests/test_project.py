@@ -20,7 +20,8 @@ from packaging.utils import canonicalize_name
 from workbench.problems import graph
 
 ROOT = Path(__file__).resolve().parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT, HATCH = PYPROJECT["project"], PYPROJECT["tool"]["hatch"]
 LONGEST_FILE = 800
 MOST_FILES = 16
 
@@ -92,6 +93,16 @@ def test_constraints_pin_every_dependency_to_a_version_it_admits() -> None:
 
     for requirement in map(Requirement, wanted):
         assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), requirement
+
+
+def test_the_readme_of_a_package_index_has_no_link_that_leads_nowhere() -> None:
+    shown = (ROOT / "README.md").read_text()
+    for one in HATCH["metadata"]["hooks"]["fancy-pypi-readme"]["substitutions"]:
+        shown = re.sub(one["pattern"], one["replacement"], shown)
+    assert "<img" not in shown
+    assert re.findall(r"\]\((?!https://)", shown) == []
+    assert "then the notebooks in" in shown
+    assert "](https://arxiv.org" in shown
 
 
 def test_the_library_alone_does_not_pull_streamlit() -> None:

@@ -1,6 +1,7 @@
 """The command line: what a user sees when all is well, and what for every mistake."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from workbench.errors import WorkbenchError
 from workbench.model.checkpoint import save_checkpoint
 from workbench.problems.files import load_items, load_problems, save_problems
 from workbench.problems.sets import generate
+from workbench.readings import READINGS
 
 COMMANDS = ("train", "compare", "evaluate", "report", "stop", "trace", "explore", "problems")
 
@@ -95,7 +97,8 @@ def test_report_reads_what_is_asked_beside_what_is_asked(run: Path, problems: Pa
     result = call("report", run, problems, "--out", tmp_path / "out", *asked)
 
     assert result.exit_code == 0, result.output
-    assert "Reading: Breadth and chance" in result.stderr
+    told = re.findall(r"^Reading: (.*?) \(about \d+ (?:s|min) left\)$", result.stderr, re.MULTILINE)
+    assert told == [READINGS["behaviour"].title, READINGS["breadth"].title]  # the cheap one first
     assert {path.stem for path in (tmp_path / "out" / "readings").iterdir()} == {"behaviour", "breadth"}
     page = (tmp_path / "out" / "readings.html").read_text()
     assert "3 of 4 problems" in page
@@ -112,12 +115,17 @@ def test_a_report_of_a_run_without_thoughts_has_no_readings(run: Path, problems:
     assert not (tmp_path / "out" / "readings.html").exists()
 
 
-def test_trace_shows_every_thought(run: Path, problems: Path) -> None:
-    result = call("trace", run, problems, "--problem", "released-2")
+def test_trace_shows_every_thought(run: Path, problems: Path, tmp_path: Path) -> None:
+    result = call("trace", run, problems, "--problem", "released-2", "--json", tmp_path / "trace.json")
 
     assert result.exit_code == 0, result.output
     assert "released-2" in result.stdout
     assert "after 3:" in result.stdout
+    read = json.loads((tmp_path / "trace.json").read_text())
+    assert [row["thought"] for row in read["traces"]] == [0, 1, 2, 3]
+    assert len(read["scores"]) == 7 * len(read["problem"]["names"])  # three thoughts, and words after 0 to 3
+    told = "".join(result.stdout.split())  # lines are wrapped
+    assert all(f"after{row['thought']}:{''.join(row['continuation'].split())}" in told for row in read["traces"])
 
 
 @pytest.mark.parametrize("ending", ["graphml", "json"])

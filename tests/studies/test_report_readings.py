@@ -17,11 +17,11 @@ from workbench.measure.run_labels import CONTROLS, MODEL, RUN
 from workbench.model.checkpoint import Checkpoint
 from workbench.problems.problem import Problem
 from workbench.problems.sets import generate
-from workbench.readings import READINGS, find_reading
+from workbench.readings import COSTS, READINGS, RECORDING, find_reading
 from workbench.studies import report_readings as readings
 from workbench.studies.pages import drawing
 from workbench.studies.report import ReportOptions
-from workbench.studies.report_readings import drawn, possible, write_readings
+from workbench.studies.report_readings import Spent, drawn, possible, write_readings
 
 QUICK = ReportOptions(
     "a/run", Path("sets/mine.json"), readings=("breadth", "behaviour"), controls=("untrained", "shuffled")
@@ -108,8 +108,10 @@ def test_every_figure_names_its_axes_and_says_what_it_shows(whole: Whole) -> Non
 
 
 def test_interrupted_readings_go_on_and_end_in_the_same_bytes(problems: list[Problem], tmp_path: Path) -> None:
-    def interrupt(title: str) -> None:
-        if title == READINGS["behaviour"].title:
+    def interrupt(title: str, left: float | None) -> None:
+        assert left is not None
+        assert left > 0
+        if title == READINGS["breadth"].title:
             raise KeyboardInterrupt
 
     def recorded(of: list[int]) -> Callable[[int], None]:
@@ -119,7 +121,7 @@ def test_interrupted_readings_go_on_and_end_in_the_same_bytes(problems: list[Pro
     write_readings(model(), problems, one, QUICK)
     with pytest.raises(KeyboardInterrupt):
         write_readings(model(), problems, two, QUICK, on_reading=interrupt)
-    first = two / "readings" / "breadth.parquet"
+    first = two / "readings" / "behaviour.parquet"  # the cheaper one, though it comes later on the page
     written = first.stat().st_mtime_ns
     assert not (two / "readings.html").exists()
     write_readings(model(), problems, two, QUICK)
@@ -160,6 +162,18 @@ def test_one_problem_is_read_without_the_thoughts_of_others(
     assert "<figure" not in probes
     assert "n = 1 problem at most" in html
     assert not list((tmp_path / "readings").glob("*.part"))
+
+
+def test_the_time_left_follows_from_what_was_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set(COSTS) == {RECORDING, *READINGS}
+    clock = iter([0.0, COSTS[RECORDING] * 2, 500.0, 500.0 + COSTS["height"] * 2])
+    monkeypatch.setattr(readings.time, "monotonic", lambda: next(clock))
+    spent = Spent()
+    assert spent.left(READINGS) is None
+    for name in (RECORDING, "height"):
+        assert spent.on(name, lambda name=name: name) == name
+    assert spent.left({"edge_knockout", "probes"}) == pytest.approx(2 * (COSTS["edge_knockout"] + COSTS["probes"]))
+    assert spent.left(()) == 0
 
 
 def test_controls_need_the_problems_they_need() -> None:

@@ -146,8 +146,13 @@ def trace(
         Path | None,
         typer.Option(metavar="FILE", help="Write the graph with all scores here: .graphml, or .json (node-link)."),
     ] = None,
+    json: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write all that was read here as JSON, the rows of a report.")
+    ] = None,
 ) -> None:
     """Run one problem and show, thought by thought, what the model is considering."""
+    if json is not None:
+        writable(json)
     if graph is not None:  # before the wait, not after it
         from workbench.problems.networks import format_of
 
@@ -176,6 +181,11 @@ def trace(
         columns = [node_values(node_scores(traced, readout)) for readout in readouts]
         write_graph(chosen, graph, {name: cells for one in columns for name, cells in one.items()})
         typer.echo(f"Wrote {graph}", err=True)
+    if json is not None:
+        from workbench.studies.report import save_trace
+
+        save_trace(traced, json, str(checkpoint.supervision))
+        typer.echo(f"Wrote {json}", err=True)
 
 
 app.command(epilog="Example:  workbench reproduce --out docs/reproduction.md")(reproduce)

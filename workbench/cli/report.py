@@ -81,9 +81,16 @@ def _add_readings(
     with progress("Recording the model and its controls", len(kept) * runs) as advance:
         page = write_readings(
             checkpoint, problems, directory, options,
-            on_problems=advance, on_reading=lambda title: typer.echo(f"Reading: {title}", err=True),
+            on_problems=advance, on_reading=lambda *told: typer.echo(_reading(*told), err=True),
         )  # fmt: skip
     typer.echo(f"Readings: {page}")
+
+
+def _reading(title: str, left: float | None) -> str:
+    """Say which reading is made, and for how long it and those after it will go on."""
+    if not left:
+        return f"Reading: {title}"
+    return f"Reading: {title} (about {f'{left / 60:.0f} min' if left >= 90 else f'{left:.0f} s'} left)"
 
 
 def _names(text: str, known: Iterable[str], kind: str) -> tuple[str, ...]:

@@ -8,9 +8,11 @@ from urllib.parse import urlencode
 import numpy as np
 import plotly.graph_objects as go
 import polars as pl
+from pydantic_core import to_json
 
 from workbench import figures
 from workbench.errors import WorkbenchError
+from workbench.files import write_whole
 from workbench.measure.behaviour import Behaviour, classify
 from workbench.measure.evaluate import RESULTS_SCHEMA, evaluation_of, results_frame, save_evaluation
 from workbench.measure.provenance import Provenance, checkpoint_digest, problems_digest, provenance
@@ -153,6 +155,23 @@ def _tables(
         "scores": scores_frame(scores),
         "statistics": statistics_frame(scores),
     }
+
+
+def save_trace(trace: Trace, path: Path, supervision: str = "not known") -> None:
+    """Write one trace as JSON, the rows of a report's tables; the file is written whole or not.
+
+    Args:
+        trace: Of `run`.
+        path: The file.
+        supervision: How the model's thoughts were supervised, in words.
+    """
+    readouts = READOUTS if trace.thoughts.size else READOUTS[-1:]
+    scores = [node_scores(trace, readout) for readout in readouts]
+    tables = {"traces": traces_frame([trace]), "scores": scores_frame(scores), "statistics": statistics_frame(scores)}
+    about = {name: getattr(trace.problem, name) for name in ("id", "question", "answer", "steps", "names")}
+    written = {"checkpoint": trace.checkpoint, "supervision": supervision, "problem": about, "schema versions": SCHEMAS}
+    rows = {name: table.to_dicts() for name, table in tables.items()}
+    write_whole(path, to_json(written | rows, indent=2, inf_nan_mode="null") + b"\n")
 
 
 def traces_frame(traces: Sequence[Trace]) -> pl.DataFrame:

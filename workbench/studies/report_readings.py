@@ -1,9 +1,12 @@
 """The readings of a report: a Parquet table for each, and a page with their figures, controls in the same axes."""
 
 import re
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import numpy as np
@@ -18,7 +21,7 @@ from workbench.measure.run_labels import CONTROLS, MODEL, OTHER_TARGET, RUN, tit
 from workbench.model.checkpoint import Checkpoint
 from workbench.problems.problem import Problem
 from workbench.problems.variants import other_target
-from workbench.readings import find_reading
+from workbench.readings import COSTS, RECORDING, find_reading
 from workbench.readings.base import Reading
 from workbench.studies.artefacts import made_from, write_table
 from workbench.studies.pages import drawing, write_html
@@ -37,7 +40,7 @@ def write_readings(
     options: ReportOptions,
     *,
     on_problems: Callable[[int], None] | None = None,
-    on_reading: Callable[[str], None] | None = None,
+    on_reading: Callable[[str, float | None], None] | None = None,
 ) -> Path:
     """Write the readings of a checkpoint into a report's directory, or go on with those of an interrupted run.
 
@@ -51,7 +54,8 @@ def write_readings(
         directory: Of the report.
         options: Which readings and controls, and how they are made.
         on_problems: Called with the number of problems recorded since the last call, of the model and each control.
-        on_reading: Called with the title of each reading before it is made.
+        on_reading: Called before each reading is made, the cheap ones first: its title, and the seconds that it and
+            those after it will take, judged by what was made before (None where nothing was).
 
     Returns:
         The page to open.
@@ -78,15 +82,21 @@ def write_readings(
         **asdict(origin),
     }
     recordings: list[Recording] = []
-    sections = []
-    for reading in readings:
-        path = directory / FOLDER / f"{reading.name}.parquet"
-        inputs: dict[str, object] = {**shared, "schema": reading.schema}
+    sections: dict[str, dict[str, object]] = {}
+    tables = {one.name: directory / FOLDER / f"{one.name}.parquet" for one in readings}
+    given: dict[str, dict[str, object]] = {one.name: {**shared, "schema": one.schema} for one in readings}
+    left = {one.name for one in readings if not made_from(tables[one.name], given[one.name])}
+    spent = Spent()
+    for reading in sorted(readings, key=lambda one: COSTS[one.name]):
+        name = reading.name
+        if name in left and not recordings:
+            make = partial(_recordings, checkpoint, kept, count, controls, options, on_problems)
+            recordings = spent.on(RECORDING, make)
         if on_reading:
-            on_reading(reading.title)
-        if not made_from(path, inputs) and not recordings:
-            recordings = _recordings(checkpoint, kept, count, controls, options, on_problems)
-        sections.append(_section(reading, path, inputs, recordings))
+            on_reading(reading.title, spent.left(left))
+        make = partial(_section, reading, tables[name], given[name], recordings)
+        sections[name] = spent.on(name, make) if name in left else make()
+        left.discard(name)
     if on_problems and not recordings:
         on_problems(len(kept) * (1 + len(controls)))
     query = urlencode({"run": checkpoint.name, "set": options.problems.stem})
@@ -94,7 +104,7 @@ def write_readings(
         directory / PAGE,
         "readings.html",
         title=f"Readings of {checkpoint.name} on {options.problems.name}",
-        sections=sections,
+        sections=[sections[one.name] for one in readings],
         controls=[CONTROLS[name] for name in controls],
         left_out=[title(name) for name in options.controls if name not in controls],
         count=len(kept),
@@ -107,6 +117,25 @@ def write_readings(
         grey=INK["both"],
         report=(directory / "index.html").exists(),
     )
+
+
+class Spent:
+    """The time that was spent on parts of known cost, and the time that others will take by it."""
+
+    def __init__(self) -> None:
+        self.seconds = self.cost = 0.0
+
+    def on(self, name: str, make: Callable[[], Any]) -> Any:
+        """Make a part and count its time."""
+        start = time.monotonic()
+        made = make()
+        self.seconds += time.monotonic() - start
+        self.cost += COSTS[name]
+        return made
+
+    def left(self, names: Collection[str]) -> float | None:
+        """Return the seconds that parts will take, None where nothing was made."""
+        return self.seconds / self.cost * sum(COSTS[name] for name in names) if self.cost else None
 
 
 def possible(controls: Sequence[str], problems: Sequence[Problem]) -> tuple[str, ...]:
