@@ -1,16 +1,23 @@
 """The one error a user meets: what happened, why, and what to do about it."""
 
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 MOST_LISTED = 50
 """Faults printed one by one in a message; the rest are counted."""
+LONGEST_MESSAGE, LONGEST_PART = 2000, 400
+"""Characters of a whole message, and of what happened or what to do in it. What is wrong with a file may be as long as
+the file."""
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""What a terminal would obey; line breaks and tabs stay."""
 
 
 class WorkbenchError(Exception):
     """A mistake a user can mend.
 
-    The explorer shows it without a traceback; the command line prints it and exits with status 2.
+    The explorer shows it without a traceback; the command line prints it and exits with status 2. However large or
+    strange what it quotes is, the message has at most `LONGEST_MESSAGE` characters, and all of them can be printed.
 
     Args:
         what: What could not be done, one sentence.
@@ -26,14 +33,21 @@ class WorkbenchError(Exception):
     """
 
     def __init__(self, what: str, why: str, do: str) -> None:
+        what, do = (shorten(_printable(part), LONGEST_PART) for part in (what, do))
+        rest = LONGEST_MESSAGE - len(self._joined(what, "", do))
+        why = shorten(_printable(why), rest)
         super().__init__(what, why, do)
         self.what = what
         self.why = why
         self.do = do
 
+    @staticmethod
+    def _joined(what: str, why: str, do: str) -> str:
+        return f"{what}\n  why: {why}\n  do:  {do}"
+
     def __str__(self) -> str:
         """Return the three parts on lines of their own."""
-        return f"{self.what}\n  why: {self.why}\n  do:  {self.do}"
+        return self._joined(self.what, self.why, self.do)
 
 
 def unknown(kind: str, name: object, known: Iterable[object], do: str = "Use one of these names.") -> WorkbenchError:
@@ -67,3 +81,23 @@ def listed(reasons: Sequence[str], most: int = MOST_LISTED) -> list[str]:
 def clip(text: str, limit: int = 80) -> str:
     """Return the text, cut to `limit` characters for a message."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def shorten(text: str, limit: int) -> str:
+    """Return the text, the middle left out where it has more than `limit` characters: its end may count the rest.
+
+    Examples:
+        >>> from workbench.errors import shorten
+        >>> shorten("item 1, item 2, item 3, and 47 more", 24)
+        'item 1, item… nd 47 more'
+    """
+    if len(text) <= limit:
+        return text
+    end = limit // 3
+    return f"{text[: limit - end - 2]}… {text[len(text) - end :]}"
+
+
+def _printable(text: str) -> str:
+    """Return the text with characters that no file can hold, or that a terminal would obey, as escapes."""
+    whole = text.encode("utf-8", "backslashreplace").decode()
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", whole)

@@ -1,24 +1,38 @@
-"""Files written whole: a reader, or a run that goes on after a kill, finds all of a file or none of it."""
+"""Files written whole: a reader, or a run that goes on after a kill, finds all of a file or none of it.
 
+Every file that a command leaves is written through `replacing` or `write_whole`, but for logs, which grow line by line.
+"""
+
+import errno
+import fcntl
+import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import get_ident
+
+from workbench.errors import WorkbenchError
+
+_LONGEST_NAME = 200
+"""Bytes of a file's name that its unfinished part repeats; file systems allow 255 in all."""
 
 
 @contextmanager
 def replacing(path: Path, *, folder: bool = False) -> Iterator[Path]:
     """Give a path to write to, and put what was written there in the place of `path` when the block ends.
 
-    What was at `path` before stays until then. If the block raises an error, it stays for good.
+    What was at `path` before stays until then. If the block raises an error, it stays for good. Processes that write
+    the same path at a time do not meet: the last to end is the one that is read.
 
     Args:
         path: The file or folder to be written. Its parent is made if it is missing.
         folder: Whether to write a folder, which is there and empty when the block begins.
 
     Yields:
-        A path beside it, `NAME.part`.
+        A hidden path beside it that no other process has.
 
     Examples:
         >>> import tempfile
@@ -28,23 +42,27 @@ def replacing(path: Path, *, folder: bool = False) -> Iterator[Path]:
         >>> file.read_text()
         'done'
     """
-    part = path.with_name(path.name + ".part")
-    _remove(part)  # left by a process that was killed
-    (part if folder else path.parent).mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _tidy(path)
+    part = path.with_name(f"{_stem(path)}.{os.getpid()}-{get_ident()}.part")
+    old = _aside(path)
     try:
-        yield part
         if folder:
-            _remove(path)
+            part.mkdir()
+        yield part
+        if folder and path.exists():
+            os.replace(path, old)  # no folder takes the place of one with files in it
         os.replace(part, path)
     finally:
+        if old.exists() and not path.exists():
+            os.replace(old, path)
+        _remove(old)
         _remove(part)
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def standing(path: Path) -> Path:
+    """Return where a folder written by `replacing` stands: at `path`, or aside if a kill came between two renames."""
+    return path if path.exists() or not _aside(path).exists() else _aside(path)
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -59,3 +77,79 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """
     with replacing(path) as part:
         part.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def only_writer(directory: Path) -> Iterator[None]:
+    """Keep a second process from writing into a directory that this one goes on writing; ends with the process, too.
+
+    Args:
+        directory: Made if it is not there.
+
+    Raises:
+        WorkbenchError: Another process is at work in it.
+    """
+    if directory.exists() and not directory.is_dir():
+        yield  # what writes there says what is wrong
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    held = os.open(directory, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                raise WorkbenchError(
+                    f"Another process is writing to {directory}.",
+                    "Two at a time would write over each other's files.",
+                    "Wait for it, or end it; then type the same command again.",
+                ) from error
+            # Some network file systems lock no directories: there nothing is kept apart.
+        yield
+    finally:
+        os.close(held)
+
+
+def is_unfinished(path: Path) -> bool:
+    """Say whether a path is what a killed process left of `replacing`, of this version or those before."""
+    return path.name.endswith(".part") or (path.name.startswith(".") and path.name.endswith(".old"))
+
+
+def _stem(path: Path) -> str:
+    name = path.name.encode()
+    return f".{path.name}" if len(name) <= _LONGEST_NAME else f".{hashlib.sha256(name).hexdigest()}"
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f"{_stem(path)}.old")
+
+
+def _tidy(path: Path) -> None:
+    """Put back a folder that stands aside, and remove what killed processes left."""
+    old = _aside(path)
+    if old.exists() and not path.exists():
+        os.replace(old, path)
+    _remove(old)
+    _remove(path.with_name(path.name + ".part"))  # what versions before this one left
+    left = re.compile(re.escape(_stem(path)) + r"\.(\d+)-\d+\.part")
+    for name in os.listdir(path.parent):
+        if (found := left.fullmatch(name)) and not _runs(int(found[1])):
+            _remove(path.with_name(name))
+
+
+def _runs(process: int) -> bool:
+    """Say whether a process of this machine runs; this one's own leftovers are gone already."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it belongs to someone else
+        return True
+    return True
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -2,6 +2,9 @@
 
 import dataclasses
 import difflib
+import json
+from contextlib import suppress
+from math import isnan
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
@@ -11,6 +14,37 @@ import yaml
 from workbench.errors import WorkbenchError
 
 Settings = TypeVar("Settings")
+
+MOST_YAML = 64_000
+"""Characters of the longest YAML read."""
+MOST_WHOLE = 2**63 - 1
+"""The largest whole number read, as numpy and torch hold it."""
+
+
+class _WithoutAliases(yaml.SafeLoader):
+    """A few aliases of aliases are billions of values once they are printed or built."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it has an alias (*name); write the value out")
+        return super().compose_node(parent, index)
+
+
+def parse_yaml(text: str) -> Any:
+    """Return what YAML says: plain values, no aliases, text that a file can hold.
+
+    Raises:
+        ValueError: It is too long, or no YAML, and why.
+    """
+    if len(text) > MOST_YAML:
+        raise ValueError(f"it has {len(text)} characters, at most {MOST_YAML} are read")
+    try:
+        raw = yaml.load(text, _WithoutAliases)
+        # Escapes in YAML can make half of a surrogate pair, which no file can hold.
+        json.dumps(raw, ensure_ascii=False, skipkeys=True, default=repr).encode()
+    except Exception as error:  # PyYAML lets through what int, float and datetime raise, and a KeyError for "!!bool x"
+        raise ValueError(str(error) if isinstance(error, yaml.YAMLError) else f"it cannot be read: {error}") from error
+    return raw
 
 
 def read_settings(path: Path, what: str) -> dict[str, Any]:
@@ -24,8 +58,11 @@ def read_settings(path: Path, what: str) -> dict[str, Any]:
         WorkbenchError: The file cannot be read, or is no mapping.
     """
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        if path.exists() and not path.is_file():
+            raise ValueError("it is no ordinary file")
+        with path.open(encoding="utf-8") as file:
+            raw = parse_yaml(file.read(MOST_YAML + 1))
+    except (OSError, ValueError) as error:
         raise WorkbenchError(f"Cannot read the {what} {path}.", str(error), "give a YAML file") from error
     if not isinstance(raw, dict):
         raise WorkbenchError(f"Cannot use the {what} {path}.", "it is not a mapping of keys", "see docs")
@@ -80,16 +117,13 @@ def convert(kind: Any, value: Any, source: str, where: str) -> Any:
         }
     if kind is Any:
         return value
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if kind is float and isinstance(value, str):  # YAML 1.1 reads 1e6 as text
-        try:
-            return float(value)
-        except ValueError:
-            pass
+    if kind is float and isinstance(value, int | float | str) and not isinstance(value, bool):
+        with suppress(ValueError, OverflowError):  # text, too: YAML 1.1 reads 1e6 as that
+            if not isnan(number := float(value)):
+                return number
     if kind is str and isinstance(value, int | float) and not isinstance(value, bool):  # mixing: 0.1
         return str(value)
-    if kind in (int, str, bool) and type(value) is kind:
+    if kind in (int, str, bool) and type(value) is kind and (kind is not int or abs(value) <= MOST_WHOLE):
         return value
     raise WorkbenchError(
         f"Cannot use the {source}.", f"{where} is {value!r}, expected {_expected(kind)}", "change the value"

@@ -74,7 +74,7 @@ def test_a_pretrained_model_gets_its_markers_and_goes_on_with_another_method(tmp
 def test_a_damaged_pretrained_model_is_refused(tmp_path: Path) -> None:
     base = pretrained(tmp_path / "base")
     (tmp_path / "base" / "config.json").write_text("{}")
-    with pytest.raises(WorkbenchError, match="cannot be read"):
+    with pytest.raises(WorkbenchError, match="model_type is None"):
         begin(replace(GIVEN, start=base))
 
 

@@ -4,6 +4,7 @@
 - report, audit, compare, reproduce, stop, problems: a command, or a group of them, each
 """
 
+import errno
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -43,10 +44,13 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except WorkbenchError as error:
             typer.echo(str(error), err=True)
-        except (PermissionError, FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError) as error:
+        except OSError as error:
+            if error.errno in (None, errno.EPIPE):  # no file's, or a reader such as `head` that has gone
+                raise
             message = WorkbenchError(
-                f"Cannot read or write {error.filename}.", f"{error.strerror}.", "Check the path and your rights to it."
-            )
+                f"Cannot read or write {error.filename or 'a file'}.", f"{error.strerror}.",
+                "Check the path, your rights to it, and the space that is left.",
+            )  # fmt: skip
             typer.echo(str(message), err=True)
         raise typer.Exit(2)
 

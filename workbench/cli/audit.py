@@ -19,6 +19,7 @@ from workbench.cli.arguments import (
     resumable,
 )
 from workbench.errors import WorkbenchError
+from workbench.files import only_writer
 
 if TYPE_CHECKING:
     from workbench.model.checkpoint import Checkpoint
@@ -68,16 +69,17 @@ def audit(
     require_batteries(only or ())
     require_problems(loaded)
     inputs = inputs_of(checkpoint, loaded, options)
-    open_audit(out, inputs, overwrite=overwrite)
-    todo = [name for name in BATTERIES if name in (only or BATTERIES) and not is_done(out, name, inputs)]
-    with resumable():
+    with resumable(), only_writer(out):
+        open_audit(out, inputs, overwrite=overwrite)
+        todo = [name for name in BATTERIES if name in (only or BATTERIES) and not is_done(out, name, inputs)]
         if jobs > 1 and len(todo) > 1:
             given = (run, str(file), "--out", str(out), "--seed", str(seed), "--fit", str(fit))
             given += () if first is None else ("--first", str(first))
             _side_by_side(todo, (*given, "--further", str(further), "--batch-size", str(batch_size)), out, jobs)
         else:
             _one_by_one(todo, checkpoint, loaded, out, options)
-    typer.echo(f"Open {write_card(out, join(out), command_line())}")
+        page = write_card(out, join(out), command_line())
+    typer.echo(f"Open {page}")
 
 
 def audits(

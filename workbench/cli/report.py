@@ -8,6 +8,7 @@ import typer
 
 from workbench.cli.arguments import BatchSize, ProblemFile, Run, Seed, Thoughts, load_problems, load_run, resumable
 from workbench.errors import unknown
+from workbench.files import only_writer
 from workbench.measure.run_labels import CONTROLS
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def report(
     options = ReportOptions(
         run, problems, thoughts, seed, shard, batch_size, explorer, readings=chosen, controls=beside, most=most
     )
-    with resumable():
+    with resumable(), only_writer(out):
         with progress(f"Running {checkpoint.name}", len(loaded)) as advance:
             page = write_report(checkpoint, loaded, out, options, overwrite=overwrite, on_progress=advance)
         if chosen:

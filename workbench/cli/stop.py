@@ -8,6 +8,7 @@ import typer
 
 from workbench.cli.arguments import BatchSize, ProblemFile, Run, Seed, load_problems, load_run, writable
 from workbench.errors import WorkbenchError
+from workbench.files import write_whole
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -93,7 +94,7 @@ def stop(
             "checkpoint": checkpoint.name, "n": len(judged), "says": says or checkpoint.says,
             "trained": checkpoint.thoughts, "rules": curve_frame(figures).to_dicts(), **provenance(seed).as_dict(),
         }  # fmt: skip
-        json.write_text(jsonlib.dumps(made, indent=2) + "\n", encoding="utf-8")
+        write_whole(json, jsonlib.dumps(made, indent=2) + "\n")
         typer.echo(f"Wrote {json}", err=True)
 
 

@@ -18,7 +18,7 @@ from workbench.errors import WorkbenchError, unknown
 from workbench.interventions import layers, thoughts
 from workbench.interventions.base import KINDS, Intervention
 from workbench.interventions.plan import Plan
-from workbench.settings import build
+from workbench.settings import build, parse_yaml
 
 KIND_MODULES = (thoughts, layers)
 """Modules whose kinds enter `base.KINDS` when they are imported."""
@@ -32,20 +32,9 @@ ADDRESS_SAFE = ":;,=~%"
 
 MOST_ADDRESS = 4000
 """Characters of the longest address read."""
-MOST_YAML = 64_000
-"""Characters of the longest YAML read."""
 
 _FREEZE, _FORMERLY = "freeze", "frozen"
 _NUMBER = re.compile(r"-?\d{1,20}(\.\d{1,20})?(e-?\d{1,3})?", re.ASCII)
-
-
-class _WithoutAliases(yaml.SafeLoader):
-    """A few aliases of aliases are billions of values once they are printed or built."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise _no_plan("it has an alias (*name); write the value out")
-        return super().compose_node(parent, index)
 
 
 def to_yaml(plan: Plan) -> str:
@@ -60,11 +49,9 @@ def from_yaml(text: str) -> Plan:
     Raises:
         WorkbenchError: It is none; the nearest right word is named.
     """
-    if len(text) > MOST_YAML:
-        raise _no_plan(f"it has {len(text)} characters, at most {MOST_YAML} are read")
     try:
-        raw = yaml.load(text, _WithoutAliases)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raw = parse_yaml(text)
+    except ValueError as error:
         raise _no_plan(str(error)) from error
     raw = {"interventions": raw} if isinstance(raw, list) else raw
     if not isinstance(raw, dict) or not isinstance(raw.get("interventions", []), list):

@@ -3,11 +3,11 @@
 What must lie in a directory is checked before anything in it is opened, and what was loaded is checked by running it.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
+from math import prod
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -28,13 +28,17 @@ from transformers.utils import logging as hf_logging
 
 from workbench.catalog import FORMER_METHODS, current
 from workbench.errors import WorkbenchError
-from workbench.files import replacing
+from workbench.files import replacing, standing
+from workbench.model import limits
 from workbench.model.coconut import AnswerReads, embedding_rows, self_check
 from workbench.model.formats import make_format
 from workbench.model.prompts import OFFICIAL, Format, Wording
 from workbench.model.recurrence import Recurrence, attach_head, recurrence_of
 from workbench.model.supervision import Supervision
 from workbench.settings import build
+
+MOST_THOUGHTS = 1000
+"""The largest number of thoughts a checkpoint may ask for."""
 
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
@@ -76,8 +80,9 @@ class CoconutConfig:
                 "Update coconut-workbench.",
             )
         for field, least in {"thoughts": 0, "thoughts_per_step": 1}.items():
-            if (number := getattr(read, field)) < least:
-                raise _wrong_field(name, f"config.coconut.{field} is {number}, expected {least} or more")
+            if not least <= (number := getattr(read, field)) <= MOST_THOUGHTS:
+                wanted = f"{least} or more" if number < least else f"at most {MOST_THOUGHTS}"
+                raise _wrong_field(name, f"config.coconut.{field} is {number}, expected {wanted}")
         try:
             Supervision.read(meta)
             Recurrence.read(meta)
@@ -94,7 +99,7 @@ def find(source: str | Path) -> tuple[Path, str]:
     """
     path = current(Path(source))
     if path.is_dir():
-        inner = path if (path / "config.json").exists() else path / "model"
+        inner = path if (path / "config.json").exists() else standing(path / "model")
         if not (inner / "config.json").exists():
             raise WorkbenchError(
                 f"There is no checkpoint in {path}.",
@@ -122,16 +127,15 @@ def read_config(directory: Path, name: str) -> dict[str, Any]:
         WorkbenchError: It cannot be read.
     """
     try:
-        config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return limits.read_object(directory / "config.json")
+    except ValueError as error:
         raise WorkbenchError(
             f"config.json of {name} cannot be read.", reason(error), "Copy or save the checkpoint again."
         ) from error
-    return config if isinstance(config, dict) else {}
 
 
 def require_config(directory: Path, name: str) -> None:
-    """Check that config.json can be read and has `coconut`."""
+    """Check that config.json can be read, has `coconut`, and asks for nothing that is not supported."""
     config = read_config(directory, name)
     if "coconut" not in config:
         raise WorkbenchError(
@@ -139,19 +143,23 @@ def require_config(directory: Path, name: str) -> None:
             "Its config.json has no field `coconut`, so it is not a Coconut checkpoint.",
             f"If it was trained on thoughts elsewhere, add {_EXAMPLE} to its config.json.",
         )
+    require_supported(config, name)
     CoconutConfig.read(config["coconut"], name)
 
 
-def require_weights(directory: Path, name: str) -> None:
-    """Check that the weights are whole safetensors files."""
-    index = directory / "model.safetensors.index.json"
-    files = [directory / "model.safetensors"]
-    if index.exists():
-        try:
-            files = [directory / Path(part).name for part in set(json.loads(index.read_text())["weight_map"].values())]
-        except (ValueError, KeyError, AttributeError) as error:
-            raise _damaged(index.name, name, reason(error)) from error
-    elif not files[0].exists():
+def require_supported(config: Mapping[str, Any], name: str) -> None:
+    """Check that a config.json asks for nothing that is not supported, before anything is built."""
+    for fault in limits.faults(config):
+        raise _not_built(name, f"In config.json {fault}.")
+
+
+def require_weights(directory: Path, name: str) -> int:
+    """Check that the weights are whole safetensors files in the directory, and return how many numbers they hold."""
+    try:
+        files = limits.weight_files(directory)
+    except ValueError as error:
+        raise _damaged("model.safetensors.index.json", name, reason(error)) from error
+    if not files[0].exists():
         pickles = sorted(file.name for file in directory.iterdir() if file.suffix in _PICKLES)
         if pickles:
             raise _only_pickles(name, pickles)
@@ -160,12 +168,14 @@ def require_weights(directory: Path, name: str) -> None:
             "There is no model.safetensors in it.",
             "Copy or save the checkpoint again; fetch large files if it came by git (git lfs pull).",
         )
+    weights = 0
     for file in sorted(files):
         try:
-            with safe_open(file, framework="pt"):
-                pass
+            with safe_open(file, framework="pt") as opened:
+                weights += sum(prod(opened.get_slice(tensor).get_shape()) for tensor in opened.keys())  # noqa: SIM118
         except (SafetensorError, OSError) as error:
             raise _damaged(file.name, name, reason(error)) from error
+    return weights
 
 
 def require_tokenizer(directory: Path, name: str) -> None:
@@ -176,6 +186,9 @@ def require_tokenizer(directory: Path, name: str) -> None:
             f"None of {', '.join(_TOKENIZERS)} is in it.",
             "Save it beside the model with tokenizer.save_pretrained().",
         )
+    for file in directory.iterdir():
+        if file.suffix in (".json", ".txt", ".jinja", ".model") and file.stat().st_size > limits.MOST_OTHER_BYTES:
+            raise _damaged(file.name, name, f"It has more than {limits.MOST_OTHER_BYTES >> 20} MB.")
 
 
 def reason(error: Exception) -> str:
@@ -221,6 +234,14 @@ def _only_pickles(name: str, files: list[str]) -> WorkbenchError:
 def _damaged(file: str, name: str, why: str) -> WorkbenchError:
     return WorkbenchError(
         f"{file} of {name} is cut off or damaged.", why, "Copy, download or save the checkpoint again."
+    )
+
+
+def _not_built(name: str, why: str) -> WorkbenchError:
+    return WorkbenchError(
+        f"The model of {name} cannot be built from its files.",
+        why,
+        "Use GPT-2, Llama or Qwen2, with weights and config.json saved together by save_pretrained().",
     )
 
 
@@ -333,7 +354,7 @@ def load_checkpoint(source: str | Path) -> Checkpoint:
     """
     directory, name = find(source)
     require_config(directory, name)
-    require_weights(directory, name)
+    weights = require_weights(directory, name)
     require_tokenizer(directory, name)
     try:
         # AutoTokenizer overrides the generic class by that of the architecture (Qwen2's adds a 65th token).
@@ -349,6 +370,7 @@ def load_checkpoint(source: str | Path) -> Checkpoint:
         ) from error
     tokenizer.padding_side = "left"
     try:
+        limits.require_room(directory, weights)
         with _no_progress_bar():
             loaded = AutoModelForCausalLM.from_pretrained(
                 directory,
@@ -359,25 +381,24 @@ def load_checkpoint(source: str | Path) -> Checkpoint:
                 output_loading_info=True,
             )
         model, info = cast(tuple[PreTrainedModel, dict], loaded)
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
-        raise WorkbenchError(
-            f"The model of {name} cannot be built from its files.",
-            reason(error),
-            "Use GPT-2, Llama or Qwen2, with weights and config.json saved together by save_pretrained().",
-        ) from error
-    if info["missing_keys"]:
-        missing = sorted(info["missing_keys"])
-        raise WorkbenchError(
-            f"The weights of {name} are incomplete.",
-            f"{len(missing)} tensors are missing, among them {missing[0]}.",
-            "Copy or save the checkpoint again.",
-        )
-    meta = dict(model.config.coconut)
-    attach_head(model, recurrence_of(model), _head_of(directory, name) if recurrence_of(model).has_head else None)
-    if (known := Supervision.read(meta, directory)) != Supervision():
-        meta["supervision"] = asdict(known)
-    checkpoint = make_checkpoint(model.eval(), tokenizer, meta, name)
-    self_check(model, checkpoint.format.marker.thought, name)
+        if info["missing_keys"]:
+            missing = sorted(info["missing_keys"])
+            raise WorkbenchError(
+                f"The weights of {name} are incomplete.",
+                f"{len(missing)} tensors are missing, among them {missing[0]}.",
+                "Copy or save the checkpoint again.",
+            )
+        meta = dict(model.config.coconut)
+        made = recurrence_of(model)
+        attach_head(model, made, _head_of(directory, name) if made.has_head else None)
+        if (known := Supervision.read(meta, directory)) != Supervision():
+            meta["supervision"] = asdict(known)
+        checkpoint = make_checkpoint(model.eval(), tokenizer, meta, name)
+        self_check(model, checkpoint.format.marker.thought, name)
+    except WorkbenchError:
+        raise
+    except Exception as error:  # a damaged file makes transformers and torch raise errors of every kind
+        raise _not_built(name, reason(error)) from error
     return checkpoint
 
 

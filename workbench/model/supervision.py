@@ -5,7 +5,6 @@ What a readout shows of a thought is evidence of something that emerged only whe
 holds it in `config.coconut`; for one made before that was so it follows from the method and the run's config.yaml.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, Literal
 
 from workbench.catalog import FORMER_METHODS, ROOT, current, home
 from workbench.errors import WorkbenchError
+from workbench.model.limits import MOST_DEPTH, read_object
 from workbench.settings import build, read_settings
 
 Asked = Literal["words only", "next node asked", "frontier asked", "answers alone", "no thoughts", "not known"]
@@ -104,12 +104,13 @@ class Supervision:
         return cls.of_config(asked, settings)
 
     @classmethod
-    def _stored(cls, stored: object) -> "Supervision":
-        if not isinstance(stored, dict):
-            raise WorkbenchError("Cannot use config.coconut.", f"supervision is {stored!r}, not a table", "correct it")
+    def _stored(cls, stored: object, depth: int = 0) -> "Supervision":
+        if not isinstance(stored, dict) or depth > MOST_DEPTH:
+            why = f"supervision is {stored!r:.80}, not a table" if depth <= MOST_DEPTH else "it has too many starts"
+            raise WorkbenchError("Cannot use config.coconut.", why, "correct it")
         own = build(cls, {key: value for key, value in stored.items() if key != "start"}, "config.coconut")
         start = stored.get("start")
-        return own if start is None else replace(own, start=cls._stored(start))
+        return own if start is None else replace(own, start=cls._stored(start, depth + 1))
 
     def __str__(self) -> str:
         """Return it in a few words, those about the start included."""
@@ -167,9 +168,10 @@ def _of_start(start: str) -> Supervision | None:
     for run in (current(Path(start)), current(ROOT / start)):
         for place in (run, run / "model"):
             try:
-                config = json.loads((place / "config.json").read_text(encoding="utf-8"))
-            except (OSError, ValueError):
+                meta = read_object(place / "config.json").get("coconut")
+            except ValueError:
                 continue
-            meta = config.get("coconut") if isinstance(config, dict) else None
-            return None if meta is None else Supervision.read(meta, place)  # None: pre-trained, no thoughts yet
+            return (
+                None if not isinstance(meta, dict) else Supervision.read(meta, place)
+            )  # None: pre-trained, no thoughts yet
     return Supervision()

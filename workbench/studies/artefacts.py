@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from workbench.errors import WorkbenchError
-from workbench.files import replacing, write_whole
+from workbench.files import is_unfinished, replacing, write_whole
 
 Inputs = Mapping[str, object]
 """All that decides the bytes of the tables."""
@@ -47,7 +47,7 @@ def open_directory(
     if directory.exists() and not directory.is_dir():
         raise WorkbenchError(f"Cannot write {article} {kind} to {directory}.", "It is a file.", "Name a directory.")
     directory.mkdir(parents=True, exist_ok=True)
-    names = sorted(path.name for path in directory.iterdir() if path.name != f"{manifest}.part")
+    names = sorted(path.name for path in directory.iterdir() if not is_unfinished(path))
     if names and manifest not in names:
         raise WorkbenchError(
             f"Cannot write {article} {kind} to {directory}.",

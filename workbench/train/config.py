@@ -15,6 +15,7 @@ import yaml
 from jaxtyping import Int
 
 from workbench.errors import WorkbenchError
+from workbench.files import write_whole
 from workbench.model.coconut import AnswerReads
 from workbench.model.supervision import Supervision
 from workbench.settings import build, read_settings
@@ -193,7 +194,7 @@ def load_config(path: Path) -> TrainConfig:
 
 def save_config(config: TrainConfig, path: Path) -> None:
     """Write a configuration as YAML."""
-    path.write_text(yaml.safe_dump(dataclasses.asdict(config), sort_keys=False))
+    write_whole(path, yaml.safe_dump(dataclasses.asdict(config), sort_keys=False))
 
 
 def checkpoint_fields(config: TrainConfig, start: Supervision | None = None) -> dict[str, object]:

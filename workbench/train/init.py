@@ -17,13 +17,16 @@ from transformers import (
 )
 
 from workbench.errors import WorkbenchError
+from workbench.model import limits
 from workbench.model.checkpoint import (
     Checkpoint,
     find,
     load_checkpoint,
     make_checkpoint,
     prepare_pretrained,
+    read_config,
     reason,
+    require_supported,
     require_tokenizer,
     require_weights,
 )
@@ -122,6 +125,7 @@ def check_start(config: TrainConfig) -> tuple[Path, str]:
         WorkbenchError: There is no such checkpoint, or `config.model` asks for other sizes than it has.
     """
     directory, name = find(config.start)
+    require_supported(read_config(directory, name), name)
     if config.model == ModelConfig():
         return directory, name
     try:
@@ -217,9 +221,10 @@ def _is_ours(directory: Path) -> bool:
 
 def _pretrained(directory: Path, name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load a model that has never had a thought; no code that comes with it is run, and pickles are refused."""
-    require_weights(directory, name)
+    weights = require_weights(directory, name)
     require_tokenizer(directory, name)
     try:
+        limits.require_room(directory, weights)
         tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
         model = AutoModelForCausalLM.from_pretrained(
             directory, dtype=torch.float32, use_safetensors=True, local_files_only=True, trust_remote_code=False

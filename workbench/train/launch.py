@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+from contextlib import nullcontext
 from pathlib import Path
 from typing import cast
 
@@ -14,6 +15,7 @@ from torch.multiprocessing.spawn import ProcessContext, ProcessExitedException, 
 
 from workbench.catalog import current
 from workbench.errors import WorkbenchError
+from workbench.files import is_unfinished, only_writer
 from workbench.train.config import TrainConfig, load_config, notes, save_config
 from workbench.train.init import check_start
 from workbench.train.loop import train
@@ -41,12 +43,14 @@ def train_command(config_path: Path, out: Path | None = None) -> Path:
         check_start(config)
     directory = (out or Path("runs") / config.name).resolve()
     launched = "RANK" in os.environ  # by torchrun or accelerate launch: this is one of several processes already
-    if os.environ.get("RANK", "0") == "0":
-        claim(config, directory)
-    if launched or config.processes == 1:
-        _work(config, directory)
-    else:
-        _side_by_side(config, directory)
+    first = os.environ.get("RANK", "0") == "0"
+    with only_writer(directory) if first else nullcontext():
+        if first:
+            claim(config, directory)
+        if launched or config.processes == 1:
+            _work(config, directory)
+        else:
+            _side_by_side(config, directory)
     return directory
 
 
@@ -70,7 +74,7 @@ def claim(config: TrainConfig, directory: Path) -> None:
                 f"it was made with another configuration: {', '.join(changed)} differ",
                 "name another directory with --out, or use the run's own config.yaml",
             )
-    elif directory.exists() and any(directory.iterdir()):
+    elif directory.exists() and not all(map(is_unfinished, directory.iterdir())):
         raise WorkbenchError(
             f"Cannot train into {directory.name}/.",
             "it is not empty and holds no run",

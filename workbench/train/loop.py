@@ -18,6 +18,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from workbench.errors import WorkbenchError
+from workbench.files import write_whole
 from workbench.measure.statistics import wilson
 from workbench.measure.trace import answers
 from workbench.problems.problem import Item, Problem
@@ -118,25 +119,43 @@ def trim(path: Path, step: int) -> None:
         return
     kept = []
     for line in path.read_text().splitlines():
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if record["step"] <= step:
+        record = _record(line)
+        if record is not None and record["step"] <= step:
             kept.append(line)
-    path.write_text("".join(f"{line}\n" for line in kept))
+    write_whole(path, "".join(f"{line}\n" for line in kept))
 
 
 def read_metrics(directory: Path) -> list[dict]:
     """Return the metrics of a run, one record per evaluation, oldest first.
 
+    A last line that is cut off, as a kill leaves it, is left out.
+
     Raises:
-        WorkbenchError: If the directory holds none.
+        WorkbenchError: If the directory holds none, or they are damaged.
     """
     path = directory / "metrics.jsonl"
     if not path.exists():
         raise WorkbenchError(f"{directory.name}/ has no metrics.", "there is no metrics.jsonl", "name a run directory")
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise WorkbenchError(f"The metrics of {directory.name}/ cannot be read.", str(error), "copy the run") from error
+    records = [_record(line) for line in lines]
+    if records and records[-1] is None:
+        records.pop()
+    if None in records:
+        why = f"line {records.index(None) + 1} of metrics.jsonl is no record of a step"
+        raise WorkbenchError(f"The metrics of {directory.name}/ are damaged.", why, "copy the run again")
+    return [record for record in records if record is not None]
+
+
+def _record(line: str) -> dict | None:
+    """Return a line of metrics.jsonl, None where it is none."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) and type(record.get("step")) is int else None
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:

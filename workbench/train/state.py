@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from workbench.catalog import current
 from workbench.errors import WorkbenchError
+from workbench.files import replacing, standing
 from workbench.model.checkpoint import Checkpoint, save_checkpoint
+from workbench.model.limits import read_object
+from workbench.settings import read_settings
 from workbench.train.config import Stage, TrainConfig
 from workbench.train.distributed import gather, is_sharded
 from workbench.train.graphs import GraphData
@@ -108,17 +110,12 @@ def save_state(state: State, directory: Path, write: bool = True) -> None:
     gathered = {name: gather(part, write) for name, part in tensors.items() if part or name != "average"}
     if not write:
         return
-    new, newest, aside = (directory / name for name in ("latest.new", "latest", "latest.old"))
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    for name, part in gathered.items():
-        save_file(part, new / f"{name}.safetensors")
-    (new / "state.json").write_text(json.dumps({"step": state.step, "stage": asdict(state.stage)}))
-    shutil.rmtree(aside, ignore_errors=True)
-    if newest.exists():
-        newest.rename(aside)
-    new.rename(newest)
-    shutil.rmtree(aside, ignore_errors=True)
+    with replacing(directory / "latest", folder=True) as new:
+        for name, part in gathered.items():
+            save_file(part, new / f"{name}.safetensors")
+        (new / "state.json").write_text(json.dumps({"step": state.step, "stage": asdict(state.stage)}))
+    for left in ("latest.new", "latest.old"):  # by versions before this one
+        shutil.rmtree(directory / left, ignore_errors=True)
 
 
 def load_state(config: TrainConfig, directory: Path) -> State:
@@ -132,8 +129,8 @@ def load_state(config: TrainConfig, directory: Path) -> State:
     data = GraphData(config) if config.task == "edges" else TextData(config, checkpoint)
     step = TrainStep(model, config.precision)
     state = State(0, data.schedule.first(), checkpoint, data, step, build_optimizer(model, config), {})
-    saved = directory / "latest"
-    if not saved.exists() and (directory / "latest.old").exists():  # killed between the two renames
+    saved = standing(directory / "latest")
+    if not saved.exists() and (directory / "latest.old").exists():  # of a version before this one, killed in between
         saved = directory / "latest.old"
     if not saved.exists():
         return state
@@ -235,26 +232,26 @@ def stage_checkpoints(run: str | Path, start: bool = True) -> list[StageCheckpoi
 def _read(path: Path) -> StageCheckpoint | None:
     """Return what a saved model says of itself, None where none is saved whole."""
     try:
-        meta: Any = json.loads((path / "config.json").read_text(encoding="utf-8"))["coconut"]
+        meta: Any = read_object(path / "config.json")["coconut"]
         step, stage = int(meta["step"]), str(meta.get("stage", ""))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OverflowError, ValueError, LookupError, TypeError, AttributeError):
         return None
     return StageCheckpoint(step, stage, path) if any(path.glob("*.safetensors")) else None
 
 
 def _kept(directory: Path) -> list[StageCheckpoint]:
     """Return the models of a run that are saved whole, the kept ones by name, then `model/`."""
-    places = (*sorted((directory / "checkpoints").glob("step*")), directory / "model")
+    places = (*sorted((directory / "checkpoints").glob("step*")), standing(directory / "model"))
     return [checkpoint for path in places if (checkpoint := _read(path)) is not None]
 
 
 def _start(directory: Path) -> Path | None:
     """Return the directory that a run started from, None where it names none, or none that is here."""
     try:
-        start = yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8"))["start"]
+        start = read_settings(directory / "config.yaml", "configuration")["start"]
         path = current(Path(start))
         return path if start and any((place / "config.json").is_file() for place in (path, path / "model")) else None
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError):
+    except (WorkbenchError, OSError, KeyError, TypeError, ValueError):
         return None
 
 
