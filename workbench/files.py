@@ -6,6 +6,7 @@ Every file that a command leaves is written through `replacing` or `write_whole`
 import errno
 import fcntl
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -13,9 +14,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import get_ident
+from typing import Any
 
 from workbench.errors import WorkbenchError
 
+MOST_BYTES = {"config.json": 2**20, "model.safetensors.index.json": 2**24}
+"""The largest file read, by name."""
+MOST_OTHER_BYTES = 2**27
+"""The largest JSON or text file else: those of tokenizers with large vocabularies have up to 40 MB."""
+MOST_DEPTH = 32
+"""Levels of a config.json."""
 _LONGEST_NAME = 200
 """Bytes of a file's name that its unfinished part repeats; file systems allow 255 in all."""
 
@@ -77,6 +85,26 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """
     with replacing(path) as part:
         part.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def read_object(file: Path) -> dict[str, Any]:
+    """Return the object that a JSON file holds.
+
+    Raises:
+        ValueError: The file cannot be read, is too large, or holds something else.
+    """
+    try:
+        size, most = file.stat().st_size, MOST_BYTES.get(file.name, MOST_OTHER_BYTES)
+        if not file.is_file() or size > most:
+            raise ValueError(f"it has {size:,} bytes, at most {most:,} are read" if file.is_file() else "it is no file")
+        held = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(error.strerror or str(error)) from error
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if not isinstance(held, dict):
+        raise ValueError("it holds no object")
+    return held
 
 
 @contextmanager

@@ -123,7 +123,7 @@ def convert(kind: Any, value: Any, source: str, where: str) -> Any:
                 return number
     if kind is str and isinstance(value, int | float) and not isinstance(value, bool):  # mixing: 0.1
         return str(value)
-    if kind in (int, str, bool) and type(value) is kind and (kind is not int or abs(value) <= MOST_WHOLE):
+    if kind in (int, str, bool) and type(value) is kind and not (type(value) is int and abs(value) > MOST_WHOLE):
         return value
     raise WorkbenchError(
         f"Cannot use the {source}.", f"{where} is {value!r}, expected {_expected(kind)}", "change the value"

@@ -28,7 +28,7 @@ from transformers.utils import logging as hf_logging
 
 from workbench.catalog import FORMER_METHODS, current
 from workbench.errors import WorkbenchError
-from workbench.files import replacing, standing
+from workbench.files import MOST_OTHER_BYTES, read_object, replacing, standing
 from workbench.model import limits
 from workbench.model.coconut import AnswerReads, embedding_rows, self_check
 from workbench.model.formats import make_format
@@ -127,7 +127,7 @@ def read_config(directory: Path, name: str) -> dict[str, Any]:
         WorkbenchError: It cannot be read.
     """
     try:
-        return limits.read_object(directory / "config.json")
+        return read_object(directory / "config.json")
     except ValueError as error:
         raise WorkbenchError(
             f"config.json of {name} cannot be read.", reason(error), "Copy or save the checkpoint again."
@@ -187,8 +187,8 @@ def require_tokenizer(directory: Path, name: str) -> None:
             "Save it beside the model with tokenizer.save_pretrained().",
         )
     for file in directory.iterdir():
-        if file.suffix in (".json", ".txt", ".jinja", ".model") and file.stat().st_size > limits.MOST_OTHER_BYTES:
-            raise _damaged(file.name, name, f"It has more than {limits.MOST_OTHER_BYTES >> 20} MB.")
+        if file.suffix in (".json", ".txt", ".jinja", ".model") and file.stat().st_size > MOST_OTHER_BYTES:
+            raise _damaged(file.name, name, f"It has more than {MOST_OTHER_BYTES >> 20} MB.")
 
 
 def reason(error: Exception) -> str:

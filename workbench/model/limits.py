@@ -4,7 +4,6 @@ A directory may come from anywhere. Without these checks a number in config.json
 and an index can name a file outside the directory.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from math import isfinite
@@ -15,12 +14,10 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-MOST_BYTES = {"config.json": 2**20, "model.safetensors.index.json": 2**24}
-"""The largest file read, by name."""
-MOST_OTHER_BYTES = 2**27
-"""The largest JSON or text file else: those of tokenizers with large vocabularies have up to 40 MB."""
-MOST_DEPTH, MOST_VALUES, MOST_CHARACTERS, MOST_NUMBER = 32, 20_000, 10_000, 2**31 - 1
-"""Of a config.json: levels, values in all, characters of a text, and the largest whole number."""
+from workbench.files import MOST_DEPTH, read_object
+
+MOST_VALUES, MOST_CHARACTERS, MOST_NUMBER = 20_000, 10_000, 2**31 - 1
+"""Of a config.json: values in all, characters of a text, and the largest whole number."""
 LARGEST = (
     {name: 1024 for name in ("num_hidden_layers", "n_layer", "num_attention_heads", "num_key_value_heads", "n_head")}
     | {name: 2**16 for name in ("hidden_size", "n_embd", "head_dim")}
@@ -43,26 +40,6 @@ ATTENTION = (None, "eager", "sdpa")
 _HALF = re.compile("[\ud800-\udfff]")
 """Half of a surrogate pair, which JSON can spell and no file can hold."""
 _PART = re.compile(r"[\w-][\w.-]*\.safetensors")
-
-
-def read_object(file: Path) -> dict[str, Any]:
-    """Return the object that a JSON file holds.
-
-    Raises:
-        ValueError: The file cannot be read, is too large, or holds something else.
-    """
-    try:
-        size, most = file.stat().st_size, MOST_BYTES.get(file.name, MOST_OTHER_BYTES)
-        if not file.is_file() or size > most:
-            raise ValueError(f"it has {size:,} bytes, at most {most:,} are read" if file.is_file() else "it is no file")
-        held = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(error.strerror or str(error)) from error
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
-    if not isinstance(held, dict):
-        raise ValueError("it holds no object")
-    return held
 
 
 def faults(config: Mapping[str, Any]) -> Iterator[str]:
@@ -143,9 +120,11 @@ def _is_whole(value: object) -> bool:
 
 def _too_much(config: Mapping[str, Any]) -> Iterator[str]:
     """Yield the first value that is too large in any way."""
-    values, depth, seen = [("", config)], 0, 0
+    values: list[tuple[str, Any]] = [("", config)]
+    depth = seen = 0
     while values:
-        depth, inner = depth + 1, []
+        depth += 1
+        inner: list[tuple[str, Any]] = []
         for name, value in values:
             seen += 1
             if depth > MOST_DEPTH or seen > MOST_VALUES:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from workbench.catalog import FORMER_METHODS, ROOT, current, home
 from workbench.errors import WorkbenchError
-from workbench.model.limits import MOST_DEPTH, read_object
+from workbench.files import MOST_DEPTH, read_object
 from workbench.settings import build, read_settings
 
 Asked = Literal["words only", "next node asked", "frontier asked", "answers alone", "no thoughts", "not known"]
@@ -171,7 +171,6 @@ def _of_start(start: str) -> Supervision | None:
                 meta = read_object(place / "config.json").get("coconut")
             except ValueError:
                 continue
-            return (
-                None if not isinstance(meta, dict) else Supervision.read(meta, place)
-            )  # None: pre-trained, no thoughts yet
+            # A pre-trained model has had no thoughts yet.
+            return Supervision.read(meta, place) if isinstance(meta, dict) else None
     return Supervision()

@@ -18,9 +18,8 @@ from transformers import PreTrainedModel
 
 from workbench.catalog import current
 from workbench.errors import WorkbenchError
-from workbench.files import replacing, standing
+from workbench.files import read_object, replacing, standing
 from workbench.model.checkpoint import Checkpoint, save_checkpoint
-from workbench.model.limits import read_object
 from workbench.settings import read_settings
 from workbench.train.config import Stage, TrainConfig
 from workbench.train.distributed import gather, is_sharded
