@@ -158,7 +158,8 @@ def _tidy(path: Path) -> None:
     if old.exists() and not path.exists():
         os.replace(old, path)
     _remove(old)
-    _remove(path.with_name(path.name + ".part"))  # what versions before this one left
+    if len(path.name.encode()) <= _LONGEST_NAME:
+        _remove(path.with_name(path.name + ".part"))  # what versions before this one left
     left = re.compile(re.escape(_stem(path)) + r"\.(\d+)-\d+\.part")
     for name in os.listdir(path.parent):
         if (found := left.fullmatch(name)) and not _runs(int(found[1])):

@@ -17,21 +17,25 @@ Settings = TypeVar("Settings")
 
 MOST_YAML = 64_000
 """Characters of the longest YAML read."""
+MOST_REPEATED = 500
+"""Characters of the longest text that an alias may repeat."""
 MOST_WHOLE = 2**63 - 1
 """The largest whole number read, as numpy and torch hold it."""
 
 
-class _WithoutAliases(yaml.SafeLoader):
-    """A few aliases of aliases are billions of values once they are printed or built."""
+class _FewAliases(yaml.SafeLoader):
+    """Aliases of short texts and numbers alone: lists of aliases of lists are billions of values once built."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("it has an alias (*name); write the value out")
+            node = self.anchors.get(self.peek_event().anchor)
+            if not isinstance(node, yaml.ScalarNode) or len(node.value) > MOST_REPEATED:
+                raise yaml.YAMLError("it has an alias (*name) of a list, a mapping or a long text; write the value out")
         return super().compose_node(parent, index)
 
 
 def parse_yaml(text: str) -> Any:
-    """Return what YAML says: plain values, no aliases, text that a file can hold.
+    """Return what YAML says: plain values, text that a file can hold.
 
     Raises:
         ValueError: It is too long, or no YAML, and why.
@@ -39,7 +43,7 @@ def parse_yaml(text: str) -> Any:
     if len(text) > MOST_YAML:
         raise ValueError(f"it has {len(text)} characters, at most {MOST_YAML} are read")
     try:
-        raw = yaml.load(text, _WithoutAliases)
+        raw = yaml.load(text, _FewAliases)
         # Escapes in YAML can make half of a surrogate pair, which no file can hold.
         json.dumps(raw, ensure_ascii=False, skipkeys=True, default=repr).encode()
     except Exception as error:  # PyYAML lets through what int, float and datetime raise, and a KeyError for "!!bool x"
@@ -47,7 +51,7 @@ def parse_yaml(text: str) -> Any:
     return raw
 
 
-def read_settings(path: Path, what: str) -> dict[str, Any]:
+def read_settings(path: Path, what: str) -> dict[Any, Any]:
     """Return the mapping in a YAML file.
 
     Args:
@@ -69,7 +73,7 @@ def read_settings(path: Path, what: str) -> dict[str, Any]:
     return raw
 
 
-def build(kind: type[Settings], raw: dict[str, Any], source: str, prefix: str = "") -> Settings:
+def build(kind: type[Settings], raw: dict[Any, Any], source: str, prefix: str = "") -> Settings:
     """Build a dataclass from a mapping, and its fields that are dataclasses from the mappings inside.
 
     Args:

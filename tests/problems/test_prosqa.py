@@ -211,6 +211,11 @@ SENTENCES = "Tom is a terpus. Every terpus is a lempus. Alex is a gorpus. "
         ),
         ("x" * 600_000, "600000 characters"),
         (" ".join(f"Every c{n} is a c{n + 1}." for n in range(300)), "names are more than the 256 allowed"),
+        (
+            "Tom is a lempus. Every lempus is a Every. Alex is a gorpus. Is Tom a Every or gorpus?",
+            "is called 'Every', which is not one plain word",
+        ),
+        ("Is is a lempus. Alex is a gorpus. Is Is a lempus or gorpus?", "is called 'Is', which is not one plain word"),
     ],
 )
 def test_a_wrong_question_is_refused_by_its_sentence(text, reason):

@@ -49,12 +49,19 @@ def with_step(number: int, step: str) -> Item:
         (replace(SOUND, answer="11"), "answer", '"11" is not the last result, 10'),
         (replace(SOUND, values=("12",)), "values", "are not the results"),
         (replace(SOUND, options=("10",)), "options", "any number may answer"),
+        (with_step(1, f"<<{'9' * 3000}*{'9' * 3000}={'9' * 6000}>>"), "question", "has 3000 digits; 30 are allowed"),
+        (replace(SOUND, question=QUESTION + "9" * 5000), "question", "has 5000 digits"),
         (replace(SOUND, question=QUESTION.replace("shells each", "shells")), "question", "does not say its story"),
         (replace(SOUND, steps=(STEPS[0], "<<12+8=20>>", *STEPS[2:])), "steps", "the story asks for <<3*4=12>> <<8+12"),
     ],
 )
 def test_every_damage_is_found(item: Item, field: str, reason: str) -> None:
     assert [fault.field for fault in check(item, 60, STORY) if reason in fault.reason] == [field]
+
+
+def test_a_rule_without_reasoning_leaves_out_numbers_that_python_does_not_read() -> None:
+    rules = shortcut_accuracies([replace(SOUND, question=f"{'9' * 5000} and 10 and 3", task="gsm8k")])
+    assert (rules["the first number"], rules["the largest number"]) == (1, 1)
 
 
 def test_a_number_above_the_limit_and_an_impossible_story_are_faults() -> None:

@@ -159,6 +159,8 @@ def story_words() -> list[str]:
 
 _STEP = re.compile(r"<<(\d+)([-+*/])(\d+)=(\d+)>>")
 _NUMBER = re.compile(r"\d+")
+MOST_DIGITS = 30
+"""Of a number that is calculated with; Python reads no more than 4,300 at once."""
 
 
 def check(item: Item, limit: int | None = None, story: Story | None = None) -> list[Fault]:
@@ -174,8 +176,10 @@ def check(item: Item, limit: int | None = None, story: Story | None = None) -> l
         limit: The largest number allowed.
         story: What the item was made from.
     """
-    faults = _steps(item)
     said = [item.question, item.answer, *item.steps]
+    if long := [number for text in said for number in _NUMBER.findall(text) if len(number) > MOST_DIGITS]:
+        return [Fault("question", f"{clip(long[0])} has {len(long[0])} digits; {MOST_DIGITS} are allowed")]
+    faults = _steps(item)
     if limit is not None and not faults:
         large = [number for text in said for number in _NUMBER.findall(text) if int(number) > limit]
         if large:

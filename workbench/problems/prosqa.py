@@ -9,7 +9,7 @@ from workbench.errors import WorkbenchError, listed
 from workbench.problems import graph
 from workbench.problems.english import MOST_CHARACTERS, is_a, parentless, question_text, read_question
 from workbench.problems.problem import Problem
-from workbench.problems.validator import MOST_NODES
+from workbench.problems.validator import MOST_NODES, check
 
 
 def parse_question(text: str) -> Problem:
@@ -58,7 +58,10 @@ def parse_question(text: str) -> Problem:
         node[read.root], target, options[options[0] == target], options[0] == target,
         entities={node[name] for name in read.entities},
     )  # fmt: skip
-    return replace(made, question=" ".join(text.split()))
+    problem = replace(made, question=" ".join(text.split()))
+    if faults := check(problem):
+        raise WorkbenchError(what, "\n       ".join(listed([fault.reason for fault in faults])), do)
+    return problem
 
 
 def make_problem(

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from workbench.problems import graph
+from workbench.problems.arithmetic import MOST_DIGITS
 from workbench.problems.graph import Adjacency, NodeCounts
 from workbench.problems.problem import Item, Problem
 from workbench.problems.prontoqa import Claim, read_question
@@ -228,7 +229,8 @@ _PRONTOQA: dict[str, ItemRule] = {
 
 
 def _asked(item: Item) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", item.question)] or [0]
+    # Longer ones are no numbers to calculate with, and those of over 4,300 digits Python does not read.
+    return [int(number) for number in re.findall(r"\d+", item.question) if len(number) <= MOST_DIGITS] or [0]
 
 
 def _clipped(number: int) -> str:
