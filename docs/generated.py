@@ -17,7 +17,7 @@ import workbench
 from workbench.measure.columns import columns, tables
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIGURATION = "workbench.train.config"
+CONFIGURATION, REWARD = "workbench.train.config", "workbench.train.reward"
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -57,7 +57,7 @@ def commands_page() -> str:
 
 def configuration_page() -> str:
     """Return the page of the training configuration, from its dataclasses."""
-    module = griffe.load(CONFIGURATION, search_paths=[str(ROOT)])
+    module, reward = (griffe.load(name, search_paths=[str(ROOT)]) for name in (CONFIGURATION, REWARD))
     lines = [
         "# Training configuration",
         "",
@@ -67,7 +67,7 @@ def configuration_page() -> str:
     ]
     top = module.classes["TrainConfig"]
     named = {str(one.annotation) for one in top.attributes.values()}
-    for name, found in {"TrainConfig": top, **module.classes}.items():
+    for name, found in {"TrainConfig": top, **module.classes, **reward.classes}.items():
         if found is not top and name not in named:
             continue
         fields = [one for one in found.attributes.values() if one.annotation is not None]

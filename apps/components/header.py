@@ -58,7 +58,9 @@ def _method_badges(checkpoint: Checkpoint) -> None:
 def _supervision(checkpoint: Checkpoint) -> None:
     """Draw how the thoughts were supervised; in orange where nodes were labels at thoughts."""
     one = checkpoint.supervision
-    color = "orange" if one.is_asked else "green" if one.asked in ("words only", "answers alone") else "gray"
+    color = (
+        "orange" if one.is_asked else "green" if one.asked in ("words only", "answers alone", "rewarded") else "gray"
+    )
     st.badge(str(one), icon=":material/label:", color=color, help=f"How its thoughts were trained. {one.help}")
 
 

@@ -15,7 +15,9 @@ from workbench.errors import WorkbenchError
 from workbench.files import MOST_DEPTH, read_object
 from workbench.settings import build, read_settings
 
-Asked = Literal["words only", "next node asked", "frontier asked", "answers alone", "no thoughts", "not known"]
+Asked = Literal[
+    "words only", "next node asked", "frontier asked", "answers alone", "rewarded", "no thoughts", "not known"
+]
 MEANINGS: dict[Asked, str] = {
     "words only": "Only words after the thoughts were learned, the steps that are left and the answer. No thought's LM "
     "head was asked for a node.",
@@ -24,6 +26,8 @@ MEANINGS: dict[Asked, str] = {
     "frontier asked": "The LM head of the thoughts was asked for all nodes at their hop, evenly: what it shows was "
     "trained.",
     "answers alone": "Only the answer was learned: no step, and no thought's LM head was asked for a node.",
+    "rewarded": "Answers that it sampled were rewarded. No word was a label, and no thought's LM head was asked for a "
+    "node.",
     "no thoughts": "It was trained without thoughts.",
     "not known": "Its config.json does not say how it was trained.",
 }

@@ -17,9 +17,11 @@ from jaxtyping import Int
 from workbench.errors import WorkbenchError
 from workbench.files import write_whole
 from workbench.model.coconut import AnswerReads
+from workbench.model.recurrence import Recurrence
 from workbench.model.supervision import Supervision
 from workbench.settings import build, read_settings
 from workbench.train.methods import Method, find_method, mixing_share
+from workbench.train.reward import Objective, RewardConfig, reward_faults
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class Curriculum:
 
 @dataclass(frozen=True)
 class RowsConfig:
-    """Training on problems as text: every task but `edges`."""
+    """Training on problems as text, every task but `edges`; and on problems of any task, for a reward."""
 
     problems: str = ""
     """File to train on; by default problems are generated."""
@@ -110,6 +112,9 @@ class TrainConfig:
     """Of the run; its folder under `runs/` by default."""
     seed: int = 0
     """Of the initial weights and of every draw."""
+    objective: Objective = "supervised"
+    """What is trained for: words, or a reward (section `reward`)."""
+    reward: RewardConfig = field(default_factory=RewardConfig)
     task: Literal["edges", "prosqa", "prontoqa", "arithmetic"] = "edges"
     """Problems: random graphs as lists of edges, or ProsQA, ProntoQA and arithmetic as text."""
     method: str = "coconut_next_node"
@@ -184,6 +189,11 @@ def load_config(path: Path) -> TrainConfig:
         ),
         (f"average_decay ({config.average_decay}) must be above 0 and at most 1", not 0 < config.average_decay <= 1),
         (f"average_from ({config.average_from}) is below 0", config.average_from < 0),
+        (
+            "answer_reads must be all where answers are rewarded",
+            config.objective != "supervised" and config.answer_reads != "all",
+        ),
+        *reward_faults(config.objective, config.reward, config.task, find_method(config.method).fed),
     ]
     for why, holds in faults:
         if holds:
@@ -209,6 +219,9 @@ def checkpoint_fields(config: TrainConfig, start: Supervision | None = None) -> 
     """
     method = find_method(config.method)
     supervision = Supervision.of(method.asked, dataclasses.asdict(config), start)
+    if config.objective != "supervised":
+        supervision = Supervision("rewarded", start=start)
+    mixed = config.objective != "supervised" and config.reward.variety == "gumbel"
     return {
         "version": 1,
         "task": "prosqa" if config.task == "edges" else config.task,
@@ -220,6 +233,7 @@ def checkpoint_fields(config: TrainConfig, start: Supervision | None = None) -> 
         "method": method.name,
         "supervision": dataclasses.asdict(supervision),
         "answer_reads": config.answer_reads,
+        **({"recurrence": dataclasses.asdict(Recurrence("mixture"))} if mixed else {}),
     }
 
 

@@ -160,3 +160,9 @@ class FastPass(ForwardPass):
     def _keep(self, graphs: int) -> None:
         self.prefix = [(k[:graphs], v[:graphs]) for k, v in self.prefix]
         self.kept = [[(k[:graphs], v[:graphs]) for k, v in passes] for passes in self.kept]
+
+    def _repeat(self, answers: int) -> None:
+        self.kept = [
+            [(k.repeat_interleave(answers, 2), v.repeat_interleave(answers, 2)) for k, v in passes]
+            for passes in self.kept
+        ]

@@ -129,6 +129,18 @@ class ForwardPass(ABC):
         part._keep(graphs)
         return part
 
+    def fork(self, answers: int) -> "ForwardPass":
+        """Return the same batch with each question taken several times, sharing keys and values so far.
+
+        Args:
+            answers: How many times; the copies of a question stand side by side.
+        """
+        part = copy.copy(self)
+        part.branches, part.widths = self.branches * answers, list(self.widths)
+        part.pads = None if self.pads is None else self.pads.repeat_interleave(answers, 1)
+        part._repeat(answers)
+        return part
+
     @abstractmethod
     def _begin(self, prefix: Int[Tensor, "G T"]) -> None:
         """Run the prefix, whose keys and values everything later sees."""
@@ -136,6 +148,10 @@ class ForwardPass(ABC):
     @abstractmethod
     def _keep(self, graphs: int) -> None:
         """Hold the keys and values of the first graphs only, without a change to those held before."""
+
+    @abstractmethod
+    def _repeat(self, answers: int) -> None:
+        """Hold the keys and values of each question several times, without a change to those held before."""
 
     @abstractmethod
     def _run(
@@ -212,3 +228,20 @@ class ModelPass(ForwardPass):
         self.cache = DynamicCache(config=self.model.config)
         for index, layer in enumerate(held):
             self.cache.update(cast(Tensor, layer.keys)[:graphs], cast(Tensor, layer.values)[:graphs], index)
+
+    def _repeat(self, answers: int) -> None:
+        held = cast(list[DynamicLayer], self.cache.layers)
+        self.cache = DynamicCache(config=self.model.config)
+        for index, layer in enumerate(held):
+            keys, values = (self._repeated(cast(Tensor, one), answers) for one in (layer.keys, layer.values))
+            self.cache.update(keys, values, index)
+
+    def _repeated(
+        self, held: Float[Tensor, "G heads columns d_head"], answers: int
+    ) -> Float[Tensor, "G heads more d_head"]:
+        prefix, *passes = held.split([self.length, *(self.branches // answers * width for width in self.widths)], 2)
+        taken = [
+            one.unflatten(2, (-1, width)).repeat_interleave(answers, 2).flatten(2, 3)
+            for one, width in zip(passes, self.widths, strict=True)
+        ]
+        return torch.cat([prefix, *taken], 2)

@@ -19,7 +19,7 @@ from workbench.problems.random_graphs import Graphs, Questions
 from workbench.problems.sets import RELEASED_HOPS, generate
 from workbench.problems.vocabulary import NAMES, VOCABULARY
 from workbench.train.batch import IGNORE, Ask, Labels, TrainBatch, Words, draw_seed
-from workbench.train.config import Schedule, Stage, TrainConfig, draw_edges
+from workbench.train.config import Curriculum, Schedule, Stage, TrainConfig, draw_edges
 from workbench.train.methods import find_method
 
 EOS, SEPARATOR, QUESTION, ROOT, ANSWER, PAUSE = (
@@ -313,7 +313,7 @@ class GraphData:
             questions=4,
             edges=plan.typical_edges,
             thoughts=max(plan.thoughts, *RELEASED_HOPS),
-            hop_weights=_asked_hops(plan.thoughts),
+            hop_weights=asked_hops(plan.thoughts),
             special=1.0,
         )
 
@@ -326,10 +326,15 @@ class GraphData:
     def validation(self) -> Sequence[Problem | Item]:
         """Problems to answer at every evaluation; no step draws them."""
         config, plan = self.config, self.config.curriculum
-        nodes = round(0.6 * plan.typical_edges) + 6  # 28 slots for 36 edges, as in the released files
-        return generate("released", config.watched, config.seed + (1 << 30), _asked_hops(plan.thoughts), nodes)
+        hops, nodes = asked_hops(plan.thoughts), node_slots(plan)
+        return generate("released", config.watched, config.seed + (1 << 30), hops, nodes)
 
 
-def _asked_hops(thoughts: int) -> dict[int, float]:
+def asked_hops(thoughts: int) -> dict[int, float]:
     """Return the released weights of the distances that so many thoughts can reach."""
     return {hop: weight for hop, weight in RELEASED_HOPS.items() if hop <= thoughts} or {thoughts: 1.0}
+
+
+def node_slots(plan: Curriculum) -> int:
+    """Return the node slots of a generated graph of typical size: 28 for 36 edges, as in the released files."""
+    return round(0.6 * plan.typical_edges) + 6

@@ -153,7 +153,7 @@ def _work(config: TrainConfig, directory: Path) -> None:
 
 
 def _train_and_show(config: TrainConfig, directory: Path) -> None:
-    console, stuck = Console(stderr=True), [""]
+    console, stuck, collapsed = Console(stderr=True), [""], [""]
     for note in notes(config):
         console.print(note, highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -170,10 +170,14 @@ def _train_and_show(config: TrainConfig, directory: Path) -> None:
                 for sample in record.get("samples", []):
                     bar.console.print(f"    {sample}", highlight=False, style="dim")
                 stuck.append(record.get("plateau", ""))
+                collapsed.append(record.get("collapsed", ""))
                 if stuck[-1]:
                     bar.console.print(stuck[-1], highlight=False, style="yellow")
 
         state = train(config, directory, show)
+    if collapsed[-1]:
+        console.print(collapsed[-1])
+        return
     if state.step < config.steps:
         console.print(f"Stopped at step {state.step} of {config.steps}; the same command goes on from here.")
         return
@@ -198,6 +202,10 @@ def _line(record: dict) -> str:
     said += [f"edges {record['edges']}"] if "edges" in record else []
     said.append(f"loss {record['loss']:.3f}")
     said += [f"exact answers {record['accuracy']:.3f}"] if "accuracy" in record else []  # none while sharded
+    if "reward" in record:
+        tries = next(name for name in record if name.startswith("pass@") and name != "pass@1")
+        names = ("reward", "pass@1", tries, "kl", "alike")
+        said += [f"{name} {record[name]:.3f}" for name in names]
     if "mass" in record:
         said.append(f"frontier mass of thoughts 1.. {' '.join(f'{m:.2f}' for m in record['mass'])}")
     return f"step {record['step']}: {', '.join(said)}"

@@ -27,6 +27,7 @@ from workbench.train.config import TrainConfig
 from workbench.train.distributed import check_sharding, deal, is_sharded, prepare
 from workbench.train.methods import find_method
 from workbench.train.objective import Result, batch_loss, open_pass
+from workbench.train.policy import RewardData
 from workbench.train.state import (
     State,
     as_checkpoint,
@@ -59,6 +60,7 @@ class ValidationMonitor:
         with averaged(state):
             result = self.loss(state)
             found = list(answers(as_checkpoint(state), self.problems))
+            rewarded = state.data.measure() if isinstance(state.data, RewardData) else {}
         state.model.train()
         mass = [round(m, 4) for m in result.mass.tolist()]
         share = {name: [getattr(answer, name) for answer in found] for name in ("right", "valid", "tokens")}
@@ -67,6 +69,7 @@ class ValidationMonitor:
             "accuracy": round(float(np.mean(share["right"])), 4),
             "valid": round(float(np.mean(share["valid"])), 4),
             "tokens": round(float(np.mean(share["tokens"])), 2),
+            **rewarded,
         }
         said = []
         for answer in found[:2]:
@@ -166,26 +169,41 @@ def learning_rate(config: TrainConfig, step: int) -> float:
 
 
 def train_step(config: TrainConfig, state: State, step: nn.Module, accelerator: Accelerator) -> Result:
-    """Take one step: forward, backward (gradients are averaged over processes), clip, update.
+    """Take one step: draw, then forward, backward (gradients are averaged over processes), clip, update.
+
+    With a reward the drawn answers are learned from `reward.updates` times.
 
     Args:
         config: The run.
         state: What changes.
         step: Its `TrainStep` as accelerate wrapped it; one call is one loss.
         accelerator: Knows the processes.
+
+    Returns:
+        Of the first update.
+
+    Raises:
+        WorkbenchError: The gradient is not finite; the weights are left as they are.
     """
     rank = accelerator.process_index
     batch = state.data.draw(state.stage, state.step, rank)
-    result = step(batch, draw_seed(config, state.step, rank))
-    accelerator.backward(result.loss)
-    accelerator.clip_grad_norm_(state.model.parameters(), config.clip)
-    factor = learning_rate(config, state.step)
-    for optimizer in state.optimizers:
-        for group in optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * factor
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-    return result
+    factor, results = learning_rate(config, state.step), []
+    for _ in range(config.reward.updates):
+        results.append(step(batch, draw_seed(config, state.step, rank)))
+        accelerator.backward(results[-1].loss)
+        norm = accelerator.clip_grad_norm_(state.model.parameters(), config.clip)
+        if norm is not None and not torch.isfinite(norm):
+            raise WorkbenchError(
+                f"The gradient of step {state.step} is not finite.",
+                "A loss or a weight has become too large, so the step was not taken.",
+                "The run directory holds the model as last saved; train again with a lower learning rate.",
+            )
+        for optimizer in state.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * factor
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+    return results[0]
 
 
 def train(
@@ -235,7 +253,8 @@ def train(
         if config.reset_optimizer and state.stage.thoughts != stage.thoughts:
             for optimizer in state.optimizers:
                 optimizer.state.clear()
-        record = writer.measure(state, loss) if writer else {}
+        record = writer.measure(state, loss, result.measured) if writer else {}
+        stop["asked"] |= bool(record.get("collapsed"))
         ended = state.stage.thoughts != stage.thoughts or state.step % config.keep_every == 0
         if ended or state.step == config.steps:
             export(state, directory / "checkpoints" / f"step{state.step:06d}-{stage.name}", writes)
@@ -286,9 +305,16 @@ class Writer:
         # Where only sampled walks are learned, in words, no answer is ever asked for.
         plan, walks = config.curriculum, config.task == "edges" and find_method(config.method).said == "all"
         self.answers = not walks or min(plan.walk_share, plan.walk_share_late) < 1
+        self.answers &= config.objective == "supervised"
 
-    def measure(self, state: State, loss: float) -> dict:
-        """Return what there is to report after a step, with an evaluation, which is kept, when it is time for one."""
+    def measure(self, state: State, loss: float, batch: dict[str, float]) -> dict:
+        """Return what there is to report after a step, with an evaluation, which is kept, when it is time for one.
+
+        Args:
+            state: After the step.
+            loss: Of the step.
+            batch: What else was measured of its batch.
+        """
         config = self.config
         eta = (time.monotonic() - self.began) / (state.step - self.first) * (config.steps - state.step)
         record: dict = {"step": state.step, "steps": config.steps, "eta": eta}
@@ -299,6 +325,7 @@ class Writer:
             "thoughts": state.stage.thoughts,
             **({"edges": state.stage.edges, "batch_mass": state.stage.mass} if config.task == "edges" else {}),
             "loss": loss,
+            **batch,
             "learning_rate": config.learning_rate * learning_rate(config, state.step - 1),
         }
         if is_sharded(state.step_module):
@@ -307,11 +334,21 @@ class Writer:
         else:
             more, said = self.monitor.measure(state)
         measured |= more
+        collapsed = self._judge(state, float(more["reward"])) if "reward" in more else ""
         with self.path.open("a") as file:
             file.write(json.dumps(measured) + "\n")
         judged = self.answers and state.step > config.evaluate_every
         stuck = plateau(measured, guessing(self.monitor.problems), len(self.monitor.problems)) if judged else ""
-        return record | measured | {"samples": said, "plateau": stuck}
+        return record | measured | {"samples": said, "plateau": stuck, "collapsed": collapsed}
+
+    def _judge(self, state: State, reward: float) -> str:
+        """Keep the model where its reward is the best so far; return a sentence where it has collapsed."""
+        earlier = [record["reward"] for record in read_metrics(self.directory)] if self.path.exists() else []
+        if reward >= max(earlier, default=0.0):
+            export(state, self.directory / "best")
+        elif reward < self.config.reward.collapse * max(earlier):
+            return f"The reward fell from {max(earlier):.3f} to {reward:.3f}: stopped. best/ holds the better model."
+        return ""
 
     def report(self, record: dict) -> None:
         """Show a record: every evaluation, and every few seconds how far the run is."""

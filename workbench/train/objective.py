@@ -5,7 +5,7 @@ each where the batch has it. The whole step is one call of one module, so that w
 after one backward pass, FSDP gathers weights before one forward pass) sees one call for one loss.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.distributed as dist
@@ -15,7 +15,8 @@ from torch.distributed.fsdp import FSDPModule
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from workbench.model.coconut import answer_reads
+from workbench.model.coconut import answer_reads, thoughts_of
+from workbench.model.recurrence import recurrence_of
 from workbench.train.batch import IGNORE, Labels, TrainBatch, Words
 from workbench.train.fast import FastPass, supports
 from workbench.train.forward import ForwardPass, ModelPass
@@ -30,6 +31,8 @@ class Result:
     """Mean raw mass of the LM head on the nodes at hop 1..K, over questions that have such nodes."""
     mass_count: Float[Tensor, " K"]
     """Questions behind each mean."""
+    measured: dict[str, float] = field(default_factory=dict)
+    """What else was measured of the batch."""
 
 
 def batch_loss(run: ForwardPass, batch: TrainBatch, slots: int | None = None) -> Result:
@@ -67,11 +70,15 @@ def _think(run: ForwardPass, batch: TrainBatch, slots: int) -> Float[Tensor, "G 
         # Nothing fed depends on anything computed: all slots in one pass.
         ids = torch.full((*batch.question.shape[:2], slots), batch.pause, device=run.device)
         return torch.cat([thought, run.feed(run.embed(ids), read_last=slots)[:, :, :-1]], 2)
-    hidden = [thought]
-    for _ in range(slots - 1):
-        hidden.append(run.feed(hidden[-1], read_last=1))
-    if batch.words:  # else nothing sees the last thought
-        run.feed(hidden[-1], read_last=0)
+    recurrence, hidden = recurrence_of(run.model), [thought]
+    for k in range(1, slots + 1):
+        if k == slots and not batch.words:  # nothing sees the last thought
+            break
+        read = hidden[-1]
+        fed = thoughts_of(run.model, recurrence, read.flatten(0, 2), k, []).view_as(read) if recurrence.apart else read
+        made = run.feed(fed, read_last=int(k < slots))
+        if k < slots:
+            hidden.append(made)
     return torch.cat(hidden, 2)
 
 

@@ -26,6 +26,7 @@ from workbench.train.distributed import gather, is_sharded
 from workbench.train.graphs import GraphData
 from workbench.train.init import begin, build_optimizer
 from workbench.train.objective import TrainStep
+from workbench.train.policy import RewardData, RewardStep
 from workbench.train.text import TextData
 
 
@@ -37,7 +38,7 @@ class State:
     stage: Stage
     checkpoint: Checkpoint
     """Model, tokenizer and how they are run; the model's weights are those that are trained."""
-    data: GraphData | TextData
+    data: GraphData | TextData | RewardData
     """Draws the batches."""
     step_module: TrainStep
     """Runs them."""
@@ -125,8 +126,12 @@ def load_state(config: TrainConfig, directory: Path) -> State:
     """
     checkpoint = begin(config)
     model = checkpoint.model.train()
-    data = GraphData(config) if config.task == "edges" else TextData(config, checkpoint)
-    step = TrainStep(model, config.precision)
+    if config.objective != "supervised":
+        data = RewardData(config, checkpoint)
+        step = RewardStep(model, config.precision, data.thinker)
+    else:
+        data = GraphData(config) if config.task == "edges" else TextData(config, checkpoint)
+        step = TrainStep(model, config.precision)
     state = State(0, data.schedule.first(), checkpoint, data, step, build_optimizer(model, config), {})
     saved = standing(directory / "latest")
     if not saved.exists() and (directory / "latest.old").exists():  # of a version before this one, killed in between
