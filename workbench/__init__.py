@@ -47,6 +47,7 @@ PUBLIC: dict[str, str] = {
     "Ablate": "workbench.interventions.layers",
     "Knockout": "workbench.interventions.layers",
     "PatchLayer": "workbench.interventions.layers",
+    "import_model": "workbench.model.importing",
     "WorkbenchError": "workbench.errors",
 }
 """Every public name, and the module that defines it. Anything else may change without notice."""
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
     from workbench.interventions.thoughts import Shuffle as Shuffle
     from workbench.interventions.thoughts import Superpose as Superpose
     from workbench.interventions.thoughts import Zero as Zero
+    from workbench.model.importing import import_model as import_model
     from workbench.problems.problem import Problem as Problem
 
 

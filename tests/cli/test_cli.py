@@ -18,7 +18,7 @@ from workbench.problems.files import load_items, load_problems, save_problems
 from workbench.problems.sets import generate
 from workbench.readings import READINGS
 
-COMMANDS = ("train", "compare", "evaluate", "report", "stop", "trace", "explore", "problems")
+COMMANDS = ("train", "import", "compare", "evaluate", "report", "stop", "trace", "explore", "problems")
 
 
 def call(*arguments: object) -> Result:

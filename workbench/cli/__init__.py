@@ -1,7 +1,7 @@
 """The command `workbench`: what a user types, and nothing else; the work is done by the library.
 
 - arguments: arguments that commands share, loading, and what happens on Ctrl-C; terminal: progress and tables
-- report, audit, compare, reproduce, stop, problems: a command, or a group of them, each
+- report, audit, compare, importing, reproduce, stop, problems: a command, or a group of them, each
 """
 
 import errno
@@ -25,6 +25,7 @@ from workbench.cli.arguments import (
 )
 from workbench.cli.audit import register as register_audit
 from workbench.cli.compare import register as register_compare
+from workbench.cli.importing import import_
 from workbench.cli.problems import problems_app
 from workbench.cli.report import report
 from workbench.cli.reproduce import reproduce
@@ -132,6 +133,9 @@ def evaluate(
 
 
 app.command(epilog="Example:  workbench report reference released --out runs/report")(report)
+app.command("import", epilog="Example:  workbench import checkpoint_50 --base openai-community/gpt2 --out runs/theirs")(
+    import_
+)
 app.command(epilog="Example:  workbench stop reference released --fit others.json")(stop)
 
 

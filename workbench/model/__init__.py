@@ -6,5 +6,7 @@
 - `coconut`: the loop, differentiable and without tricks; the reference of all other runs.
 - `session`: the same on a cache that can be rewound, branches after any number of thoughts, and the loop over a set.
 - `checkpoint`: models on disk and on the hub, loaded with checks.
+- `importing`: model files of other projects become checkpoints; `families`: what is known of their layouts;
+  `archives`: their files read, the only place where a pickle is.
 - `lens`: TransformerLens hooks and caches over every thought, residual streams, the logit lens.
 """

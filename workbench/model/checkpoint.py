@@ -109,7 +109,10 @@ def find(source: str | Path) -> tuple[Path, str]:
         return inner, _name(path.resolve())
     if path.exists():
         raise WorkbenchError(
-            f"{path} is a file.", "A checkpoint is a directory.", "Name the directory that holds config.json."
+            f"{path} is a file.",
+            "A checkpoint is a directory.",
+            "Name the directory that holds config.json; a model file of another project becomes one by "
+            f"workbench import {path} --out DIR",
         )
     if not isinstance(source, str) or not _HUB_NAME.fullmatch(source):
         raise WorkbenchError(
@@ -141,7 +144,8 @@ def require_config(directory: Path, name: str) -> None:
         raise WorkbenchError(
             f"{name} does not say how it thinks.",
             "Its config.json has no field `coconut`, so it is not a Coconut checkpoint.",
-            f"If it was trained on thoughts elsewhere, add {_EXAMPLE} to its config.json.",
+            f"If it was trained on thoughts elsewhere: workbench import {name} --out DIR, or add {_EXAMPLE} to its "
+            "config.json.",
         )
     require_supported(config, name)
     CoconutConfig.read(config["coconut"], name)
@@ -227,7 +231,7 @@ def _only_pickles(name: str, files: list[str]) -> WorkbenchError:
     return WorkbenchError(
         f"The weights of {name} are refused.",
         f"They come as a pickle only ({', '.join(files[:3])}), and reading a pickle can run any code that is in it.",
-        "Load it where you trust it and save it again with save_pretrained(), which writes model.safetensors.",
+        f"This reads it once, runs nothing in it and writes safetensors: workbench import {name} --out DIR",
     )
 
 

@@ -1,0 +1,407 @@
+"""Files of other projects, made here in their exact layout, and what each becomes; damaged and malicious ones."""
+
+import hashlib
+import io
+import json
+import os
+import pickle
+import re
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+from typer.testing import CliRunner
+
+import workbench as wb
+from tests.conftest import chain, tiny_model
+from tests.model.test_formats import bpe_tokenizer
+from workbench.cli import app
+from workbench.interventions.plan import Plan
+from workbench.interventions.run import run_intervened
+from workbench.measure.trace import run
+from workbench.model.families import FAMILIES, OFFICIAL_MARKERS, SUPERPOSITION_WORDS
+from workbench.model.importing import Imported, NotToldError
+
+K = 3
+OFFICIAL: dict[str, Any] = {"thoughts": K, "per_step": 1, "says": "answer"}
+CODI: dict[str, Any] = {"thoughts": K, "prompt": "codi-remove-eos", "lora_alpha": 6.0}
+LONG: dict[str, Any] = {"gpt2": {"n_positions": 256}, "llama": {"max_position_embeddings": 256}}
+PLAIN: dict[str, Any] = {"pad_token_id": None, "bos_token_id": 0, "eos_token_id": 0}
+Keys = dict[str, Tensor]
+
+
+def base(family: str, folder: Path) -> Path:
+    """A directory as `save_pretrained` leaves it, of the model that a run began with."""
+    tokenizer = bpe_tokenizer(markers=False)
+    model = tiny_model(family, vocab_size=len(tokenizer), **PLAIN, **LONG[family])
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def grown(family: str, more: int = 3, seed: int = 1, **changes: Any) -> PreTrainedModel:
+    return tiny_model(family, seed, vocab_size=len(bpe_tokenizer(False)) + more, **LONG[family], **changes)
+
+
+def wrapped(model: PreTrainedModel, **more: Tensor) -> Keys:
+    """What `torch.save(Coconut(model).state_dict())` writes: the input embedding stands under a second name."""
+    held = {f"base_causallm.{key}": tensor for key, tensor in model.state_dict().items()}
+    return {**held, "embedding.weight": model.get_input_embeddings().weight.data, **more}  # type: ignore[dict-item, union-attr]
+
+
+def adapted(model: PreTrainedModel, modules: tuple[str, ...]) -> Keys:
+    """The keys that peft gives a model with LoRA of rank 2, inside CODI."""
+    torch.manual_seed(7)
+    held = {}
+    for key, tensor in model.state_dict().items():
+        name, _, kind = key.rpartition(".")
+        inside = name.rpartition(".")[2] in modules
+        held[f"codi.base_model.model.{name}{'.base_layer' * inside}.{kind}"] = tensor
+        if inside and kind == "weight":
+            wide, narrow = tensor.shape if type(model.get_submodule(name)) is nn.Linear else tensor.shape[::-1]
+            held[f"codi.base_model.model.{name}.lora_A.default.weight"] = torch.randn(2, narrow)
+            held[f"codi.base_model.model.{name}.lora_B.default.weight"] = torch.randn(wide, 2) * 0.1
+    return held
+
+
+def mlp(names: tuple[str, str, str], d: int = 32, inside: int = 24) -> Keys:
+    """A projection: two linear layers with GELU between them, and a LayerNorm, under the given keys."""
+    torch.manual_seed(9)
+    first, second, norm = nn.Linear(d, inside), nn.Linear(inside, d), nn.LayerNorm(d)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    parts = zip(names, (first, second, norm), strict=True)
+    return {f"{name}.{key}": tensor.data for name, part in parts for key, tensor in part.state_dict().items()}
+
+
+def without_cache(
+    model: PreTrainedModel, ids: list[int], rest: tuple[int, ...], project: Callable[[Tensor], Tensor], count: int = K
+) -> tuple[Tensor, Tensor]:
+    """Thoughts as fed, and the logits after the last token: the plain loop that an import is held to."""
+    embed: Any = model.get_input_embeddings()
+    row, fed = embed(torch.tensor(ids)), []
+    for _ in range(count):
+        fed.append(project(model.base_model(inputs_embeds=row[None], use_cache=False).last_hidden_state[0, -1]))
+        row = torch.cat([row, fed[-1][None]])
+    row = torch.cat([row, embed(torch.tensor(rest, dtype=torch.long))])
+    logits = model(inputs_embeds=row[None], use_cache=False).logits[0, -1]
+    return torch.stack(fed) if fed else row[:0], logits
+
+
+def hold_to(imported: Imported, model: PreTrainedModel, project: Callable[[Tensor], Tensor] = lambda h: h) -> None:
+    """Compare what was imported and loaded anew with the original model in a plain loop."""
+    held = wb.load(imported.directory).checkpoint
+    (prompt,) = held.format.prompts([chain(0, 2)])
+    opening = held.format.answer_opening(prompt)
+    with torch.no_grad():
+        fed, logits = without_cache(model, list(prompt.ids), opening, project, held.thoughts)
+        _, own = without_cache(held.model, list(prompt.ids), opening, project, held.thoughts)
+    (traced,) = run(held, [chain(0, 2)])
+    thoughts = traced.thoughts if traced.fed is None else traced.fed
+    torch.testing.assert_close(torch.as_tensor(thoughts).float(), fed, atol=2e-5, rtol=2e-5)
+    torch.testing.assert_close(own, logits, atol=1e-4, rtol=1e-4)
+    assert imported.difference < 1e-4 * max(1.0, imported.largest_logit)
+
+
+@pytest.mark.parametrize("copies", [1, 2, 3])
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_an_official_file_thinks_as_the_plain_loop(family: str, copies: int, tmp_path: Path) -> None:
+    model = grown(family, tie_word_embeddings=family == "gpt2")
+    held = wrapped(model)
+    if family == "gpt2":  # one copy: shared storage; three: after a gather they are apart
+        held = {key: tensor.clone() if copies == 3 else tensor for key, tensor in held.items()}
+        held.pop("base_causallm.lm_head.weight") if copies == 2 else None
+    torch.save(held, tmp_path / "checkpoint_50")
+    imported = wb.import_model(
+        tmp_path / "checkpoint_50", tmp_path / "mine", base(family, tmp_path / "base"), **OFFICIAL
+    )
+    assert imported.family is FAMILIES["coconut"]
+    hold_to(imported, model)
+
+
+LAYERS = {"gpt2": ("c_attn", "c_proj", "c_fc"), "llama": ("q_proj", "o_proj", "down_proj")}
+
+
+def unmerged(model: PreTrainedModel, held: Keys, alpha: float) -> None:
+    """Let LoRA stand beside the weights, as peft runs it."""
+    for name, module in model.named_modules():
+        if (first := held.get(f"codi.base_model.model.{name}.lora_A.default.weight")) is not None:
+            second = held[f"codi.base_model.model.{name}.lora_B.default.weight"]
+            module.register_forward_hook(
+                lambda m, given, out, a=first, b=second: out + alpha / len(a) * given[0] @ a.T @ b.T
+            )
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+@pytest.mark.parametrize("decoder", [False, True], ids=["codi", "sim-cot"])
+def test_codi_is_merged_and_projected(family: str, decoder: bool, tmp_path: Path) -> None:
+    model = grown(family, more=5 if decoder else 3)
+    held = adapted(model, LAYERS[family]) | mlp(("prj.1", "prj.3", "prj.ln"))
+    if decoder:
+        held |= {f"decoder.{key}": tensor for key, tensor in tiny_model(family).state_dict().items()}
+        held |= {"pj_in.weight": torch.ones(32, 32)}
+    torch.save(held, tmp_path / "pytorch_model.bin")
+    imported = wb.import_model(
+        tmp_path / "pytorch_model.bin", tmp_path / "mine", base(family, tmp_path / "base"), **CODI
+    )
+    assert imported.family is FAMILIES["sim-cot-codi" if decoder else "codi"]
+    assert set(imported.left_out) == ({"decoder.", "pj_in."} if decoder else set())
+    unmerged(model, held, CODI["lora_alpha"])
+
+    def project(h: Tensor) -> Tensor:
+        inside = F.gelu(h @ held["prj.1.weight"].T + held["prj.1.bias"]) @ held["prj.3.weight"].T + held["prj.3.bias"]
+        return F.layer_norm(inside, (32,), held["prj.ln.weight"], held["prj.ln.bias"])
+
+    hold_to(imported, model, project)
+    form = imported.checkpoint.format
+    size = len(bpe_tokenizer(False))
+    assert (form.marker.bot, form.marker.eot) == (size + 1, size + 2)
+
+
+def test_sim_cot_leaves_its_second_model_out(tmp_path: Path) -> None:
+    model = grown("gpt2")
+    second = {f"expainable_llm.{key}": tensor for key, tensor in tiny_model("gpt2").state_dict().items()}
+    torch.save(wrapped(model, **second), tmp_path / "checkpoint_28")
+    imported = wb.import_model(
+        tmp_path / "checkpoint_28", tmp_path / "mine", base("gpt2", tmp_path / "base"), **OFFICIAL
+    )
+    assert list(imported.left_out) == ["expainable_llm."]
+    hold_to(imported, model)
+
+
+def test_superposition_comes_with_its_configuration(tmp_path: Path) -> None:
+    model = tiny_model("gpt2", vocab_size=len(SUPERPOSITION_WORDS))
+    settings = {"model_type": "gpt2", "vocab_size": 40, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128}
+    (tmp_path / "symbol.json").write_text(json.dumps({**settings, "eos_token_id": 0, "bos_token_id": 35}))
+    torch.save(wrapped(model), tmp_path / "checkpoint_300")
+    imported = wb.import_model(
+        tmp_path / "checkpoint_300", tmp_path / "mine", tmp_path / "symbol.json", thoughts=K, says="answer"
+    )
+    assert imported.family is FAMILIES["superposition"]
+    assert imported.checkpoint.format.name == "edges"
+    hold_to(imported, model)
+
+
+@pytest.mark.parametrize("feedback", ["pause", "hidden"])
+def test_a_learned_pause_is_fed_and_changes_no_logit(feedback: Any, tmp_path: Path) -> None:
+    model, pause = grown("gpt2"), torch.linspace(-1, 1, 32)
+    torch.save(wrapped(model, pause_embedding=pause), tmp_path / "checkpoint_best")
+    imported = wb.import_model(
+        tmp_path / "checkpoint_best", tmp_path / "mine", base("gpt2", tmp_path / "base"), **OFFICIAL, feedback=feedback
+    )
+    if feedback == "hidden":
+        hold_to(imported, model)
+        return
+    held = wb.load(tmp_path / "mine").checkpoint
+    assert held.fed == "pause"
+    (prompt,) = held.format.prompts([chain(0, 2)])
+    _, expected = without_cache(model, list(prompt.ids), (), lambda h: pause)
+    ids = torch.tensor([[*prompt.ids, *[held.pause] * K]])
+    torch.testing.assert_close(held.model(ids).logits[0, -1], expected, atol=1e-4, rtol=1e-4)
+    assert imported.difference < 1e-4
+
+
+@pytest.mark.parametrize("says", ["chain", "answer"])
+def test_cot_and_no_cot_have_no_thoughts(says: Any, tmp_path: Path) -> None:
+    model = grown("gpt2", more=0)
+    torch.save(model.state_dict(), tmp_path / "checkpoint_9")
+    imported = wb.import_model(tmp_path / "checkpoint_9", tmp_path / "mine", base("gpt2", tmp_path / "base"), says=says)
+    assert (imported.checkpoint.thoughts, imported.checkpoint.says) == (0, says)
+    assert str(imported.checkpoint.supervision) == "no thoughts"
+    hold_to(imported, model)
+
+
+@pytest.mark.parametrize("kind", ["coconut", "codi", "colar", "pccot"])
+def test_a_directory_with_markers_in_its_configuration(kind: str, tmp_path: Path) -> None:
+    names = ("<pcot.bot>", "<pcot.eot>", "<pcot.latent>") if kind == "pccot" else OFFICIAL_MARKERS
+    tokenizer = bpe_tokenizer(False)
+    size = len(tokenizer)
+    tokenizer.add_tokens(["###"] if kind == "colar" else list(names), special_tokens=True)
+    model = tiny_model("gpt2", vocab_size=len(tokenizer), **PLAIN, **LONG["gpt2"])
+    folder = tmp_path / "theirs"
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    fields: dict[str, Any] = {"latent_start_id": size, "latent_end_id": size + 1, "latent_id": size + 2}
+    heads: dict[str, tuple[str, str, str]] = {
+        "codi": ("projector.1", "projector.3", "projector.4"),
+        "pccot": ("prj.0", "prj.2", "prj.3"),
+        "colar": ("lt_head.fc.0", "lt_head.fc.2", "lt_head.fc.3"),
+    }
+    head: Keys = {}
+    if kind == "colar":
+        torch.manual_seed(3)
+        mean = nn.Linear(24, 32)
+        first = mlp(heads[kind])
+        first |= {"lt_head.fc.2.weight": torch.randn(24, 24) / 5, "lt_head.fc.2.bias": torch.zeros(24)}
+        head = first | {"lt_head.fc.3.weight": torch.ones(24), "lt_head.fc.3.bias": torch.zeros(24)}
+        head |= {"lt_head.mean.weight": mean.weight.data, "lt_head.mean.bias": mean.bias.data}
+        fields = {"latent_embedding_std": 0.5, "latent_start_id": -1, "latent_end_id": size}
+    elif kind != "coconut":
+        head = mlp(heads[kind])
+    if kind == "pccot":
+        fields = {"model_type": "pccot-gpt2", "num_iterations": K + 1, "use_projection": True}
+    file = folder / "model.safetensors"
+    save_file(load_file(file) | head, file, metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **fields}))
+
+    told: dict[str, Any] = OFFICIAL if kind == "coconut" else {"thoughts": K}
+    imported = wb.import_model(folder, tmp_path / "mine", **told)
+
+    def project(h: Tensor) -> Tensor:
+        if not head:
+            return h
+        one, two, three = heads[kind]
+        inside = F.gelu(h @ head[f"{one}.weight"].T + head[f"{one}.bias"])
+        inside = inside @ head[f"{two}.weight"].T + head[f"{two}.bias"]
+        inside = F.layer_norm(inside, inside.shape[-1:], head[f"{three}.weight"], head[f"{three}.bias"])
+        return 0.5 * (inside @ head["lt_head.mean.weight"].T + head["lt_head.mean.bias"]) if kind == "colar" else inside
+
+    hold_to(imported, model, project)  # as many sweeps as thoughts give what one after the other gives
+
+
+def test_an_import_is_traced_and_intervened_on(tmp_path: Path) -> None:
+    model = grown("llama")
+    torch.save(wrapped(model), tmp_path / "checkpoint_50")
+    wb.import_model(tmp_path / "checkpoint_50", tmp_path / "mine", base("llama", tmp_path / "base"), **OFFICIAL)
+    problem, opened = chain(0, 2), wb.load(tmp_path / "mine")
+    assert opened.trace(problem).scores("lm_head").value.shape[0] == K
+    (outcome,) = run_intervened(opened.checkpoint, [problem], [Plan((wb.Zero(at=(2,)),))], K)
+    (prompt,) = opened.checkpoint.format.prompts([problem])
+    opening = opened.checkpoint.format.value_opening(prompt)
+    word = prompt.nodes[problem.target]
+    numbers = iter(range(1, K + 1))
+    with torch.no_grad():
+        fed, _ = without_cache(model, list(prompt.ids), (), lambda h: h * 0 if next(numbers) == 2 else h)
+        embed: Any = model.get_input_embeddings()
+        row = torch.cat([embed(torch.tensor(prompt.ids)), fed, embed(torch.tensor([*opening, *word]))])
+        said = model(inputs_embeds=row[None]).logits[0, -len(word) - 1 : -1].log_softmax(-1)
+    assert float(said[range(len(word)), word].sum()) == pytest.approx(float(outcome.target[0]), abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return base("gpt2", tmp_path_factory.mktemp("bases") / "gpt2")
+
+
+class Runs:
+    """What a pickle holds that runs code when it is read."""
+
+    def __init__(self, call: Callable[..., Any], *given: Any) -> None:
+        self.call, self.given = call, given
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.call, self.given
+
+
+def saved(held: object) -> bytes:
+    torch.save(held, file := io.BytesIO())
+    return file.getvalue()
+
+
+def rewritten(whole: bytes, change: Callable[[zipfile.ZipFile, str, bytes], None]) -> bytes:
+    """Write an archive of torch.save again, entry by entry."""
+    with zipfile.ZipFile(io.BytesIO(whole)) as before, zipfile.ZipFile(file := io.BytesIO(), "w") as after:
+        for name in before.namelist():
+            change(after, name, before.read(name))
+    return file.getvalue()
+
+
+def compressed(after: zipfile.ZipFile, name: str, held: bytes) -> None:
+    after.writestr(name, held + bytes(100_000), zipfile.ZIP_DEFLATED)
+
+
+def outside(after: zipfile.ZipFile, name: str, held: bytes) -> None:
+    after.writestr(name, held)
+    after.writestr(f"../../{name}", held)
+
+
+def more_numbers(after: zipfile.ZipFile, name: str, held: bytes) -> None:
+    after.writestr(name, held.replace(b"K\x07", b"K\xff"))
+
+
+NORM = "base_causallm.transformer.ln_f.bias"
+DAMAGES: dict[str, tuple[Callable[[Keys], bytes], str, str]] = {
+    "code": (lambda held: saved({"a": Runs(os.mkdir, "ran")}), "is refused", "asks for posix.mkdir"),
+    "memory": (lambda held: saved({"a": Runs(bytearray, 10**12)}), "is refused", "bytearray"),
+    "cut off": (lambda held: saved(held)[:-99], "no file of weights", "without its end"),
+    "empty": (lambda held: b"", "no file of weights", "It is empty"),
+    "compressed": (lambda held: rewritten(saved(held), compressed), "is refused", "compressed to"),
+    "outside": (lambda held: rewritten(saved(held), outside), "is refused", "a place outside"),
+    "more numbers": (lambda held: rewritten(saved({"a": torch.ones(7)}), more_numbers), "cut off or damaged", ""),
+    "expanded": (lambda held: saved({"a": torch.ones(1).expand(10**6, 10**6)}), "is refused", "fewer numbers"),
+    "header": (lambda held: (2**60).to_bytes(8, "little") + b"{}", "cut off or damaged", "header"),
+    "pointer": (lambda held: b"version https://git-lfs.github.com/spec/v1", "no file of weights", "git LFS"),
+    "page": (lambda held: b"<html>404</html>" * 9, "no file of weights", "neither safetensors"),
+    "bare pickle": (lambda held: pickle.dumps(Runs(os.mkdir, "ran")), "no file of weights", "before 1.6"),
+    "no tensors": (lambda held: saved({"epoch": 3}), "is refused", "int, not a tensor"),
+    "quantized": (lambda held: saved({key: one.to(torch.int8) for key, one in held.items()}), "is refused", "int8"),
+    "strange": (lambda held: saved({"encoder.weight": torch.ones(3)}), "no known family", "encoder"),
+    "missing": (lambda held: saved({k: v for k, v in held.items() if k != NORM}), "its base", "missing: .*ln_f.bias"),
+    "unexpected": (lambda held: saved({**held, "value_head": torch.ones(2)}), "its base", "unexpected: value_head"),
+    "misshapen": (lambda held: saved({**held, NORM: torch.ones(5)}), "its base", r"is \(5,\), \(32,\) belongs there"),
+    "copies apart": (lambda held: saved({**held, "embedding.weight": -held["embedding.weight"]}), "contradicts", ""),
+    "not finite": (lambda held: saved({**held, NORM: torch.full((32,), torch.nan)}), "mine does not run", "not finite"),
+    "rows": (lambda held: saved(wrapped(grown("gpt2", more=4))), "does not fit the tokenizer", "50257"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_what_is_damaged_or_malicious_gets_one_error_and_writes_nothing(
+    kind: str, gpt2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damage, what, why = DAMAGES[kind]
+    file = tmp_path / "in" / "checkpoint_50"
+    file.parent.mkdir()
+    monkeypatch.chdir(file.parent)
+    file.write_bytes(damage(wrapped(grown("gpt2"))))
+    with pytest.raises(wb.WorkbenchError, match=what) as caught:
+        wb.import_model(file, tmp_path / "mine", gpt2, **OFFICIAL)
+    assert re.search(why, caught.value.why)
+    assert len(str(caught.value)) < 3000
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["checkpoint_50", "in"]
+
+
+def test_safetensors_are_known_by_their_bytes(gpt2: Path, tmp_path: Path) -> None:
+    model = grown("gpt2")
+    save_file({key: tensor.clone() for key, tensor in wrapped(model).items()}, tmp_path / "pytorch_model.bin")
+    hold_to(wb.import_model(tmp_path / "pytorch_model.bin", tmp_path / "mine", gpt2, **OFFICIAL), model)
+
+
+def test_what_is_not_told_is_asked_for_with_what_is_known(gpt2: Path, tmp_path: Path) -> None:
+    torch.save(adapted(grown("gpt2"), LAYERS["gpt2"]), tmp_path / "model.bin")
+    with pytest.raises(NotToldError, match="does not say how it thinks") as caught:
+        wb.import_model(tmp_path / "model.bin", tmp_path / "mine", gpt2, thoughts=6)
+    assert list(caught.value.questions) == ["prompt", "lora_alpha"]
+    assert "--lora-alpha (32" in caught.value.why
+    assert "codi-remove-eos" in caught.value.why
+    with pytest.raises(wb.WorkbenchError, match='no prompt "cody"'):
+        wb.import_model(tmp_path / "model.bin", tmp_path / "mine", gpt2, **{**CODI, "prompt": "cody"})
+    with pytest.raises(wb.WorkbenchError, match="needs its base"):
+        wb.import_model(tmp_path / "model.bin", tmp_path / "mine", **CODI)
+    with pytest.raises(wb.WorkbenchError, match="exists"):
+        wb.import_model(tmp_path / "model.bin", tmp_path, gpt2, **CODI)
+
+
+def test_the_command_says_what_it_made_and_where_it_came_from(gpt2: Path, tmp_path: Path) -> None:
+    file = tmp_path / "checkpoint_50"
+    torch.save(wrapped(grown("gpt2")), file)
+    command = ["import", str(file), "--out", str(tmp_path / "mine"), "--base", str(gpt2)]
+    refused = CliRunner().invoke(app, command)
+    assert refused.exit_code == 2
+    assert "--thoughts (" in refused.stderr
+    made = CliRunner().invoke(app, [*command, "--thoughts", "3", "--per-step", "1", "--says", "answer"])
+    assert made.exit_code == 0, made.output
+    assert "Coconut (facebookresearch/coconut): 3 thoughts" in made.stdout
+    assert "plain recomputation" in made.stdout
+    config = json.loads((tmp_path / "mine" / "config.json").read_text())["coconut"]
+    assert config["imported"]["source"] == "checkpoint_50"
+    assert config["imported"]["sha256"] == {"checkpoint_50": hashlib.sha256(file.read_bytes()).hexdigest()}
+    assert config["recurrence"]["kind"] == "identity"

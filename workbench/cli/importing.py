@@ -1,0 +1,59 @@
+"""The command `workbench import`: a model file of another project becomes a checkpoint."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def import_(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE", help="A file (checkpoint_50, pytorch_model.bin), a directory, or a name on the hub."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where to write the checkpoint; it may not be there yet.")],
+    base: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What it was trained from: a directory or hub name with config.json and "
+            "tokenizer, or a config.json; not needed where these lie beside the file.",
+        ),
+    ] = None,
+    thoughts: Annotated[int | None, typer.Option(min=0, help="Thoughts in all.")] = None,
+    per_step: Annotated[int | None, typer.Option(min=1, help="Thoughts that stand for one step.")] = None,
+    says: Annotated[str | None, typer.Option(help="What follows the thoughts: answer or chain.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="What stands around the question, see docs.")] = None,
+    feedback: Annotated[
+        str | None, typer.Option(help="Where there is a learned pause: pause or hidden is fed.")
+    ] = None,
+    lora_alpha: Annotated[float | None, typer.Option(help="Alpha of LoRA that is not merged.")] = None,
+) -> None:
+    """Make a checkpoint of a model that another project trained, and check it against a plain recomputation."""
+    from workbench.model.importing import NotToldError, import_model
+
+    told: dict[str, Any] = {
+        "thoughts": thoughts, "per_step": per_step, "says": says, "prompt": prompt, "feedback": feedback,
+        "lora_alpha": lora_alpha,
+    }  # fmt: skip
+    try:
+        made = import_model(source, out, base, **told)
+    except NotToldError as error:
+        if not sys.stdin.isatty():
+            raise
+        for name, known in error.questions.items():
+            kind = {"thoughts": int, "per_step": int, "lora_alpha": float}.get(name, str)
+            told[name] = typer.prompt(f"--{name.replace('_', '-')}, {known}", type=kind, err=True)
+        made = import_model(source, out, base, **told)
+    checkpoint = made.checkpoint
+    typer.echo(
+        f"{made.family.title} ({made.family.source}): {checkpoint.thoughts} thoughts, each {checkpoint.recurrence}"
+    )
+    for beginning, about in made.left_out.items():
+        typer.echo(f"Left out: {beginning}*, {about}.")
+    apart, largest = f"{made.difference:.1e}", f"{made.largest_logit:.1f}"
+    typer.echo(f"Logits differ by at most {apart} from a plain recomputation; the largest is {largest}.")
+    typer.echo(f"Wrote {made.directory}. Look at it:  workbench trace {made.directory} PROBLEMS")

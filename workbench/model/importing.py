@@ -1,0 +1,584 @@
+"""Model files of other projects become checkpoints: read once, checked key by key, written whole or not at all.
+
+No key is ignored: what is missing, left over or of another shape is listed. What no file says is asked for.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError
+from jaxtyping import Float
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import (
+    CONFIG_MAPPING,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.pytorch_utils import Conv1D
+
+from workbench.errors import WorkbenchError, clip, listed, unknown
+from workbench.files import read_object, replacing
+from workbench.model import limits
+from workbench.model.archives import Weights, read_weights, require_floats
+from workbench.model.checkpoint import Checkpoint, load_checkpoint, reason, require_supported
+from workbench.model.coconut import collate, embedding_rows, forward
+from workbench.model.families import FAMILIES, FORMS, OFFICIAL_MARKERS, Family, recognise, superposition_tokenizer
+from workbench.model.recurrence import IDENTITY, Recurrence
+from workbench.model.supervision import Supervision
+from workbench.problems.vocabulary import MARKERS, marker_ids
+
+_BUFFERS = re.compile(r"(h\.\d+\.attn\.(masked_)?bias|rotary_emb\.inv_freq)$")
+"""Constants that earlier versions of transformers stored among the weights."""
+_EMBEDDINGS = re.compile(
+    r"(base_causallm\.|codi\.(base_model\.model\.)?)?(transformer\.wte|model\.embed_tokens)\.weight"
+)
+_LORA = re.compile(r"(.*)\.lora_([AB])\.default\.weight")
+_MARKER_IDS = {"bot": "latent_start_id", "eot": "latent_end_id", "thought": "latent_id"}
+"""Fields of a foreign config.json that number the markers."""
+_TOKENIZER_FILES = ["config.json", "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json"]
+_WEIGHT_FILES = ("pytorch_model.bin", "checkpoint_*", "*.bin", "*.pt", "*.pth", "*.ckpt")
+_NO_WEIGHTS = ("training_args.bin", "optimizer.bin", "optimizer.pt", "scheduler.bin", "scheduler.pt")
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What no file says of itself; None where it was not told."""
+
+    thoughts: int | None = None
+    per_step: int | None = None
+    says: Literal["answer", "chain"] | None = None
+    prompt: str | None = None
+    feedback: Literal["hidden", "pause"] | None = None
+    lora_alpha: float | None = None
+
+
+class NotToldError(WorkbenchError):
+    """Something is needed that no file says: `questions` has the options, and the choices known for each."""
+
+    def __init__(self, source: str, family: Family, questions: Mapping[str, str]) -> None:
+        self.questions = dict(questions)
+        asked = "; ".join(f"--{name.replace('_', '-')} ({known})" for name, known in questions.items())
+        super().__init__(
+            f"{source} does not say how it thinks.",
+            f"It is a file of {family.title} ({family.source}), none of which says: {asked}.",
+            "Give these options; what is known of its repository's own runs stands in brackets.",
+        )
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What was imported."""
+
+    checkpoint: Checkpoint
+    """Loaded from what was written."""
+    directory: Path
+    family: Family
+    left_out: dict[str, str]
+    """Beginnings of keys that were left out, and what they are."""
+    difference: float
+    """Largest absolute difference between its logits and those of a plain recomputation from the file's tensors."""
+    largest_logit: float
+
+
+def import_model(
+    source: str | Path,
+    out: str | Path,
+    base: str | Path | None = None,
+    *,
+    thoughts: int | None = None,
+    per_step: int | None = None,
+    says: Literal["answer", "chain"] | None = None,
+    prompt: str | None = None,
+    feedback: Literal["hidden", "pause"] | None = None,
+    lora_alpha: float | None = None,
+) -> Imported:
+    """Make a checkpoint of the workbench of a model file that another project wrote.
+
+    Args:
+        source: A file (`checkpoint_50`, `pytorch_model.bin`, safetensors), a directory with one, or a name on the hub.
+        out: Directory to write, which may not be there yet.
+        base: What the file was trained from: a directory or a name on the hub that has its config.json and tokenizer,
+            or a config.json. Not needed where these lie beside the file.
+        thoughts: How many thoughts it was trained with.
+        per_step: How many of them stand for one step.
+        says: What it says after them: the answer at once, or the steps that are left and then the answer.
+        prompt: What stands around question and thoughts (`families.FORMS`).
+        feedback: What is fed where the file has a learned pause.
+        lora_alpha: Of LoRA that is not merged yet: its update is multiplied by alpha / rank.
+
+    Raises:
+        WorkbenchError: A file is damaged, malicious or of no known kind; its keys do not fit; something is not told;
+            or the result does not compute what the file's tensors do. Nothing is written then.
+
+    Examples:
+        >>> try:
+        ...     wb.import_model("checkpoint_50", "mine", base="gpt2", thoughts=6)
+        ... except wb.WorkbenchError as error:
+        ...     print(error.what)
+        There is no file checkpoint_50.
+    """
+    told = Answers(thoughts, per_step, says, prompt, feedback, lora_alpha)
+    target = Path(out)
+    if target.exists() or target.is_symlink():
+        raise WorkbenchError(f"{target} exists.", "An import replaces nothing.", "Name another, or remove it.")
+    found = _find(source)
+    raw = {key: tensor for file in found.weights for key, tensor in read_weights(file).items()}
+    beside = read_config(found.directory) if found.directory else {}
+    settings, words, base_name = _base(found, beside, base)
+    read = _read(raw, settings, beside, words, str(source), told)
+    with replacing(target, folder=True) as part:
+        read.config.save_pretrained(part)
+        read.tokenizer.save_pretrained(part)
+        save_file(read.state, part / "model.safetensors", metadata={"format": "pt"})
+        if read.head:
+            save_file(read.head, part / "thought_head.safetensors")
+        try:
+            checkpoint = load_checkpoint(part)
+        except WorkbenchError as error:
+            what, why = (text.replace(part.name, target.name) for text in (error.what, error.why))
+            raise WorkbenchError(what, why, error.do) from error
+        difference, largest = compare(checkpoint, read)
+        if not difference <= 1e-3 * max(1.0, largest):  # not a number included
+            raise WorkbenchError(
+                f"{source} was not understood.",
+                f"Its logits differ by {difference:.2g} from a plain recomputation from its tensors.",
+                "Check --base and --lora-alpha.",
+            )
+        sums = {file.name: _sha256(file) for file in found.weights}
+        meta = {**checkpoint.meta, "imported": {**read.told, "source": found.name, "base": base_name, "sha256": sums,
+                "difference": difference, "workbench": version("coconut-workbench")}}  # fmt: skip
+        checkpoint.model.config.coconut = read.config.coconut = meta
+        read.config.save_pretrained(part)
+    return Imported(
+        replace(checkpoint, name=target.name, meta=meta), target, read.family, read.left_out, difference, largest
+    )
+
+
+@dataclass(frozen=True)
+class _Found:
+    name: str
+    weights: list[Path]
+    directory: Path | None
+    """Where config.json lies."""
+
+
+def _find(source: str | Path) -> _Found:
+    """Return the files of weights that a source names."""
+    path = Path(source)
+    if not path.exists() and isinstance(source, str) and re.fullmatch(r"[\w.-]+/[\w.-]+", source):
+        wanted = [*_TOKENIZER_FILES, "*.safetensors", "*.safetensors.index.json", *_WEIGHT_FILES]
+        path = _fetch(source, wanted)
+    if not path.is_dir():
+        beside = path.parent if path.name in ("model.safetensors", "pytorch_model.bin") else None
+        return _Found(path.name, [path], beside if beside and (beside / "config.json").is_file() else None)
+    named = Path(source).name if path == Path(source) else str(source)
+    own = path if (path / "config.json").is_file() else None
+    try:
+        files = limits.weight_files(path)
+    except ValueError as error:
+        raise WorkbenchError(f"{source} cannot be read.", reason(error), "Copy or download it again.") from error
+    if all(file.is_file() for file in files):
+        return _Found(named, files, own)
+    for pattern in _WEIGHT_FILES:
+        files = [file for file in sorted(path.glob(pattern)) if file.is_file() and file.name not in _NO_WEIGHTS]
+        if len(files) == 1:
+            return _Found(named, files, own)
+        if files:
+            names = ", ".join(file.name for file in files[:5])
+            raise WorkbenchError(f"{source} holds several models.", f"There are {names}.", "Name one of the files.")
+    raise WorkbenchError(
+        f"There are no weights in {source}.", "It has no safetensors, and no file of torch.save.", "Name the file."
+    )
+
+
+def read_config(directory: Path) -> dict[str, Any]:
+    """Return config.json of a directory."""
+    try:
+        return read_object(directory / "config.json")
+    except ValueError as error:
+        raise WorkbenchError(
+            f"config.json in {directory} cannot be read.", reason(error), "Copy or download it again."
+        ) from error
+
+
+def _fetch(name: str, patterns: list[str]) -> Path:
+    try:
+        return Path(snapshot_download(name, allow_patterns=patterns, ignore_patterns=["*/*"]))
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        why = f"There is no such path, and the hub did not give it: {reason(error)}"
+        raise WorkbenchError(f"There is no {name}.", why, "Check the path, the name and the network.") from error
+
+
+def _base(
+    found: _Found, beside: dict[str, Any], base: str | Path | None
+) -> tuple[dict[str, Any], PreTrainedTokenizerBase | None, str]:
+    """Return the configuration of the language model, its tokenizer and the base's name."""
+    if base is None:
+        if not beside:
+            raise WorkbenchError(
+                f"{found.name} needs its base.",
+                "The file has weights alone: neither the architecture nor the tokenizer is in it.",
+                "Give --base: a directory or hub name with config.json and tokenizer, such as openai-community/gpt2, "
+                "or the config.json of Reasoning by Superposition.",
+            )
+        return beside, _tokenizer(cast(Path, found.directory)), ""
+    path = Path(base)
+    if path.is_file():
+        try:
+            return beside or read_object(path), None, path.name
+        except ValueError as error:
+            raise WorkbenchError(f"{path} is no configuration.", reason(error), "Name a config.json.") from error
+    place = path if path.is_dir() else _fetch(str(base), _TOKENIZER_FILES)
+    own = read_config(place)
+    return beside or own, _tokenizer(place), path.resolve().name if path.is_dir() else str(base)
+
+
+def _tokenizer(directory: Path) -> PreTrainedTokenizerBase | None:
+    names = ("tokenizer.json", "tokenizer.model", "vocab.json")
+    if not any((directory / name).is_file() for name in names):
+        return None
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # the tokenizers library raises plain Exception for a damaged file
+        raise WorkbenchError(
+            f"The tokenizer in {directory} cannot be read.", reason(error), "Copy or download it again."
+        ) from error
+    tokenizer.padding_side = "left"
+    return tokenizer
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What a file's tensors become."""
+
+    family: Family
+    config: PreTrainedConfig
+    tokenizer: PreTrainedTokenizerBase
+    state: Weights
+    head: Weights
+    lora: dict[str, tuple[Tensor, Tensor, Tensor, float]]
+    """Of each module with LoRA: base weight, A, B and the factor."""
+    told: dict[str, Any]
+    left_out: dict[str, str]
+
+
+def _read(
+    raw: Weights,
+    settings: dict[str, Any],
+    beside: dict[str, Any],
+    tokenizer: PreTrainedTokenizerBase | None,
+    source: str,
+    told: Answers,
+) -> _Read:
+    rows = next((len(tensor) for key, tensor in raw.items() if _EMBEDDINGS.fullmatch(key)), 0)
+    if not rows:
+        names = ", ".join(listed([clip(key) for key in raw], 3))
+        raise WorkbenchError(
+            f"{source} is of no known family.",
+            f"None of its keys is the input embedding of GPT-2, Llama or Qwen2; it has {names}.",
+            "See the page on importing for the families that are known.",
+        )
+    known = recognise(raw, rows, _has_markers(tokenizer, beside, rows), beside)
+    family = FAMILIES[known]
+    adapted = f"{family.prefix}base_model.model."  # what peft puts around a model with LoRA
+    prefix = adapted if any(key.startswith(adapted) for key in raw) else family.prefix
+    own, head, left_out, faults = _split(raw, family, prefix)
+    told = _asked(told, family, source, any(_LORA.fullmatch(key) for key in own))
+    settings = {**settings, "model_type": str(settings.get("model_type", "")).removeprefix("pccot-")}
+    require_supported(settings, source)
+    tokenizer = _with_markers(tokenizer, family, settings, rows, source)
+    config, wanted, tied, turned = _built({**settings, "vocab_size": rows}, source)
+
+    own, lora = _merged(own, turned, told.lora_alpha)
+    faults += [f"missing: {key}" for key in sorted(wanted) if key not in own and not tied[key] & own.keys()]
+    faults += [f"unexpected: {prefix}{key} {tuple(own[key].shape)}" for key in sorted(own.keys() - wanted.keys())]
+    faults += [
+        f"misshapen: {prefix}{key} is {tuple(own[key].shape)}, {wanted[key]} belongs there"
+        for key in sorted(own.keys() & wanted.keys())
+        if tuple(own[key].shape) != wanted[key]
+    ]
+    if faults:
+        raise WorkbenchError(
+            f"{source} does not fit its base.",
+            f"It is a file of {family.title}. Of the {len(wanted)} tensors:\n    " + "\n    ".join(listed(faults)),
+            "Give the base that it was trained from.",
+        )
+    require_floats(Path(source), own | head)
+    embedding = next(key for key in own if _EMBEDDINGS.fullmatch(key))
+    copies = {prefix + key: own[key] for key in tied[embedding] & own.keys()}
+    copies |= {family.copy: raw[family.copy]} if family.copy in raw else {}
+    if different := [key for key, tensor in copies.items() if not torch.equal(tensor, own[embedding])]:
+        raise WorkbenchError(
+            f"{source} contradicts itself.",
+            f"{' and '.join(different)} should repeat {prefix}{embedding}, and has other numbers.",
+            "Give a base whose config.json has tie_word_embeddings false if the two were trained apart.",
+        )
+
+    state = {key: tensor.contiguous() for key, tensor in own.items() if key == embedding or not tied[key]}
+    form = FORMS[cast(str, told.prompt)]
+    names = {
+        role: tokenizer.convert_ids_to_tokens(number)
+        for role, field in _MARKER_IDS.items()
+        if isinstance(number := beside.get(field), int) and 0 <= number < len(tokenizer)
+    }
+    wording = replace(form.wording, **names)  # type: ignore[arg-type]
+    wording = replace(wording, **{role: tokenizer.eos_token for role in MARKERS if getattr(wording, role) == "eos"})
+    marker = marker_ids(tokenizer, bot=wording.bot, eot=wording.eot, thought=wording.thought)
+    fed = "pause" if family.pause and told.feedback == "pause" else "hidden"
+    if fed == "pause":  # a row of its own: tied, it would change what the LM head says
+        state["lm_head.weight"] = state.get("lm_head.weight", state[embedding]).clone()
+        config.tie_word_embeddings = False
+        state[embedding] = state[embedding].clone()
+        state[embedding][marker.thought] = raw[family.pause].reshape(-1)
+    kinds = {tensor.dtype for tensor in state.values()}
+    config.dtype = kinds.pop() if len(kinds) == 1 else torch.float32
+    config.pad_token_id, config.bos_token_id, config.eos_token_id = (
+        tokenizer.pad_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id,
+    )  # fmt: skip
+    config.coconut = {
+        "version": 1, "format": form.format, "markers": form.markers, "thoughts": told.thoughts,
+        "thoughts_per_step": told.per_step, "says": told.says, "fed": fed, "wording": asdict(wording),
+        "recurrence": asdict(_recurrence(family, head, beside, marker.thought)),
+        "supervision": asdict(Supervision("not known" if told.thoughts else "no thoughts")),
+    }  # fmt: skip
+    told_of = {"family": known, **{name: value for name, value in asdict(told).items() if value is not None}}
+    return _Read(family, config, tokenizer, state, head, lora, told_of, left_out)
+
+
+def _has_markers(tokenizer: PreTrainedTokenizerBase | None, beside: Mapping[str, Any], rows: int) -> bool:
+    if tokenizer is None or len(tokenizer) > rows:
+        return False
+    named = any(name in tokenizer.get_vocab() for name in MARKERS["thought"])
+    numbered = any(isinstance(beside.get(field), int) and beside[field] >= 0 for field in _MARKER_IDS.values())
+    return named or numbered or rows == len(tokenizer) + len(OFFICIAL_MARKERS)
+
+
+def _split(raw: Weights, family: Family, prefix: str) -> tuple[Weights, Weights, dict[str, str], list[str]]:
+    """Return the tensors of the language model and of the thought head, what is left out, and what is not known."""
+    own: Weights = {}
+    head: Weights = {}
+    left_out: dict[str, str] = {}
+    strange: list[str] = []
+    for key, tensor in raw.items():
+        left = next((start for start in family.left_out if key.startswith(start)), None)
+        part = next((start for start in family.head if key.startswith(start)), None)
+        if left is not None:
+            left_out[left] = family.left_out[left]
+        elif part is not None:
+            head[family.head[part] + key.removeprefix(part)] = tensor.contiguous()
+        elif key in (family.copy, family.pause) or _BUFFERS.search(key):
+            continue
+        elif key.startswith(prefix):
+            own[key.removeprefix(prefix)] = tensor
+        else:
+            strange.append(f"unexpected: {clip(key)}")
+    return own, head, left_out, sorted(strange)
+
+
+def _asked(told: Answers, family: Family, source: str, has_lora: bool) -> Answers:
+    """Return what was told, with what is settled by the family.
+
+    Raises:
+        NotToldError: Something is missing.
+    """
+    forms = "; ".join(f"{name}: {FORMS[name].about}" for name in family.forms)
+    asks = {name: known or forms for name, known in family.asks.items() if has_lora or name != "lora_alpha"}
+    if missing := {name: known for name, known in asks.items() if getattr(told, name) is None}:
+        raise NotToldError(source, family, missing)
+    choices = {"prompt": tuple(FORMS), "says": ("answer", "chain"), "feedback": ("pause", "hidden")}
+    for name, known in choices.items():
+        if (given := getattr(told, name)) not in (None, *known):
+            raise unknown(name, given, known)
+    if "thoughts" not in family.asks and told.thoughts:
+        raise WorkbenchError(
+            f"{source} has no thoughts.", f"It is a file of {family.title}.", "Leave --thoughts out, or give 0."
+        )
+    settled = {"thoughts": 0, "per_step": 1, "says": "answer", "prompt": family.forms[0]}
+    return replace(told, **{name: value for name, value in settled.items() if getattr(told, name) is None})  # type: ignore[arg-type]
+
+
+def _with_markers(
+    tokenizer: PreTrainedTokenizerBase | None, family: Family, settings: Mapping[str, Any], rows: int, source: str
+) -> PreTrainedTokenizerBase:
+    """Return the tokenizer with the markers at the rows where the family has them.
+
+    Raises:
+        WorkbenchError: There is no tokenizer, or it does not belong to so many rows.
+    """
+    if family.words:
+        return superposition_tokenizer()
+    if tokenizer is None:
+        raise WorkbenchError(
+            f"{source} has no tokenizer.", "None is beside it, or in the base.", "Give a --base with a tokenizer."
+        )
+    if family.adds[:1] == ("[PAD]",):
+        # Its markers have ids and no words. Where the vocabulary is larger than the tokenizer the gap is filled.
+        size = int(settings.get("vocab_size", 0))
+        tokenizer.add_tokens([f"<|unused-{number}|>" for number in range(len(tokenizer), size)], special_tokens=True)
+        if rows >= size + len(family.adds) and len(tokenizer) == size:
+            tokenizer.add_tokens(list(family.adds), special_tokens=True)
+            tokenizer.pad_token = tokenizer.pad_token or family.adds[0]
+    else:
+        adds = family.adds or (OFFICIAL_MARKERS if rows == len(tokenizer) + len(OFFICIAL_MARKERS) else ())
+        tokenizer.add_tokens([token for token in adds if token not in tokenizer.get_vocab()], special_tokens=True)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    lacks = [token for token in family.adds if token not in tokenizer.get_vocab()]
+    exact = family.adds == OFFICIAL_MARKERS
+    if lacks or len(tokenizer) > rows or (exact and len(tokenizer) != rows):
+        raise WorkbenchError(
+            f"{source} does not fit the tokenizer of its base.",
+            f"It embeds {rows} tokens; the tokenizer has {len(tokenizer)}, the markers of {family.title} included. "
+            "Known: 50257 + 3 of GPT-2, 128256 + 3 of Llama 3, 40 of Reasoning by Superposition.",
+            "Give the base that it was trained from.",
+        )
+    return tokenizer
+
+
+def _built(
+    settings: dict[str, Any], source: str
+) -> tuple[PreTrainedConfig, dict[str, tuple[int, ...]], dict[str, set[str]], set[str]]:
+    """Return a model's configuration, the shape of each tensor, the names each has else, and modules of Conv1D."""
+    try:
+        config = CONFIG_MAPPING[settings["model_type"]].from_dict(settings)
+        with torch.device("meta"):
+            model = cast(PreTrainedModel, AutoModelForCausalLM.from_config(config))
+    except Exception as error:  # a damaged configuration makes transformers raise errors of every kind
+        raise WorkbenchError(
+            f"The model of {source} cannot be built from its configuration.", reason(error), "Check --base."
+        ) from error
+    config.architectures = [type(model).__name__]
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    same: dict[int, set[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        same.setdefault(id(parameter), set()).add(name)
+    tied = {name: names - {name} for names in same.values() for name in names}
+    turned = {name for name, module in model.named_modules() if isinstance(module, Conv1D)}
+    return config, shapes, {name: tied.get(name, set()) for name in shapes}, turned
+
+
+def _merged(
+    own: Weights, turned: set[str], alpha: float | None
+) -> tuple[Weights, dict[str, tuple[Tensor, Tensor, Tensor, float]]]:
+    """Add what LoRA learned to the weights it is about: W + alpha / rank · B A, transposed where W is."""
+    own = {key.replace(".base_layer.", "."): tensor for key, tensor in own.items()}
+    lora = {}
+    for key in [key for key in own if (found := _LORA.fullmatch(key)) and found[2] == "A"]:
+        name = key.removesuffix(".lora_A.default.weight")
+        first, second = own[key], own.get(f"{name}.lora_B.default.weight")
+        weight = own.get(f"{name}.weight")
+        if weight is None or second is None or first.ndim != 2 or second.ndim != 2 or len(first) != second.shape[1]:
+            continue  # listed as unexpected
+        update = second.float() @ first.float()
+        update = update.T if name in turned else update
+        if update.shape != weight.shape:
+            continue
+        factor = cast(float, alpha) / len(first)
+        lora[name] = (weight, first, second, factor)
+        own[f"{name}.weight"] = weight.float() + factor * update
+        del own[key], own[f"{name}.lora_B.default.weight"]
+    return own, lora
+
+
+def _recurrence(family: Family, head: Weights, beside: Mapping[str, Any], thought: int) -> Recurrence:
+    made = IDENTITY
+    if head:
+        scale = float(beside.get("latent_embedding_std", 0.018)) if family.recurrence.kind == "gaussian" else 1.0
+        width = len(head["first.weight"]) if "first.weight" in head else 0
+        made = replace(family.recurrence, width=width, norm="norm.weight" in head, scale=scale)
+    if family is not FAMILIES["pccot"]:
+        return made
+    return replace(made, sweeps=int(beside.get("num_iterations", 6)), token=thought)  # 6: its configuration's default
+
+
+@torch.no_grad()
+def compare(checkpoint: Checkpoint, read: "_Read") -> tuple[float, float]:
+    """Return the largest difference between a checkpoint's logits and a plain recomputation, and the largest logit.
+
+    Recomputed are two made-up questions, each alone and without a cache: thoughts by the formula of their family from
+    the file's own tensors, LoRA beside the weights and not merged into them.
+    """
+    model, form = checkpoint.model, checkpoint.format
+    size, room = embedding_rows(model), getattr(model.config, "max_position_embeddings", None) or 64
+    count = max(0, min(checkpoint.thoughts, room - 10))
+    prompts = [[(7919 * place + 11 * row) % size for place in range(length)] for row, length in enumerate((6, 3))]
+    rest = [place % size for place in (17, 4099, 29, 31)]
+    rows = collate(prompts, [count] * 2, [rest] * 2, pad=form.pad, thought=form.marker.thought)
+    thinks = torch.zeros_like(rows.is_thought) if checkpoint.fed == "pause" else rows.is_thought
+    logits = forward(model, rows.ids, thinks, rows.mask).logits
+    with _unmerged(model, read.lora):
+        plain = [_recomputed(checkpoint, read, prompt, count, rest) for prompt in prompts]
+    apart = [(logits[row][rows.mask[row]] - said).abs().max() for row, said in enumerate(plain)]
+    return float(max(apart)), float(max(said.abs().max() for said in plain))
+
+
+def _recomputed(
+    checkpoint: Checkpoint, read: "_Read", prompt: list[int], count: int, rest: list[int]
+) -> Float[Tensor, "columns vocab"]:
+    model, made, state = checkpoint.model, checkpoint.recurrence, read.state
+    embedding = next(tensor.float() for key, tensor in state.items() if _EMBEDDINGS.fullmatch(key))
+    asked, then = embedding[prompt], embedding[rest]
+
+    def states(fed: Tensor) -> Tensor:
+        return model.base_model(inputs_embeds=torch.cat([asked, fed])[None], use_cache=False).last_hidden_state[0]
+
+    fed = asked[:0]
+    if checkpoint.fed == "pause":
+        fed = embedding[checkpoint.format.marker.thought].expand(count, -1)
+    elif made.sweeps:
+        place = embedding[made.token].expand(count, -1)
+        fed = _fed(made, read.head, states(place)[len(asked) - 1 : -1])
+        for _ in range(made.sweeps - 1):
+            fed = torch.cat([fed[:1], _fed(made, read.head, states(fed)[len(asked) : -1])])
+    else:
+        for _ in range(count):
+            fed = torch.cat([fed, _fed(made, read.head, states(fed)[-1:])])
+    return F.linear(states(torch.cat([fed, then])), state.get("lm_head.weight", embedding).float())
+
+
+def _fed(made: Recurrence, head: Weights, read: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+    """Return what is fed, as the families' own code writes it."""
+    if not head:
+        return read
+    part = {key: tensor.float() for key, tensor in head.items()}
+    inside = F.linear(F.gelu(F.linear(read, part["first.weight"], part["first.bias"])), part["second.weight"])
+    inside = inside + part["second.bias"]
+    if "norm.weight" in part:
+        inside = F.layer_norm(inside, inside.shape[-1:], part["norm.weight"], part["norm.bias"])
+    return F.linear(inside, part["mean.weight"], part["mean.bias"]) * made.scale if "mean.weight" in part else inside
+
+
+@contextmanager
+def _unmerged(model: PreTrainedModel, lora: Mapping[str, tuple[Tensor, Tensor, Tensor, float]]) -> Iterator[None]:
+    """Put LoRA beside the weights for the time of a check."""
+
+    def beside(part: tuple[Tensor, Tensor, Tensor, float]) -> Callable[..., Tensor]:
+        _, first, second, factor = part
+        return lambda module, given, out: out + factor * F.linear(F.linear(given[0], first.float()), second.float())
+
+    with ExitStack() as stack:
+        for name, part in lora.items():
+            module = model.get_submodule(name)
+            merged = cast(nn.Parameter, module.weight).data
+            cast(nn.Parameter, module.weight).data = part[0].float()
+            stack.callback(setattr, module.weight, "data", merged)
+            stack.enter_context(module.register_forward_hook(beside(part)))
+        yield
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
