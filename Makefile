@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 RUN    ?= fixtures/runs/reference
 PROBLEMS ?= fixtures/problems/released.json
-CONFIG ?= configs/reference_asked.yaml
+CONFIG ?= configs/first.yaml
 OUT    ?= runs
 
 PY    := $(VENV)/bin/python
@@ -64,7 +64,7 @@ format: setup ## Let ruff mend what it can
 docs: setup ## Build the documentation site (open site/index.html); warnings are errors
 	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 
-train: setup ## Train the reference model again (CONFIG=...)
+train: setup ## Train a small model in about 4 minutes (CONFIG=... for another)
 	@$(VENV)/bin/workbench train $(CONFIG)
 
 report: setup ## Write the batch report (RUN=..., PROBLEMS=..., OUT=...)

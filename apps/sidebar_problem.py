@@ -22,9 +22,9 @@ from workbench.problems.problem import Problem
 from workbench.problems.prosqa import parse_question
 from workbench.problems.sets import MOST_HOPS, generate
 
-FIRST = {"released": "released-431"}
+FIRST = {"released": "released-194"}
 """Problem set to the id of the problem that is open first, picked by hand: the reference model is right, the best
-query-blind rule is not, and hops 1 to 3 have three, four and three nodes."""
+query-blind rule is not, and hops 1 to 3 have three, four and five nodes."""
 FEWEST_HOPS, FEWEST_ON_FRONTIER = 4, 2
 """Where none was picked for a set: the first problem with so many hops, and so many nodes on each frontier before the
 target."""

@@ -19,7 +19,7 @@ TALLER: dict[str, ViewportSize] = {"surgery": {"width": 1440, "height": 1900}}
 VIEWS = {
     "screenshot": "?after=2",  # the second thought: where a frontier is wide
     "side-by-side": "?run=coconut_next_node&beside=pause_as_thought&set=small&after=2",
-    "surgery": "surgery?surgery=project:nodes=all_on_path&problem=released-434&after=2",
+    "surgery": "surgery?surgery=project:nodes=all_on_path&problem=released-219&after=2",
     "population": "population?reading=Distance+from+the+superposition",
     "training": "training?run=emergence&after=2",
 }

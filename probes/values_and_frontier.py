@@ -48,7 +48,8 @@ search_tree(tree)
 # ## Is there anything to read?
 #
 # **Candidate mass** first: the raw probability on the frontier. Where it is near zero a normalised value is noise.
-# The LM head holds on; forced language fades, since this model has learned little of saying the rest of a chain.
+# On `reference`, the LM head of thought *k* names hop *k*, and the words forced after *k* thoughts name hop *k* + 1. The
+# words fade sooner.
 
 # %%
 from workbench.figures import values as figures

@@ -20,7 +20,6 @@ FIRST_RUN, FIRST_SET = "reference", "released"
 """What the explorer opens when nothing was chosen."""
 
 FORMER_RUNS = {
-    "reference": "reference_asked",  # until a reference trained on words alone is bundled: then this line goes
     "coconut": "coconut_next_node",
     "coconut_language": "coconut_words",
 }

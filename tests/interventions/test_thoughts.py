@@ -210,7 +210,7 @@ def test_a_permutation_drawn_leaves_no_thought_in_its_place() -> None:
         (lambda: [Shuffle(seed=-1)], "seed"),
         (lambda: [Noise(strength=-0.1)], "strength"),
         (lambda: [Noise(strength=1.5)], "strength"),
-        (lambda: [Noise(strength=float("nan"))], "too large"),
+        (lambda: [Noise(strength=float("nan"))], "strength is nan"),
         (lambda: [Permute((1, 4))], "thoughts 1 to 3"),
         (lambda: [Noise()] * 33, "cannot have 33 interventions"),
     ],

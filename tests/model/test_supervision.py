@@ -22,6 +22,7 @@ RUNS = catalog.ROOT / "fixtures" / "runs"
 MIXED = "its start was asked for mixtures of 24 walks"
 SAID = {
     "base": "next node asked, also mixtures of 24 walks",
+    "reference": "words only",
     "reference_asked": "next node asked, also mixtures of 24 walks",
     "coconut_next_node": "next node asked, also mixtures of 24 walks",
     "coconut_words": f"words only; {MIXED}",

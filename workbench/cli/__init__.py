@@ -88,9 +88,9 @@ def main(
     """See and test what a model that reasons in continuous thoughts is thinking."""
 
 
-@app.command(epilog="Example:  workbench train configs/reference_asked.yaml --out runs/mine")
+@app.command(epilog="Example:  workbench train configs/first.yaml --out runs/mine")
 def train(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file; see configs/reference_asked.yaml.")],
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file; see configs/first.yaml.")],
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Run directory; by default runs/ and the name in the file.")
     ] = None,
