@@ -60,7 +60,7 @@ figures.by_class(products, "input").filter(pl.col("run") == "model").head(20)
 # %% [markdown]
 # ## How much of a thought is a sum?
 #
-# The embeddings explain less than half of thought 1. Then we let the vectors be learned, one for each name, from problems
+# The embeddings explain less than half of thought 1. Then the vectors are learned, one for each name, from problems
 # on other graphs. The control: the same sums over the frontier of another problem.
 
 # %%
