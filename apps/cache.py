@@ -32,7 +32,7 @@ USUAL = 64
 MOST = {
     "checkpoint": 4, "uploaded": 4, "problems": 16, "facts": 16, "tuned lens": 16, "emergence": 16,
     "set recording": 24, "reading table": 192, "fingerprint": 256, "tree": 256, "tree controls": 256,
-    "intervened": 256, "control answers": 256, "trace": 512, "answer": 512,
+    "intervened": 256, "control answers": 256, "figure": 256, "trace": 512, "answer": 512,
 }  # fmt: skip
 """How many values of a kind are kept, where it is not the usual number; a set of 500 recorded is some 40 MB."""
 

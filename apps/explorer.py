@@ -26,6 +26,23 @@ STYLE = """
   [data-testid="stSidebarHeader"] { height: 2.2rem; margin-bottom: 0; }
   [data-testid="stMainBlockContainer"] h2 { padding: 0; letter-spacing: -0.01em; }
   [data-testid="stMetricValue"] { font-size: 1.4rem; font-variant-numeric: tabular-nums; }
+  [class*="st-key-steps-"] { position: relative; gap: 0; overflow-x: auto; }
+  [class*="st-key-at-"][class*="graph-"] { min-width: 600px; }
+  .says { font-size: 1.06rem; line-height: 1.45; margin: 0; }
+  .says .sure { opacity: 0.8; font-size: 0.9rem; }
+  .numbers { display: grid; grid-template-columns: repeat(auto-fit, minmax(6.4rem, 1fr)); gap: 0.6rem 1rem; }
+  .numbers span { display: block; line-height: 1.3; }
+  .numbers .what, .numbers .beside { font-size: 0.84rem; }
+  .numbers .beside { opacity: 0.8; }
+  .numbers .value { font-size: 1.4rem; font-variant-numeric: tabular-nums; }
+  .card { border: 1px solid rgba(128, 134, 146, 0.35); border-radius: 0.5rem; padding: 0.8rem 1rem; }
+  .card p { margin: 0.5rem 0; }
+  .card small { font-size: 0.84rem; opacity: 0.85; }
+  .chip { font-size: 0.84rem; border-radius: 0.25rem; padding: 0.1rem 0.4rem; background: rgba(128, 134, 146, 0.16); }
+  .chip.green, .true { color: var(--good); } .chip.red, .false { color: var(--bad); }
+  .chip.orange { color: var(--doubtful); } .chip.blue { color: var(--fine); }
+  :root { --good: light-dark(#0b6b43, #5fd3a0); --bad: light-dark(#b3261e, #ff9a93);
+    --doubtful: light-dark(#8f4700, #ffb868); --fine: light-dark(#1d4ed8, #93c5fd); }
   .figure-title { font-weight: 600; font-size: 1.02rem; }
   .figure-note { font-size: 0.82rem; line-height: 1.35; opacity: 0.72; margin-top: 0.1rem; }
 </style>

@@ -48,7 +48,7 @@ def take(browser: Browser, address: str, name: str, theme: str) -> Path:
     )
     page = context.new_page()
     page.goto(f"{address}/{VIEWS[name]}")
-    page.locator(".js-plotly-plot").first.wait_for(timeout=WAIT_MS)
+    page.locator(".js-plotly-plot:visible").first.wait_for(timeout=WAIT_MS)
     # Streamlit says "running" in a corner while a script works: the picture waits for it to be done.
     expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=WAIT_MS)
     page.wait_for_timeout(1000)  # plotly's own fade-in
@@ -75,7 +75,7 @@ def tour(browser: Browser, address: str, number: int, title: str) -> Path:
     page.goto(f"{address}/surgery?tour={quote(title)}")
     page.get_by_text("no guess, show me").click(timeout=WAIT_MS)
     page.get_by_text("What happened:").first.wait_for(timeout=WAIT_MS)
-    page.locator(".js-plotly-plot").nth(1).wait_for(timeout=WAIT_MS)
+    page.locator(".js-plotly-plot:visible").nth(1).wait_for(timeout=WAIT_MS)
     expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=WAIT_MS)
     page.wait_for_timeout(1500)
     file = FOLDER / f"tour-{number}.png"

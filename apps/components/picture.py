@@ -1,17 +1,23 @@
-"""The picture of one problem after k thoughts: its graph with attention, the concept chosen, what is said."""
+"""The picture of one problem after k thoughts: its graph with attention, the concept chosen, what is said.
 
-from collections.abc import Callable, Sequence
+What depends on the number of thoughts is drawn for each of them (`stepper.Steps`); the browser shows one.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Literal, TypeVar
 
+import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 import streamlit as st
 
 from apps import cache, widgets
 from apps.components.header import method_badges
+from apps.components.stepper import Steps
 from apps.state import Reading, View, comparable
-from apps.text import code, plain, plural, said
+from apps.text import code, plain, plural
 from workbench.figures import node_curve, problem_graph, thought_strip
 from workbench.figures.graph import EdgeAttention
 from workbench.measure.behaviour import Behaviour, classify, parse_continuation
@@ -54,53 +60,63 @@ MEANINGS = {
 """Coconut (arXiv 2412.06769, v3), section 4; shown as help."""
 
 
-def draw(view: View, readings: Sequence[Reading], depths: Sequence[int]) -> str:
-    """Draw the picture of one run or two after their numbers of thoughts; return the concept chosen."""
+def draw(view: View, readings: Sequence[Reading], steps: Steps) -> str:
+    """Draw the picture of one run or two after each number of thoughts; return the concept chosen."""
     for reading in readings:
         if reading.scores.readout != view.readout:
             st.caption(
                 f":orange[{plain(reading.run.name)} thinks no thoughts here, so the LM head has none to read: its "
                 "forced language is shown, what it would name in its first step.]"
             )
-    return _two(view, readings, depths) if len(readings) > 1 else _one(view, readings[0], depths[0])
+    return _two(view, readings, steps) if len(readings) > 1 else _one(view, readings[0], steps)
 
 
-def _one(view: View, reading: Reading, depth: int) -> str:
+def depths_of(readings: Sequence[Reading], depth: int) -> list[int]:
+    """Return how many of its own thoughts to show of each reading beside `depth` of the one with the most."""
+    leader = max(readings, key=lambda reading: len(reading.scores.depths))
+    return [reading.depth_beside(leader, depth) for reading in readings]
+
+
+def _one(view: View, reading: Reading, steps: Steps) -> str:
+    steps.text(lambda depth: sentence(reading, depth))
     left, right = st.columns([1.3, 1], gap="medium")
     with right:
-        _mass(reading, depth)
-        _doubt(reading, depth)
-        continuation_card(reading, depth)
+        steps.text(lambda depth: numbers(reading, depth))
+        steps.text(lambda depth: continuation(reading, depth))
         concept = choose_concept(view.problem)
-        _concept(reading, concept, depth, "only")
+        _concept(reading, concept, steps, "only")
     with left:
-        _graph(reading, depth, concept, "only", drawn=_choose_attention([reading]))
-        _strip(reading, depth, "only")
+        _graph([reading], 0, steps, concept, "only", drawn=_choose_attention([reading]))
+        _strip(reading, steps, "only")
     return concept
 
 
-def _two(view: View, readings: Sequence[Reading], depths: Sequence[int]) -> str:
+def _two(view: View, readings: Sequence[Reading], steps: Steps) -> str:
     top = st.columns([1, 1], vertical_alignment="bottom", gap="medium")
     with top[0]:
         concept = choose_concept(view.problem)
     with top[1]:
-        picture = _choose_picture(readings, depths)
+        picture = _choose_picture(readings, depths_of(readings, steps.here))
     drawn = None if picture == DIFFERENCE else _choose_attention(readings)
     if picture == DIFFERENCE:
-        _graph(readings[0], depths[0], concept, "difference", readings[1])
+        _graph(readings, 0, steps, concept, "difference", less=True)
     widgets.level_figures()
-    for column, reading, depth in zip(st.columns(2, gap="medium"), readings, depths, strict=True):
+    for column, (place, reading) in zip(st.columns(2, gap="medium"), enumerate(readings), strict=True):
         with column:
             key = reading.run.name
+
+            def own(depth: int, place: int = place) -> int:
+                return depths_of(readings, depth)[place]
+
             st.markdown(f"#### {plain(key)}")
             method_badges(reading.run.checkpoint)
-            _mass(reading, depth)
+            steps.text(lambda depth, reading=reading, own=own: sentence(reading, own(depth)))
+            steps.text(lambda depth, reading=reading, own=own: numbers(reading, own(depth)))
             if picture != DIFFERENCE:
-                _graph(reading, depth, concept, key, drawn=drawn)
-            _doubt(reading, depth)
-            continuation_card(reading, depth)
-            _concept(reading, concept, depth, key)
-            _strip(reading, depth, key)
+                _graph(readings, place, steps, concept, key, drawn=drawn)
+            steps.text(lambda depth, reading=reading, own=own: continuation(reading, own(depth)))
+            _concept(reading, concept, steps, key)
+            _strip(reading, steps, key)
     return concept
 
 
@@ -121,40 +137,96 @@ def choose_picture(about: str) -> str:
 
 
 def _graph(
-    reading: Reading,
-    depth: int,
+    readings: Sequence[Reading],
+    place: int,
+    steps: Steps,
     concept: str,
     key: str,
-    other: Reading | None = None,
     drawn: "Attention | None" = None,
+    less: bool = False,
 ) -> None:
-    problem, chart = reading.trace.problem, f"graph-{key}"
-    arrows = _read_attention(reading, depth, drawn)
+    reading = readings[place]
+    problem, node = reading.trace.problem, reading.trace.problem.names.index(concept)
+    about = tuple((cache.run_key(one.run, problem), one.scores.readout) for one in (readings if less else [reading]))
 
-    def make() -> go.Figure:
-        node, compare = problem.names.index(concept), other.scores if other else None
-        return problem_graph(reading.scores, depth, selected=node, compare=compare, attention=arrows)
+    def make(depth: int) -> go.Figure:
+        own, arrows = depths_of(readings, depth)[place], None
+        if drawn:
+            arrows = _read_attention(reading, own, drawn)
+        compare = readings[1].scores if less else None
+        return problem_graph(reading.scores, own, selected=node, compare=compare, attention=arrows)
 
-    widgets.chart(make(), chart, clicked(chart, problem))
-    if arrows is not None:
-        # Wide arrows must not hide that most of the attention goes elsewhere.
-        st.caption(
-            f"Where the {arrows.title} goes, as shares of all of it: {arrows.shares}. "
-            f"Spread evenly over the {len(arrows.weights)} edges, each would get {arrows.chance:.3f} of "
-            f"{arrows.total}; layers and heads count from 0."
+    def draw_one(depth: int) -> None:
+        chart = f"graph-{key}-{depth}"
+        widgets.chart(kept_figure((*about, node, depth, drawn), lambda: make(depth)), chart, clicked(chart, problem))
+        if drawn:
+            arrows = _read_attention(reading, depths_of(readings, depth)[place], drawn)
+            # Wide arrows must not hide that most of the attention goes elsewhere.
+            st.caption(
+                f"Where the {arrows.title} goes, as shares of all of it: {arrows.shares}. "
+                f"Spread evenly over the {len(arrows.weights)} edges, each would get {arrows.chance:.3f} of "
+                f"{arrows.total}; layers and heads count from 0."
+            )
+
+    steps.draw(f"graph-{key}", draw_one)
+    widgets.download_figure(
+        lambda: make(steps.here), f"graph-{problem.id}-{steps.here}", f"save-graph-{key}", "Graph as HTML"
+    )
+
+
+def kept_figure(key: Hashable, make: Callable[[], go.Figure]) -> go.Figure:
+    """Return a figure, drawn once; a copy, since the page takes the title out."""
+    return go.Figure(cache.kept("figure", key, make))
+
+
+def _strip(reading: Reading, steps: Steps, key: str) -> None:
+    first = reading.scores.depths[0]  # the browser moves the mark
+    widgets.chart(thought_strip(reading.scores, depth=first), f"strip-{key}")
+
+
+# What is said of one number of thoughts, as HTML
+
+
+def sentence(reading: Reading, depth: int) -> str:
+    """Return what the picture says, in a sentence with its chance level: one problem, so no verdict."""
+    scores, row = reading.scores, reading.scores.row(depth)
+    problem, hop, about = scores.problem, scores.hops_read[row], scores.structure
+    size, mass, after = int(scores.frontier_size[row]), scores.candidate_mass[row], f"After {plural(depth, 'thought')}"
+    if not size:
+        best = np.argsort(-np.nan_to_num(scores.value[row]), kind="stable")[:2].tolist()
+        roles = {problem.target: ", the target", problem.negative: ", the other option"}
+        led = " and ".join(
+            f"<b>{_share(scores.value[row, node])}</b> on {escape(problem.names[node])}{roles.get(node, '')}"
+            for node in best
         )
-    widgets.download_figure(make, f"graph-{problem.id}-{depth}", f"save-{chart}", "Graph as HTML")
+        said = (
+            f"{after} there is no frontier: no node is {plural(hop, 'hop')} away, the target is {about.length}. "
+            f"Of the mass on the problem's concepts, {led} (chance {scores.chance_value:.0%} each)."
+        )
+    else:
+        chance = scores.even_mass(scores.on_frontier)[row]
+        nodes = "the one node" if size == 1 else f"the {size} nodes"
+        said = (
+            f"{after}, <b>{_share(mass)}</b> of the probability is on {nodes} {plural(hop, 'hop')} away "
+            f"(chance {chance:.0%})."
+        )
+        if mass < NOISE_MASS:
+            said += f" <b>This readout hardly speaks of hop {hop} here: the values in the graph are mostly noise.</b>"
+        elif hop > about.length:
+            said += f" The target, {plural(about.length, 'hop')} away, is behind it."
+    return f'<p class="says">{said} <span class="sure">One problem: a description, no verdict on the model.</span></p>'
 
 
-def _strip(reading: Reading, depth: int, key: str) -> None:
-    widgets.chart(thought_strip(reading.scores, depth=depth), f"strip-{key}")
+def _share(value: float) -> str:
+    """Return a fraction in per cent; "over 99%" where it would be rounded to all of it."""
+    return "over 99%" if 0.995 <= value < 1 else "under 1%" if 0 < value < 0.005 else f"{value:.0%}"
 
 
-def _mass(reading: Reading, depth: int) -> None:
-    """Draw the numbers without which the picture means nothing: candidate mass and breadth, beside chance."""
+def numbers(reading: Reading, depth: int) -> str:
+    """Return the numbers without which the picture means nothing: mass and breadth, beside chance."""
     row = reading.scores.row(depth)
     hop, about = reading.scores.hops_read[row], statistics(reading.scores)
-    shown = []
+    cells = []
     for name, label, form in (
         ("candidate_mass", f"Mass on hop {hop}", ".3f"), ("mass_without_target", "Without the target", ".3f"),
         ("breadth", "Breadth", ".2f"), ("path_rank", "On-path rank", ".0f"),
@@ -162,26 +234,41 @@ def _mass(reading: Reading, depth: int) -> None:
         one = about[name]
         value, chance = _number(float(one.values[row]), form), float(one.chance[row])
         beside = (
-            f"chance {_number(chance, form)}" if name != "breadth" else f"of {_number(chance, '.0f')} on the frontier"
+            f"of {_number(chance, '.0f')} on the frontier" if name == "breadth" else f"chance {_number(chance, form)}"
         )
-        shown.append((label, value, beside, f"Unit: {one.unit}. Chance: {one.baseline}."))
-    widgets.metrics(shown)
-
-
-def _doubt(reading: Reading, depth: int) -> None:
-    """Say where the picture shows mostly noise; below it, so that two pictures stand level."""
-    row = reading.scores.row(depth)
-    hop, mass = reading.scores.hops_read[row], statistics(reading.scores)["candidate_mass"]
-    if mass.values[row] < NOISE_MASS:
-        st.warning(
-            f"Candidate mass is {mass.values[row]:.3f}: this readout hardly speaks of hop {hop} here. "
-            "The normalised values in the graph are then mostly noise.",
-            icon=":material/warning:",
+        about_it = escape(f"{one.title}. Unit: {one.unit}. Chance: {one.baseline}.", quote=True)
+        if value == "–":
+            other = "other " if reading.scores.frontier_size[row] else ""
+            beside = f"no {other}node at hop {hop}"
+        cells.append(
+            f'<div title="{about_it}"><span class="what">{label}</span><span class="value">{value}</span>'
+            f'<span class="beside">{beside}</span></div>'
         )
+    return f'<div class="numbers">{"".join(cells)}</div>'
 
 
 def _number(value: float, form: str) -> str:
-    return "none" if value != value else format(value, form)
+    return "–" if value != value else format(value, form)
+
+
+def continuation(reading: Reading, depth: int) -> str:
+    """Return what the model says when it is made to go on in language, with its behaviour category."""
+    trace = reading.trace
+    category = classify(trace.problem, trace.continuations[depth], trace.hop(depth))
+    spoken = " ".join(
+        escape(text) if true else f'<span class="false">✗ {escape(text)}</span>'
+        for text, true in _sentences(trace, depth)
+    )
+    right = bool(trace.answer_right[depth])
+    target, negative = (trace.answers[depth][n] for n in (trace.problem.target, trace.problem.negative))
+    answer = escape(trace.answer_texts[depth].strip() or "nothing")
+    return (
+        f'<div class="card"><b>Made to speak after {plural(depth, "thought")}</b> '
+        f'<span class="chip {COLOURS[category]}" title="{escape(MEANINGS[category], quote=True)}">{category}</span>'
+        f"<p>{spoken}</p><small>Asked for the answer at once: {answer} "
+        f'(<span class="{"true" if right else "false"}">{"right" if right else "wrong"}</span>), probability of the '
+        f"target {target:.3f}, of the negative {negative:.3f}.</small></div>"
+    )
 
 
 # The concept chosen: in a box, by a click in the graph or in the token table
@@ -215,11 +302,12 @@ def clicked_nodes(chart: str, problem: Problem, place: int = 0) -> list[int]:
     return [node for node in nodes if 0 <= node < len(problem.names)]
 
 
-def _concept(reading: Reading, name: str, depth: int, key: str) -> None:
+def _concept(reading: Reading, name: str, steps: Steps, key: str) -> None:
     """Draw the concept's values over the thoughts, as a curve and in numbers, and the tokens that spell it."""
     problem, checkpoint = reading.trace.problem, reading.run.checkpoint
     node = problem.names.index(name)
-    widgets.chart(node_curve(reading.scores, node, depth=depth), f"curve-{key}")
+    first = reading.scores.depths[0]  # the browser moves the mark
+    widgets.chart(node_curve(reading.scores, node, depth=first), f"curve-{key}")
     (prompt,) = checkpoint.format.prompts([problem])
     ids = prompt.nodes[node]
     spelled = " ".join(code(checkpoint.tokenizer.decode([number])) for number in ids)
@@ -246,26 +334,6 @@ VALUES: dict[str, widgets.Column] = {
 
 
 # What the model says when it is made to go on in language after k thoughts
-
-
-def continuation_card(reading: Reading, depth: int) -> None:
-    """Draw the continuation after `depth` thoughts with its behaviour category."""
-    trace = reading.trace
-    category = classify(trace.problem, trace.continuations[depth], trace.hop(depth))
-    with st.container(border=True, gap="small"):
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"**Made to speak after {plural(depth, 'thought')}**")
-            st.badge(str(category), color=COLOURS[category], help=MEANINGS[category])
-        st.markdown(
-            " ".join(plain(text) if true else f":red[✗ {plain(text)}]" for text, true in _sentences(trace, depth))
-        )
-        right = bool(trace.answer_right[depth])
-        target, negative = (trace.answers[depth][n] for n in (trace.problem.target, trace.problem.negative))
-        st.caption(
-            f"Asked for the answer at once: {said(trace.answer_texts[depth])} "
-            f"({':green[right]' if right else ':red[wrong]'}), probability of the target {target:.3f}, of the negative "
-            f"{negative:.3f}."
-        )
 
 
 def continuation_table(reading: Reading, key: str) -> None:
@@ -346,9 +414,7 @@ def _choose_attention(readings: Sequence[Reading]) -> Attention | None:
     return Attention(layer, None if head == ALL_HEADS else int(head))
 
 
-def _read_attention(reading: Reading, depth: int, chosen: Attention | None) -> EdgeAttention | None:
-    if chosen is None:
-        return None
+def _read_attention(reading: Reading, depth: int, chosen: Attention) -> EdgeAttention:
     from workbench.readings.attention import attention_arrows  # loads TransformerLens
 
     return attention_arrows(cache.recording(reading.run, reading.trace.problem), depth, chosen.layer, chosen.head)

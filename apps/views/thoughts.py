@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from apps import cache, links, widgets
-from apps.components import header, picture, tabs
+from apps import cache, links
+from apps.components import header, picture, stepper, tabs
 from apps.errors import in_words
 from apps.sidebar_model import choose_beside, choose_readout, choose_run, choose_thoughts, open_another
 from apps.sidebar_problem import choose_problem, say_what_to_do
@@ -25,7 +25,7 @@ def draw() -> None:
         readings = [_read(run, view.problem, view.readout) for run in (view.run, view.beside) if run is not None]
         note = st.container()
         header.draw(view, readings)
-        st.fragment(_moving, run_every=widgets.period())(view, readings)
+        st.fragment(_moving)(view, readings)
         links.footnote(view.source.unlinked)
         with note:
             links.say_what_was_left_out()
@@ -56,10 +56,17 @@ def _read(run: Run, problem: Problem, readout: Readout) -> Reading:
 
 
 def _moving(view: View, readings: Sequence[Reading]) -> None:
-    """Draw what moves with the thoughts; while it is playing it draws itself again and again."""
+    """Draw what moves with the thoughts: the browser moves the picture, and this follows with tables and code."""
     with in_words():
-        leader = max(readings, key=lambda reading: len(reading.scores.depths))
-        depth = widgets.choose_depth(leader.scores.depths)
-        depths = [reading.depth_beside(leader, depth) for reading in readings]
-        concept = picture.draw(view, readings, depths)
-        tabs.draw(view, readings, depths, concept)
+        leader = max(readings, key=lambda reading: len(reading.scores.depths)).scores
+        others = {
+            f"{name}-{reading.run.name}": [picture.depths_of(readings, depth)[place] for depth in leader.depths]
+            for place, reading in enumerate(readings)
+            for name in ("strip", "curve")
+            if len(readings) > 1
+        }
+        version = (view.problem.id, view.readout, *(cache.run_key(one.run, view.problem) for one in readings))
+        steps = stepper.choose(leader.depths, stepper.labels(leader), hash(version), others)
+        concept = picture.draw(view, readings, steps)
+        tabs.draw(view, readings, picture.depths_of(readings, steps.here), concept)
+        steps.finish()

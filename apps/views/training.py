@@ -1,6 +1,7 @@
 """The page *Training*: what a run measured while it trained, and one problem, or a set, at each of its checkpoints."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import plotly.graph_objects as go
@@ -8,8 +9,9 @@ import polars as pl
 import streamlit as st
 
 from apps import cache, code_export, links, widgets
+from apps.components import stepper
 from apps.components.header import asked, method_badges
-from apps.components.picture import choose_concept, clicked
+from apps.components.picture import choose_concept, clicked, kept_figure
 from apps.errors import in_words
 from apps.sidebar_model import choose_count, choose_readout, choose_run, open_another, reads_words
 from apps.sidebar_problem import choose_problem, open_set, say_what_to_do
@@ -120,7 +122,7 @@ def _problem(
         scores[number] = node_scores(cache.trace(checkpoint.path, problem, run.thoughts), readout)
     bar.empty()
     st.markdown(f"### {plain(asked(problem))}")
-    st.fragment(_moving, run_every=widgets.period())(problem, scores, step, stages[step].stage)
+    st.fragment(_moving)(replace(run, path=stages[step].path), problem, scores, step, stages[step].stage)
     frame = _statistics(scores)
     tabs = st.tabs(["Numbers", "A whole set", "Code"], key="beneath", bind="query-params", on_change="rerun")
     if tabs[0].open:
@@ -139,9 +141,10 @@ def _problem(
             st.code(code_export.training(home, run.thoughts, source, readout), language="python")
 
 
-def _moving(problem: Problem, scores: dict[int, NodeScores], step: int, stage: str) -> None:
+def _moving(checkpoint: Run, problem: Problem, scores: dict[int, NodeScores], step: int, stage: str) -> None:
     with in_words():
-        depth = widgets.choose_depth(scores[step].depths)
+        now = scores[step]
+        steps = stepper.choose(now.depths, stepper.labels(now), hash((problem.id, now.checkpoint, step, now.readout)))
         left, right = st.columns([1.3, 1], gap="medium")
         with right:
             node = problem.names.index(choose_concept(problem))
@@ -150,14 +153,22 @@ def _moving(problem: Problem, scores: dict[int, NodeScores], step: int, stage: s
             without = "mass_without_target"
             if frame[without].is_not_null().any():
                 _figure(lambda: mass_over_checkpoints(frame, without, step=step), without, problem.id)
-            _figure(lambda: thought_strip(scores[step], depth=depth), "strip", f"{problem.id}-{step}")
+            _figure(lambda: thought_strip(now, depth=now.depths[0]), "strip", f"{problem.id}-{step}")
         with left:
             st.caption(f"The checkpoint of step **{step}** ({plain(stage)})")
-            key = "training-graph"
-            widgets.figure(
-                lambda: problem_graph(scores[step], depth, selected=node), key, f"graph-{problem.id}-{step}",
-                clicked(key, problem),
+
+            def graph(depth: int) -> None:
+                key = f"training-graph-{depth}"
+                about = (*cache.run_key(checkpoint, problem), now.readout, node, depth)
+                made = kept_figure(about, lambda: problem_graph(now, depth, selected=node))
+                widgets.chart(made, key, clicked(key, problem))
+
+            steps.draw("training-graph", graph)
+            widgets.download_figure(
+                lambda: problem_graph(now, steps.here, selected=node), f"graph-{problem.id}-{step}",
+                "save-training-graph",
             )  # fmt: skip
+        steps.finish()
 
 
 def _figure(make: Callable[[], go.Figure], key: str, name: str) -> None:

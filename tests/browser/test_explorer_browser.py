@@ -36,7 +36,7 @@ def explorer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def open_page(page: Page, address: str) -> None:
     """Open a link and wait for the graph to be drawn."""
     page.goto(address)
-    page.locator(".js-plotly-plot .scatterlayer").first.wait_for(timeout=WAIT_MS)
+    page.locator(".js-plotly-plot .scatterlayer:visible").first.wait_for(timeout=WAIT_MS)
     expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=WAIT_MS)
 
 
@@ -49,6 +49,32 @@ def test_arrow_keys_move_through_the_thoughts_and_into_the_link(page: Page, expl
     expect(page.get_by_text("After 1 thought · LM head")).to_be_visible(timeout=WAIT_MS)
 
 
+FIVE_PRESSES = """async () => {
+  for (let press = 0; press < 5; press++) {
+    document.body.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowRight', bubbles: true}));
+    await new Promise(resolve => setTimeout(resolve, 150));
+  }
+}"""
+STATE = """() => [
+  Number(new URLSearchParams(location.search).get('after') || 0),
+  Number([...document.querySelectorAll('*')].map(part => part.shadowRoot?.querySelector('.ticks [aria-checked=true]'))
+    .find(Boolean).firstChild.textContent),
+  ...[...document.querySelectorAll('.says, .figure-title')]
+    .filter(part => part.checkVisibility({visibilityProperty: true}))
+    .map(part => Number((/^After (\\d+) thought/.exec(part.innerText) || [])[1])).filter(depth => depth >= 0),
+]"""
+"""The number of thoughts in the address, in the control, in the sentence and over the graph."""
+
+
+def test_five_presses_end_five_thoughts_on_and_address_control_and_picture_agree(page: Page, explorer: str) -> None:
+    open_page(page, f"{explorer}/?readout=forced+language&thoughts=6")
+    page.evaluate(FIVE_PRESSES)
+    assert page.evaluate(STATE)[1:] == [5, 5, 5]  # the browser waits for nobody
+    expect(page).to_have_url(re.compile("after=5"), timeout=WAIT_MS)
+    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=WAIT_MS)
+    assert page.evaluate(STATE) == [5, 5, 5, 5]
+
+
 def test_playing_runs_to_the_last_thought_and_stops(page: Page, explorer: str) -> None:
     open_page(page, explorer)
     page.get_by_role("button", name="Play").click()
@@ -57,7 +83,9 @@ def test_playing_runs_to_the_last_thought_and_stops(page: Page, explorer: str) -
 
 
 WHERE = """name => {
-  const graph = document.querySelector('.js-plotly-plot'), box = graph.getBoundingClientRect();
+  const graphs = [...document.querySelectorAll('.js-plotly-plot')]; // those of other thoughts are drawn too
+  const graph = graphs.filter(one => one.checkVisibility({visibilityProperty: true}))[0];
+  const box = graph.getBoundingClientRect();
   const {xaxis, yaxis} = graph._fullLayout;
   const node = graph.calcdata.flat().find(point => (point.htx || '').includes(`<b>${name}</b>`));
   return [box.left + xaxis._offset + xaxis.l2p(node.x), box.top + yaxis._offset + yaxis.l2p(node.y)];
@@ -137,7 +165,7 @@ def test_a_click_in_the_search_tree_chooses_the_concept(page: Page, explorer: st
     page.set_viewport_size({"width": 1400, "height": 3000})
     open_page(page, f"{explorer}/?problem=chain-3&below=Search+tree")
     expect(page.get_by_text("Search tree with values")).to_be_visible(timeout=WAIT_MS)
-    fourth = WHERE.replace("querySelector('.js-plotly-plot')", "querySelectorAll('.js-plotly-plot')[3]")
+    fourth = WHERE.replace("[0]", "[3]")
     x, y = page.evaluate(fourth, "brimpus")
     page.mouse.move(x, y)
     page.mouse.click(x, y)

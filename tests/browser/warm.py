@@ -14,6 +14,9 @@ from streamlit.testing.v1 import AppTest
 from tests.browser.serve import ROOT, find_chromium, running_chromium, running_explorer
 
 REPEATS = 5
+SHOWN = """() => [...document.querySelectorAll('h2, .figure-title')].filter(part => part.checkVisibility(
+  {visibilityProperty: true})).map(part => part.innerText).join()"""
+"""The question and the titles of the figures that are seen."""
 
 
 def wall(page: Page) -> dict[str, float]:
@@ -24,12 +27,11 @@ def wall(page: Page) -> dict[str, float]:
             ("one thought on", lambda: page.locator("body").press("ArrowRight")),
             ("another problem", lambda: page.get_by_role("button", name="→", exact=True).click()),
         ):
-            before = page.locator(".figure-title").first.inner_text() + page.locator("h2").first.inner_text()
+            before = page.evaluate(f"({SHOWN})()")
             start = time.perf_counter()
             act()
             page.wait_for_function(
-                "before => document.querySelector('.figure-title').innerText"
-                " + document.querySelector('h2').innerText !== before",
+                f"before => ({SHOWN})() !== before",
                 arg=before,
                 polling=10,
                 timeout=60_000,
@@ -62,7 +64,7 @@ def main() -> int:
     with running_explorer() as address, running_chromium() as browser:
         page = browser.new_page()
         page.goto(address)
-        page.locator(".js-plotly-plot .scatterlayer").first.wait_for(timeout=240_000)
+        page.locator(".js-plotly-plot .scatterlayer:visible").first.wait_for(timeout=240_000)
         page.wait_for_timeout(3000)
         for what, seconds in wall(page).items():
             print(f"{what}, wall seconds: {seconds:.3f}")

@@ -62,7 +62,7 @@ def test_both_open_for_every_kind_of_run_or_say_why_not(opened: Open, tab: str) 
 def test_the_tuned_lens_is_fitted_once_and_on_other_graphs(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     first = opened(below=LENS, lens="tuned lens", problem="chain-3")
     assert fine(first)
-    assert any("What each layer says · tuned lens" in str(html.proto.body) for html in first.get("html"))
+    assert "What each layer says · tuned lens" in text(first)
     assert "Fitted on 4 problems on other graphs: other problems of the set" in text(first)  # too small to generate
     assert not first.info
 

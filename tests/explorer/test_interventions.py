@@ -6,7 +6,7 @@ from streamlit.testing.v1 import AppTest
 from apps.links import PARAMETERS
 from apps.text import plain
 from apps.views.interventions.plan import ADDRESS, OFFERED
-from tests.explorer.page import Open, charts, fine, link, markdown, text
+from tests.explorer.page import Open, charts, fine, go, link, markdown, text
 from workbench.interventions.plan import Plan
 from workbench.interventions.text import from_address
 
@@ -62,8 +62,7 @@ def test_before_the_thought_intervened_on_nothing_has_changed_and_after_it_all_h
     assert values(app, 0) == values(app, 1)
     assert "unchanged, to the last bit" in text(app)
 
-    app.button(key="later").click()
-    app.run()
+    go(app, 2)
     assert values(app, 0) != values(app, 1)
     assert "of the probability went elsewhere" in text(app)
     table = app.dataframe[-1].value
@@ -71,8 +70,7 @@ def test_before_the_thought_intervened_on_nothing_has_changed_and_after_it_all_h
     assert list(table["same"]) == [not can for can in table["can_change"]]
 
     # Frozen, the later thoughts are as they were.
-    app.button(key="later").click()
-    app.run()
+    go(app, 3)
     assert values(app, 0) != values(app, 1)
     app.segmented_control(key="later thoughts").set_value("freeze")
     app.run()

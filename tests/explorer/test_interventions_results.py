@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from apps.views.interventions.tour import STOPS
-from tests.explorer.page import Open, charts, fine, link, text
+from tests.explorer.page import Open, charts, fine, html, link, text
 from workbench import catalog
 from workbench.interventions.text import from_address
 from workbench.problems.files import load_problems
@@ -80,7 +80,7 @@ def test_the_difference_is_one_graph(opened: Open) -> None:
     app = opened(PAGE, surgery="zero:at=1", picture="difference", results="Numbers")
 
     assert fine(app)
-    assert "less" in json.dumps([str(html.proto.body) for html in app.get("html")])
+    assert "with the plan less without it" in " ".join(html(app)).lower()
 
 
 def test_many_problems_are_asked_when_wanted_with_interval_n_and_control(opened: Open) -> None:

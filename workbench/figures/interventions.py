@@ -12,6 +12,7 @@ from workbench.figures.style import (
     DASHED,
     GREEN,
     GREY,
+    HERE,
     ORANGE,
     PURPLE,
     SERIES,
@@ -300,7 +301,7 @@ def downstream_map(table: pl.DataFrame, *, depth: int | None = None) -> go.Figur
     for k in acted:
         made.add_annotation(x=k, y=-0.52, yanchor="bottom", text="▼", showarrow=False, font={"color": VERMILION})
     if depth is not None:
-        shade(made, depth - 0.5, depth + 0.5, PURPLE, 0.14)
+        shade(made, depth - 0.5, depth + 0.5, PURPLE, 0.14, HERE)
     return made
 
 

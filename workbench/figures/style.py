@@ -132,9 +132,16 @@ def write(made: go.Figure, text: str, x: Any, y: Any, size: int | None = None, *
     made.add_annotation(text=text, x=x, y=y, showarrow=False, font={"size": size} if size else None, **more)
 
 
-def shade(made: go.Figure, x0: float, x1: float, colour: str = SKY, opacity: float = 0.16) -> None:
+HERE = "here"
+"""Name of the shape that marks the current number of thoughts: the explorer moves it."""
+
+
+def shade(
+    made: go.Figure, x0: float, x1: float, colour: str = SKY, opacity: float = 0.16, name: str | None = None
+) -> None:
     """Shade the columns from x0 to x1, below all else."""
     made.add_shape(
+        name=name,
         type="rect", layer="below", x0=x0, x1=x1, y0=0, y1=1, yref="paper", fillcolor=alpha(colour, opacity),
         line={"width": 0},
     )  # fmt: skip

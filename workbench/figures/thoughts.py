@@ -11,6 +11,7 @@ from workbench.figures.style import (
     FAINT,
     GREEN,
     GREY,
+    HERE,
     PURPLE,
     SKY,
     STILL,
@@ -91,7 +92,7 @@ def thought_strip(scores: NodeScores, *, depth: int | None = None) -> go.Figure:
     )  # fmt: skip
     if depth is not None:
         at = depths[scores.row(depth)]
-        shade(made, at - 0.47, at + 0.5)
+        shade(made, at - 0.47, at + 0.5, name=HERE)
     for name in MASS_CLASSES:
         mass, chance = scores.mass_by_class[name], scores.chance_by_class[name]
         made.add_bar(
@@ -171,7 +172,7 @@ def node_curve(scores: NodeScores, node: int, *, depth: int | None = None) -> go
             made.add_vrect(x0=k - 0.4, x1=k + 0.4, fillcolor=alpha(SKY, 0.16), line_width=0, layer="below")
             write(made, f"reads hop {hop}", k, 1, 10, yref="paper", yanchor="top")
     if depth is not None:
-        made.add_vline(x=depths[scores.row(depth)], line={"color": GREY, "width": 1})
+        made.add_vline(x=depths[scores.row(depth)], line={"color": GREY, "width": 1}, name=HERE)
     made.add_scatter(
         x=ends, y=[scores.chance_value] * 2, mode="lines", name="chance", hoverinfo="skip",
         line=DASHED,

@@ -5,8 +5,9 @@ from dataclasses import replace
 import streamlit as st
 
 from apps import cache, links, widgets
-from apps.components import header
-from apps.components.picture import DIFFERENCE, choose_picture
+from apps.components import header, stepper
+from apps.components.picture import DIFFERENCE, choose_picture, kept_figure
+from apps.components.stepper import Steps
 from apps.errors import in_words, show
 from apps.sidebar_model import choose_count, choose_readout, choose_run, open_another
 from apps.sidebar_problem import choose_problem, open_set, say_what_to_do
@@ -45,7 +46,7 @@ def draw() -> None:
             answer = cache.answer(run.path, problem, run.thoughts, "answer")
             view = View(run, None, problem, source, readout)
             header.draw(view, [Reading(run, before, node_scores(before, readout), answer)])
-            st.fragment(_moving, run_every=widgets.period())(Subject(run, problem, open_set()), view, stop)
+            st.fragment(_moving)(Subject(run, problem, open_set()), view, stop)
         else:
             st.info(no_thoughts(run.name, "there is none to change"), icon=":material/block:")
         with note:
@@ -74,38 +75,41 @@ def _moving(subject: Subject, view: View, stop: tour.Stop | None) -> None:
             editing.listed(plan, subject.run.thoughts)
         with first:
             editing.switches(plan)
-        depth = widgets.choose_depth(before.depths)
+        version = (subject.problem.id, subject.run.name, view.readout, plan)
+        steps = stepper.choose(before.depths, stepper.labels(before), hash(version))
         with boxes:
             if not hidden:
-                editing.editor(subject, plan, depth)
+                editing.editor(subject, plan, steps.here)
             if "refused" in st.session_state:
                 show(st.session_state.pop("refused"))
         if faulty:
             show(faulty)
         if hidden:
             st.info("Guess first, and see then: here is the run without interventions.", icon=":material/help:")
-            _graph(before, depth, subject, "before")
+            _graph(before, steps, subject, Plan(), "before")
+            steps.finish()
             return
         with second:
             picture = choose_picture("difference: values with the plan less those without it.")
             result.choose_control(plan)
         result.metrics(subject, plan)
-        _graphs(subject, view, plan, depth, picture)
-        result.draw(subject, view, plan, depth)
+        _graphs(subject, view, plan, steps, picture)
+        result.draw(subject, view, plan, steps.here)
         links.footnote(view.source.unlinked, "problem, plan and view")
         if card and stop and guess:
             control = result.control_of(plan)
             with card:
                 tour.tell(stop, subject.problem, guess, subject.answers(plan, control), result.CONTROL_WORDS[control])
+        steps.finish()
 
 
-def _graphs(subject: Subject, view: View, plan: Plan, depth: int, picture: str) -> None:
+def _graphs(subject: Subject, view: View, plan: Plan, steps: Steps, picture: str) -> None:
     before, after, table = subject.traces(plan)
     old, new = node_scores(before, view.readout), node_scores(after, view.readout)
     if picture == DIFFERENCE:
-        result.badge(table, view.readout, depth)
+        steps.draw("badge", lambda depth: result.badge(table, view.readout, depth))
         named = replace(new, checkpoint="with the plan"), replace(old, checkpoint="without it")
-        _graph(named[0], depth, subject, "difference", named[1])
+        _graph(named[0], steps, subject, plan, "difference", named[1])
         return
     widgets.level_figures()
     for column, scores, name in zip(st.columns(2, gap="medium"), (old, new), ("before", "after"), strict=True):
@@ -115,18 +119,25 @@ def _graphs(subject: Subject, view: View, plan: Plan, depth: int, picture: str) 
                 if name == "before":
                     st.badge("the run as it is", icon=":material/psychology:", color="gray")
                 else:
-                    result.badge(table, view.readout, depth)
-            _graph(scores, depth, subject, name)
+                    steps.draw("badge", lambda depth: result.badge(table, view.readout, depth))
+            _graph(scores, steps, subject, plan, name)
 
 
-def _graph(scores: NodeScores, depth: int, subject: Subject, name: str, less: NodeScores | None = None) -> None:
-    key, problem = f"plan-{name}", subject.problem
-    marked = st.session_state.get("concept")
+def _graph(
+    scores: NodeScores, steps: Steps, subject: Subject, plan: Plan, name: str, less: NodeScores | None = None
+) -> None:
+    problem, marked = subject.problem, st.session_state.get("concept")
     node = problem.names.index(marked) if marked in problem.names else None
-    drawn = problem_graph(scores, depth, selected=node, compare=less)
-    drawn.update_layout(legend={"xref": "container", "x": 0.01, "font": {"size": 10}, "entrywidth": 140})
-    widgets.chart(drawn, key, editing.clicked(key, problem))
+    about = (*subject.key(plan), scores.readout, name, node)
+
+    def draw_one(depth: int) -> None:
+        key = f"plan-{name}-{depth}"
+        drawn = kept_figure((*about, depth), lambda: problem_graph(scores, depth, selected=node, compare=less))
+        drawn.update_layout(legend={"xref": "container", "x": 0.01, "font": {"size": 10}, "entrywidth": 140})
+        widgets.chart(drawn, key, editing.clicked(key, problem))
+
+    steps.draw(f"plan-{name}", draw_one)
     widgets.download_figure(
-        lambda: problem_graph(scores, depth, selected=node, compare=less), f"plan-{name}-{problem.id}-{depth}",
-        f"save-{key}", "Graph as HTML",
+        lambda: problem_graph(scores, steps.here, selected=node, compare=less),
+        f"plan-{name}-{problem.id}-{steps.here}", f"save-plan-{name}", "Graph as HTML",
     )  # fmt: skip

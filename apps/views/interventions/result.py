@@ -6,7 +6,7 @@ import polars as pl
 import streamlit as st
 
 from apps import code_export, widgets
-from apps.components.picture import continuation_card, continuation_table
+from apps.components.picture import continuation, continuation_table
 from apps.state import Reading, View
 from apps.text import plain, plural, said
 from apps.views.interventions.subject import Subject
@@ -189,7 +189,7 @@ def _words(subject: Subject, view: View, depth: int, before: Trace, after: Trace
             st.markdown(f"**{title}**")
             none = Answer(subject.problem, trace.answer_texts[-1], False, False)
             reading = Reading(subject.run, trace, node_scores(trace, view.readout), none)
-            continuation_card(reading, depth)
+            st.html(continuation(reading, depth))
             continuation_table(reading, f"words-{title}")
 
 

@@ -44,6 +44,10 @@ class Subject:
         """The problems of the set, none where there is no set."""
         return cache.problems(self.set) if self.set else ()
 
+    def key(self, plan: Plan) -> tuple[Hashable, ...]:
+        """Return what a plan on the problem is known by."""
+        return (*cache.run_key(self.run, self.problem), cache.set_key(self.items), to_address(plan))
+
     def traces(self, plan: Plan) -> tuple[Trace, Trace, pl.DataFrame]:
         """Return the runs without and with a plan, and what changed from the one to the other.
 
@@ -57,7 +61,7 @@ class Subject:
     def answers(self, plan: Plan, control: Control | None) -> pl.DataFrame:
         """Return the answers without and with a plan and under its controls, as `controls.answered` does."""
         return cache.kept(
-            "control answers", (*self._key(plan), control),
+            "control answers", (*self.key(plan), control),
             lambda: answered(
                 self.run.checkpoint, self.problem, plan, self.run.thoughts, control, DRAWS, **self._given(plan)
             ),
@@ -68,7 +72,7 @@ class Subject:
         """Return the answers at strengths from none to the most of one intervention, as `strength_curve` does."""
         strengths = [most * step / STEPS for step in range(STEPS + 1)]
         return cache.kept(
-            "by strength", (*self._key(plan), place, most, control),
+            "by strength", (*self.key(plan), place, most, control),
             lambda: strength_curve(
                 self.run.checkpoint, self.problem, plan, place, strengths, self.run.thoughts, control,
                 DRAWS_BY_STRENGTH, **self._given(plan),
@@ -96,15 +100,12 @@ class Subject:
 
     def _trace(self, plan: Plan) -> Trace:
         return cache.kept(
-            "intervened", self._key(plan),
+            "intervened", self.key(plan),
             lambda: next(run_plan(
                 self.run.checkpoint, [self.problem], self.run.thoughts, interventions=plan, **self._given(plan)
             )),
             "The model is thinking ...",
         )  # fmt: skip
-
-    def _key(self, plan: Plan) -> tuple[Hashable, ...]:
-        return (*cache.run_key(self.run, self.problem), cache.set_key(self.items), to_address(plan))
 
     def _set_key(self, plan: Plan, control: Control | None, count: int) -> tuple[Hashable, ...]:
         content = cache.fingerprint(self.run.path), cache.set_key(self.items), self.run.thoughts
