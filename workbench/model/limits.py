@@ -67,11 +67,12 @@ def faults(config: Mapping[str, Any]) -> Iterator[str]:
     if labels is not None and not (_is_whole(labels) and 0 <= labels <= MOST_LABELS):
         yield f"num_labels is {labels!r}, expected at most {MOST_LABELS}"
     vocabulary = config.get("vocab_size")
-    for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
+    # The embedding is built with a row for padding. The ids of first and last token are the tokenizer's: a GPT-2 with a
+    # small vocabulary keeps 50256 in its configuration. -1 stands for "none" in some files.
+    for name, most in (("pad_token_id", vocabulary), ("bos_token_id", None), ("eos_token_id", None)):
         ids = config.get(name)
         for value in ids if isinstance(ids, list) else [ids]:
-            # -1 stands for "none" in some files.
-            if value is not None and not (_is_whole(value) and -1 <= value < (vocabulary or LARGEST["vocab_size"])):
+            if value is not None and not (_is_whole(value) and -1 <= value < (most or LARGEST["vocab_size"])):
                 yield f"{name} is {value!r}, which is no token of a vocabulary of {vocabulary}"
                 break
 
