@@ -56,7 +56,7 @@ HOSTILE = {
     "num_attention_heads": 0,
     "vocab_size": {"a": 1},
     "pad_token_id": 64,
-    "eos_token_id": [1, 10**6],
+    "eos_token_id": [1, 10**9],
     "bos_token_id": -2,
     "max_position_embeddings": 1,
     "intermediate_size": True,
