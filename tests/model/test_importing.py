@@ -25,7 +25,7 @@ from tests.model.test_formats import bpe_tokenizer
 from workbench.cli import app
 from workbench.interventions.plan import Plan
 from workbench.interventions.run import run_intervened
-from workbench.measure.trace import run
+from workbench.model.coconut import collate, forward
 from workbench.model.families import FAMILIES, OFFICIAL_MARKERS, SUPERPOSITION_WORDS
 from workbench.model.importing import Imported, NotToldError
 
@@ -99,19 +99,17 @@ def hold_to(imported: Imported, model: PreTrainedModel, project: Callable[[Tenso
     """Compare what was imported and loaded anew with the original model in a plain loop."""
     held = wb.load(imported.directory).checkpoint
     (prompt,) = held.format.prompts([chain(0, 2)])
-    opening = held.format.answer_opening(prompt)
+    opening, count = held.format.answer_opening(prompt), held.thoughts
+    rows = collate([prompt.ids], [count], [opening], pad=held.format.pad, thought=held.format.marker.thought)
     with torch.no_grad():
-        fed, logits = without_cache(model, list(prompt.ids), opening, project, held.thoughts)
-        _, own = without_cache(held.model, list(prompt.ids), opening, project, held.thoughts)
-    (traced,) = run(held, [chain(0, 2)])
-    thoughts = traced.thoughts if traced.fed is None else traced.fed
-    torch.testing.assert_close(torch.as_tensor(thoughts).float(), fed, atol=2e-5, rtol=2e-5)
-    torch.testing.assert_close(own, logits, atol=1e-4, rtol=1e-4)
+        fed, logits = without_cache(model, list(prompt.ids), opening, project, count)
+        ran = forward(held.model, rows.ids, rows.is_thought, rows.mask)
+    torch.testing.assert_close(ran.inputs[rows.is_thought], fed, atol=2e-5, rtol=2e-5)
+    torch.testing.assert_close(ran.logits[0, -1], logits, atol=1e-4, rtol=1e-4)
     assert imported.difference < 1e-4 * max(1.0, imported.largest_logit)
 
 
-@pytest.mark.parametrize("copies", [1, 2, 3])
-@pytest.mark.parametrize("family", ["gpt2", "llama"])
+@pytest.mark.parametrize(("family", "copies"), [("gpt2", 1), ("gpt2", 2), ("gpt2", 3), ("llama", 2)])
 def test_an_official_file_thinks_as_the_plain_loop(family: str, copies: int, tmp_path: Path) -> None:
     model = grown(family, tie_word_embeddings=family == "gpt2")
     held = wrapped(model)
@@ -139,8 +137,7 @@ def unmerged(model: PreTrainedModel, held: Keys, alpha: float) -> None:
             )
 
 
-@pytest.mark.parametrize("family", ["gpt2", "llama"])
-@pytest.mark.parametrize("decoder", [False, True], ids=["codi", "sim-cot"])
+@pytest.mark.parametrize(("family", "decoder"), [("gpt2", False), ("llama", False), ("llama", True)])
 def test_codi_is_merged_and_projected(family: str, decoder: bool, tmp_path: Path) -> None:
     model = grown(family, more=5 if decoder else 3)
     held = adapted(model, LAYERS[family]) | mlp(("prj.1", "prj.3", "prj.ln"))
@@ -390,14 +387,22 @@ def test_what_is_not_told_is_asked_for_with_what_is_known(gpt2: Path, tmp_path: 
         wb.import_model(tmp_path / "model.bin", tmp_path, gpt2, **CODI)
 
 
-def test_the_command_says_what_it_made_and_where_it_came_from(gpt2: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("in_terminal", [False, True])
+def test_the_command_says_what_it_made_and_where_it_came_from(
+    in_terminal: bool, gpt2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "checkpoint_50"
     torch.save(wrapped(grown("gpt2")), file)
     command = ["import", str(file), "--out", str(tmp_path / "mine"), "--base", str(gpt2)]
     refused = CliRunner().invoke(app, command)
     assert refused.exit_code == 2
     assert "--thoughts (" in refused.stderr
-    made = CliRunner().invoke(app, [*command, "--thoughts", "3", "--per-step", "1", "--says", "answer"])
+    if in_terminal:
+        monkeypatch.setattr("workbench.cli.importing._in_terminal", lambda: True)
+        made = CliRunner().invoke(app, [*command, "--thoughts", "3"], input="1\nanswer\n")
+        assert "c_thought" in made.stderr
+    else:
+        made = CliRunner().invoke(app, [*command, "--thoughts", "3", "--per-step", "1", "--says", "answer"])
     assert made.exit_code == 0, made.output
     assert "Coconut (facebookresearch/coconut): 3 thoughts" in made.stdout
     assert "plain recomputation" in made.stdout
@@ -405,3 +410,24 @@ def test_the_command_says_what_it_made_and_where_it_came_from(gpt2: Path, tmp_pa
     assert config["imported"]["source"] == "checkpoint_50"
     assert config["imported"]["sha256"] == {"checkpoint_50": hashlib.sha256(file.read_bytes()).hexdigest()}
     assert config["recurrence"]["kind"] == "identity"
+
+
+def test_source_and_base_may_be_names_on_the_hub(gpt2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    torch.save(wrapped(grown("gpt2")), theirs / "checkpoint_28")
+    torch.save({"epoch": 1}, theirs / "training_args.bin")
+    known = {"someone/thinker": theirs, "someone/gpt2": gpt2}
+
+    def fetch(name: str, **options: Any) -> str:
+        if name not in known:
+            raise FileNotFoundError("offline")
+        return str(known[name])
+
+    monkeypatch.setattr("workbench.model.importing.snapshot_download", fetch)
+    imported = wb.import_model("someone/thinker", tmp_path / "mine", "someone/gpt2", **OFFICIAL)
+    about: Any = imported.checkpoint.meta["imported"]
+    assert (about["source"], about["base"]) == ("someone/thinker", "someone/gpt2")
+    with pytest.raises(wb.WorkbenchError, match="There is no some/where") as caught:
+        wb.import_model("some/where", tmp_path / "again", gpt2, **OFFICIAL)
+    assert "offline" in caught.value.why

@@ -42,7 +42,7 @@ def import_(
     try:
         made = import_model(source, out, base, **told)
     except NotToldError as error:
-        if not sys.stdin.isatty():
+        if not _in_terminal():
             raise
         for name, known in error.questions.items():
             kind = {"thoughts": int, "per_step": int, "lora_alpha": float}.get(name, str)
@@ -57,3 +57,7 @@ def import_(
     apart, largest = f"{made.difference:.1e}", f"{made.largest_logit:.1f}"
     typer.echo(f"Logits differ by at most {apart} from a plain recomputation; the largest is {largest}.")
     typer.echo(f"Wrote {made.directory}. Look at it:  workbench trace {made.directory} PROBLEMS")
+
+
+def _in_terminal() -> bool:
+    return sys.stdin.isatty()
