@@ -42,7 +42,7 @@ MOST_THOUGHTS = 1000
 
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
-_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 _EXAMPLE = '"coconut": {"version": 1, "format": "text", "markers": true, "thoughts": 6}'
 
 
@@ -184,15 +184,33 @@ def require_weights(directory: Path, name: str) -> int:
 
 def require_tokenizer(directory: Path, name: str) -> None:
     """Check that there is a tokenizer."""
-    if not any((directory / file).exists() for file in _TOKENIZERS):
+    if not any((directory / file).exists() for file in TOKENIZERS):
         raise WorkbenchError(
             f"{name} has no tokenizer.",
-            f"None of {', '.join(_TOKENIZERS)} is in it.",
+            f"None of {', '.join(TOKENIZERS)} is in it.",
             "Save it beside the model with tokenizer.save_pretrained().",
         )
     for file in directory.iterdir():
         if file.suffix in (".json", ".txt", ".jinja", ".model") and file.stat().st_size > MOST_OTHER_BYTES:
             raise _damaged(file.name, name, f"It has more than {MOST_OTHER_BYTES >> 20} MB.")
+
+
+def read_tokenizer(directory: Path, name: str) -> PreTrainedTokenizerBase:
+    """Return the tokenizer in a directory, which pads on the left."""
+    try:
+        # AutoTokenizer overrides the generic class by that of the architecture (Qwen2's adds a 65th token).
+        settings = directory / "tokenizer_config.json"
+        generic = settings.is_file() and "TokenizersBackend" in settings.read_text(encoding="utf-8")
+        reader = PreTrainedTokenizerFast if generic else AutoTokenizer
+        tokenizer = reader.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # the tokenizers library raises plain Exception for a damaged file
+        raise WorkbenchError(
+            f"The tokenizer of {name} cannot be read.",
+            reason(error),
+            "Save it again with tokenizer.save_pretrained().",
+        ) from error
+    tokenizer.padding_side = "left"
+    return tokenizer
 
 
 def reason(error: Exception) -> str:
@@ -360,19 +378,7 @@ def load_checkpoint(source: str | Path) -> Checkpoint:
     require_config(directory, name)
     weights = require_weights(directory, name)
     require_tokenizer(directory, name)
-    try:
-        # AutoTokenizer overrides the generic class by that of the architecture (Qwen2's adds a 65th token).
-        settings = directory / "tokenizer_config.json"
-        generic = settings.is_file() and "TokenizersBackend" in settings.read_text(encoding="utf-8")
-        reader = PreTrainedTokenizerFast if generic else AutoTokenizer
-        tokenizer = reader.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # the tokenizers library raises plain Exception for a damaged file
-        raise WorkbenchError(
-            f"The tokenizer of {name} cannot be read.",
-            reason(error),
-            "Save it again with tokenizer.save_pretrained().",
-        ) from error
-    tokenizer.padding_side = "left"
+    tokenizer = read_tokenizer(directory, name)
     try:
         limits.require_room(directory, weights)
         with _no_progress_bar():

@@ -22,7 +22,6 @@ from torch.nn import functional as F
 from transformers import (
     CONFIG_MAPPING,
     AutoModelForCausalLM,
-    AutoTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -33,7 +32,14 @@ from workbench.errors import WorkbenchError, clip, listed, unknown
 from workbench.files import read_object, replacing
 from workbench.model import limits
 from workbench.model.archives import Weights, read_weights, require_floats
-from workbench.model.checkpoint import Checkpoint, load_checkpoint, reason, require_supported
+from workbench.model.checkpoint import (
+    TOKENIZERS,
+    Checkpoint,
+    load_checkpoint,
+    read_tokenizer,
+    reason,
+    require_supported,
+)
 from workbench.model.coconut import collate, embedding_rows, forward
 from workbench.model.families import FAMILIES, FORMS, OFFICIAL_MARKERS, Family, recognise, superposition_tokenizer
 from workbench.model.recurrence import IDENTITY, Recurrence
@@ -247,17 +253,8 @@ def _base(
 
 
 def _tokenizer(directory: Path) -> PreTrainedTokenizerBase | None:
-    names = ("tokenizer.json", "tokenizer.model", "vocab.json")
-    if not any((directory / name).is_file() for name in names):
-        return None
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # the tokenizers library raises plain Exception for a damaged file
-        raise WorkbenchError(
-            f"The tokenizer in {directory} cannot be read.", reason(error), "Copy or download it again."
-        ) from error
-    tokenizer.padding_side = "left"
-    return tokenizer
+    there = any((directory / name).is_file() for name in TOKENIZERS)
+    return read_tokenizer(directory, directory.name) if there else None
 
 
 @dataclass(frozen=True)
