@@ -320,7 +320,7 @@ def test_problems_without_variance_may_be_left_out(tmp_path):
     part = data.draw(state.stage, 3, 0)
     said, scores, replies = data.answered(data.drawn(3, 0), draw_seed(config, 3, 0))
     better = advantages(data.rewards(replies))
-    whole = replace(part, said=said, before=scores, advantage=better)
+    whole = replace(part, said=said, before=scores, reward=data.rewards(replies), advantage=better)
     assert 0 < len(part.advantage) < len(better)
     gradients = []
     for batch in (part, whole):

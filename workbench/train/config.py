@@ -177,6 +177,8 @@ def load_config(path: Path) -> TrainConfig:
         (f"{name} is {attrgetter(name)(config)}, expected 1 or more", attrgetter(name)(config) < 1)
         for name in (*least_one, *clock)
     ]
+    method = find_method(config.method)
+    slots = method.slots(config.curriculum.thoughts)
     width, heads = config.model.width, config.model.heads
     faults += [
         (
@@ -193,13 +195,13 @@ def load_config(path: Path) -> TrainConfig:
             "answer_reads must be all where answers are rewarded",
             config.objective != "supervised" and config.answer_reads != "all",
         ),
-        *reward_faults(config.objective, config.reward, config.task, find_method(config.method).fed),
+        *reward_faults(config.objective, config.reward, config.task, method.fed, slots, config.processes),
     ]
     for why, holds in faults:
         if holds:
             raise WorkbenchError(f"Cannot use the configuration {path}.", why, "change the value")
     mixing_share(config.mixing)
-    return replace(config, method=find_method(config.method).name)
+    return replace(config, method=method.name)
 
 
 def save_config(config: TrainConfig, path: Path) -> None:

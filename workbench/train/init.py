@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from transformers import (
@@ -31,6 +31,7 @@ from workbench.model.checkpoint import (
     require_weights,
 )
 from workbench.model.formats import words_tokenizer
+from workbench.model.value_head import value_head
 from workbench.problems.vocabulary import edges_tokenizer
 from workbench.train.config import ModelConfig, TrainConfig, checkpoint_fields
 
@@ -244,14 +245,17 @@ def build_optimizer(model: PreTrainedModel, config: TrainConfig) -> list[torch.o
     Muon (torch.optim.Muon) takes the matrices of the layers; embeddings, norms and biases always go to AdamW, and only
     matrices decay.
     """
-    named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    named = [(n, p) for n, p in model.named_parameters() if p.requires_grad and not n.startswith("value_head.")]
     hidden = [p for n, p in named if p.dim() == 2 and "embed" not in n and "lm_head" not in n]
     taken = {id(p) for p in hidden} if config.optimizer == "muon" else set()
     rest = [p for _, p in named if id(p) not in taken]
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": [p for p in rest if p.dim() == 2], "weight_decay": config.weight_decay},
         {"params": [p for p in rest if p.dim() < 2], "weight_decay": 0.0},
     ]
+    if config.objective == "latent_value":
+        head = list(value_head(model).parameters())
+        groups.append({"params": head, "weight_decay": config.weight_decay, "lr": config.reward.head.learning_rate})
     optimizers: list[torch.optim.Optimizer] = [
         torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.95), fused=True)
     ]

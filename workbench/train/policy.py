@@ -8,6 +8,7 @@ Forced tokens are no choices, so they are not in the loss; thoughts are only whe
 
 import copy
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,11 +18,14 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
+from workbench.measure.statistics import auroc
 from workbench.model.checkpoint import Checkpoint
 from workbench.model.coconut import embedding_rows
+from workbench.model.value_head import value_head
 from workbench.problems.files import load_any
 from workbench.problems.problem import Item, Problem
 from workbench.problems.sets import generate
@@ -86,7 +90,10 @@ class Rollout(OnDevice):
     """As they were sampled."""
     start: Float[Tensor, "G M t"] | None
     """Log-probability of the words in the start, where the loss has a divergence."""
+    reward: Float[Tensor, "G M"]
     advantage: Float[Tensor, "G M"]
+    moves: bool
+    """Whether the policy is trained; with `latent_value` the head alone is in the first steps."""
     answers: int
     """Answers of the step; those of problems whose answers are all alike may be left out of the tensors."""
     measured: dict[str, float]
@@ -127,6 +134,36 @@ class RewardStep(TrainStep):
             measured = batch.measured | {"ratio_off": float(off.max())}
         none = torch.zeros(0, device=gain.device)
         return Result(-gain.sum() / batch.answers, none, none, measured)
+
+
+class ValueStep(RewardStep):
+    """Computes the loss of latent reinforcement learning (arXiv 2512.11816): arguments as `RewardStep`.
+
+    A value head learns to predict the reward of an answer from each of its thoughts. Then the model is moved so that
+    the head predicts more; the words are in the loss by their divergence from the start alone.
+    """
+
+    def forward(self, batch: Rollout, seed: int) -> Result:  # type: ignore[override]
+        """Return the loss, a mean over all answers and thoughts of the step."""
+        batch, config = batch.to(self.model.device), self.thinker.config
+        head = value_head(self.model)
+        with nullcontext() if batch.moves else torch.no_grad():
+            now = score(self.model.eval(), self.thinker, batch.said, self.dtype)
+        learned = F.binary_cross_entropy_with_logits(
+            head(now.read.detach()), batch.reward[..., None].expand(now.read.shape[:3])
+        )
+        still = {name: weight.detach() for name, weight in head.named_parameters()}
+        value = functional_call(head, still, now.read).sigmoid().mean()
+        loss = torch.zeros((), device=value.device)
+        if not (batch.moves and config.head.frozen):
+            loss = loss + learned
+        if batch.moves:
+            loss = loss - value
+            if batch.start is not None:
+                loss = loss + config.kl * divergence(now.words, batch.start, batch.said.counts).mean()
+        none = torch.zeros(0, device=value.device)
+        measured = {"head_loss": float(learned.detach()), "batch_value": float(value.detach())}
+        return Result(loss, none, none, batch.measured | measured)
 
 
 class RewardData:
@@ -228,14 +265,17 @@ class RewardData:
             reward = reward.flatten()[torch.from_numpy(order)].view_as(reward)
         better = advantages(reward)
         varied = (better != 0).any(1)
+        answers = reward.numel()
         measured = {"batch_reward": float(reward.mean()), "batch_alike": 1 - float(varied.float().mean())}
         start = self.under_start(said).words if config.kl else None
-        if start is None:
+        if start is None and self.config.objective == "grpo":
             rows = varied.nonzero().flatten() if varied.any() else torch.tensor([0])
-            said, better = said.take(rows.to(said.words.device)), better[rows]
+            said, better, reward = said.take(rows.to(said.words.device)), better[rows], reward[rows]
             thoughts = None if scores.thoughts is None else scores.thoughts[rows]
             scores = Scores(scores.words[rows], thoughts, scores.read[rows])
-        return Rollout(said, scores, start, better.to(said.words.device), reward.numel(), measured)
+        reward, better = reward.to(said.words.device), better.to(said.words.device)
+        moves = self.config.objective == "grpo" or step >= config.head.steps
+        return Rollout(said, scores, start, reward, better, moves, answers, measured)
 
     def measure(self) -> dict[str, Any]:
         """Return what sampled answers to the validation problems show, always with the same random numbers.
@@ -246,11 +286,27 @@ class RewardData:
         - kl: mean estimate of the divergence from the start over the words said, in nats.
         - cosine: for each thought, the mean cosine of the hidden state that it is made of with the start's, for the
           same noise: 1 at the start.
+        - value, value_auc, value_f1: with a value head, what it predicts, on average; for each thought the area under
+          the ROC curve of the predictions against rewards above one half, and F1 at one half. `practice_auc` and
+          `practice_f1`: the same on problems that are practised on, where they come from a file.
         """
-        config, parts = self.config, []
-        for begin in range(0, len(self.validation), config.rows.batch):
-            problems = self.validation[begin : begin + config.rows.batch]
-            said, scores, replies = self.answered(problems, draw_seed(config, begin, 1 << 22))
+        means, head = self._answers_to(self.validation)
+        names = ("reward", "pass@1", f"pass@{self.config.reward.group}", "alike", "kl")
+        found = dict(zip(names, means, strict=False)) | {"cosine": means[len(names) :]}
+        if head:
+            found |= {"value": head["value"], "value_auc": head["auc"], "value_f1": head["f1"]}
+            if self.problems:
+                _, own = self._answers_to(self.problems[: self.config.watched])
+                found |= {"practice_auc": own["auc"], "practice_f1": own["f1"]}
+        return found
+
+    def _answers_to(self, problems: Sequence[Problem | Item]) -> tuple[list[float], dict[str, Any]]:
+        """Return the means that `measure` gives of problems, and what their value head says, where there is one."""
+        config, model, parts, heads = self.config, self.checkpoint.model, [], []
+        for begin in range(0, len(problems), config.rows.batch):
+            said, scores, replies = self.answered(
+                problems[begin : begin + config.rows.batch], draw_seed(config, begin, 1 << 22)
+            )
             start, reward = self.under_start(said), self.rewards(replies)
             right = torch.tensor([[float(reply.right) for reply in group] for group in replies])
             alike = (reward == reward[:, :1]).all(1).float()
@@ -258,6 +314,21 @@ class RewardData:
             cosine = F.cosine_similarity(scores.read, start.read, dim=-1).mean(1).cpu()
             shown = torch.stack([reward.mean(1), right.mean(1), right.amax(1), alike, kl], 1)
             parts.append(torch.cat([shown, cosine], 1))
+            if config.objective == "latent_value":
+                value = value_head(model)(scores.read).detach().sigmoid().cpu()
+                heads.append(torch.cat([value, reward[..., None]], 2).flatten(0, 1))
         means = [round(float(value), 5) for value in torch.cat(parts).mean(0)]
-        names = ("reward", "pass@1", f"pass@{config.reward.group}", "alike", "kl")
-        return dict(zip(names, means, strict=False)) | {"cosine": means[len(names) :]}
+        return means, _judged(torch.cat(heads).double().numpy()) if heads else {}
+
+
+def _judged(values: Float[np.ndarray, "answers columns"]) -> dict[str, Any]:
+    """Return what predictions (the first columns) show of rewards (the last one)."""
+    value, good = values[:, :-1].T, values[:, -1] > 0.5
+    area = auroc(value, np.broadcast_to(good, value.shape))
+    hit = (value > 0.5) & good
+    f1 = 2 * hit.sum(1) / np.maximum((value > 0.5).sum(1) + good.sum(), 1)
+    return {
+        "value": round(float(value.mean()), 5),
+        "auc": [None if np.isnan(one) else round(float(one), 5) for one in area],
+        "f1": [round(float(one), 5) for one in f1],
+    }

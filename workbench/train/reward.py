@@ -4,7 +4,7 @@ A reward is a function of one answer, a number from 0 to 1. To add one, add a va
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from workbench.errors import WorkbenchError, unknown
@@ -12,14 +12,27 @@ from workbench.model.prompts import Format, Prompt
 from workbench.problems.graph import reachable
 from workbench.problems.problem import Item, Problem
 
-Objective = Literal["supervised", "grpo"]
+Objective = Literal["supervised", "grpo", "latent_value"]
 Variety = Literal["words", "dropout", "gaussian", "gumbel", "none"]
 Density = Literal["none", "sum", "mean"]
 
 
 @dataclass(frozen=True)
+class HeadConfig:
+    """The value head of `objective: latent_value`: it predicts the reward of an answer from each of its thoughts."""
+
+    width: int = 0
+    """Of its hidden layer; 0: it is linear."""
+    steps: int = 100
+    """Steps in which the head alone learns; from then on the model is moved to raise its predictions."""
+    learning_rate: float = 1e-3
+    frozen: bool = True
+    """Whether the head no longer learns once the model is moved."""
+
+
+@dataclass(frozen=True)
 class RewardConfig:
-    """Training with a reward: `objective: grpo` (DeepSeekMath, arXiv 2402.03300, section 4.1)."""
+    """Training with a reward: `objective: grpo` (arXiv 2402.03300, 4.1) or `latent_value` (arXiv 2512.11816)."""
 
     score: str = "exact"
     """What is rewarded, one of `reward.REWARDS`."""
@@ -53,6 +66,9 @@ class RewardConfig:
     """Most tokens of an answer; 0: as many as the prompt format has."""
     collapse: float = 0.5
     """The run stops where the reward on its validation problems falls below this share of its best; 0: never."""
+
+    head: HeadConfig = field(default_factory=HeadConfig)
+    """Read by `latent_value` alone."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +152,9 @@ def find_reward(name: str) -> Reward:
     return REWARDS[name]
 
 
-def reward_faults(objective: Objective, config: RewardConfig, task: str, fed: str) -> list[tuple[str, bool]]:
+def reward_faults(
+    objective: Objective, config: RewardConfig, task: str, fed: str, slots: int, processes: int
+) -> list[tuple[str, bool]]:
     """Return what can be wrong with the section `reward`, and whether it is.
 
     Args:
@@ -144,14 +162,27 @@ def reward_faults(objective: Objective, config: RewardConfig, task: str, fed: st
         config: The section.
         task: Of the run.
         fed: What its method feeds in the slots (`methods.Fed`).
+        slots: How many slots it has.
+        processes: Of the run.
     """
     if objective == "supervised":
         return [("there is a section reward, which objective: supervised does not read", config != RewardConfig())]
+    value, head = objective == "latent_value", config.head
     graphless = task in ("prontoqa", "arithmetic")
     noisy, drawn = config.variety in ("dropout", "gaussian", "gumbel"), config.variety in ("gaussian", "gumbel")
     return [
         (f"reward.updates is {config.updates}, expected 1 or more", config.updates < 1),
-        (f"reward.group is {config.group}: an answer is judged against others to the same problem", config.group < 2),
+        (
+            f"reward.group is {config.group}: an answer is judged against others to the same problem",
+            config.group < 2 - value,
+        ),
+        ("objective: latent_value needs a method that feeds thoughts", value and fed != "hidden"),
+        ("objective: latent_value needs curriculum.thoughts of 1 or more", value and fed == "hidden" and slots < 1),
+        ("objective: latent_value trains in one process", value and processes > 1),
+        ("reward.density is not read by objective: latent_value", value and config.density != "none"),
+        ("reward.detach would leave objective: latent_value without a recurrence", value and config.detach),
+        ("reward.head is read by objective: latent_value alone", not value and head != HeadConfig()),
+        ("reward.head.width and reward.head.steps cannot be below 0", min(head.width, head.steps) < 0),
         (
             f"reward.score: {config.score} needs a graph, and problems of {task} have none",
             find_reward(config.score).needs_graph and graphless,

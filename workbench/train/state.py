@@ -20,13 +20,14 @@ from workbench.catalog import current
 from workbench.errors import WorkbenchError
 from workbench.files import read_object, replacing, standing
 from workbench.model.checkpoint import Checkpoint, save_checkpoint
+from workbench.model.value_head import attach_value_head, without_head
 from workbench.settings import read_settings
 from workbench.train.config import Stage, TrainConfig
 from workbench.train.distributed import gather, is_sharded
 from workbench.train.graphs import GraphData
 from workbench.train.init import begin, build_optimizer
 from workbench.train.objective import TrainStep
-from workbench.train.policy import RewardData, RewardStep
+from workbench.train.policy import RewardData, RewardStep, ValueStep
 from workbench.train.text import TextData
 
 
@@ -128,7 +129,10 @@ def load_state(config: TrainConfig, directory: Path) -> State:
     model = checkpoint.model.train()
     if config.objective != "supervised":
         data = RewardData(config, checkpoint)
-        step = RewardStep(model, config.precision, data.thinker)
+        if config.objective == "latent_value":
+            attach_value_head(model, config.reward.head.width, config.seed)
+        kind = ValueStep if config.objective == "latent_value" else RewardStep
+        step = kind(model, config.precision, data.thinker)
     else:
         data = GraphData(config) if config.task == "edges" else TextData(config, checkpoint)
         step = TrainStep(model, config.precision)
@@ -184,7 +188,7 @@ def export(state: State, directory: Path, write: bool = True) -> None:
     if not write and not sharded:
         return
     with averaged(state):
-        weights = gather(state.model.state_dict(), write) if sharded else None
+        weights = gather(state.model.state_dict(), write) if sharded else without_head(state.model.state_dict())
         if write:
             save_checkpoint(as_checkpoint(state), directory, dtype=torch.bfloat16, weights=weights)
 
