@@ -6,7 +6,7 @@ from pathlib import Path
 import streamlit as st
 
 from apps import cache, links, widgets
-from apps.components.header import PAUSE, method_title
+from apps.components.header import PAUSE, apart, method_title
 from apps.state import Run
 from apps.text import plain
 from workbench import catalog
@@ -162,6 +162,8 @@ def _load(name: str, runs: dict[str, Path], words: bool = False) -> Run:
     about = [method_title(run.checkpoint), f"**{run.checkpoint.supervision}**"]
     if run.checkpoint.fed == "pause" and run.checkpoint.thoughts:
         about.append(f":orange[{PAUSE}]")
+    elif apart(run.checkpoint):
+        about.append(f":orange[fed: {plain(run.checkpoint.recurrence)}; read: the hidden state before it]")
     if said := ": ".join(part for part in about if part):
         st.caption(said)
     if reads_words(run) and not words:

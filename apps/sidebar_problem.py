@@ -290,7 +290,7 @@ def _refuse_words(name: str, path: Path) -> None:
             f"{name} holds no graphs.",
             f"Its {count} problems are words alone, as those of ProntoQA and arithmetic are, and the explorer draws "
             "the nodes of a graph.",
-            "Upload problems in the official ProsQA format; `workbench evaluate RUN FILE` reads these.",
+            "Upload problems in the official ProsQA format; how a run of another task trained is on the page Training.",
         )
 
 

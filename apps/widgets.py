@@ -1,6 +1,8 @@
 """Figures, tables and the controls of playback on the page."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from html import escape, unescape
 from io import BytesIO
 from typing import Any
 
@@ -12,6 +14,8 @@ from streamlit.elements.lib.column_types import ColumnConfig as Column
 from workbench.figures.style import with_ink
 
 CONFIG = {"displaylogo": False, "displayModeBar": False, "scrollZoom": False}
+MARKS = re.compile(r"(</?(?:b|i|br|sub|sup|span)(?: style='[\w:;.#% -]*')?>)")
+"""Tags that titles of figures hold."""
 HEAD_ROOM, PANEL_ROOM = 12, 30
 """Pixels left above a figure whose title has been set as text of the page; more where its panels have titles."""
 
@@ -73,10 +77,18 @@ def _alt(figure: go.Figure) -> str:
     return str(meta["alt"]) if isinstance(meta, dict) and "alt" in meta else str(layout["title"]["text"] or "figure")
 
 
+def marked(text: str) -> str:
+    """Return the text of a figure as HTML: what plotly sets in bold, small or on a new line, and nothing else.
+
+    Names of nodes and runs stand in it, and a user may have written them.
+    """
+    return "".join(part if MARKS.fullmatch(part) else escape(unescape(part)) for part in MARKS.split(text))
+
+
 def _heading(figure: go.Figure) -> None:
     layout: Any = figure["layout"]
     title, subtitle = layout["title"]["text"] or "", layout["title"]["subtitle"]["text"] or ""
-    st.html(f'<div class="figure-title">{title}</div><div class="figure-note">{subtitle}</div>')
+    st.html(f'<div class="figure-title">{marked(title)}</div><div class="figure-note">{marked(subtitle)}</div>')
     panels = any("paper" in str(note["yref"]) and note["y"] == 1 for note in layout["annotations"])
     room = PANEL_ROOM if panels else HEAD_ROOM
     figure.update_layout(title=None, margin_t=room, height=layout["height"] - layout["margin"]["t"] + room)

@@ -26,6 +26,10 @@ PAUSE_HELP = (
     "In every slot the same token's embedding is fed. What is shown as thought k is the hidden state before slot k: "
     "what Coconut would have fed, and this model never sees again."
 )
+APART_HELP = (
+    "What is fed as a thought is another vector than what is read. Read, and shown as thought k, is the hidden state "
+    "before it, as it enters the LM head; what is fed is made of it, and interventions act on what is fed."
+)
 SPEAKS_HELP = "Trained to say the chain of steps in words, with the answer at its end."
 STRANGE_SHOWN = 8
 
@@ -34,6 +38,11 @@ def method_title(checkpoint: Checkpoint) -> str:
     """Return the method's name as tables call it; empty where the checkpoint names none that is known."""
     method = METHODS.get(str(checkpoint.meta.get("method", "")))
     return method.title if method else ""
+
+
+def apart(checkpoint: Checkpoint) -> bool:
+    """Return whether thoughts are fed as another vector than the one that is read, and are no pauses."""
+    return checkpoint.fed != "pause" and checkpoint.thoughts > 0 and checkpoint.recurrence.apart
 
 
 def method_badges(checkpoint: Checkpoint) -> None:
@@ -49,6 +58,8 @@ def _method_badges(checkpoint: Checkpoint) -> None:
     _supervision(checkpoint)
     if checkpoint.fed == "pause" and checkpoint.thoughts:
         st.badge(PAUSE, icon=":material/pause:", color="orange", help=PAUSE_HELP)
+    if apart(checkpoint):
+        st.badge(f"fed: {checkpoint.recurrence}", icon=":material/input:", color="orange", help=APART_HELP)
     if checkpoint.thoughts_per_step > 1:
         st.badge(f"{plural(checkpoint.thoughts_per_step, 'thought')} per step", color="gray")
     if checkpoint.says == "chain":

@@ -1,11 +1,16 @@
 """The explorer without a browser: checkpoints of every method, alone and side by side, and the number of thoughts."""
 
+from pathlib import Path
+
 import pytest
 
 from apps.components import header, tabs
+from tests.conftest import tiny_model
 from tests.explorer.conftest import KINDS
 from tests.explorer.page import Open, charts, fine, go, here, html, link, text
 from workbench import catalog
+from workbench.model.checkpoint import make_checkpoint, save_checkpoint
+from workbench.problems.vocabulary import edges_tokenizer
 from workbench.train.methods import METHODS
 
 
@@ -31,6 +36,21 @@ def test_every_page_says_how_the_thoughts_were_supervised(opened: Open, page: st
     assert any("its start is not known" in badge for badge in badges)
     assert "**next node asked; its start is not known**" in text(app)  # below the box of runs
     assert any("not known" in str(part.value) for part in app.markdown if "start" not in str(part.value)) == (not page)
+
+
+def test_a_run_whose_thoughts_are_fed_as_another_vector_says_what_is_fed_and_what_is_read(
+    opened: Open, folder: Path
+) -> None:
+    model = tiny_model("qwen2", 3, max_position_embeddings=256)
+    meta = {"version": 1, "format": "edges", "thoughts": 2, "recurrence": {"kind": "mixture", "top": 10}}
+    save_checkpoint(make_checkpoint(model, edges_tokenizer(), meta, "soft"), folder / "runs" / "soft" / "model")
+    app = opened(run="soft")
+
+    assert fine(app)
+    fed = "fed: the mean embedding of the 10 likeliest tokens"
+    assert f"{fed}; read: the hidden state before it" in text(app)  # below the box of runs
+    assert text(app).count(fed) == 2  # and in a badge
+    assert "fed: " not in text(opened(run="reference"))
 
 
 def test_a_link_with_the_former_name_of_a_run_opens_it(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:

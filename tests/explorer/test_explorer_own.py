@@ -7,6 +7,7 @@ import pytest
 from apps import code_export
 from apps.links import PARAMETERS
 from apps.sidebar_problem import EXAMPLE, LONGEST_IN_LINK
+from apps.widgets import marked
 from tests.explorer.page import Open, charts, fine, text
 
 
@@ -53,6 +54,20 @@ def test_a_bad_file_names_item_and_field_and_not_where_the_server_put_it(opened:
     assert "mine" in app.error[0].value
     assert "item 0" in text(app)
     assert "tmp" not in text(app)
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("<b>0.9</b><br>a", "<b>0.9</b><br>a"),
+        ("<span style='font-size:10px'>a</span>", "<span style='font-size:10px'>a</span>"),
+        ("<img src='http://example.org/x.png'>", "&lt;img src=&#x27;http://example.org/x.png&#x27;&gt;"),
+        ("<span style='background:url(//x)'>a</span>", "&lt;span style=&#x27;background:url(//x)&#x27;&gt;a</span>"),
+        ("a &lt; b & c", "a &lt; b &amp; c"),
+    ],
+)
+def test_titles_of_figures_keep_plotlys_marks_and_no_other_html(written: str, shown: str) -> None:
+    assert marked(written) == shown
 
 
 def test_an_uploaded_file_opens_and_says_that_a_link_cannot_hold_it(opened: Open, folder: Path) -> None:

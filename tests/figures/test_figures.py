@@ -184,6 +184,18 @@ def test_difference_is_antisymmetric_and_needs_the_same_problem(problem, scores)
         figures.problem_graph(scores, 2, compare=node_scores(trace(generated(1)), "lm_head"))
 
 
+def test_rows_of_a_difference_show_differences_and_its_subtitle_both_masses(problem, scores):
+    other, about = node_scores(trace(problem, 1), "lm_head"), structure(problem)
+    on_row, (one, two) = about.hops == 2, (s.raw[s.row(2)] for s in (scores, other))
+    shares = [raw[on_row & about.concepts].sum() / raw[about.concepts].sum() for raw in (one, two)]
+    drawn = look(figures.problem_graph(scores, 2, compare=other))
+    (label,) = [note.text for note in drawn.annotations if "hop 2<" in note.text]
+    assert float(label.split("value ")[1].split("<")[0].replace("−", "-")) == pytest.approx(
+        shares[0] - shares[1], abs=6e-3
+    )
+    assert all(f"{raw[on_row].sum():.3f}" in drawn.title.subtitle.text for raw in (one, two))
+
+
 def test_near_zero_candidate_mass_is_called_noise(problem, scores):
     faint = node_scores(trace(problem, lm_head=scores.raw * 1e-4), "lm_head")
     assert "noise" in look(figures.problem_graph(faint, 2)).title.subtitle.text

@@ -254,7 +254,7 @@ def _path_class() -> pl.Expr:
 
 
 def knockout_figures(table: pl.DataFrame) -> list[go.Figure]:
-    """Draw the loss of accuracy and of the logit difference by thought, and by whose attention is knocked out.
+    """Draw the loss of accuracy and the change of the logit difference by thought, and by whose attention is cut.
 
     Args:
         table: `readings.knockout.edge_knockout_frame`.
@@ -263,7 +263,7 @@ def knockout_figures(table: pl.DataFrame) -> list[go.Figure]:
 
 
 def knockout_by_thought(table: pl.DataFrame, column: str = "loss") -> go.Figure:
-    """Draw what is lost without the edges, all heads, by the thought that is made without them; a panel per run.
+    """Draw what changes without the edges, all heads, by the thought that is made without them; a panel per run.
 
     Args:
         table: `readings.knockout.edge_knockout_frame`.
@@ -272,7 +272,7 @@ def knockout_by_thought(table: pl.DataFrame, column: str = "loss") -> go.Figure:
     """
     title, unit = {
         "loss": ("Right answers lost", "share of right answers"),
-        "change": ("Logit difference lost", "logits"),
+        "change": ("Change of the logit difference", "logits, target less negative"),
     }[column]
     rows = _measured(table).filter(pl.col("scope") == "all heads")
     return lines(

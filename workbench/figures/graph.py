@@ -128,7 +128,7 @@ def problem_graph(
     roles = {getattr(problem, role): role for role in ROLES}
     low = _hanging_low(made, [f"{name} {roles.get(n, '')}".strip() for n, name in enumerate(problem.names)])
     result = _empty(scores, depth, compare, attention)
-    _rows(result, scores, row, made)
+    _rows(result, scores, row, drawn, made, signed=other is not None)
     result.add_traces(edge_traces(problem, made, low, size / 2))
     if attention is not None:
         draw_attention(result, attention, problem, made, low, size / 2)
@@ -161,10 +161,15 @@ def _empty(scores: NodeScores, depth: int, compare: NodeScores | None, attention
     if np.isnan(mass):
         subtitle = f"No node is at hop {hop}: there is no frontier to read."
     else:
-        subtitle = f"Raw mass on hop {hop}: <b>{mass:.3f}</b>, chance {_even(scores, 'on_frontier', row)}"
-        if mass < NOISE_MASS:
+        masses, least = f"<b>{mass:.3f}</b>", mass
+        if compare is not None:
+            beside = compare.candidate_mass[compare.row(depth)]
+            masses += f" ({_label(scores, compare)}), <b>{beside:.3f}</b> ({_label(compare, scores)})"
+            least = min(mass, beside)
+        subtitle = f"Raw mass on hop {hop}: {masses}, chance {_even(scores, 'on_frontier', row)}"
+        if least < NOISE_MASS:
             subtitle += " · <b>near zero: the normalised values below are noise</b>"
-        elif scores.on_frontier[row, problem.target]:
+        elif compare is None and scores.on_frontier[row, problem.target]:
             other = scores.mass_without_target[row]
             beside = f"<b>{other:.3f}</b>, chance {_even(scores, 'without_target', row)}"
             subtitle += f" · without the target: {'no node' if np.isnan(other) else beside}"
@@ -202,10 +207,18 @@ def _label(scores: NodeScores, beside: NodeScores) -> str:
     return scores.checkpoint if same_readout else f"{scores.checkpoint} ({READOUT_TITLES[scores.readout]})"
 
 
-def _rows(result: go.Figure, scores: NodeScores, row: int, made: Layout) -> None:
-    """Draw the band of the hop read, the mass of every row at the left, and the frame of the side band."""
+def _rows(
+    result: go.Figure, scores: NodeScores, row: int, drawn: np.ndarray, made: Layout, *, signed: bool
+) -> None:  # fmt: skip
+    """Draw the band of the hop read, the values of every row at the left, and the frame of the side band."""
     about, current = scores.structure, scores.hops_read[row]
-    value = np.nan_to_num(scores.value[row])
+
+    def told(members: np.ndarray) -> tuple[str, str]:
+        """Return the sum of what is drawn at some nodes, and its chance level."""
+        if signed:
+            return f"value {round(drawn[members].sum(), 2) + 0:+.2f}".replace("-", "−"), "chance 0"
+        return f"value {drawn[members].sum():.2f}", f"chance {members.sum() * scores.chance_value:.2f}"
+
     for hop in range(made.rows):
         here, members = hop == current, about.hops == hop
         if here:
@@ -216,8 +229,8 @@ def _rows(result: go.Figure, scores: NodeScores, row: int, made: Layout) -> None
             )  # fmt: skip
         text = f"<b>{'▶ ' if here else ''}hop {hop}</b>"
         if hop:
-            chance = (members & about.concepts).sum() * scores.chance_value
-            text += f"<br>mass {value[members].sum():.2f}<br><span style='font-size:10px'>chance {chance:.2f}</span>"
+            value, chance = told(members & about.concepts)
+            text += f"<br>{value}<br><span style='font-size:10px'>{chance}</span>"
         place = {"xref": "paper", "xshift": -8, "xanchor": "right", "yref": "y", "align": "right"}
         write(result, text, 0, hop, 12, opacity=1 if here else 0.75, **place)
     if made.band:
@@ -227,9 +240,15 @@ def _rows(result: go.Figure, scores: NodeScores, row: int, made: Layout) -> None
             type="rect", layer="below", x0=left, x1=right, y0=-0.42, y1=made.bottom + 0.62,
             fillcolor=alpha(GREY, 0.07), line={"color": FAINT, "width": 1},
         )  # fmt: skip
-        chance = outside.sum() * scores.chance_value
-        text = f"unreachable: mass {value[outside].sum():.2f}, chance {chance:.2f}"
-        write(result, text, (left + right) / 2, -0.42, 11, yanchor="bottom", opacity=0.85)
+        write(
+            result,
+            f"unreachable: {', '.join(told(outside))}",
+            (left + right) / 2,
+            -0.42,
+            11,
+            yanchor="bottom",
+            opacity=0.85,
+        )
 
 
 def _nodes(

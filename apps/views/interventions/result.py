@@ -23,7 +23,7 @@ from workbench.problems.shortcuts import floor
 
 CONTROL_WORDS: dict[str | None, str] = {
     None: "",
-    "other nodes": "as many other nodes at the same hops",
+    "other nodes": "as many other concepts, at the same hops as far as these have others",
     "random direction": "a step as long in a random direction",
 }
 CONTROL_HELP = (
