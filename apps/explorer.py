@@ -53,6 +53,7 @@ PAGES = {
     "Interventions": ("interventions.page", ":material/content_cut:"),
     "Population": ("population", ":material/scatter_plot:"),
     "Training": ("training", ":material/trending_up:"),
+    "Runs": ("runs", ":material/table_rows:"),
 }
 # Paths in the address that differ from the title: links written before must open.
 PATHS = {"Interventions": "surgery"}
