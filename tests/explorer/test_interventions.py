@@ -3,12 +3,16 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
+import workbench as wb
 from apps.links import PARAMETERS
+from apps.sidebar_problem import FIRST
 from apps.text import plain
 from apps.views.interventions.plan import ADDRESS, OFFERED
+from apps.views.interventions.tour import STOPS
 from tests.explorer.page import Open, charts, fine, go, link, markdown, text
 from workbench.interventions.plan import Plan
 from workbench.interventions.text import from_address
+from workbench.problems.shortcuts import floor
 
 PAGE = "surgery"
 TWO = "project:at=2;nodes=brimpus"
@@ -198,3 +202,11 @@ def test_a_problem_without_a_twin_says_so(opened: Open) -> None:
 def test_links_know_every_box_that_is_bound() -> None:
     assert {ADDRESS, "tour", "against", "results"} <= set(PARAMETERS)
     assert Plan() == from_address("")
+
+
+def test_the_reference_answers_the_problems_of_the_tour_right_and_the_blind_rule_does_not() -> None:
+    about = {one.id: one for one in wb.load_problems("released")}
+    asked = [about[name] for name in dict.fromkeys([FIRST["released"], *(stop.problem for stop in STOPS.values())])]
+
+    assert all(one.right for one in wb.load("reference").answer(asked))
+    assert max(floor(list(about.values()))[1][[list(about).index(one.id) for one in asked]]) < 0.5
