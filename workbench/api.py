@@ -4,6 +4,7 @@ One problem may stand for a list of one, one intervention for a list of one, tex
 `WorkbenchError` that says what to do. The docstrings' examples run as tests (`tests/test_api.py`) on the bundled model.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -169,7 +170,7 @@ def _problems(source: object) -> list[Asked]:
             return list(load_any(known[str(source)]))
         if str(source).rstrip().endswith("?"):  # before it is taken for a path: a question may be too long for one
             return [parse_question(str(source))]
-        if Path(source).is_file():
+        if os.path.isfile(source):  # False, and no error, for a name that no file system takes
             return list(load_any(Path(source)))
         raise unknown("problem set", source, known, "Name a set, a file that exists, or give the text of a question.")
     found = list(source) if isinstance(source, Iterable) else []

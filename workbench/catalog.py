@@ -59,9 +59,10 @@ def current(path: Path) -> Path:
     A path such as fixtures/runs/base or configs/first.yaml is found wherever a command is typed.
     """
     bundled = ROOT / "fixtures" / "runs"
-    if not path.is_absolute() and not path.exists() and (ROOT / path).exists() and path.parts[:1] != ("..",):
+    there = os.path.exists(path)  # False, and no error, for a name that no file system takes
+    if not path.is_absolute() and not there and os.path.exists(ROOT / path) and path.parts[:1] != ("..",):
         return ROOT / path
-    if path.exists() or not path.resolve().is_relative_to(bundled):
+    if there or "\0" in str(path) or not path.resolve().is_relative_to(bundled):
         return path
     name, *inside = path.resolve().relative_to(bundled).parts or ("",)
     return bundled.joinpath(FORMER_RUNS.get(name, name), *inside)

@@ -1,5 +1,6 @@
 """What several commands share: arguments, loading, and what is said when work stops."""
 
+import os
 import shlex
 import signal
 import sys
@@ -45,7 +46,7 @@ def load_problems(path: Path) -> "list[Problem]":
 
 def problem_file(path: Path) -> Path:
     """Return the file of a set that is given by its name; any other path is its own."""
-    return path if path.exists() else (catalog.task_sets() | catalog.problem_sets()).get(str(path), path)
+    return path if os.path.exists(path) else (catalog.task_sets() | catalog.problem_sets()).get(str(path), path)
 
 
 def load_run(run: str) -> "Checkpoint":
@@ -55,7 +56,7 @@ def load_run(run: str) -> "Checkpoint":
     from workbench.model.checkpoint import load_checkpoint
 
     logging.disable_progress_bar()  # two lines of "Loading weights" for a model of ten megabytes
-    known = {} if Path(run).exists() else catalog.runs()
+    known = {} if os.path.exists(run) else catalog.runs()
     return load_checkpoint(known.get(catalog.run_name(run, known), run))
 
 

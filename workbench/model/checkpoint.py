@@ -3,6 +3,7 @@
 What must lie in a directory is checked before anything in it is opened, and what was loaded is checked by running it.
 """
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -98,7 +99,7 @@ def find(source: str | Path) -> tuple[Path, str]:
         WorkbenchError: There is no such directory or model.
     """
     path = current(Path(source))
-    if path.is_dir():
+    if os.path.isdir(path):  # False, and no error, for a name that no file system takes
         inner = path if (path / "config.json").exists() else standing(path / "model")
         if not (inner / "config.json").exists():
             raise WorkbenchError(
@@ -107,7 +108,7 @@ def find(source: str | Path) -> tuple[Path, str]:
                 "Name a run directory, or a directory written by save_pretrained().",
             )
         return inner, _name(path.resolve())
-    if path.exists():
+    if os.path.exists(path):
         raise WorkbenchError(
             f"{path} is a file.",
             "A checkpoint is a directory.",

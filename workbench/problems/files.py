@@ -137,7 +137,7 @@ def load_any(path: Path) -> Sequence[Problem] | Sequence[Item]:
     try:
         with path.open("rb") as file:
             start = file.read(_LOOK)
-    except OSError:
+    except (OSError, ValueError):
         start = b""  # the reader below says what is wrong
     return load_problems(path) if _GRAPHS.search(start) else load_items(path)
 

@@ -51,8 +51,8 @@ def read_text(path: Path, most_bytes: int, kind: str, do: str) -> str:
             why = f"It has {size / 2**20:.0f} MB; {most_bytes // 2**20} MB are allowed."
             raise WorkbenchError(what, why, "Split the file.")
         data = path.read_bytes()
-    except OSError as error:
-        raise WorkbenchError(what, f"{error.strerror or error}.", "Check the path.") from error
+    except (OSError, ValueError) as error:  # a name may hold a null byte
+        raise WorkbenchError(what, f"{getattr(error, 'strerror', None) or error}.", "Check the path.") from error
     for magic, reason in _FOREIGN.items():
         if data.startswith(magic):
             raise WorkbenchError(what, f"It is not a {kind.removesuffix(' file')} text: {reason}.", do)

@@ -91,7 +91,7 @@ def _require_earlier_part(start: str, config_path: Path) -> None:
         WorkbenchError: The run is not here, and a configuration in the folder of this one has its name.
     """
     makes = config_path.parent / f"{Path(start).name}.yaml"
-    if not current(Path(start)).exists() and makes.is_file() and makes.resolve() != config_path.resolve():
+    if not os.path.exists(current(Path(start))) and makes.is_file() and makes.resolve() != config_path.resolve():
         raise WorkbenchError(
             f"The run begins with {start}, which is not here.",
             f"{makes} makes it, and has to be trained first.",

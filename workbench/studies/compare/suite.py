@@ -22,6 +22,8 @@ T = TypeVar("T")
 Page = Literal["comparison", "superposition"]
 STARTS = "starts"
 """Folder of a task: the trainings that its runs begin from."""
+MOST_NAME = 100
+"""Bytes of a task's name, which is a folder's."""
 DEFAULT = "default"
 """Key of a per-method setting that holds for every method without its own."""
 
@@ -113,8 +115,10 @@ def with_problems(suite: Suite, extra: dict[str, Path], task: str | None = None)
 def _checked(task: SuiteTask, path: Path) -> SuiteTask:
     """Check what only this file's readers know: methods, counts, files."""
     where = f"tasks, {task.name}"
-    if not task.name or Path(task.name).name != task.name:
-        raise _wrong(path, f"the task name {task.name!r} is no name of a folder", "use letters, digits and dashes")
+    if not 0 < len(task.name.encode()) <= MOST_NAME or Path(task.name).name != task.name or "\0" in task.name:
+        raise _wrong(
+            path, f"the task name {task.name!r} is no name of a folder", "use up to 100 letters, digits and dashes"
+        )
     try:
         methods = tuple(find_method(method).name for method in task.methods)
         seeds, tried, overrides = _by_method(task.seeds), _by_method(task.tried), _by_method(task.overrides)
@@ -137,7 +141,7 @@ def _checked(task: SuiteTask, path: Path) -> SuiteTask:
 def _start(folder: Path, given: str, path: Path, where: str) -> str:
     """Return a start's path as seen from here, as short as it can be: runs keep it in their configuration."""
     found = folder / given
-    if given and not (found.is_file() if found.suffix == ".yaml" else found.is_dir()):
+    if given and not (os.path.isfile(found) if found.suffix == ".yaml" else os.path.isdir(found)):
         raise _wrong(path, f"{where}: there is no checkpoint {found}", "write the path as seen from the suite's folder")
     return os.path.normpath(found) if given else ""
 
@@ -149,7 +153,7 @@ def _by_method(given: Mapping[str, T]) -> dict[str, T]:
 
 def _file(folder: Path, file: str, path: Path, where: str) -> str:
     found = folder / file
-    if not found.is_file():
+    if not os.path.isfile(found):  # False, and no error, for a name that no file system takes
         raise _wrong(path, f"{where}: there is no file {found}", "write the path as seen from the suite's folder")
     return str(found)
 
