@@ -68,7 +68,8 @@ def choose_beside(run: Run) -> Run | None:
     runs = _runs()
     others = [other for other in runs if other != run.name]
     _accept_former_name("beside", runs)
-    widgets.forget("beside", others)
+    if st.session_state.get("beside") not in (None, *others):
+        st.session_state["beside"] = None
     beside = st.selectbox(
         "Beside it", others, index=None, key="beside", bind="query-params",
         placeholder="Nothing" if others else "There is no second run yet",
@@ -106,7 +107,7 @@ def _thoughts(label: str, key: str, run: Run) -> int:
         return 0
     most = LONGER * trained
     if st.session_state.get(key, 0) > most:  # of a run that was trained with more
-        del st.session_state[key]
+        st.session_state[key] = trained
     thoughts = st.number_input(
         label, 0, most, trained, key=key, bind="query-params",
         help=f"How many continuous thoughts the model thinks, up to twice the {trained} it was trained with.",

@@ -87,7 +87,7 @@ def choose_set() -> tuple[tuple[Problem, ...], Source] | None:
     if not items:
         return None
     counts = [*(str(count) for count in COUNTS if count < len(items)), ALL]
-    widgets.forget("count", counts)  # of a larger set
+    widgets.settle("count", counts)  # of a larger set
     count = widgets.segments(
         f"Problems, of {len(items)}", counts, "count", "The first of the file, in its order.", wide=True
     )
@@ -139,7 +139,7 @@ def _from_set(items: tuple[Problem, ...], run: Run, file: Path | None) -> tuple[
         return None
     if "open problem" in st.session_state:
         st.session_state["problem"] = st.session_state.pop("open problem")
-    widgets.forget("problem", ids)
+    widgets.settle("problem", ids)
     st.selectbox(
         f"Problem ({len(ids)} of {len(items)})" if len(ids) < len(items) else f"Problem ({len(items)})",
         ids, key="problem", bind="query-params",

@@ -148,11 +148,28 @@ def download(label: str, make: Callable[[], bytes], file: str, mime: str, key: s
 # Boxes
 
 
-def forget(key: str, options: Sequence[object]) -> None:
-    """Forget what a box holds of another problem, run or set where it is not among its options now."""
+def settle(key: str, options: Sequence[Any], usual: Any = None) -> None:
+    """Give a box its usual choice where it holds what is not among its options now: of another problem, run or set.
+
+    What it holds is set, not deleted: only then does Streamlit tell the browser (1.67), which would go on showing the
+    former choice.
+
+    Args:
+        key: Of the box.
+        options: What can be chosen now.
+        usual: What is chosen then; by default the first option. Of a box with several, those that still can be stay.
+    """
     held = st.session_state.get(key)
-    if not (set(held) if isinstance(held, list) else {held} - {None}) <= set(options):
+    if held is None:
+        return
+    if not options:
         del st.session_state[key]
+    elif isinstance(held, list):
+        left = [one for one in held if one in options]
+        if left != held:
+            st.session_state[key] = left
+    elif held not in options:
+        st.session_state[key] = options[0] if usual is None else usual
 
 
 def segments(

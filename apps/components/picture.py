@@ -278,8 +278,7 @@ def choose_concept(problem: Problem) -> str:
     """Draw the box and return the name chosen; the target until something else is."""
     target = problem.names[problem.target]
     names = [target, *sorted(name for name in problem.names if name != target)]
-    if st.session_state.get("concept") not in names:
-        st.session_state.pop("concept", None)
+    widgets.settle("concept", names)
     return st.selectbox(
         "Concept", names, key="concept", bind="query-params",
         help="Or click a node of the graph, or a token of the table.",
@@ -421,7 +420,7 @@ def _read_attention(reading: Reading, depth: int, chosen: Attention) -> EdgeAtte
 
 
 def _attention_box(label: str, options: list[Option], usual: Option, key: str) -> Option:
-    widgets.forget(key, options)  # of a larger model
+    widgets.settle(key, options, usual)  # of a larger model
     if len(options) <= FEW:
         chosen = st.segmented_control(
             label, options, default=usual, required=True, key=key, bind="query-params", width="content"

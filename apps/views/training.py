@@ -91,7 +91,7 @@ def _choose_step(steps: list[int]) -> int | None:
     """Draw the slider over checkpoints; None where there are none."""
     if not steps:
         return None
-    widgets.forget("step", steps)  # of another run
+    widgets.settle("step", steps, steps[-1])  # of another run
     return st.select_slider(
         f"Step of training ({plural(len(steps), 'checkpoint')})", steps, steps[-1], key="step", bind="query-params",
         help="Step 0 is what the run started from, where that is here; the last is the model that it ended with.",

@@ -188,6 +188,18 @@ def test_a_cut_off_checkpoint_is_a_message_and_the_way_back_stays(opened: Open) 
 # Problems
 
 
+def test_a_box_whose_choice_is_filtered_out_tells_the_browser_what_it_shows_now(opened: Open) -> None:
+    app = opened(problem="chain-3", concept="rempus")
+    app.pills(key="hops").set_value([2])
+    app.run()
+
+    assert fine(app)
+    for key, shown in (("problem", "chain-1"), ("concept", "brimpus")):  # the one of two hops, and its target
+        box = app.selectbox(key=key)
+        assert box.value == shown
+        assert box.proto.set_value, "the browser would go on showing the former choice"
+
+
 def test_filters_narrow_the_list(opened: Open) -> None:
     app = opened(hops="4")
     assert list(app.selectbox(key="problem").options) == ["chain-3"]

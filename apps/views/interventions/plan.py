@@ -205,7 +205,7 @@ def _box(subject: Subject, kind: type[Intervention], option: Option) -> Any:
         most = subject.run.thoughts if option.name == "thought" else LARGEST_SEED
         held = st.session_state.get(key, 0)
         if held > most:  # of a run with more thoughts
-            del st.session_state[key]
+            st.session_state[key] = option.default
         return int(st.number_input(label, 0, most, option.default, key=key, width=130, help=about))
     if option.type is float:
         return float(st.number_input(label, value=float(option.default), step=0.1, key=key, width=130, help=about))
@@ -217,7 +217,7 @@ def _box(subject: Subject, kind: type[Intervention], option: Option) -> Any:
 
 def _nodes(problem: Problem, label: str, key: str) -> tuple[str, ...]:
     options = [*sorted(node_name(problem, node) for node in range(len(problem.names))), *SETS]
-    widgets.forget(key, options)
+    widgets.settle(key, options)
     return tuple(st.multiselect(
         label, options, key=key, format_func=lambda name: f"set: {name}" if name in SETS else name,
         placeholder="A node or set", help=SETS_HELP, width=210,
@@ -233,7 +233,7 @@ def _source(subject: Subject, key: str) -> str | None:
     if not kinds:
         st.caption("There is no source: the problem has no twin and stands alone.")
         return None
-    widgets.forget(key, kinds)
+    widgets.settle(key, kinds)
     kind = st.selectbox(
         "Of", kinds, key=key, width=220,
         help="The twin is the same question about another entity, for which the other option is right.",
@@ -241,5 +241,5 @@ def _source(subject: Subject, key: str) -> str | None:
     if kind != OTHER:
         return TWIN if kind == TWIN else "own"
     ids = [one.id for one in subject.others]
-    widgets.forget(f"{key} problem", ids)
+    widgets.settle(f"{key} problem", ids)
     return str(st.selectbox("Problem", ids, key=f"{key} problem", width=180, help="Type to search the ids."))

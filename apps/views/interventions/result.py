@@ -69,7 +69,7 @@ def badge(table: pl.DataFrame, readout: str, depth: int) -> None:
 
 def choose_control(plan: Plan) -> None:
     """Draw the choice of the control, before anything is compared with it."""
-    widgets.forget("against", plan.controls)
+    widgets.settle("against", plan.controls)
     if plan.controls:
         widgets.segments("Control", plan.controls, "against", CONTROL_HELP)
     elif plan.interventions:
@@ -164,7 +164,7 @@ def _strength(subject: Subject, plan: Plan) -> None:
         return
     thoughts = subject.run.thoughts
     titles = {place: f"{place + 1}. {plan.interventions[place].described(thoughts)}" for place in places}
-    widgets.forget("strength of", places)
+    widgets.settle("strength of", places, places[-1])
     place = places[-1]
     if len(places) > 1:
         place = int(st.selectbox(
@@ -225,7 +225,7 @@ def _how_often(subject: Subject, plan: Plan, control: Control | None) -> None:
         return
     total = len(subject.items)
     counts = [str(count) for count in COUNTS if count < total] or [str(total)]
-    widgets.forget("how many", counts)
+    widgets.settle("how many", counts)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         count = int(widgets.segments(
             f"The first problems of the set, of {total}", counts, "how many",
