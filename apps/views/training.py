@@ -106,9 +106,10 @@ def _measured(home: Path, step: int | None) -> None:
         st.info("This model came without `metrics.jsonl`: nothing was written down of its training.")
         return
     count = len(training_curves(metrics, step=step))
-    for place, column in enumerate(st.columns(count, gap="medium")):
-        with column:
-            _figure(lambda place=place: training_curves(metrics, step=step)[place], f"measured-{place}", home.name)
+    for first in range(0, count, 3):
+        for place, column in enumerate(st.columns(min(3, count - first), gap="medium"), first):
+            with column:
+                _figure(lambda place=place: training_curves(metrics, step=step)[place], f"measured-{place}", home.name)
     chosen = "" if step is None else "; orange: the checkpoint chosen"
     st.caption(f"Numbers above: so many thoughts from there on, as the curriculum went{chosen}.")
 

@@ -12,6 +12,7 @@ from torch.distributions import Normal
 
 from tests.conftest import chain, tiny, tiny_model
 from workbench.errors import WorkbenchError
+from workbench.figures.training import training_curves
 from workbench.model.checkpoint import Checkpoint, load_checkpoint, make_checkpoint
 from workbench.model.coconut import collate, forward
 from workbench.problems.files import save_problems
@@ -364,3 +365,19 @@ def test_rewards_by_name(tiny_problems):
         Reward("twice", "", lambda _: 2.0)(reply)
     item = generate_items("arithmetic", 1, 0)[0]
     assert REWARDS["exact"](Reply(item, item.answer, True, True)) == 1.0
+
+
+def test_the_training_page_draws_what_sampled_answers_show():
+    records = [
+        {"step": step, "thoughts": 2, "loss": 0.1, "accuracy": 0.5, "reward": step / 10, "pass@1": 0.2, "pass@4": 0.8,
+         "alike": 0.3, "kl": 0.01 * step, "cosine": [1.0, 1 - step / 100], "value": 0.6}
+        for step in (1, 2)
+    ]  # fmt: skip
+    made = training_curves(records)
+    assert len(made) == 5
+    drawn = {trace.name: list(trace.y) for one in made for trace in one.data if trace.y is not None}
+    assert drawn["reward"] == [0.1, 0.2]
+    assert drawn["pass@4"] == [0.8, 0.8]
+    assert drawn["what the value head predicts"] == [0.6, 0.6]
+    assert drawn["divergence"] == [0.01, 0.02]
+    assert drawn["thought 2"] == [0.99, 0.98]

@@ -73,11 +73,34 @@ def training_curves(
     if any(value is not None for value in right["accuracy"]):
         told = "Exact answers on the validation problems of the run" + ("" if coin is None else "; dashed: a coin")
         made.append(_curves(metrics, "Accuracy while training", told, "accuracy", right, step, coin, _ACCURACY))
+    if any("reward" in record for record in metrics):
+        made += _reward_curves(metrics, step)
     told = (
         "Mean loss, log scale; the batches get harder with the curriculum, the evaluation batch stays; no chance level"
     )
     loss = _curves(metrics, "Loss while training", told, "loss (nats)", losses, step)
     made.append(loss.update_yaxes(type="log", tickvals=_LOSSES, ticktext=[f"{value:g}" for value in _LOSSES]))
+    return made
+
+
+def _reward_curves(metrics: Sequence[Mapping[str, Any]], step: int | None) -> list[go.Figure]:
+    """Draw what a run with a reward measured of its sampled answers (docs/reinforcement.md)."""
+    names = [name for name in metrics[-1] if name in ("reward", "value", "alike") or name.startswith("pass@")]
+    titles = {"value": "what the value head predicts", "alike": "problems whose answers are rewarded alike"}
+    shares = {titles.get(name, name): [record.get(name) for record in metrics] for name in names}
+    thoughts = max((len(record.get("cosine") or ()) for record in metrics), default=0)
+    drift = {
+        f"thought {k + 1}": [([*(record.get("cosine") or ()), *[None] * thoughts])[k] for record in metrics]
+        for k in range(thoughts)
+    }
+    told = "Sampled answers to the validation problems of the run, always with the same random numbers"
+    made = [_curves(metrics, "Reward while training", told, "share", shares, step, limits=_ACCURACY)]
+    told = "Mean estimate over the words said; 0 at the start"
+    kl = {"divergence": [record.get("kl") for record in metrics]}
+    made.append(_curves(metrics, "Divergence from the start", told, "KL (nats)", kl, step))
+    if thoughts:
+        told = "Mean cosine of the hidden state that a thought is made of with the start's; 1 at the start"
+        made.append(_curves(metrics, "Thoughts beside those of the start", told, "cosine", drift, step))
     return made
 
 
