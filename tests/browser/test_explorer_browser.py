@@ -1,9 +1,12 @@
 """The explorer in a real Chromium: keys, clicks, links, both themes, downloads."""
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, FilePayload, Page, expect
 
@@ -73,6 +76,66 @@ def test_five_presses_end_five_thoughts_on_and_address_control_and_picture_agree
     expect(page).to_have_url(re.compile("after=5"), timeout=WAIT_MS)
     expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=WAIT_MS)
     assert page.evaluate(STATE) == [5, 5, 5, 5]
+
+
+CONCEPTS = "lempus brimpus scrompus rempus sterpus hilpus".split()
+"""The concepts of `chain` in order: problem n asks for the n-th, and the next one is the other option."""
+ACTIONS = 12
+BOXES = (r"^Problem \(", "^Concept")
+
+
+def test_address_boxes_and_picture_agree_over_a_random_walk(page: Page, explorer: str) -> None:
+    page.set_viewport_size({"width": 1400, "height": 1600})
+    open_page(page, f"{explorer}/?concept=brimpus")
+    rng = np.random.default_rng(0)
+    page.get_by_text("Filter", exact=True).click()
+
+    def choose(box: str) -> None:
+        page.get_by_role("combobox", name=re.compile(box)).click()
+        options = page.get_by_role("option")
+        options.nth(int(rng.integers(options.count()))).click()
+
+    def hops() -> None:
+        pills = page.get_by_test_id("stButtonGroup").first.get_by_role("button")
+        pills.nth(int(rng.integers(pills.count()))).click()
+
+    acts = {
+        "next": lambda: page.get_by_role("button", name="→", exact=True).click(),
+        "before": lambda: page.get_by_role("button", name="←", exact=True).click(),
+        "key": lambda: page.locator("body").press(str(rng.choice(["ArrowLeft", "ArrowRight"]))),
+        "problem": lambda: choose(BOXES[0]),
+        "concept": lambda: choose(BOXES[1]),
+        "filter": hops,
+    }
+    for number in range(ACTIONS):
+        name = str(rng.choice(list(acts)))
+        page.mouse.move(700, 2)  # off the boxes, whose help would lie over others
+        acts[name]()
+        page.wait_for_timeout(500)  # the server is told when the hand rests
+        expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=WAIT_MS)
+        deadline = time.monotonic() + WAIT_MS / 1000  # and it may be busy
+        while (faults := disagreements(page)) and time.monotonic() < deadline:
+            page.wait_for_timeout(200)
+        assert not faults, f"after action {number}, {name}: {faults}"
+
+
+def disagreements(page: Page) -> list[str]:
+    """Return in what the address, the boxes and the picture differ; the problem is one of `chain`."""
+    link = parse_qs(urlsplit(page.url).query)
+    problem, concept = (page.get_by_role("combobox", name=re.compile(box)).input_value() for box in BOXES)
+    target = int(problem.partition("-")[2])
+    asked = page.get_by_role("heading", level=2).first.inner_text()
+    after, *shown = page.evaluate(STATE)
+    curve = page.get_by_text(re.compile(r"^\w+ · hop|^\w+ · not reach")).first.inner_text()
+    holds = {
+        f"{page.url} has problem {problem}": link.get("problem", [problem]) == [problem],
+        f"{page.url} has concept {concept}": link.get("concept", [CONCEPTS[target]]) == [concept],
+        f"{concept} is a node of {problem}": concept in [*CONCEPTS[: target + 2], "Sally", "Tom"],
+        f"{problem} asks: {asked}": {CONCEPTS[target], CONCEPTS[target + 1]} <= set(re.findall(r"\w+", asked)),
+        f"{concept} is the concept of {curve}": curve.startswith(f"{concept} · "),
+        f"{page.url} has thought {shown}": {after or 1} == set(shown),
+    }
+    return [said for said, true in holds.items() if not true]
 
 
 def test_playing_runs_to_the_last_thought_and_stops(page: Page, explorer: str) -> None:
