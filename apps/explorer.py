@@ -28,6 +28,10 @@ STYLE = """
   [data-testid="stMetricValue"] { font-size: 1.4rem; font-variant-numeric: tabular-nums; }
   [class*="st-key-steps-"] { position: relative; gap: 0; overflow-x: auto; }
   [class*="st-key-at-"][class*="graph-"] { min-width: 600px; }
+  @media (max-width: 1350px) {
+    .st-key-picture [data-testid="stHorizontalBlock"]:has(> [data-testid="stColumn"]) { flex-wrap: wrap; }
+    .st-key-picture [data-testid="stColumn"] { flex: 1 1 600px; min-width: min(600px, 100%); }
+  }
   .says { font-size: 1.06rem; line-height: 1.45; margin: 0; }
   .says .sure { opacity: 0.8; font-size: 0.9rem; }
   .numbers { display: grid; grid-template-columns: repeat(auto-fit, minmax(6.4rem, 1fr)); gap: 0.6rem 1rem; }

@@ -79,7 +79,7 @@ def depths_of(readings: Sequence[Reading], depth: int) -> list[int]:
 
 def _one(view: View, reading: Reading, steps: Steps) -> str:
     steps.text(lambda depth: sentence(reading, depth))
-    left, right = st.columns([1.3, 1], gap="medium")
+    left, right = st.container(key="picture").columns([1.3, 1], gap="medium")  # one below the other where it is narrow
     with right:
         steps.text(lambda depth: numbers(reading, depth))
         steps.text(lambda depth: continuation(reading, depth))

@@ -11,6 +11,7 @@ export default function ({ data, parentElement, setStateValue }) {
   if (!own) {
     own = bar.own = { made: data.echo, drawn: new Set(), shown: null, timer: null, teller: null, idle: null };
     own.style = document.head.appendChild(document.createElement("style"));
+    own.marker = setInterval(() => mark(own), 500); // of figures that are drawn later than all else
     build(bar, own);
   }
   own.tell = (value) => setStateValue("step", value);
@@ -24,6 +25,7 @@ export default function ({ data, parentElement, setStateValue }) {
   show(bar, own, own.here);
   return () => {
     [own.timer, own.teller, own.idle].forEach(clearTimeout);
+    clearInterval(own.marker);
     document.removeEventListener("keydown", own.keys);
     own.style.remove();
     delete bar.own;
