@@ -38,13 +38,15 @@ from workbench.measure.search_tree import search_tree_frame, spell
 from workbench.measure.statistics import Estimate, resample
 from workbench.model.checkpoint import Checkpoint, load_checkpoint
 from workbench.model.lens import CoconutLens
+from workbench.model.prompts import with_graph
 from workbench.model.supervision import Supervision
-from workbench.problems.files import load_any
+from workbench.problems.files import graphs_of, is_data_set, load_any
 from workbench.problems.problem import Item, Problem
 from workbench.problems.prosqa import parse_question
 from workbench.problems.sets import generate as generated
-from workbench.problems.variants import entity_swap
-from workbench.readings import READINGS, find_reading
+from workbench.problems.variants import entity_swap, twin
+from workbench.readings import ITEM_READINGS, READINGS, find_reading
+from workbench.readings.arithmetic import record_items
 from workbench.readings.lenses import RAW, read_lenses
 from workbench.train.state import stage_checkpoints
 
@@ -127,8 +129,9 @@ def load_problems(source: Problems = "released", count: int | None = None) -> "P
     """Return problems.
 
     Args:
-        source: The name of a set (`wb.list_problem_sets()`), a JSON or JSONL file, the text of a question (one sentence
-            for each edge, the question last), or problems, which are returned as they are.
+        source: The name of a set (`wb.list_problem_sets()`), a file of any task (docs/tasks.md), a data set of the
+            Hugging Face hub ("openai/gsm8k:main@test"), the text of a question (one sentence for each edge, the
+            question last), or problems, which are returned as they are.
         count: How many, from the beginning; by default all.
 
     Raises:
@@ -165,12 +168,12 @@ def _problems(source: object) -> list[Asked]:
     if isinstance(source, Problem | Item):
         return [source]
     if isinstance(source, str | Path):
-        known = catalog.problem_sets()
+        known = catalog.problem_sets() | catalog.task_sets()
         if str(source) in known:
             return list(load_any(known[str(source)]))
         if str(source).rstrip().endswith("?"):  # before it is taken for a path: a question may be too long for one
             return [parse_question(str(source))]
-        if os.path.isfile(source):  # False, and no error, for a name that no file system takes
+        if os.path.isfile(source) or is_data_set(Path(source)):  # False, and no error, for a name no file system takes
             return list(load_any(Path(source)))
         raise unknown("problem set", source, known, "Name a set, a file that exists, or give the text of a question.")
     found = list(source) if isinstance(source, Iterable) else []
@@ -236,9 +239,13 @@ def read(
         4
     """
     found = find_reading(reading)
-    loaded, asked = load(model), _graphs(_problems(problems)[:count])
+    loaded, asked = load(model), _problems(problems)[:count]
     names = [controls] if isinstance(controls, str) else list(controls)
-    own = record(loaded.checkpoint, asked, thoughts, continuations=False)
+    if reading in ITEM_READINGS:
+        items = [one for one in asked if isinstance(one, Item)]
+        frame = found.frame(record_items(loaded.checkpoint, items, thoughts, controls=names, seed=seed))
+        return ReadingResult(found.title, found.question, found.source, found.chance, frame, found.figures(frame))
+    own = record(loaded.checkpoint, graphs_of(asked), thoughts, continuations=False)
     frame = found.frame([own, *record_controls(own, names, seed)])
     return ReadingResult(found.title, found.question, found.source, found.chance, frame, found.figures(frame))
 
@@ -295,17 +302,7 @@ def evaluate(
         >>> print(wb.evaluate("reference_asked", "released", count=20).figure("accuracy").estimate)
         1.000 [0.839, 1.000]
     """
-    return measure(load(model).checkpoint, _graphs(_problems(problems)[:count]), thoughts, seed)
-
-
-def _graphs(asked: list[Asked]) -> list[Problem]:
-    if without := [one.id for one in asked if not isinstance(one, Problem)]:
-        raise WorkbenchError(
-            "Nodes cannot be read from these problems.",
-            f"{len(without)} of {len(asked)} have no graph, {without[0]} among them.",
-            "Use ProsQA problems here; `model.answer` answers the others.",
-        )
-    return [one for one in asked if isinstance(one, Problem)]
+    return measure(load(model).checkpoint, _problems(problems)[:count], thoughts, seed)
 
 
 @dataclass(frozen=True)
@@ -409,7 +406,7 @@ class Model:
             (6, 384)
         """
         single = isinstance(problems, str | Problem | Item)
-        asked, plan = _graphs(_problems(problems)), _plan(interventions)
+        asked, plan = _problems(problems), _plan(interventions)
         given = _inputs(self.checkpoint, plan, asked, thoughts)
         found = tracing.run(self.checkpoint, asked, thoughts, interventions=plan, **given)
         traces = [Trace(one) for one in found]
@@ -528,7 +525,7 @@ class Model:
             >>> cache["blocks.0.attn.hook_pattern"].shape[0]
             2
         """
-        rows = self.lens.rows(_graphs(_problems(problems)), thoughts)
+        rows = self.lens.rows(graphs_of(_problems(problems)), thoughts)
         ran, cache = self.lens.run_with_cache(rows)
         return ran.logits, cache
 
@@ -547,7 +544,7 @@ class Trace:
     """The arrays of the run, for what this class does not do."""
 
     @property
-    def problem(self) -> Problem:
+    def problem(self) -> Problem | Item:
         """The problem."""
         return self.arrays.problem
 
@@ -620,9 +617,10 @@ class Trace:
         return node_curve(self.scores(readout), self._node(node))
 
     def _node(self, name: str) -> int:
-        if name not in self.problem.names:
-            raise unknown("node", name, self.problem.names)
-        return self.problem.names.index(name)
+        names = with_graph(self.problem).names
+        if name not in names:
+            raise unknown("node", name, names)
+        return names.index(name)
 
     def tokens(self) -> go.Figure:
         """Draw the likeliest tokens of every thought as a table."""
@@ -653,7 +651,10 @@ class Intervened:
     @property
     def figures(self) -> list[go.Figure]:
         """The changes over the thoughts, and the answers' probabilities."""
-        return [downstream_map(self.changes), answer_options(self.answers, self.before.problem, self.control or "")]
+        return [
+            downstream_map(self.changes),
+            answer_options(self.answers, with_graph(self.before.problem), self.control or ""),
+        ]
 
     def show(self) -> None:
         """Show the figures, in a notebook or in the browser."""
@@ -784,8 +785,8 @@ def _inputs(checkpoint: Checkpoint, plan: Plan, asked: Sequence[Asked], thoughts
     """Return what a plan on a whole set needs beside it: the problems' twins, and the thoughts about the set."""
     given: dict[str, Any] = {}
     if TWIN in plan.sources:
-        twins = [entity_swap(one) for one in _graphs(list(asked))]
-        if without := [one.id for one, twin in zip(asked, twins, strict=True) if twin is None]:
+        twins = [twin(one) for one in asked]
+        if without := [one.id for one, swap in zip(asked, twins, strict=True) if swap is None]:
             raise WorkbenchError(
                 "Thoughts cannot be taken from every problem's twin.",
                 f"{len(without)} of {len(asked)} problems have none, {without[0]} among them.",
@@ -793,5 +794,5 @@ def _inputs(checkpoint: Checkpoint, plan: Plan, asked: Sequence[Asked], thoughts
             )
         given["sources"] = {TWIN: twins}
     if plan.needs_set:
-        given["set_thoughts"] = think_about(checkpoint, _graphs(list(asked)), thoughts)
+        given["set_thoughts"] = think_about(checkpoint, list(asked), thoughts)
     return given

@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import chain
 from workbench.errors import WorkbenchError
-from workbench.problems.files import load_any, load_items, save_items, save_problems
+from workbench.problems.files import load_any, load_items, load_problems, save_items, save_problems, task_of
 from workbench.problems.problem import Item
 from workbench.problems.sets import generate_items as generate
 from workbench.problems.sets import make_task_sets
@@ -67,6 +67,14 @@ MATH = {"problem": "What is $1+1$?", "solution": "Add.\n\nIt is $\\boxed{2}$.", 
             [{"question": ASKED, "cot": "He walks 2.5 miles. Then he rests.", "answer": "3"}],
             Item("few-0", ASKED, "3", ("He walks 2.5 miles.", "Then he rests."), "gsm8k"),
         ),
+        ({"data": [{"question": ASKED, "steps": SUMS, "answer": "1240"}]}, GSM),
+        # One's own problems are not called GSM8k.
+        (
+            [{"question": "Who?", "steps": ["Ann or Bo."], "answer": "Bo", "options": ["Ann", "Bo"]}],
+            Item("few-0", "Who?", "Bo", ("Ann or Bo.",), "own", (), ("Ann", "Bo")),
+        ),
+        ([{"question": "Who?", "steps": ["Ann."], "answer": "Bo"}], Item("few-0", "Who?", "Bo", ("Ann.",), "own")),
+        ([{"question": "How?", "steps": ["So."], "answer": "3"}], Item("few-0", "How?", "3", ("So.",), "own")),
     ],
 )
 def test_every_official_form(tmp_path: Path, content: object, item: Item) -> None:
@@ -92,7 +100,62 @@ def test_a_file_of_graphs_is_known_as_such(tmp_path: Path) -> None:
     save_problems([chain(0, 2)], tmp_path / "graphs.json")
 
     assert load_any(tmp_path / "graphs.json") == [chain(0, 2)]
-    assert "idx_to_symbol: this is a ProsQA problem" in message(tmp_path / "graphs.json")
+    assert "Its problems are of ProsQA and have graphs" in message(tmp_path / "graphs.json")
+
+
+WORDS = {"question": chain(0, 2).question, "steps": list(chain(0, 2).steps), "answer": chain(0, 2).answer}
+
+
+@pytest.mark.parametrize("as_file", ["list", "lines", "data", "question alone"])
+def test_prosqa_without_its_graph_is_no_gsm8k_the_graph_is_in_its_words(tmp_path: Path, as_file: str) -> None:
+    rows = [WORDS if as_file != "question alone" else {"question": WORDS["question"]}] * 2
+    content = {"lines": "\n".join(map(json.dumps, rows)), "data": {"data": rows}}.get(as_file, rows)
+    first, second = load_problems(write(tmp_path, content))
+
+    assert (first.id, second.id) == ("few-0", "few-1")
+    for name in ("question", "steps", "answer"):
+        assert getattr(first, name) == getattr(chain(0, 2), name)
+    for node in ("root", "target", "negative"):
+        assert first.names[getattr(first, node)] == chain(0, 2).names[getattr(chain(0, 2), node)]
+    assert task_of([first]) == "prosqa"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ([WORDS | {"answer": "Sally is a rempus."}], "item 0, answer: "),
+        (
+            [WORDS | {"question": "Bo walks. Is Tom a lempus or scrompus?"}],
+            "this is ProsQA without its graph, and none",
+        ),
+        ([WORDS, {"question": ASKED, "steps": SUMS, "answer": "1240"}], "Of its 2 problems 1 have graphs"),
+    ],
+)
+def test_what_asks_as_prosqa_is_never_taken_for_another_task(tmp_path: Path, content: object, reason: str) -> None:
+    with pytest.raises(WorkbenchError, match=reason):
+        load_any(write(tmp_path, content))
+
+
+def test_problems_that_must_have_graphs_say_what_they_are(tmp_path: Path) -> None:
+    with pytest.raises(WorkbenchError, match="1 of 1 are of the task gsm8k and have none, few-0 among them"):
+        load_problems(write(tmp_path, ICOT))
+
+
+def test_data_sets_are_read_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    (tmp_path / "mine" / "sums").mkdir(parents=True)
+    for split, answer in (("train", "1"), ("test", "2")):
+        write(
+            tmp_path / "mine" / "sums",
+            json.dumps({"question": ASKED, "answer": f"Well.\n#### {answer}"}),
+            f"{split}.jsonl",
+        )
+
+    for name, answer in (("mine/sums", "2"), ("mine/sums@train", "1")):
+        assert [(item.task, item.answer) for item in load_items(Path(name))] == [("gsm8k", answer)]
+    assert "Its splits are train, test" in message(Path("mine/sums@dev"))
+    assert "Cannot read the data set mine/none" in message(Path("mine/none"))
 
 
 def test_the_sets_that_ship_are_made_again_byte_by_byte(tmp_path: Path) -> None:
@@ -166,5 +229,5 @@ def test_files_of_another_kind(tmp_path: Path, content: bytes, reason: str) -> N
 def test_paths_that_are_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "It is a directory" in message(tmp_path)
     assert "No such file" in message(tmp_path / "absent.json")
-    monkeypatch.setattr("workbench.problems.files.MOST_ITEM_BYTES", 10)
+    monkeypatch.setattr("workbench.problems.files.MOST_BYTES", 10)
     assert "MB are allowed" in message(write(tmp_path, ICOT))

@@ -17,7 +17,7 @@ from workbench.measure.run_labels import CONTROLS, MODEL, RUN
 from workbench.model.checkpoint import Checkpoint
 from workbench.problems.problem import Problem
 from workbench.problems.sets import generate
-from workbench.readings import COSTS, READINGS, RECORDING, find_reading
+from workbench.readings import COSTS, ITEM_READINGS, READINGS, RECORDING, find_reading
 from workbench.studies import report_readings as readings
 from workbench.studies.pages import drawing
 from workbench.studies.report import ReportOptions
@@ -165,7 +165,7 @@ def test_one_problem_is_read_without_the_thoughts_of_others(
 
 
 def test_the_time_left_follows_from_what_was_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert set(COSTS) == {RECORDING, *READINGS}
+    assert set(COSTS) == {RECORDING, *READINGS, *ITEM_READINGS}
     clock = iter([0.0, COSTS[RECORDING] * 2, 500.0, 500.0 + COSTS["height"] * 2])
     monkeypatch.setattr(readings.time, "monotonic", lambda: next(clock))
     spent = Spent()

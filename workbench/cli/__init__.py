@@ -33,7 +33,9 @@ from workbench.cli.stop import stop
 from workbench.errors import WorkbenchError
 
 if TYPE_CHECKING:
-    from workbench.problems.problem import Problem
+    from collections.abc import Sequence
+
+    from workbench.problems.problem import Item, Problem
 
 
 class Commands(TyperGroup):
@@ -174,6 +176,10 @@ def trace(
         chosen = _choose(load_problems(problems), problems, problem)
     else:
         raise WorkbenchError("There is nothing to trace.", "No problem was named.", "Give a file, or --question.")
+    from workbench.problems.files import graphs_of
+
+    if graph is not None:
+        graphs_of([chosen])
     checkpoint = load_run(run)
     from workbench.cli.terminal import show, trace_table
     from workbench.measure import trace as tracing
@@ -187,7 +193,7 @@ def trace(
 
         readouts = READOUTS if traced.thoughts.size else READOUTS[-1:]
         columns = [node_values(node_scores(traced, readout)) for readout in readouts]
-        write_graph(chosen, graph, {name: cells for one in columns for name, cells in one.items()})
+        write_graph(graphs_of([chosen])[0], graph, {name: cells for one in columns for name, cells in one.items()})
         typer.echo(f"Wrote {graph}", err=True)
     if json is not None:
         from workbench.studies.report import save_trace
@@ -243,7 +249,7 @@ def explore(
     raise typer.Exit(subprocess.call(command, cwd=page.parents[1], env=env))
 
 
-def _choose(loaded: "list[Problem]", path: Path, id: str | None) -> "Problem":
+def _choose(loaded: "Sequence[Problem] | Sequence[Item]", path: Path, id: str | None) -> "Problem | Item":
     if id is None:
         return loaded[0]
     for problem in loaded:

@@ -16,7 +16,7 @@ from workbench.errors import WorkbenchError
 
 if TYPE_CHECKING:
     from workbench.model.checkpoint import Checkpoint
-    from workbench.problems.problem import Problem
+    from workbench.problems.problem import Item, Problem
 
 # Problems are read before torch is imported, so that a wrong path is said at once.
 # What a command needs is imported inside it: `workbench --help` need not wait seconds for torch.
@@ -28,7 +28,7 @@ Run = Annotated[
     ),
 ]
 ProblemFile = Annotated[
-    Path, typer.Argument(metavar="PROBLEMS", help="The name of a set, or a file of problems, ours or official.")
+    Path, typer.Argument(metavar="PROBLEMS", help="The name of a set, a file of problems, or a data set on the hub.")
 ]
 Thoughts = Annotated[
     int | None, typer.Option(min=0, help="Number of thoughts; by default as many as the model was trained with.")
@@ -37,11 +37,18 @@ BatchSize = Annotated[int, typer.Option(min=1, help="Problems run at a time.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 
 
-def load_problems(path: Path) -> "list[Problem]":
-    """Read a file of problems, or graphs of them (GraphML, node-link JSON); a bundled set goes by its name."""
-    from workbench.problems.files import load_problems as load
+def load_problems(path: Path) -> "Sequence[Problem] | Sequence[Item]":
+    """Read problems of any task (`files.load_any`); a bundled set goes by its name."""
+    from workbench.problems.files import load_any
 
-    return load(problem_file(path))
+    return load_any(problem_file(path))
+
+
+def load_graphs(path: Path) -> "list[Problem]":
+    """Read problems that must have graphs."""
+    from workbench.problems.files import graphs_of
+
+    return graphs_of(load_problems(path))
 
 
 def problem_file(path: Path) -> Path:

@@ -23,7 +23,7 @@ from workbench.files import only_writer
 
 if TYPE_CHECKING:
     from workbench.model.checkpoint import Checkpoint
-    from workbench.problems.problem import Problem
+    from workbench.problems.problem import Item, Problem
     from workbench.studies.audit.base import AuditOptions
 
 ProblemsFile = Annotated[
@@ -144,7 +144,7 @@ def audit_battery(
 
 def _subject(
     run: str, problems: Path | None, first: int | None, seed: int, fit: int, further: int, batch_size: int
-) -> "tuple[Path, list[Problem], Checkpoint, AuditOptions]":
+) -> "tuple[Path, Sequence[Problem | Item], Checkpoint, AuditOptions]":
     file = Path(catalog.FIRST_SET) if problems is None else problems
     loaded, checkpoint = load_problems(file)[:first], load_run(run)
     from workbench.studies.audit.base import AuditOptions
@@ -153,7 +153,11 @@ def _subject(
 
 
 def _one_by_one(
-    todo: Sequence[str], checkpoint: "Checkpoint", problems: "Sequence[Problem]", out: Path, options: "AuditOptions"
+    todo: Sequence[str],
+    checkpoint: "Checkpoint",
+    problems: "Sequence[Problem | Item]",
+    out: Path,
+    options: "AuditOptions",
 ) -> None:
     from workbench.cli.terminal import counting
     from workbench.studies.audit.run import run_battery

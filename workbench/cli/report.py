@@ -13,7 +13,7 @@ from workbench.measure.run_labels import CONTROLS
 
 if TYPE_CHECKING:
     from workbench.model.checkpoint import Checkpoint
-    from workbench.problems.problem import Problem
+    from workbench.problems.problem import Item, Problem
     from workbench.studies.report import ReportOptions
 
 ALL, NONE = "all", "none"
@@ -45,13 +45,18 @@ def report(
 
     Interrupted, the same command goes on where it stopped.
     """
+    beside = _names(controls, CONTROLS, "control")
     chosen: tuple[str, ...] = ()
     if readings != NONE:
-        from workbench.readings import READINGS  # it loads the model code
+        from workbench.readings import ITEM_READINGS, READINGS  # it loads the model code
 
-        chosen = _names(readings, READINGS, "reading")
-    beside = _names(controls, CONTROLS, "control")
+        chosen = _names(readings, (*READINGS, *ITEM_READINGS), "reading")
     loaded = load_problems(problems)
+    if chosen:
+        from workbench.studies.report_readings import readings_of, require_readings
+
+        chosen = tuple(readings_of(loaded)) if readings == ALL else chosen
+        require_readings(chosen, loaded)
     checkpoint = load_run(run)
     from workbench.cli.terminal import progress
     from workbench.studies.report import ReportOptions, write_report
@@ -68,7 +73,7 @@ def report(
 
 
 def _add_readings(
-    checkpoint: "Checkpoint", problems: "Sequence[Problem]", directory: Path, options: "ReportOptions"
+    checkpoint: "Checkpoint", problems: "Sequence[Problem | Item]", directory: Path, options: "ReportOptions"
 ) -> None:
     """Write the readings of a report into its directory, and show how far they are; none of a run without thoughts."""
     from workbench.cli.terminal import progress

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from workbench.catalog import ROOT
-from workbench.cli.arguments import command_line, load_problems
+from workbench.cli.arguments import command_line, load_graphs
 from workbench.errors import WorkbenchError
 
 
@@ -30,7 +30,7 @@ def reproduce(
     seed: Annotated[int, typer.Option(min=0, help="Of controls and intervals.")] = 0,
 ) -> None:
     """Check what the papers say of continuous thoughts: a table of claims, our numbers and verdicts."""
-    sets = {file.stem: load_problems(file) for file in sorted(problems.glob("*.json"))}
+    sets = {file.stem: load_graphs(file) for file in sorted(problems.glob("*.json"))}
     from transformers.utils import logging
 
     from workbench.studies.claims import Claim, claims_measured

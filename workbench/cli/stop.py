@@ -1,6 +1,7 @@
 """The command `workbench stop`: how many thoughts are enough, by fixed numbers and by rules that look at a thought."""
 
 import json as jsonlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from workbench.model.checkpoint import Checkpoint
-    from workbench.problems.problem import Problem
+    from workbench.problems.problem import Item, Problem
     from workbench.studies.stopping import Classifier, StopFigure, Thinking
 
 HELD_BACK = 5
@@ -123,7 +124,7 @@ def stop_table(name: str, thinking: "Thinking", figures: "list[StopFigure]") -> 
 
 def _fitted(
     checkpoint: "Checkpoint",
-    problems: "list[Problem]",
+    problems: "Sequence[Problem | Item]",
     label: Literal["reached", "right"],
     thoughts: int | None,
     says: str | None,
@@ -141,7 +142,9 @@ def _fitted(
     return fit(parts[0], checkpoint, label), parts[1]
 
 
-def _apart(judged: "list[Problem]", others: "list[Problem]", file: Path, fit: Path | None) -> None:
+def _apart(
+    judged: "Sequence[Problem | Item]", others: "Sequence[Problem | Item]", file: Path, fit: Path | None
+) -> None:
     """Check that no problem is both fitted on and judged."""
     shared = {problem.question for problem in judged} & {problem.question for problem in others}
     if shared:

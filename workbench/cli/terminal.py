@@ -6,6 +6,7 @@ from math import isnan
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -13,6 +14,7 @@ from workbench.measure.evaluate import Evaluation
 from workbench.measure.scores import NodeScores, node_scores
 from workbench.measure.trace import Trace
 from workbench.problems.graph import structure
+from workbench.problems.problem import Item
 
 Advance = Callable[[int], None]
 """Called with the number of problems done since the last call."""
@@ -119,6 +121,8 @@ def trace_table(trace: Trace, supervision: str) -> Table:
         supervision: How the model's thoughts were supervised.
     """
     problem = trace.problem
+    if isinstance(problem, Item):
+        return _steps_table(trace, problem, supervision)
     names = problem.names
     headings = ("LM head: likeliest nodes", "mass", "forced language: likeliest nodes", "mass", "answer")
     made = table(
@@ -137,6 +141,28 @@ def trace_table(trace: Trace, supervision: str) -> Table:
         mark = "[green]✓[/green]" if right else "[red]✗[/red]"
         first = (_likeliest(heads, k - 1), _mass(heads, k - 1)) if k else ("–", "–")
         made.add_row(str(k), *first, _likeliest(forced, k), _mass(forced, k), f"{mark} {answer}")
+    return made
+
+
+def _steps_table(trace: Trace, item: Item, supervision: str) -> Table:
+    """Lay out one item: a row per number of thoughts, what each thought decodes to beside the steps' values."""
+    made = table(
+        f"{item.id} (task {item.task}): {item.question}",
+        f"Model: {trace.checkpoint}; supervision of its thoughts: {supervision}.\n"
+        f"Right answer: {item.answer}, after {len(item.steps)} steps. Values: probability of the first token of what "
+        f"each step newly says, under the LM head.{_about_thoughts(trace)}",
+        ("thoughts", RIGHT),
+        *((heading, {"overflow": "fold"}) for heading in ("step", "likeliest tokens", "values of the steps", "answer")),
+        show_lines=True,
+    )
+    for k, (answer, right) in enumerate(zip(trace.answer_texts, trace.answer_right, strict=True)):
+        mark = "[green]✓[/green]" if right else "[red]✗[/red]"
+        step = trace.hop(k)
+        said = escape(item.steps[step - 1]) if 0 < step <= len(item.steps) else "–"
+        tokens = "  ".join(f"{token} {share:.2f}" for token, share in trace.top_tokens[k - 1][:SHOWN]) if k else "–"
+        shares = trace.values[k - 1].tolist() if k and trace.values is not None else []
+        values = "  ".join(f"{value} {share:.2f}" for value, share in zip(item.values, shares, strict=False)) or "–"
+        made.add_row(str(k), said, escape(tokens), escape(values), f"{mark} {escape(answer)}")
     return made
 
 

@@ -55,25 +55,27 @@ _POINTS = 41
 # Answers
 
 
-def accuracy_by_hop(results: pl.DataFrame, *, seed: int = 0) -> go.Figure:
-    """Draw accuracy by hops from root to target.
+def accuracy_by_hop(results: pl.DataFrame, *, seed: int = 0, of: str = "hop") -> go.Figure:
+    """Draw accuracy by hops from root to target, or by steps of the chain.
 
     Args:
         results: One row per problem; columns steps (int), correct (bool), optionally a string column `run`, one set
             of bars for each.
         seed: Seed of the bootstrap.
+        of: What is counted: "hop", or "step" of problems without graphs, which have no coin between two options.
     """
     require_rows(results)
     steps = sorted(results["steps"].unique().to_list())
     table = _with_run(results)
     counts = dict(table.group_by("steps").agg(pl.len() / table[RUN].n_unique()).iter_rows())
     made = lines(
-        summarise(table, "correct", [RUN, "steps"], chance=0.5, seed=seed),
-        "Accuracy by hops to the target",
-        "Share of problems answered exactly right, with its 95 % interval; dashed: a coin between the two options",
-        "accuracy", x="steps", axis="hops", bars=True, limits=(0.0, 1.04), below=16,
+        summarise(table, "correct", [RUN, "steps"], chance=0.5 if of == "hop" else None, seed=seed),
+        "Accuracy by hops to the target" if of == "hop" else "Accuracy by steps of the chain",
+        "Share of problems answered exactly right, with its 95 % interval"
+        + ("; dashed: a coin between the two options" if of == "hop" else ""),
+        "accuracy", x="steps", axis=f"{of}s", bars=True, limits=(0.0, 1.04), below=16,
     )  # fmt: skip
-    ticks = [f"{plural(s, 'hop')}<br>n = {counts[s]:.0f}" for s in steps]
+    ticks = [f"{plural(s, of)}<br>n = {counts[s]:.0f}" for s in steps]
     return made.update_xaxes(tickvals=steps, ticktext=ticks, title="")
 
 

@@ -22,13 +22,13 @@ from workbench.interventions.plan import Plan, as_plan
 from workbench.model.checkpoint import Checkpoint
 from workbench.model.coconut import Edit, embedding_rows, lm_head
 from workbench.model.lens import CoconutLens
-from workbench.model.prompts import Prompt, first_token_shares, with_graph
+from workbench.model.prompts import Prompt, first_token_shares
 from workbench.model.recurrence import recurrence_of
 from workbench.model.session import Batch, Branches, Session, arrays_in_batches, as_numpy, in_batches, thought_count
-from workbench.problems.problem import Problem
+from workbench.problems.problem import Item, Problem
 from workbench.problems.shortcuts import forced_choice
 
-Sources = Mapping[str, Sequence[Problem] | Thoughts]
+Sources = Mapping[str, Sequence[Problem | Item] | Thoughts]
 """By name, problems that a source thinks about, or thoughts as they are: one for each problem that is run."""
 
 
@@ -82,7 +82,7 @@ class InterventionRunner:
         checkpoint: Checkpoint,
         plans: Sequence[Plan],
         count: int,
-        problems: Sequence[Problem] | None = None,
+        problems: Sequence[Problem | Item] | None = None,
         batch_size: int = 64,
         lens: CoconutLens | None = None,
         **given: Unpack[Given],
@@ -236,7 +236,7 @@ class InterventionRunner:
             session.think(self.count, pause=self.checkpoint.pause)
         return {name: torch.cat(parts, 1) for name, parts in kept.items() if parts}
 
-    def _means(self, problems: Sequence[Problem], batch_size: int) -> dict[str, Tensor]:
+    def _means(self, problems: Sequence[Problem | Item], batch_size: int) -> dict[str, Tensor]:
         """Return the mean of each activation over a set, [1, K, ...]."""
         total: dict[str, Tensor] = {}
 
@@ -250,7 +250,7 @@ class InterventionRunner:
             pass
         return {name: summed / len(problems) for name, summed in total.items()}
 
-    def _fed(self, problems: Sequence[Problem], batch_size: int) -> Thoughts:
+    def _fed(self, problems: Sequence[Problem | Item], batch_size: int) -> Thoughts:
         """Return what is fed for each of the problems without interventions."""
 
         def fed(batch: Batch) -> Tensor:
@@ -275,7 +275,7 @@ def _freeze(change: Edit | None, clean: Float[Tensor, "batch K d"]) -> Edit:
     return edit
 
 
-def think_about(checkpoint: Checkpoint, problems: Sequence[Problem], thoughts: int | None = None) -> Thoughts:
+def think_about(checkpoint: Checkpoint, problems: Sequence[Problem | Item], thoughts: int | None = None) -> Thoughts:
     """Return what is fed as thoughts 1..K for each problem, without interventions."""
     count = checkpoint.thoughts if thoughts is None else thoughts
     return InterventionRunner(checkpoint, [], count, sources={"these": problems}).sources["these"]
@@ -295,7 +295,7 @@ class Outcome:
     target: Float[np.ndarray, " n"]
     """Logarithm of the probability of the target as the answer, among all tokens."""
     negative: Float[np.ndarray, " n"]
-    """The same of the negative."""
+    """The same of the negative; of an item, of its likeliest wrong option. Both are nan where it has no options."""
     thoughts: Float[np.ndarray, "n K d"] | None
     """What the LM head reads of the thoughts; of one removed, as if it had been fed. None where they were not kept."""
     lm_head: Float[np.ndarray, "n K nodes"] | None
@@ -326,7 +326,7 @@ class Outcome:
 
 def run_intervened(
     checkpoint: Checkpoint,
-    problems: Sequence[Problem],
+    problems: Sequence[Problem | Item],
     plans: Sequence[Plan | Sequence[Intervention]],
     thoughts: int | None = None,
     *,
@@ -360,11 +360,12 @@ def run_intervened(
         raise WorkbenchError("There is nothing to run.", "The list of problems is empty.", "Give some problems.")
     count, asked = thought_count(checkpoint, thoughts), [as_plan(one) for one in plans]
     runner = InterventionRunner(checkpoint, asked, count, problems, batch_size, **given)
-    form, nodes = checkpoint.format, max(len(with_graph(problem).names) for problem in problems)
+    form = checkpoint.format
+    nodes = max(len(problem.names) if isinstance(problem, Problem) else 0 for problem in problems)
 
     def outcomes(batch: Batch) -> dict[str, np.ndarray]:
         opening = max(len(form.value_opening(prompt)) for prompt in batch.prompts)
-        names = max(len(prompt.nodes[node]) for prompt in batch.prompts for node in prompt.graph.options)
+        names = max((len(word) for prompt in batch.prompts for word in form.choices(prompt)), default=0)
         ran = enumerate(runner.thinking(batch, count + opening + max(form.answer_limit, names), asked))
         return {
             f"{number} {name}": array
@@ -380,15 +381,17 @@ def run_intervened(
     return [Outcome(plan, tuple(of.pop("texts")), **of) for plan, of in zip(asked, of_plans, strict=True)]
 
 
+def _two(choices: Float[Tensor, " words"]) -> Float[Tensor, "2"]:
+    """Return the value of the right answer and of the likeliest wrong one, nan where there are none to choose from."""
+    return torch.stack([choices[0], choices[1:].max()]) if len(choices) > 1 else choices.new_full((2,), float("nan"))
+
+
 def _read(
     context: Context, session: Session, thoughts: Float[Tensor, "batch K d"] | None, nodes: int
 ) -> dict[str, np.ndarray]:
     """Read the answer after all thoughts, greedily and as the candidates' probabilities: fields of `Outcome`."""
     form, prompts = context.checkpoint.format, context.prompts
-    graphs = [prompt.graph for prompt in prompts]
-    spellings = [
-        [one.nodes[graph.target], one.nodes[graph.negative]] for one, graph in zip(prompts, graphs, strict=True)
-    ]
+    spellings = [form.choices(prompt) for prompt in prompts]
     count = len(session.fed) - 1
     ends = Branches(session, [count])
     logits = ends.say([[form.answer_opening(prompt)] for prompt in prompts])
@@ -399,7 +402,8 @@ def _read(
         ends = Branches(session, [count])
         spelt = ends.spell_log(ends.say([[form.value_opening(prompt)] for prompt in prompts]), spellings)
     texts = [form.decode(prompt, ids) for prompt, (ids,) in zip(prompts, told, strict=True)]
-    asked, options = list(zip(graphs, texts, strict=True)), as_numpy(torch.stack([one[0] for one in spelt]))
+    asked = [(prompt.problem, text) for prompt, text in zip(prompts, texts, strict=True)]
+    options = as_numpy(torch.stack([_two(one[0]) for one in spelt]))
     found = {
         "texts": np.array(texts, dtype=object), "right": np.array([form.right(*one) for one in asked]),
         "valid": np.array([form.valid(*one) for one in asked]), "target": options[:, 0], "negative": options[:, 1],

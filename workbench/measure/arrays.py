@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 
 from workbench.model.formats import FORMATS
 from workbench.problems.graph import hop_read
-from workbench.problems.problem import Problem
+from workbench.problems.problem import Item, Problem
 from workbench.problems.shortcuts import forced_choice
 
 
@@ -19,7 +19,7 @@ class Trace:
     softmax, so that a row over the nodes of the problem need not sum to one.
     """
 
-    problem: Problem
+    problem: Problem | Item
     checkpoint: str
     """Name of the checkpoint that was run."""
     thoughts: Float[np.ndarray, "K d"]
@@ -49,6 +49,11 @@ class Trace:
     stop: int | None = None
     """After how many thoughts the model's own rule ended them; answers after more stand for that many. None where it
     has no rule."""
+    choices: Float[np.ndarray, "K+1 C"] | None = None
+    """Of an item with options: probability of each as the answer after 0..K thoughts, the right one first."""
+    values: Float[np.ndarray, "K S"] | None = None
+    """Of an item whose steps say values: probability of the first token of each step's value under the LM head of
+    thought 1..K. None of its answers, nodes or classes exist: N is 0 for an item."""
 
     @property
     def as_fed(self) -> Float[np.ndarray, "K d"]:
@@ -71,5 +76,17 @@ class Trace:
 
     @property
     def choice(self) -> Float[np.ndarray, " depths"]:
-        """The forced choice after 0..K thoughts: 1 where the target is a likelier answer, 0.5 where tied."""
-        return forced_choice(self.answers[:, self.problem.target], self.answers[:, self.problem.negative])
+        """The forced choice after 0..K thoughts: 1 where the target is a likelier answer, 0.5 where tied.
+
+        nan for an item without options.
+        """
+        return forced_choice(*self.options)
+
+    @property
+    def options(self) -> Float[np.ndarray, "2 depths"]:
+        """Probability of the right answer and of the likeliest wrong option, nan where there are no options."""
+        if isinstance(self.problem, Problem):
+            return self.answers[:, [self.problem.target, self.problem.negative]].T
+        if self.choices is None or self.choices.shape[1] < 2:
+            return np.full((2, len(self.answer_texts)), np.nan)
+        return np.stack([self.choices[:, 0], self.choices[:, 1:].max(1)])

@@ -18,22 +18,27 @@ from jaxtyping import Float
 
 from workbench.errors import WorkbenchError
 from workbench.files import write_whole
+from workbench.interventions.base import Intervention
+from workbench.interventions.thoughts import Noise
 from workbench.measure.provenance import Provenance, provenance
 from workbench.measure.scores import MASSES, node_scores
 from workbench.measure.statistics import Estimate, graphs_of, resample
 from workbench.measure.trace import Answer, Trace, answers, run
 from workbench.model.checkpoint import Checkpoint
+from workbench.problems.files import task_of
 from workbench.problems.graph import hop_read, structure
-from workbench.problems.problem import Problem
-from workbench.problems.shortcuts import best_rule, blind_score, blind_scores, forced_choice, nearest_source
-from workbench.problems.variants import drawn_rewrite, edge_rewrites, entity_swap
+from workbench.problems.problem import Item, Problem
+from workbench.problems.shortcuts import best_rule, blind_score, forced_choice, item_floor, nearest_source, rule_scores
+from workbench.problems.variants import drawn_rewrite, edge_rewrites, twin
 
-RESULTS_SCHEMA = 3
+RESULTS_SCHEMA = 4
 """Version of the columns of `results_frame`; raised when a column changes its name, type or meaning."""
 
 _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "problem": pl.String,
     "graph": pl.String,
+    "task": pl.String,
+    "expected": pl.String,
     "steps": pl.Int16,
     "nodes": pl.Int16,
     "edges": pl.Int16,
@@ -55,6 +60,8 @@ _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "rewrite_followed": pl.Boolean,
     "rewrites": pl.Int32,
     "rewrites_followed": pl.Float64,
+    "noise_right": pl.Boolean,
+    "tokens": pl.Int32,
 }
 
 
@@ -79,32 +86,40 @@ def results_frame(
     """
     thoughts = len(traces[0].thoughts) if traces else 0
 
-    def answered(problems: Iterable[Problem]) -> Iterator[Answer]:
-        return answers(checkpoint, problems, thoughts, batch_size=batch_size)
+    def answered(problems: Iterable[Problem | Item], *edits: Intervention) -> Iterator[Answer]:
+        return answers(checkpoint, problems, thoughts, edits, batch_size)
 
+    asked = [trace.problem for trace in traces]
     spoken: list[Answer | None] = [None] * len(traces)
-    if checkpoint.says == "chain":
-        spoken = list(answered(trace.problem for trace in traces))
-    swaps = [entity_swap(trace.problem) for trace in traces]
-    rewrites = [edge_rewrites(trace.problem) for trace in traces]
-    drawn = [drawn_rewrite(trace.problem, seed, every) for trace, every in zip(traces, rewrites, strict=True)]
-    asked = rewrites if all_rewrites else [[one] if one else [] for one in drawn]
-    right = (one.right for one in answered([*filter(None, swaps), *chain.from_iterable(asked)]))
-    swap_right = [None if twin is None else next(right) for twin in swaps]
+    if checkpoint.says == "chain" or any(isinstance(problem, Item) for problem in asked):
+        spoken = list(answered(asked))
+    noisy: Iterable[Answer | None] = answered(asked, Noise(seed=seed)) if thoughts else [None] * len(traces)
+    noise = [one and one.right for one in noisy]
+    swaps = [twin(problem) for problem in asked]
+    rewrites = [edge_rewrites(problem) if isinstance(problem, Problem) else [] for problem in asked]
+    drawn = [
+        drawn_rewrite(problem, seed, every) if isinstance(problem, Problem) else None
+        for problem, every in zip(asked, rewrites, strict=True)
+    ]
+    changed = rewrites if all_rewrites else [[one] if one else [] for one in drawn]
+    right = (one.right for one in answered([*filter(None, swaps), *chain.from_iterable(changed)]))
+    swap_right = [None if swap is None else next(right) for swap in swaps]
     rows = []
-    for trace, said, twin, twin_right, every, some, one in zip(
-        traces, spoken, swaps, swap_right, rewrites, asked, drawn, strict=True
+    for trace, said, swap, twin_right, every, some, one, noisy_right in zip(
+        traces, spoken, swaps, swap_right, rewrites, changed, drawn, noise, strict=True
     ):
         followed, itself = [next(right) for _ in some], right_now(trace, said)
         rows.append(
             {
                 **_of_trace(trace, said),
-                "pair": None if twin is None else _pair_name(trace.problem, twin),
-                "pair_right": None if twin is None else itself and twin_right,
+                "pair": None if swap is None else _pair_name(trace.problem, swap),
+                "pair_right": None if swap is None else itself and twin_right,
                 "rewrite": one and one.id,
                 "rewrite_followed": followed[next(i for i, each in enumerate(some) if each is one)] if one else None,
                 "rewrites": len(every),
                 "rewrites_followed": float(np.mean(followed)) if all_rewrites and some else None,
+                "noise_right": noisy_right,
+                "tokens": said and said.tokens,
             }
         )
     return pl.DataFrame(rows, schema=_COLUMNS)
@@ -116,25 +131,33 @@ def right_now(trace: Trace, said: Answer | None) -> bool:
 
 
 def _of_trace(trace: Trace, said: Answer | None) -> dict[str, object]:
-    problem, heads = trace.problem, node_scores(trace, "lm_head")
+    problem, (target, negative) = trace.problem, trace.options.tolist()
+    graph: dict[str, object] = {"steps": len(problem.steps)}
+    if isinstance(problem, Problem):
+        heads = node_scores(trace, "lm_head")
+        graph = {
+            "steps": structure(problem).length,
+            "nodes": len(problem.names),
+            "edges": len(problem.edges),
+            "nearest_source": blind_score(problem, nearest_source),
+            "candidate_mass": _nulls(heads.candidate_mass),
+            "candidate_mass_chance": _nulls(heads.even_mass(heads.on_frontier)),
+            "mass_without_target": _nulls(heads.mass_without_target),
+            "mass_without_target_chance": _nulls(heads.even_mass(heads.without_target)),
+        }
     return {
+        **graph,
         "problem": problem.id,
         "graph": problem.graph,
-        "steps": structure(problem).length,
-        "nodes": len(problem.names),
-        "edges": len(problem.edges),
-        "nearest_source": blind_score(problem, nearest_source),
-        "blind_scores": list(blind_scores(problem)),
+        "task": task_of([problem]),
+        "expected": problem.answer,
+        "blind_scores": list(rule_scores(problem)),
         "answer": trace.answer_texts[-1] if said is None else said.text,
         "thoughts_per_step": trace.thoughts_per_step,
         "right": [*trace.answer_right.tolist()[:-1], right_now(trace, said)],
         "valid": [*trace.answer_valid.tolist()[:-1], bool(trace.answer_valid[-1]) if said is None else said.valid],
-        "target": trace.answers[:, problem.target].tolist(),
-        "negative": trace.answers[:, problem.negative].tolist(),
-        "candidate_mass": _nulls(heads.candidate_mass),
-        "candidate_mass_chance": _nulls(heads.even_mass(heads.on_frontier)),
-        "mass_without_target": _nulls(heads.mass_without_target),
-        "mass_without_target_chance": _nulls(heads.even_mass(heads.without_target)),
+        "target": target,
+        "negative": negative,
     }
 
 
@@ -142,7 +165,7 @@ def _nulls(values: Float[np.ndarray, " K"]) -> list[float | None]:
     return [None if math.isnan(one) else one for one in values.tolist()]
 
 
-def _pair_name(problem: Problem, twin: Problem) -> str:
+def _pair_name(problem: Problem | Item, twin: Problem | Item) -> str:
     """Return the name of a pair, the same from both of its sides: a file may hold both."""
     return hashlib.sha256("\n".join(sorted((problem.question, twin.question))).encode()).hexdigest()[:16]
 
@@ -226,7 +249,7 @@ class Evaluation:
 
 def evaluate(
     checkpoint: Checkpoint,
-    problems: Sequence[Problem],
+    problems: Sequence[Problem | Item],
     thoughts: int | None = None,
     seed: int = 0,
     *,
@@ -263,12 +286,17 @@ def evaluate(
 def evaluation_of(checkpoint: str, results: pl.DataFrame, seed: int = 0, supervision: str = "not known") -> Evaluation:
     """Turn rows of `results_frame` into figures with intervals over graphs.
 
+    Of items, which have no graph, there are the figures that need none. Their `accuracy_by_hop` is by steps of the
+    chain, the wrong option of a forced choice is the likeliest one, and a twin is one of ProntoQA (`variants.twin`).
+
     - accuracy: exact answer (the likeliest of all tokens, or the whole greedy answer) after all K thoughts.
     - choice_accuracy: the forced choice, whether the target is a likelier answer than the negative; ties a half.
       choice_by_thoughts: after 0..K thoughts. A model that names neither option, because it was never asked so early
       or because its format broke, may still know the likelier one.
     - valid_format: the answer is one of the two options and nothing else.
     - accuracy_without_thoughts: exact answer after no thoughts; choice_accuracy_without_thoughts: forced choice.
+    - accuracy_with_noise: with noise of their length in place of the thoughts. tokens: thoughts and tokens said, mean;
+      of problems with graphs only where a chain is said.
     - swap_pair_consistency: a problem and its entity-swapped twin, both answered exactly right, over the pairs that
       exist; a pair of which the file holds both is counted once. Rules that never read the queried entity score 0.
     - edge_rewrite_following: over the problems answered right that have a single-edge rewrite (the material of arXiv
@@ -297,9 +325,17 @@ def evaluation_of(checkpoint: str, results: pl.DataFrame, seed: int = 0, supervi
     following = np.where(last > 0, follow, np.nan)
     every = np.where(last > 0, results["rewrites_followed"].fill_null(np.nan).to_numpy(), np.nan)
     per_step = int(results["thoughts_per_step"][0])
-    blind, steps = results["nearest_source"].to_numpy(), results["steps"].to_numpy()
-    best, floors = best_rule(np.array(results["blind_scores"].to_list()))
-    floor = (float(floors.mean()), f"best query-blind rule: {best}")
+    steps, graphs = results["steps"].to_numpy(), results["nearest_source"].is_not_null().all()
+    absent = [pl.lit(None).alias(name) for name in ("noise_right", "tokens") if name not in results.columns]
+    amounts = results.with_columns(absent)  # a table of before lacks them
+    blind = results["nearest_source"].fill_null(np.nan).to_numpy()
+    scores = np.array(results["blind_scores"].to_list(), dtype=float).reshape(len(results), -1)
+    best, floors = (
+        best_rule(scores) if graphs else item_floor(results["expected"].to_list(), results["task"][0], scores)
+    )
+    floor = (float(floors.mean()), f"best {'query-blind rule' if graphs else 'rule that does not reason'}: {best}")
+    noise, tokens = (amounts[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in ("noise_right", "tokens"))
+    chosen, paired = not np.isnan(choice).all(), len(pairs) > 0 or graphs
 
     def made(
         name: str, title: str, values: np.ndarray, chance: float | None, baseline: str, of: pl.DataFrame = results
@@ -315,14 +351,45 @@ def evaluation_of(checkpoint: str, results: pl.DataFrame, seed: int = 0, supervi
 
     def figures() -> Iterator[Figure]:
         yield made("accuracy", "accuracy, exact answer", last, *floor)
-        yield made("choice_accuracy", "forced choice: target likelier", choice[:, -1], *floor)
+        if chosen:
+            yield made("choice_accuracy", "forced choice: target likelier", choice[:, -1], *floor)
         yield made("valid_format", "valid answer format", valid, None, "none")
+        if not np.isnan(tokens).all():
+            alike = bool((tokens == tokens[0]).all())  # of a share that is 1 there would be a doubt
+            same = Estimate(float(tokens[0]), float(tokens[0]), float(tokens[0]), len(tokens))
+            said = same if alike else resample(tokens, clusters=graphs_of(results), seed=seed)
+            yield Figure("tokens", "thoughts and tokens said", said, None, "none")
         yield made("accuracy_without_thoughts", "accuracy without thoughts", right[:, 0], *floor)
-        yield made("choice_accuracy_without_thoughts", "forced choice without thoughts", choice[:, 0], *floor)
+        if chosen:
+            yield made("choice_accuracy_without_thoughts", "forced choice without thoughts", choice[:, 0], *floor)
+        if not np.isnan(noise).all():
+            yield made("accuracy_with_noise", "accuracy with noise for thoughts", noise, *floor)
+        if paired:
+            yield from of_pairs()
+        if graphs:
+            yield from of_graphs()
+        for hop in sorted(set(steps.tolist())):
+            away = (
+                f"target {hop} hop{'' if hop == 1 else 's'} away" if graphs else f"{hop} step{'' if hop == 1 else 's'}"
+            )
+            here = steps == hop
+            level = float(floors[here].mean())
+            yield made(f"accuracy_by_hop:{hop}", f"accuracy, {away}", np.where(here, last, np.nan), level, floor[1])
+        for name, what, values in (
+            ("accuracy_by_thoughts", "accuracy", right),
+            *((("choice_by_thoughts", "forced choice", choice),) if chosen else ()),
+        ):
+            for k in range(right.shape[1]):
+                title = f"{what} after {k} thought{'' if k == 1 else 's'}"
+                yield made(f"{name}:{k}", title, values[:, k], *floor)
+
+    def of_pairs() -> Iterator[Figure]:
         both = pairs["pair_right"].cast(pl.Float64).to_numpy()
         yield made(
             "swap_pair_consistency", "entity-swap pairs, both right", both, 0.25, "two coins; blind rules: 0", pairs
         )
+
+    def of_graphs() -> Iterator[Figure]:
         yield made("edge_rewrite_following", "single-edge rewrites followed", following, 0.5, _COIN)
         yield made("edge_rewrite_following_any", "the same, right before or not", follow, 0.5, _COIN)
         if not np.isnan(every).all():
@@ -332,18 +399,6 @@ def evaluation_of(checkpoint: str, results: pl.DataFrame, seed: int = 0, supervi
         hard = np.where(blind < 1, last, np.nan)
         score = float(blind[blind < 1].mean()) if (blind < 1).any() else None
         yield made("accuracy_shortcut_resistant", "accuracy, shortcut-resistant", hard, score, _RULE)
-        for hop in sorted(set(steps.tolist())):
-            title = f"accuracy, target {hop} hop{'' if hop == 1 else 's'} away"
-            here = steps == hop
-            level = float(floors[here].mean())
-            yield made(f"accuracy_by_hop:{hop}", title, np.where(here, last, np.nan), level, floor[1])
-        for name, what, values in (
-            ("accuracy_by_thoughts", "accuracy", right),
-            ("choice_by_thoughts", "forced choice", choice),
-        ):
-            for k in range(right.shape[1]):
-                title = f"{what} after {k} thought{'' if k == 1 else 's'}"
-                yield made(f"{name}:{k}", title, values[:, k], *floor)
 
     return Evaluation(checkpoint, right.shape[1] - 1, len(results), tuple(figures()), provenance(seed), supervision)
 

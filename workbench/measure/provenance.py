@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from workbench.model.checkpoint import Checkpoint
-from workbench.problems.problem import Problem
+from workbench.problems.problem import Item, Problem
 
 PACKAGES = ("coconut-workbench", "torch", "transformers", "numpy", "scipy", "polars", "pyarrow", "plotly")
 """Packages whose version may change a number or a picture."""
@@ -63,7 +63,7 @@ def checkpoint_digest(checkpoint: Checkpoint) -> str:
     return digest.hexdigest()
 
 
-def problems_digest(problems: Iterable[Problem]) -> str:
+def problems_digest(problems: Iterable[Problem | Item]) -> str:
     """Return a SHA-256 over problems in their order, whatever file they were in."""
     digest = hashlib.sha256()
     for problem in problems:

@@ -15,6 +15,7 @@ from scipy.stats import rankdata
 
 from workbench.errors import WorkbenchError, unknown
 from workbench.measure.arrays import Trace
+from workbench.problems.files import graphs_of
 from workbench.problems.graph import (
     NODE_CLASSES,
     Structure,
@@ -238,7 +239,8 @@ def node_scores(trace: Trace, readout: str) -> NodeScores:
     first = 1 if readout == "lm_head" else 0
     depths = tuple(range(first, first + len(raw)))
     hops_read = tuple(max(trace.hop(k), 1) for k in depths)
-    return NodeScores(trace.problem, trace.checkpoint, known, depths, hops_read, np.asarray(raw, np.float64))
+    (problem,) = graphs_of([trace.problem])
+    return NodeScores(problem, trace.checkpoint, known, depths, hops_read, np.asarray(raw, np.float64))
 
 
 def scores_frame(scores: Iterable[NodeScores]) -> pl.DataFrame:

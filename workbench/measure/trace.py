@@ -13,7 +13,7 @@ from workbench.interventions.run import Given, InterventionRunner
 from workbench.measure.arrays import Trace
 from workbench.model.checkpoint import Checkpoint
 from workbench.model.coconut import lm_head
-from workbench.model.prompts import Prompt, first_token_shares
+from workbench.model.prompts import Ids, Prompt, first_token_shares
 from workbench.model.recurrence import recurrence_of
 from workbench.model.session import Batch, Branches, Session, as_numpy, in_batches, positions_left, thought_count
 from workbench.problems.problem import Item, Problem
@@ -38,7 +38,7 @@ class Answer:
 
 def run(
     checkpoint: Checkpoint,
-    problems: Iterable[Problem],
+    problems: Iterable[Problem | Item],
     thoughts: int | None = None,
     batch_size: int = 64,
     top: int = 10,
@@ -193,15 +193,19 @@ class Tracer:
         opening = max(
             len(opening)
             for prompt in prompts
-            for opening in (form.step_opening(prompt, 0), form.step_opening(prompt, 1), form.value_opening(prompt))
+            for opening in (*(self._step(prompt, k) for k in (0, 1)), form.value_opening(prompt))
         )
-        needed = self.count + opening + max(form.answer_limit, max(len(word) for p in prompts for word in p.nodes))
+        options = [() if prompt.nodes else form.choices(prompt) for prompt in prompts]
+        words = max(
+            (len(word) for p, more in zip(prompts, options, strict=True) for word in (*p.nodes, *more)), default=0
+        )
+        needed = self.count + opening + max(form.answer_limit, words)
         # A continuation is cut where the model's positions end.
         left = positions_left(self.checkpoint.model, prompts, self.count + opening)
         found: list[Trace] = []
         for _, session, thoughts in self.runner.thinking(batch, needed, [self.plan]):
             self.thought(batch, session)
-            found = self._read(batch, session, thoughts, max(1, min(form.continuation_limit, left)))
+            found = self._read(batch, session, thoughts, options, max(1, min(form.continuation_limit, left)))
         return found
 
     def thought(self, batch: Batch, session: Session) -> None:
@@ -213,13 +217,19 @@ class Tracer:
         The newest column is the opening's last token after all thoughts.
         """
 
-    def _read(self, batch: Batch, session: Session, thoughts: Float[Tensor, "batch K d"], limit: int) -> list[Trace]:
+    def _read(
+        self,
+        batch: Batch,
+        session: Session,
+        thoughts: Float[Tensor, "batch K d"],
+        options: Sequence[Sequence[Ids]],
+        limit: int,
+    ) -> list[Trace]:
         form, prompts, depths = self.checkpoint.format, batch.prompts, range(self.count + 1)
-        graphs = [prompt.graph for prompt in prompts]  # items, words alone, have no nodes whose values could be read
-        spellings = [prompt.nodes for prompt in prompts]
+        spellings = [prompt.nodes for prompt in prompts]  # an item has none, but perhaps options
 
         steps = Branches(session, depths)
-        openings = [[form.step_opening(prompt, k) for k in depths] for prompt in prompts]
+        openings = [[self._step(prompt, k) for k in depths] for prompt in prompts]
         logits = steps.say(openings)
         forced = steps.spell(logits, spellings)
         said = [()] * len(prompts)
@@ -237,7 +247,7 @@ class Tracer:
 
         values, logits = after(form.value_opening)
         self.opened(batch, session)
-        spelt = values.spell(logits, spellings)
+        spelt = values.spell(logits, [prompt.nodes or more for prompt, more in zip(prompts, options, strict=True)])
         ends, logits = (values, logits) if form.value_is_answer else after(form.answer_opening)
         tokens = ends.go_on(logits, form.answer_limit, form.end)
         answered = [tuple(form.decode(p, ids) for ids in told) for p, told in zip(prompts, tokens, strict=True)]
@@ -246,12 +256,12 @@ class Tracer:
         best, apart = heads.topk(min(self.top, heads.shape[-1]), -1), recurrence_of(session.model).apart
         return [
             Trace(
-                graphs[row],
+                prompt.problem,
                 self.checkpoint.name,
                 as_numpy(thoughts[row]),
                 first_token_shares(as_numpy(heads[row]), prompt),
                 as_numpy(forced[row]),
-                as_numpy(spelt[row]),
+                as_numpy(spelt[row][:, : len(prompt.nodes)]),
                 answered[row],
                 said[row],
                 self._named(prompt, best.indices[row].tolist(), best.values[row].tolist()),
@@ -259,9 +269,16 @@ class Tracer:
                 self.checkpoint.thoughts_per_step,
                 as_numpy(session.vectors[row]) if apart else None,
                 None if session.stops is None else int(session.stops[row]),
+                as_numpy(spelt[row]) if options[row] else None,
+                as_numpy(heads[row][:, list(told)]) if (told := form.values(prompt)) else None,
             )
             for row, prompt in enumerate(prompts)
         ]
+
+    def _step(self, prompt: Prompt, after: int) -> Ids:
+        """Return what a continuation is forced to begin with: a step; for an item no more than begins any chain."""
+        form = self.checkpoint.format
+        return form.step_opening(prompt, after) if prompt.nodes else form.chain_opening(prompt)
 
     def _named(self, prompt: Prompt, ids: list[list[int]], shares: list[list[float]]) -> tuple:
         own, text = self.checkpoint.format.token_names(prompt), self._token_text

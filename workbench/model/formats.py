@@ -21,7 +21,7 @@ from workbench.errors import WorkbenchError, listed, unknown
 from workbench.model.prompts import OFFICIAL, Format, Ids, Prompt, Wording, path, with_graph
 from workbench.problems.arithmetic import LIMIT, story_words
 from workbench.problems.english import split_sentences
-from workbench.problems.problem import Item, Problem
+from workbench.problems.problem import NUMBER, Item, Problem
 from workbench.problems.prontoqa import PROPERTIES
 from workbench.problems.vocabulary import CONCEPTS, ENTITIES, NAMES, word_tokenizer
 
@@ -30,7 +30,6 @@ SPECIALS = ("<pad>", "<eos>", "<bot>", "<eot>", "<thought>", "|", "###", ".", "?
 UNSAID = {"prontoqa": "a an are each every is", "arithmetic": "a an and of the"}
 """Words that the normaliser leaves out, by task."""
 
-_NUMBER = re.compile(r"-?\d+(\.\d+)?")
 _WORD = r"<<|>>|###|\d+|[\w'’]+|[^\w\s]"
 
 
@@ -138,6 +137,9 @@ class WordsFormat(_WordFormat):
             Prompt(problem, (self.end, *ids, *self._bot), (), ()) for problem, ids in zip(problems, rows, strict=True)
         ]
 
+    def _spelt(self, words: Sequence[str]) -> tuple[Ids, ...]:
+        return tuple(self._encode(words)) if words else ()
+
     def chain_opening(self, prompt: Prompt) -> Ids:
         """Return `<eot>`, without markers `|`."""
         return self._eot or (self._word["|"],)
@@ -178,12 +180,12 @@ def valid_answer(problem: Problem | Item, text: str) -> bool:
         return False
     if problem.options:
         return text.lower() in {option.lower() for option in problem.options}
-    return bool(text.strip()) if problem.task == "math" else _NUMBER.fullmatch(text.replace(",", "")) is not None
+    return NUMBER.fullmatch(text.replace(",", "")) is not None if problem.numeric else bool(text.strip())
 
 
 def right_answer(problem: Problem | Item, text: str, answer: str) -> bool:
     """Say whether a text is the answer; in a number "1,000" and "1000" are the same, as in the official files."""
-    number = isinstance(problem, Item) and not problem.options and problem.task != "math"
+    number = isinstance(problem, Item) and problem.numeric
     return text == answer or (number and text.replace(",", "") == answer)
 
 
@@ -337,6 +339,9 @@ class TextFormat(Format):
             else Prompt(problem, (*ids, *self._bot), (), ())
             for problem, ids in zip(problems, questions, strict=True)
         ]
+
+    def _spelt(self, words: Sequence[str]) -> tuple[Ids, ...]:
+        return tuple(self._encode([f" {word}" for word in words])) if words else ()
 
     def step_opening(self, prompt: Prompt, after: int) -> Ids:
         """Return "Every", after no thoughts "Sally is a"; for an item no more than begins any chain."""

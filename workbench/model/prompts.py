@@ -158,6 +158,25 @@ class Format(ABC):
         known = self._tokens([name for name in names if name not in marks])
         return tuple(marks[name] if name in marks else known[name] for name in names)
 
+    def choices(self, prompt: Prompt) -> tuple[Ids, ...]:
+        """Return the spelling of each possible answer after the value opening, the right one first.
+
+        Those are target and negative; of an item its options, none where any number or text may be the answer.
+        """
+        one = prompt.problem
+        if isinstance(one, Problem):
+            return prompt.nodes[one.target], prompt.nodes[one.negative]
+        return self._spelt(sorted(one.options, key=lambda option: option != one.answer))
+
+    def values(self, prompt: Prompt) -> Ids:
+        """Return the first token of the value that each step of an item newly says, where they say values."""
+        spelt = self._spelt(prompt.problem.values) if isinstance(prompt.problem, Item) else ()
+        return tuple(ids[0] for ids in spelt) if all(spelt) else ()
+
+    def _spelt(self, words: Sequence[str]) -> tuple[Ids, ...]:
+        """Return the tokens of words inside a text; only formats of items have them."""
+        return ()
+
     @abstractmethod
     def prompts(self, problems: Sequence[Problem | Item]) -> list[Prompt]:
         """Encode problems, a batch at a time.

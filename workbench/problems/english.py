@@ -91,6 +91,12 @@ def read_question(text: str) -> tuple[Question, list[str]]:
     return Question(edges, entities, root, options), reasons
 
 
+def asks(text: str) -> bool:
+    """Return whether a text ends as a question of ProsQA does: "Is Tom a lempus or scrompus?"."""
+    sentences = split_sentences(text)
+    return bool(sentences) and _QUERY.fullmatch(sentences[-1]) is not None
+
+
 def is_a(source: str, destination: str, entity: bool) -> str:
     """Return an edge as a sentence: "Tom is a terpus." from an entity, "Every terpus is a brimpus." else."""
     return f"{source} is a {destination}." if entity else f"Every {source} is a {destination}."

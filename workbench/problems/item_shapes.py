@@ -12,11 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_mod
 from workbench.errors import clip
 from workbench.problems import arithmetic, prontoqa
 from workbench.problems.english import MOST_CHARACTERS
-from workbench.problems.problem import Fault, Item
+from workbench.problems.problem import NUMBER, Fault, Item
 from workbench.problems.uploads import read_shape
 
 MOST_STEPS = 256
 
+OWN = "own"
+"""The task of problems that are of no known one."""
 _STEP = re.compile(r"<<[^<>]*>>")
 _RESULT = re.compile(r"=([^=<>]*)>>$")
 
@@ -38,8 +40,6 @@ def read_item(data: Any, default_id: str) -> Read:
     """
     if not isinstance(data, dict):
         return None, [Fault("the problem", f"it is {type(data).__name__}, not an object with fields")]
-    if "idx_to_symbol" in data:
-        return None, [Fault("idx_to_symbol", "this is a ProsQA problem, which has a graph (task prosqa)")]
     known = next((one for one in _SHAPES if all(field in data for field in one.split())), None)
     if known is None:
         return None, [
@@ -79,13 +79,13 @@ def _pronto(id: str, question: str, steps: list[str], answer: str) -> Item:
     return Item(id, question, answer, tuple(steps), "prontoqa", options=prontoqa.OPTIONS)
 
 
-def _worked(id: str, question: str, steps: list[str], answer: str) -> Item:
+def _worked(id: str, question: str, steps: list[str], answer: str, task: str = "gsm8k") -> Item:
     """Return an item of GSM8k's kind. Its sums are not checked: those of GSM8K-Aug were made by a model."""
     results = [_RESULT.search(step) for step in steps]
     values = tuple(found[1].strip() for found in results if found)
     if len(values) < len(steps) or not all(values):
         values = ()
-    return Item(id, question.strip(), answer.replace(",", "").strip(), tuple(steps), "gsm8k", values)
+    return Item(id, question.strip(), answer.replace(",", "").strip(), tuple(steps), task, values)
 
 
 def _split(chain: str) -> list[str]:
@@ -95,7 +95,19 @@ def _split(chain: str) -> list[str]:
 
 
 def _with_steps(one: Any, id: str) -> Item:
-    return (_pronto if prontoqa.QUERY in one.question else _worked)(id, one.question, one.steps, one.answer)
+    """Return an item of ProntoQA or GSM8k; where steps are no calculations, or the answer no number, of nobody's task.
+
+    One that names its options, or values of its steps, is of nobody's task, too.
+    """
+    if one.options or one.values:
+        return Item(id, one.question, one.answer, tuple(one.steps), OWN, tuple(one.values), tuple(one.options))
+    if prontoqa.QUERY in one.question:
+        return _pronto(id, one.question, one.steps, one.answer)
+    calculated = one.steps and all(_STEP.search(step) for step in one.steps)
+    number = NUMBER.fullmatch(one.answer.replace(",", "").strip())
+    if not number:
+        return Item(id, one.question, one.answer, tuple(one.steps), OWN)
+    return _worked(id, one.question, one.steps, one.answer, "gsm8k" if calculated else OWN)
 
 
 def _with_solution(one: Any, id: str) -> Item | Fault:
@@ -131,6 +143,7 @@ _Chain = Annotated[str, StringConstraints(max_length=MOST_CHARACTERS)]
 _Proof = Annotated[list[_Sentence], Field(max_length=2 * MOST_STEPS)]
 _Task = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,32}$")]
 _MAYBE_ID = (_Id | None, None)  # type: ignore[operator]
+_FREE = {"options": (_Few, []), "values": (_Steps, [])}
 _SHAPES: dict[str, tuple[type[BaseModel], Callable[[Any, str], Item | Fault]]] = {
     # What `save_items` writes.
     "task": (
@@ -141,7 +154,8 @@ _SHAPES: dict[str, tuple[type[BaseModel], Callable[[Any, str], Item | Fault]]] =
     # The "test_example" of the published ProntoQA generator.
     "test_example": (_shape(question=_Text, query=_Sentence, chain_of_thought=_Proof, answer=_Sentence), _example),
     # Coconut's own files of GSM8k and ProntoQA, and GSM8K-Aug with a list of steps.
-    "question steps": (_shape(question=_Text, steps=_Steps, answer=_Sentence, id=_MAYBE_ID), _with_steps),
+    # One's own: the same, with `options` where there are some and `values` to look for in thoughts.
+    "question steps": (_shape(question=_Text, steps=_Steps, answer=_Sentence, id=_MAYBE_ID, **_FREE), _with_steps),
     # GSM8K-Aug with the chain in one string.
     "question cot": (
         _shape(question=_Text, cot=_Chain, answer=_Sentence, id=_MAYBE_ID),

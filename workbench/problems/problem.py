@@ -1,11 +1,14 @@
 """The three dataclasses of this package: a problem with a graph, a problem in words alone, and a fault of either."""
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool
+
+NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
 @dataclass(frozen=True)
@@ -76,16 +79,22 @@ class Item:
     steps: tuple[str, ...]
     """The chain, a step each; may be empty in files of others."""
     task: str
-    """Where it comes from: "prontoqa" and "arithmetic" are ours or checked like ours, "gsm8k" and "math" are not."""
+    """Where it comes from: "prontoqa" and "arithmetic" are ours or checked like ours, "gsm8k" and "math" are not; "own"
+    is nobody's known task."""
     values: tuple[str, ...] = ()
     """What each step adds (arithmetic: its result), to be looked for in a thought; one per step, or none."""
     options: tuple[str, ...] = ()
-    """The valid answers; none: any number (task "math": anything)."""
+    """The valid answers; none: any number where the answer is one (task "math": anything)."""
 
     @property
     def graph(self) -> str:
         """The id: an item has no graph that others could share."""
         return self.id
+
+    @property
+    def numeric(self) -> bool:
+        """Whether any number is a valid answer."""
+        return not self.options and self.task != "math" and NUMBER.fullmatch(self.answer.replace(",", "")) is not None
 
 
 @dataclass(frozen=True)

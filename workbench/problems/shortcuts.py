@@ -92,7 +92,7 @@ def blind_scores(problem: Problem) -> tuple[float, ...]:
     return tuple(blind_score(problem, rule) for rule in RULES.values())
 
 
-def best_rule(scores: Float[np.ndarray, "n rules"]) -> tuple[str, Float[np.ndarray, " n"]]:
+def best_rule(scores: Float[np.ndarray, "n rules"], names: Sequence[str] = ()) -> tuple[str, Float[np.ndarray, " n"]]:
     """Return the name of the rule that is right most often on a set, and its score on each problem.
 
     This is the floor of an accuracy on the set: what can be had without reading which entity is asked about. It is not
@@ -101,20 +101,39 @@ def best_rule(scores: Float[np.ndarray, "n rules"]) -> tuple[str, Float[np.ndarr
 
     Args:
         scores: `blind_scores` of each problem.
+        names: Of the rules; by default of `RULES`.
     """
     best = int(scores.mean(0).argmax())
-    return list(RULES)[best], scores[:, best]
+    return list(names or RULES)[best], scores[:, best]
 
 
-def floor(problems: Sequence[Problem]) -> tuple[str, Float[np.ndarray, " n"]]:
-    """Return `best_rule` on problems, at least one.
+def item_floor(
+    answers: Sequence[str], task: str, scores: Float[np.ndarray, "n rules"]
+) -> tuple[str, Float[np.ndarray, " n"]]:
+    """Return the best of the rules that do not reason on items, the commonest right answer among them.
+
+    Args:
+        answers: The right answer of each item.
+        task: Theirs.
+        scores: `rule_scores` of each.
+    """
+    (commonest, _), *_ = Counter(answers).most_common(1)
+    common = np.array([[float(answer == commonest)] for answer in answers])
+    return best_rule(np.concatenate([common, scores], 1), [COMMONEST, *item_rules(task)])
+
+
+def floor(problems: Sequence[Problem | Item]) -> tuple[str, Float[np.ndarray, " n"]]:
+    """Return the best rule that does not reason on problems of one task, at least one, and its score on each.
 
     Examples:
         >>> from workbench.problems.sets import generate
         >>> floor(generate("balanced", 4, 0))[1].mean()
         np.float64(0.5)
     """
-    return best_rule(np.array([blind_scores(problem) for problem in problems]))
+    first, scores = problems[0], np.array([rule_scores(problem) for problem in problems])
+    return (
+        item_floor([p.answer for p in problems], first.task, scores) if isinstance(first, Item) else best_rule(scores)
+    )
 
 
 def blind_accuracy(problems: Iterable[Problem], rule: Rule) -> float:
@@ -144,11 +163,11 @@ def forced_choice(target: ArrayLike | float | int, negative: ArrayLike | float |
     know the likelier one.
 
     Args:
-        target: Probabilities, logits or scores of the target.
+        target: Probabilities, logits or scores of the target; nan where there are no options.
         negative: The same of the other option.
     """
     one, other = np.asarray(target, dtype=np.float64), np.asarray(negative, dtype=np.float64)
-    return np.where(one == other, 0.5, one > other)
+    return np.where(np.isnan(one + other), np.nan, np.where(one == other, 0.5, one > other))
 
 
 def _mean(values: Iterable[float]) -> float:
@@ -157,6 +176,7 @@ def _mean(values: Iterable[float]) -> float:
 
 
 ItemRule = Callable[[Item], str]
+COMMONEST = "the commonest answer"
 
 
 def shortcut_accuracies(items: Sequence[Item], known: Sequence[Item] = ()) -> dict[str, float]:
@@ -167,9 +187,20 @@ def shortcut_accuracies(items: Sequence[Item], known: Sequence[Item] = ()) -> di
         known: Items that the commonest answer is taken from; by default the items themselves.
     """
     (commonest, _), *_ = Counter(item.answer for item in known or items).most_common(1)
-    rules: dict[str, ItemRule] = {"the commonest answer": lambda item: commonest}
-    rules |= _PRONTOQA if items[0].task == "prontoqa" else _NUMBERS
+    rules: dict[str, ItemRule] = {COMMONEST: lambda item: commonest, **item_rules(items[0].task)}
     return {name: sum(rule(item) == item.answer for item in items) / len(items) for name, rule in rules.items()}
+
+
+def item_rules(task: str) -> dict[str, ItemRule]:
+    """Return the rules that do not reason on items of a task, but for the commonest answer, which is of a set."""
+    return {"prontoqa": _PRONTOQA, "arithmetic": _NUMBERS, "gsm8k": _NUMBERS}.get(task, {})
+
+
+def rule_scores(problem: Problem | Item) -> tuple[float, ...]:
+    """Return the score of each rule of the problem's task: of `RULES`, of an item of `item_rules`."""
+    if isinstance(problem, Problem):
+        return blind_scores(problem)
+    return tuple(float(rule(problem) == problem.answer) for rule in item_rules(problem.task).values())
 
 
 def _read(item: Item) -> tuple[list[Claim], Claim]:

@@ -25,7 +25,7 @@ _FOREIGN = {
 }
 
 
-Sound = TypeVar("Sound", Problem, Item)
+Sound = TypeVar("Sound", bound=Problem | Item)
 
 
 def read_text(path: Path, most_bytes: int, kind: str, do: str) -> str:

@@ -4,16 +4,45 @@ A model that searches follows the change. A rule that never reads the queried en
 that has learned the shape of the graphs cannot follow the rewrite.
 """
 
+import re
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
 from workbench.problems import graph
-from workbench.problems.problem import Problem
+from workbench.problems.problem import Item, Problem
+from workbench.problems.prontoqa import OPTIONS, QUERY, derive, read_question
 from workbench.problems.prosqa import make_problem
 
+Asked = TypeVar("Asked", Problem, Item)
 Edges = tuple[tuple[int, int], ...]
+
+
+def twin(problem: Problem | Item) -> Problem | Item | None:
+    """Return the problem that asks about another entity, so that the other option becomes right, if there is one.
+
+    Of ProsQA that is `entity_swap`. Of ProntoQA, it asks the same about an entity of whom the opposite follows, and
+    has no steps. Items of other tasks have none.
+    """
+    if isinstance(problem, Problem):
+        return entity_swap(problem)
+    if problem.task != "prontoqa":
+        return None
+    premises, query, _ = read_question(problem.question)
+    if query is None:
+        return None
+    flipped = next(option for option in OPTIONS if option != problem.answer)
+    for entity in sorted({claim.subject for claim in premises if not claim.every} - {query.subject}):
+        known = derive(premises, entity)
+        asked, opposite = ((query.predicate, query.negated is same) for same in (True, False))
+        if (asked in known) != (opposite in known) and (asked in known) == (flipped == "True"):
+            given, mark, rest = problem.question.rpartition(QUERY)
+            question = f"{given}{mark}{rest.replace(query.subject, entity, 1)}"
+            return Item(f"{problem.id}-swap", question, flipped, (), problem.task, options=OPTIONS)
+    return None
 
 
 def entity_swap(problem: Problem) -> Problem | None:
@@ -107,7 +136,7 @@ def drawn_rewrite(problem: Problem, seed: int, rewrites: Sequence[Problem] | Non
     return rewrites[int(generator_of(problem, seed).integers(len(rewrites)))] if rewrites else None
 
 
-def generator_of(problem: Problem, seed: int) -> np.random.Generator:
+def generator_of(problem: Problem | Item, seed: int) -> np.random.Generator:
     """Return a random generator that depends on the seed and the problem's id alone."""
     return np.random.default_rng([seed, zlib.crc32(problem.id.encode())])
 
@@ -156,8 +185,14 @@ def harmless_rewrite(problem: Problem, seed: int) -> Problem | None:
     return None
 
 
-def reordered(problem: Problem, seed: int) -> Problem:
-    """Return the problem with its sentences in another order: the same graph, question and answer."""
+def reordered(problem: Asked, seed: int) -> Asked:
+    """Return the problem with its sentences in another order: the same premises, question and answer."""
+    if isinstance(problem, Item):
+        *said, asked = re.split(r"(?<=\.) (?!$)", problem.question)
+        order = generator_of(problem, seed).permutation(len(said))
+        return replace(
+            problem, id=f"{problem.id}-reordered", question=" ".join([*(said[place] for place in order), asked])
+        )
     order = generator_of(problem, seed).permutation(len(problem.edges)).tolist()
     return _changed(problem, "reordered", tuple(problem.edges[place] for place in order))
 

@@ -72,7 +72,7 @@ RECORDING = "recording"
 COSTS: Mapping[str, float] = {
     RECORDING: 196, "breadth": 3.4, "behaviour": 0.4, "parallelism": 1.4, "height": 9.4, "codes": 6.8,
     "superposition": 29, "inner_products": 2.3, "attention_by_class": 2.9, "copy_map": 29, "lens_layers": 32,
-    "probes": 31, "attribution": 75, "edge_path": 1.2, "edge_knockout": 84, "geometry": 8.4,
+    "probes": 31, "attribution": 75, "edge_path": 1.2, "edge_knockout": 84, "geometry": 8.4, "arithmetic": 5,
 }  # fmt: skip
 """What recording and each reading cost beside one another: seconds of one core for 500 problems, the model and four
 controls (docs/measurements/readings.json). The cheap ones are made first, and the time left follows from those made."""

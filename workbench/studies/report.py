@@ -1,5 +1,6 @@
 """A report: a problem set run in parts, its tables (Parquet), and a page made from the tables alone."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,8 +30,8 @@ from workbench.measure.scores import (
 from workbench.measure.statistics import about
 from workbench.measure.trace import Trace, run
 from workbench.model.checkpoint import Checkpoint
-from workbench.problems.problem import Problem
-from workbench.problems.shortcuts import best_rule
+from workbench.problems.problem import Item, Problem
+from workbench.problems.shortcuts import best_rule, item_floor
 from workbench.studies.artefacts import Shards
 from workbench.studies.pages import drawings, write_html
 
@@ -41,7 +42,7 @@ MOST_IN_FIGURES = 10_000
 """Problems that figures and intervals are made from; of a larger set a sample drawn by the seed."""
 MOST_IN_TABLE = 5_000
 """Rows of the page's problem table; the Parquet file has all of them."""
-TRACES_SCHEMA = 1
+TRACES_SCHEMA = 2
 """Version of the columns of `traces_frame`; raised when a column changes its name, type or meaning."""
 SCHEMAS = {
     "problems": RESULTS_SCHEMA,
@@ -80,7 +81,7 @@ class ReportOptions:
 
 def write_report(
     checkpoint: Checkpoint,
-    problems: Sequence[Problem],
+    problems: Sequence[Problem | Item],
     directory: Path,
     options: ReportOptions,
     *,
@@ -123,11 +124,11 @@ def write_report(
         "thoughts": thoughts,
         "shard": options.shard,
         "batch size": options.batch_size,
-        "schema versions": SCHEMAS,
+        "schema versions": schemas_of(problems),
         **asdict(origin),
     }
     pages = ("index.html", "plotly.min.js", "evaluation.json", READINGS_PAGE, f"{READINGS_FOLDER}/*.parquet")
-    shards = Shards(directory, MANIFEST, inputs, SCHEMAS, pages, overwrite=overwrite)
+    shards = Shards(directory, MANIFEST, inputs, schemas_of(problems), pages, overwrite=overwrite)
     parts = range(0, len(problems), options.shard)
     if shards.complete:
         if on_progress:
@@ -143,18 +144,28 @@ def write_report(
     return write_page(directory, checkpoint.name, options, origin, readings=readings, supervision=about)
 
 
+def schemas_of(problems: Sequence[Problem | Item]) -> dict[str, int]:
+    """Return the tables of a report on problems, by name, and their versions: without graphs no node has a score."""
+    return {name: SCHEMAS[name] for name in (SCHEMAS if isinstance(problems[0], Problem) else ("problems", "traces"))}
+
+
 def _tables(
-    checkpoint: Checkpoint, problems: Sequence[Problem], thoughts: int, options: ReportOptions
+    checkpoint: Checkpoint, problems: Sequence[Problem | Item], thoughts: int, options: ReportOptions
 ) -> dict[str, pl.DataFrame]:
     traces = list(run(checkpoint, problems, thoughts, options.batch_size))
-    readouts = READOUTS if thoughts else ("forced_language",)  # without thoughts there is none to read
+    results = results_frame(checkpoint, traces, options.seed, batch_size=options.batch_size)
+    return {"problems": results, **_read(traces)}
+
+
+def _read(traces: Sequence[Trace]) -> dict[str, pl.DataFrame]:
+    """Return the tables of what was read from traces, those of nodes where the problems have graphs."""
+    if isinstance(traces[0].problem, Item):
+        return {"traces": traces_frame(traces)}
+    readouts = READOUTS if len(traces[0].thoughts) else READOUTS[-1:]  # without thoughts there is none to read
     scores = [node_scores(trace, readout) for trace in traces for readout in readouts]
     return {
-        "problems": results_frame(checkpoint, traces, options.seed, batch_size=options.batch_size),
-        "traces": traces_frame(traces),
-        "scores": scores_frame(scores),
-        "statistics": statistics_frame(scores),
-    }
+        "traces": traces_frame(traces), "scores": scores_frame(scores), "statistics": statistics_frame(scores),
+    }  # fmt: skip
 
 
 def save_trace(trace: Trace, path: Path, supervision: str = "not known") -> None:
@@ -165,12 +176,12 @@ def save_trace(trace: Trace, path: Path, supervision: str = "not known") -> None
         path: The file.
         supervision: How the model's thoughts were supervised, in words.
     """
-    readouts = READOUTS if trace.thoughts.size else READOUTS[-1:]
-    scores = [node_scores(trace, readout) for readout in readouts]
-    tables = {"traces": traces_frame([trace]), "scores": scores_frame(scores), "statistics": statistics_frame(scores)}
-    about = {name: getattr(trace.problem, name) for name in ("id", "question", "answer", "steps", "names")}
-    written = {"checkpoint": trace.checkpoint, "supervision": supervision, "problem": about, "schema versions": SCHEMAS}
-    rows = {name: table.to_dicts() for name, table in tables.items()}
+    problem = trace.problem
+    about = {"id": problem.id, "question": problem.question, "answer": problem.answer, "steps": problem.steps}
+    about |= {"values": problem.values} if isinstance(problem, Item) else {"names": problem.names}
+    written = {"checkpoint": trace.checkpoint, "supervision": supervision, "problem": about}
+    written["schema versions"] = schemas_of([problem])
+    rows = {name: table.to_dicts() for name, table in _read([trace]).items()}
     write_whole(path, to_json(written | rows, indent=2, inf_nan_mode="null") + b"\n")
 
 
@@ -195,6 +206,7 @@ def traces_frame(traces: Sequence[Trace]) -> pl.DataFrame:
         "behaviour": pl.Enum([behaviour.value for behaviour in Behaviour]),
         "top_tokens": pl.List(pl.String),
         "top_probabilities": pl.List(pl.Float32),
+        "step_values": pl.List(pl.Float32),
     }
     rows = []
     for trace in traces:
@@ -202,15 +214,17 @@ def traces_frame(traces: Sequence[Trace]) -> pl.DataFrame:
         for k, text in enumerate(trace.answer_texts):
             said = trace.continuations[k] if trace.continuations else None
             top = trace.top_tokens[k - 1] if k else None
+            problem = trace.problem if said is not None and isinstance(trace.problem, Problem) else None
+            values = None if trace.values is None or not k else pl.Series(trace.values[k - 1])
             rows.append(
                 (
                     trace.checkpoint, trace.problem.id, trace.problem.graph, k,
                     pl.Series(trace.thoughts[k - 1]) if k else None, text,
                     bool(trace.answer_right[k]), bool(trace.answer_valid[k]), float(choice[k]),
                     pl.Series(trace.answers[k]),
-                    said, classify(trace.problem, said, trace.hop(k)).value if said is not None else None,
+                    said, problem and classify(problem, str(said), trace.hop(k)).value,
                     [token for token, _ in top] if top is not None else None,
-                    [probability for _, probability in top] if top is not None else None,
+                    [probability for _, probability in top] if top is not None else None, values,
                 )
             )  # fmt: skip
     columns = zip(*rows, strict=True) if rows else ([] for _ in schema)
@@ -258,6 +272,7 @@ def write_page(
         figures=headline,
         drawn=drawings(drawn),
         rows=_rows(tables.first("problems", MOST_IN_TABLE), checkpoint, options.problems.stem, options.explorer),
+        tables=sorted(path.stem for path in directory.glob("*.parquet")),
         thoughts=evaluation.thoughts,
         supervision=supervision,
         total=tables.total,
@@ -300,12 +315,20 @@ def _figures(tables: _Tables, thoughts: int, seed: int) -> list[go.Figure]:
         columns = ["readout", "thought", name, f"{name}_chance"]
         return figures.mass_by_thought(tables.read("statistics", columns), name, seed=seed)
 
-    scores = tables.read("problems", ["problem", "blind_scores"])
-    _, floors = best_rule(np.array(scores["blind_scores"].to_list()))
+    scores = tables.read("problems", ["problem", "nearest_source", "task", "expected", "blind_scores"])
+    graphs = scores["nearest_source"].is_not_null().all()
+    each = np.array(scores["blind_scores"].to_list(), dtype=float).reshape(len(scores), -1)
+    _, floors = best_rule(each) if graphs else item_floor(scores["expected"].to_list(), scores["task"][0], each)
     answers = tables.read("traces", ["problem", "thought", "right", "valid", "choice", "behaviour"]).join(
         scores.select("problem", floor=floors), on="problem", maintain_order="left"
     ).rename({"right": "correct"})  # fmt: skip
     by_hop = tables.read("problems", ["steps", "right"]).with_columns(correct=pl.col("right").list.last())
+    if not graphs:
+        by_thoughts = answers.drop("choice") if answers["choice"].is_nan().all() else answers
+        return [
+            figures.accuracy_by_thoughts(by_thoughts, seed=seed),
+            figures.accuracy_by_hop(by_hop, seed=seed, of="step"),
+        ]
     made = [
         *(statistic(name) for name in MASSES),
         figures.accuracy_by_thoughts(answers, seed=seed),
@@ -331,16 +354,16 @@ def _rows(results: pl.DataFrame, checkpoint: str, problem_set: str, explorer: st
     rows = []
     for row in results.iter_rows(named=True):
         query = urlencode({"run": checkpoint, "set": problem_set, "problem": row["problem"]})
-        both = row["target"][-1] + row["negative"][-1]
+        both = (row["target"][-1] + row["negative"][-1]) or math.nan
         rows.append(
             {
                 **row,
                 "link": f"{explorer.rstrip('/')}/?{query}",
                 "right": row["right"][-1],
                 "right_without": row["right"][0],
-                "preference": row["target"][-1] / both if both > 0 else None,
-                "mass": [(row[name] + [None] * 3)[k] for k in range(3) for name in MASSES],
-                "resistant": row["nearest_source"] < 1,
+                "preference": None if math.isnan(both) else row["target"][-1] / both,
+                "mass": [((row[name] or []) + [None] * 3)[k] for k in range(3) for name in MASSES],
+                "resistant": row["nearest_source"] is not None and row["nearest_source"] < 1,
             }
         )
     return rows

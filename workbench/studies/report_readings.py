@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -13,15 +13,17 @@ import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, unknown
 from workbench.figures.style import INK
 from workbench.measure.provenance import checkpoint_digest, problems_digest, provenance
-from workbench.measure.recording import Recording, record, record_controls
+from workbench.measure.recording import record, record_controls
 from workbench.measure.run_labels import CONTROLS, MODEL, OTHER_TARGET, RUN, title
 from workbench.model.checkpoint import Checkpoint
-from workbench.problems.problem import Problem
+from workbench.problems.files import graphs_of, task_of
+from workbench.problems.problem import Item, Problem
 from workbench.problems.variants import other_target
-from workbench.readings import COSTS, RECORDING, find_reading
+from workbench.readings import COSTS, ITEM_READINGS, READINGS, RECORDING, find_reading
+from workbench.readings.arithmetic import record_items
 from workbench.readings.base import Reading
 from workbench.studies.artefacts import made_from, write_table
 from workbench.studies.pages import drawing, write_html
@@ -35,7 +37,7 @@ MOST_IN_LEGEND = 240
 
 def write_readings(
     checkpoint: Checkpoint,
-    problems: Sequence[Problem],
+    problems: Sequence[Problem | Item],
     directory: Path,
     options: ReportOptions,
     *,
@@ -64,6 +66,7 @@ def write_readings(
         WorkbenchError: There is no such reading or control, no problem, or no thought to read.
     """
     readings = [find_reading(name) for name in options.readings]
+    require_readings(options.readings, problems)
     kept = drawn(problems, options.most, options.seed)
     count = checkpoint.thoughts if options.thoughts is None else options.thoughts
     if count == 0:
@@ -81,7 +84,7 @@ def write_readings(
         "thoughts": count,
         **asdict(origin),
     }
-    recordings: list[Recording] = []
+    recordings: list[Any] = []
     sections: dict[str, dict[str, object]] = {}
     tables = {one.name: directory / FOLDER / f"{one.name}.parquet" for one in readings}
     given: dict[str, dict[str, object]] = {one.name: {**shared, "schema": one.schema} for one in readings}
@@ -138,13 +141,30 @@ class Spent:
         return self.seconds / self.cost * sum(COSTS[name] for name in names) if self.cost else None
 
 
-def possible(controls: Sequence[str], problems: Sequence[Problem]) -> tuple[str, ...]:
+def readings_of(problems: Sequence[Problem | Item]) -> Mapping[str, Reading]:
+    """Return the readings that problems have, by name: those of graphs or those of items."""
+    return ITEM_READINGS if isinstance(problems[0], Item) else READINGS
+
+
+def require_readings(names: Sequence[str], problems: Sequence[Problem | Item]) -> None:
+    """Refuse readings that problems do not have.
+
+    Raises:
+        WorkbenchError: One is of graphs and the problems have none, or the other way round.
+    """
+    known = readings_of(problems) if problems else READINGS
+    if foreign := [name for name in names if name not in known]:
+        raise unknown(f"reading of {task_of(problems)}", foreign[0], known, "Give some of these, all, or none.")
+
+
+def possible(controls: Sequence[str], problems: Sequence[Problem | Item]) -> tuple[str, ...]:
     """Return the controls that problems allow: thoughts of others need two, another target another leaf."""
-    cannot = {"shuffled": len(problems) < 2, OTHER_TARGET: not any(other_target(one, 0) for one in problems)}
+    leaf = any(isinstance(one, Problem) and other_target(one, 0) for one in problems)
+    cannot = {"shuffled": len(problems) < 2, OTHER_TARGET: not leaf}
     return tuple(name for name in controls if not cannot.get(name))
 
 
-def drawn(problems: Sequence[Problem], most: int, seed: int) -> list[Problem]:
+def drawn(problems: Sequence[Problem | Item], most: int, seed: int) -> list[Any]:
     """Return the problems, of a larger set as many as asked for, drawn by the seed, in their order."""
     if len(problems) <= most:
         return list(problems)
@@ -154,22 +174,26 @@ def drawn(problems: Sequence[Problem], most: int, seed: int) -> list[Problem]:
 
 def _recordings(
     checkpoint: Checkpoint,
-    problems: Sequence[Problem],
+    problems: Sequence[Problem | Item],
     count: int,
     controls: Sequence[str],
     options: ReportOptions,
     on_progress: Callable[[int], None] | None,
-) -> list[Recording]:
+) -> list[Any]:
+    if items := [problem for problem in problems if isinstance(problem, Item)]:
+        return record_items(
+            checkpoint, items, count, controls=controls, seed=options.seed, batch_size=options.batch_size,
+            on_progress=on_progress,
+        )  # fmt: skip
     own = record(
-        checkpoint, problems, count, batch_size=options.batch_size, continuations=True, on_progress=on_progress
-    )
+        checkpoint, graphs_of(problems), count, batch_size=options.batch_size, continuations=True,
+        on_progress=on_progress,
+    )  # fmt: skip
     others = record_controls(own, controls, options.seed, batch_size=options.batch_size, on_progress=on_progress)
     return [own, *others]
 
 
-def _section(
-    reading: Reading, path: Path, inputs: dict[str, object], recordings: Sequence[Recording]
-) -> dict[str, object]:
+def _section(reading: Reading, path: Path, inputs: dict[str, object], recordings: Sequence[Any]) -> dict[str, object]:
     """Return what the page says of a reading; its table is made unless it is there."""
     about: dict[str, object] = {
         "name": reading.name,

@@ -26,7 +26,7 @@ from workbench.measure.statistics import Estimate, logistic, resample
 from workbench.model.checkpoint import Checkpoint
 from workbench.model.coconut import lm_head
 from workbench.model.session import Batch, Branches, arrays_in_batches
-from workbench.problems.problem import Problem
+from workbench.problems.problem import Item, Problem
 
 LONGER = 2
 """Most thoughts tried, as a multiple of the trained number."""
@@ -122,7 +122,7 @@ def first_true(enough: Bool[np.ndarray, "problems K"], most: int) -> Int[np.ndar
 
 def think_through(
     checkpoint: Checkpoint,
-    problems: Sequence[Problem],
+    problems: Sequence[Problem | Item],
     thoughts: int | None = None,
     batch_size: int = 64,
     says: str | None = None,

@@ -23,7 +23,8 @@ from workbench.measure.statistics import Estimate, difference, exact_p, holm, re
 from workbench.measure.trace import answers
 from workbench.model.checkpoint import Checkpoint
 from workbench.model.session import Batch, in_batches
-from workbench.problems.problem import Problem
+from workbench.problems.problem import Item, Problem
+from workbench.problems.shortcuts import floor
 
 Result = TypeVar("Result")
 
@@ -94,7 +95,7 @@ class Rows:
     battery: str
     seed: int = 0
     """Of the bootstrap."""
-    problems: Sequence[Problem] = ()
+    problems: Sequence[Problem | Item] = ()
     """Those that are audited; without them every value stands for a graph of its own."""
     _rows: list[dict[str, object]] = field(default_factory=list)
 
@@ -111,7 +112,7 @@ class Rows:
         control: str = "",
         control_values: ArrayLike | None = None,
         note: str = "",
-        problems: Sequence[Problem] | None = None,
+        problems: Sequence[Problem | Item] | None = None,
     ) -> None:
         """Add a figure.
 
@@ -146,9 +147,17 @@ class Rows:
             found
             | {"battery": self.battery, "question": question, "condition": condition, "measure": measure}
             | {"thought": thought, "strength": strength, "n": estimate.n, "control": control, "p": p}
-            | {"chance": MEASURES[measure].chance if chance is None else chance}
+            | {"chance": self._chance(measure, about) if chance is None else chance}
             | {"note": note or ("" if estimate.n else "no problem defines it")}
         )
+
+    @staticmethod
+    def _chance(measure: str, about: Sequence[Problem | Item]) -> float | None:
+        """Return the chance of a measure: without options there is no coin, but rules that do not reason."""
+        level = MEASURES[measure].chance
+        if level is None or not about or any(not isinstance(one, Item) or one.options for one in about):
+            return level
+        return float(floor(about)[1].mean()) if measure == "right" else None
 
     def not_applicable(self, question: str, why: str, condition: str = "none") -> None:
         """Add a row without a figure: the question makes no sense for this model or these problems."""
@@ -213,7 +222,7 @@ class Subject:
     """A checkpoint, and the problems that it is asked."""
 
     checkpoint: Checkpoint
-    problems: Sequence[Problem]
+    problems: Sequence[Problem | Item]
     options: AuditOptions = field(default_factory=AuditOptions)
     advance: Advance = lambda count: None
 
@@ -228,6 +237,11 @@ class Subject:
         return self.thoughts > 0 and self.checkpoint.pause is None
 
     @property
+    def graphs(self) -> list[Problem]:
+        """The problems, if they have graphs; else none."""
+        return [problem for problem in self.problems if isinstance(problem, Problem)]
+
+    @property
     def why_not(self) -> str:
         """Why a model that does not think has nothing to exchange."""
         return "a pause is the same for every problem" if self.thoughts else "the model has no thoughts"
@@ -235,7 +249,7 @@ class Subject:
     def run(
         self,
         plans: Sequence[Plan | Sequence[Intervention]],
-        problems: Sequence[Problem] | None = None,
+        problems: Sequence[Problem | Item] | None = None,
         *,
         sources: Sources | None = None,
         keep_thoughts: bool = False,
@@ -251,11 +265,11 @@ class Subject:
             batch_size=self.options.batch_size, on_progress=lambda count: self.advance(count * len(plans)),
         )  # fmt: skip
 
-    def in_batches(self, problems: Sequence[Problem], run: Callable[[Batch], Iterable[Result]]) -> list[Result]:
+    def in_batches(self, problems: Sequence[Problem | Item], run: Callable[[Batch], Iterable[Result]]) -> list[Result]:
         """Run problems in batches, see `session.in_batches`."""
         return list(in_batches(self.checkpoint, problems, run, self.options.batch_size, self.advance))
 
-    def answered(self, problems: Sequence[Problem]) -> Answered:
+    def answered(self, problems: Sequence[Problem | Item]) -> Answered:
         """Answer problems without interventions; without thoughts as trained: at once, or after a chain."""
         if self.thoughts:
             (own,) = self.run([[]], problems, keep_thoughts=True)
@@ -267,11 +281,14 @@ class Subject:
         return Answered(right, wrong, None)
 
 
+NO_GRAPH = "the problems have no graph"
+"""Why a battery about nodes and edges does not apply to items."""
+
 Battery = Callable[[Subject, Rows], None]
 """Asks the subject and adds rows."""
 
 
-def require_problems(problems: Sequence[Problem]) -> None:
+def require_problems(problems: Sequence[Problem | Item]) -> None:
     """Refuse a set on which nothing can be exchanged.
 
     Raises:

@@ -202,13 +202,17 @@ ABILITY = (
 
 
 def ability(table: pl.DataFrame) -> Check | None:
-    """Return whether the model is better than a coin between the options; None where its accuracy was not measured."""
+    """Return whether the model is better than a coin between the options, else than rules that do not reason.
+
+    None where its accuracy was not measured.
+    """
     for battery, question, condition in ABILITY:
         names = {"battery": battery, "question": question, "condition": condition, "measure": "right"}
         rows = table.filter(*(pl.col(name) == value for name, value in names.items()))
         if len(rows):
             row = rows.row(0, named=True)
-            return Check("accuracy", _estimate(row, *_ESTIMATES[0]), at_least=COIN)
+            level = COIN if row["chance"] is None else row["chance"]
+            return Check("accuracy", _estimate(row, *_ESTIMATES[0]), at_least=level)
     return None
 
 

@@ -5,14 +5,16 @@ thoughts alone, in the prompt alone, or in both.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from workbench.interventions.thoughts import Patch, exchanged
+from workbench.problems.files import graphs_of
 from workbench.problems.graph import structure
-from workbench.problems.problem import Problem
-from workbench.problems.variants import drawn_rewrite, entity_swap, harmless_rewrite, in_names_of, other_root, reordered
-from workbench.studies.audit.base import TWO_COINS, Answered, Rows, Subject, where
+from workbench.problems.problem import Item, Problem
+from workbench.problems.variants import drawn_rewrite, harmless_rewrite, in_names_of, other_root, reordered, twin
+from workbench.studies.audit.base import NO_GRAPH, TWO_COINS, Answered, Rows, Subject, where
 from workbench.studies.audit.text_steps import after_steps, said_steps, speaks_steps
 
 SAME_ANSWER: dict[str, str] = {
@@ -39,25 +41,26 @@ def content(subject: Subject, rows: Rows) -> None:
 
 
 def _twins(subject: Subject, rows: Rows, own: Answered) -> None:
-    pairs = [(row, twin) for row, problem in enumerate(subject.problems) if (twin := entity_swap(problem))]
+    pairs = [(row, swap) for row, problem in enumerate(subject.problems) if (swap := twin(problem))]
     if len(pairs) < 2:
         rows.not_applicable("twin", "hardly any problem has an entity-swapped twin")
         return
-    kept, twins = [row for row, _ in pairs], [twin for _, twin in pairs]
+    kept, twins = [row for row, _ in pairs], [swap for _, swap in pairs]
     theirs = subject.answered(twins)
     both, problems = own.right[kept] & theirs.right, [subject.problems[row] for row in kept]
     note = "two coins; query-blind rules: 0"
     rows.add("twin", "both of a pair", "right", both, chance=TWO_COINS, note=note, problems=problems)
+    form = subject.checkpoint.format
     if subject.thinks:
         _interchange(subject, rows, problems, own, kept, theirs, both)
-    elif subject.checkpoint.says == "chain" and not subject.thoughts and speaks_steps(subject.checkpoint.format):
-        _interchange_of_steps(subject, rows, problems, twins, both)
+    elif subject.checkpoint.says == "chain" and subject.graphs and not subject.thoughts and speaks_steps(form):
+        _interchange_of_steps(subject, rows, graphs_of(problems), graphs_of(twins), both)
 
 
 def _interchange(
     subject: Subject,
     rows: Rows,
-    problems: list[Problem],
+    problems: Sequence[Problem | Item],
     own: Answered,
     kept: list[int],
     theirs: Answered,
@@ -66,28 +69,28 @@ def _interchange(
     assert own.thoughts is not None
     assert theirs.thoughts is not None
     seed, places = subject.options.seed, [None, *range(1, subject.thoughts + 1)]
-    others = [other_root(problem) for problem in problems]
-    # Where there is none, the problem itself stands in, and does not count.
-    stand_in = [problem if other is None else other for problem, other in zip(problems, others, strict=True)]
-    same = {
-        "reordered": subject.answered([reordered(problem, seed) for problem in problems]),
-        "renamed": subject.answered(renamed(problems, seed)),
-        "other root": subject.answered(stand_in),
-    }
+    asked: list[Any] = [*problems]  # each of its own kind
+    same, has = {"reordered": subject.answered([reordered(problem, seed) for problem in asked])}, np.array(True)
+    if subject.graphs:
+        graphs = graphs_of(problems)
+        others = [other_root(problem) for problem in graphs]
+        # Where there is none, the problem itself stands in, and does not count.
+        stand_in = [problem if other is None else other for problem, other in zip(graphs, others, strict=True)]
+        same |= {"renamed": subject.answered(renamed(graphs, seed)), "other root": subject.answered(stand_in)}
+        has = np.array([other is not None for other in others])
     sources = {"twin": theirs.thoughts} | {name: one.thoughts for name, one in same.items() if one.thoughts is not None}
-    asked = [(source, k) for source in ("twin", "reordered") for k in places]
-    asked += [(source, None) for source in SAME_ANSWER if source != "reordered"]
-    plans = [[Patch(source=source, at=() if k is None else (k,))] for source, k in asked]
+    places_of = [(source, k) for source in ("twin", "reordered") for k in places]
+    places_of += [(source, None) for source in same if source != "reordered"]
+    plans = [[Patch(source=source, at=() if k is None else (k,))] for source, k in places_of]
     found = subject.run(plans, problems, sources=sources)
-    follows = {one: outcome.wrong_option for one, outcome in zip(asked, found, strict=True)}
+    follows = {one: outcome.wrong_option for one, outcome in zip(places_of, found, strict=True)}
     for k in places:
         rows.add(
             "interchange", "twin", "follows", where(follows["twin", k], both),
             thought=k, control=SAME_ANSWER["reordered"],
             control_values=where(follows["reordered", k], same["reordered"].right), problems=problems,
         )  # fmt: skip
-    has = np.array([other is not None for other in others])
-    for source, what in SAME_ANSWER.items():
+    for source, what in ((name, SAME_ANSWER[name]) for name in same):
         counts = own.right[kept] & same[source].right & (has | (source != "other root"))
         note = f"{what}; the answer becomes the other option"
         rows.add(
@@ -122,13 +125,13 @@ def _interchange_of_steps(
 
 
 def _rewrites(subject: Subject, rows: Rows, own: Answered) -> None:
-    seed = subject.options.seed
-    pairs = [(row, one) for row, problem in enumerate(subject.problems) if (one := drawn_rewrite(problem, seed))]
+    seed, graphs = subject.options.seed, subject.graphs
+    pairs = [(row, one) for row, problem in enumerate(graphs) if (one := drawn_rewrite(problem, seed))]
     if not pairs:
-        rows.not_applicable("rewrite", "no single edge turns an answer round")
+        rows.not_applicable("rewrite", "no single edge turns an answer round" if graphs else NO_GRAPH)
         return
     kept, rewrites = [row for row, _ in pairs], [one for _, one in pairs]
-    problems = [subject.problems[row] for row in kept]
+    problems = [graphs[row] for row in kept]
     found = [harmless_rewrite(problem, seed) for problem in problems]
     has = np.array([one is not None for one in found])
     # Where there is none, the problem itself stands in, and does not count.

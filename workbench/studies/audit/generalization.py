@@ -25,7 +25,7 @@ def generalization(subject: Subject, rows: Rows) -> None:
 
     A model that speaks in words answers at the end of its chain.
     """
-    problems, options, trained = subject.problems, subject.options, subject.thoughts
+    problems, options, trained = subject.graphs, subject.options, subject.thoughts
     try:
         right = _after(subject, problems, LONGER * trained)
     except WorkbenchError as error:

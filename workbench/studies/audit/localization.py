@@ -66,11 +66,11 @@ def _ablations(subject: Subject, rows: Rows) -> None:
 
 
 def _patches(subject: Subject, rows: Rows) -> None:
-    pairs = [(row, twin) for row, problem in enumerate(subject.problems) if (twin := entity_swap(problem))]
+    pairs = [(row, twin) for row, problem in enumerate(subject.graphs) if (twin := entity_swap(problem))]
     if len(pairs) < 2:
         rows.not_applicable("patched from the twin", "hardly any problem has an entity-swapped twin")
         return
-    problems, twins = [subject.problems[row] for row, _ in pairs], [twin for _, twin in pairs]
+    problems, twins = [subject.graphs[row] for row, _ in pairs], [twin for _, twin in pairs]
     asked: list[tuple[str, int | None, PatchLayer]] = [
         (name, None, PatchLayer(part=part, layers=(layer,), heads=heads))
         for name, part, layer, heads in _components(subject)

@@ -14,7 +14,8 @@ from workbench.studies.audit.text_steps import steps_in_words
 STRENGTHS = (0.25, 0.5, 0.75)
 """Shares of noise on the way to noise alone."""
 
-FLOOR = "chance: the best query-blind rule on these problems"
+FLOOR = "chance: the best rule on these problems that does not read who is asked about, or does not reason"
+"""Note of a forced choice."""
 
 KINDS: dict[str, type[Intervention]] = {
     "remove": Remove, "zero": Zero, "mean": Mean, "noise": Noise, "permute": Permute, "swap": Shuffle,

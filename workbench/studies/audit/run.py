@@ -10,10 +10,11 @@ import polars as pl
 from workbench.errors import WorkbenchError, unknown
 from workbench.measure.provenance import checkpoint_digest, problems_digest, provenance
 from workbench.model.checkpoint import Checkpoint
-from workbench.problems.problem import Problem
+from workbench.problems.problem import Item, Problem
 from workbench.studies import artefacts
 from workbench.studies.audit.base import (
     AUDIT_SCHEMA,
+    NO_GRAPH,
     SCHEMA,
     Advance,
     AuditOptions,
@@ -41,11 +42,14 @@ BATTERIES: Mapping[str, Battery] = {
 }
 """The batteries by name, in the order of the card."""
 
+OF_GRAPHS = ("search", "where", "further")
+"""Those that ask about nodes, edges or other graphs."""
+
 Inputs = dict[str, object]
 """All that decides the figures: digests, options, versions, schema."""
 
 
-def inputs_of(checkpoint: Checkpoint, problems: Sequence[Problem], options: AuditOptions) -> Inputs:
+def inputs_of(checkpoint: Checkpoint, problems: Sequence[Problem | Item], options: AuditOptions) -> Inputs:
     """Return what an audit's figures are made from."""
     made = {
         "checkpoint": checkpoint.name,
@@ -118,7 +122,7 @@ def require_batteries(names: Sequence[str]) -> None:
 def measure(
     battery: str,
     checkpoint: Checkpoint,
-    problems: Sequence[Problem],
+    problems: Sequence[Problem | Item],
     options: AuditOptions,
     advance: Advance = lambda count: None,
 ) -> pl.DataFrame:
@@ -137,13 +141,17 @@ def measure(
     require_batteries([battery])
     require_problems(problems)
     rows = Rows(battery, options.seed, problems)
-    BATTERIES[battery](Subject(checkpoint, list(problems), options, advance), rows)
+    subject = Subject(checkpoint, list(problems), options, advance)
+    if battery in OF_GRAPHS and not subject.graphs:
+        rows.not_applicable(battery, NO_GRAPH)
+    else:
+        BATTERIES[battery](subject, rows)
     return rows.frame()
 
 
 def run_battery(
     checkpoint: Checkpoint,
-    problems: Sequence[Problem],
+    problems: Sequence[Problem | Item],
     directory: Path,
     battery: str,
     options: AuditOptions,

@@ -55,7 +55,7 @@ def search(subject: Subject, rows: Rows) -> None:
         return
     try:
         options = subject.options
-        sums, count = learn_from_generated(subject.checkpoint, subject.problems, options.fit, options.seed)
+        sums, count = learn_from_generated(subject.checkpoint, subject.graphs, options.fit, options.seed)
         subject.advance(count)
     except WorkbenchError as error:
         rows.not_measured("taken out", error.why)
@@ -75,11 +75,11 @@ class _Search:
         self.thoughts = own.as_fed.astype(np.float64)
         self.right = own.right
         self.sets = NodeSets(
-            subject.problems,
-            lambda row, k: values[row, k - 1, : len(subject.problems[row].names)],
+            subject.graphs,
+            lambda row, k: values[row, k - 1, : len(subject.graphs[row].names)],
             subject.checkpoint.thoughts_per_step,
         )
-        self.tokens = first_tokens(subject.checkpoint, subject.problems)
+        self.tokens = first_tokens(subject.checkpoint, subject.graphs)
         self.single = [k for k in range(1, subject.thoughts + 1) if self.sets.hop(k) <= SINGLE]
         self.every = range(1, subject.thoughts + 1)
         self.places: list[int | None] = [None, *self.single]
@@ -96,7 +96,7 @@ class _Search:
             "off the path alone": named("others"),
             OTHERS: self._others,
         }
-        self.other = exchanged(len(subject.problems), subject.options.seed)
+        self.other = exchanged(len(subject.graphs), subject.options.seed)
         self.plan = _Plan()
 
     def run(self) -> None:
@@ -279,7 +279,7 @@ class _Search:
         """Return as many other concepts of the problem as its frontier has, drawn; neither option."""
         here = self.sets.named("frontier")(row, k)
         free = self.sets.named("concepts")(row, k) & ~here
-        free[list(self.subject.problems[row].options)] = False
+        free[list(self.subject.graphs[row].options)] = False
         rng = np.random.default_rng([self.subject.options.seed, row, k])
         return random_members(here[None], free[None], rng)[0]
 

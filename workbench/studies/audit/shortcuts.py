@@ -10,8 +10,8 @@ from workbench.errors import WorkbenchError
 from workbench.measure.splits import alike
 from workbench.measure.statistics import logistic
 from workbench.problems import graph
-from workbench.problems.problem import Problem
-from workbench.problems.shortcuts import RULES, blind_score, source_depths
+from workbench.problems.problem import Item, Problem
+from workbench.problems.shortcuts import RULES, blind_score, floor, item_rules, rule_scores, source_depths
 from workbench.problems.variants import options_exchanged, reordered
 from workbench.studies.audit.base import Rows, Subject, where
 
@@ -20,7 +20,10 @@ FITTED = "fitted query-blind classifier"
 
 def shortcuts(subject: Subject, rows: Rows) -> None:
     """Add accuracy beside query-blind readers, where they fail, and under changes that should not matter."""
-    problems, options = list(subject.problems), subject.options
+    problems, options = subject.graphs, subject.options
+    if not problems:
+        _of_items(subject, rows)
+        return
     own = subject.answered(problems)
     readers = {name: np.array([blind_score(one, rule) for one in problems]) for name, rule in RULES.items()}
     try:
@@ -41,9 +44,25 @@ def shortcuts(subject: Subject, rows: Rows) -> None:
     _mentions(problems, rows, own.right)
 
 
+def _of_items(subject: Subject, rows: Rows) -> None:
+    """Add accuracy beside the rules of the items' task that do not reason, and with sentences in another order."""
+    items = [problem for problem in subject.problems if isinstance(problem, Item)]
+    right, (best, level) = subject.answered(items).right, floor(items)
+    rows.add("accuracy", "the model", "right", right, control=f"best reader: {best}", control_values=level)
+    for place, name in enumerate(item_rules(items[0].task)):
+        rows.add("accuracy", name, "right", [rule_scores(item)[place] for item in items])
+    if items[0].task != "prontoqa":  # there sentences are premises, in any order
+        rows.not_applicable("order", "the order of the sentences may matter")
+        return
+    mixed = subject.answered([reordered(item, subject.options.seed) for item in items]).right
+    rows.add(
+        "order", "sentences in another order", "right", mixed, control="as they were", control_values=right,
+    )  # fmt: skip
+
+
 def _orders(subject: Subject, rows: Rows, right: np.ndarray) -> None:
     """Ask again with the options, then the sentences, in another order."""
-    problems, seed = subject.problems, subject.options.seed
+    problems, seed = subject.graphs, subject.options.seed
     exchanged = subject.answered([options_exchanged(problem) for problem in problems]).right
     first = np.array([problem.options[0] == problem.target for problem in problems])
     rows.add(

@@ -39,10 +39,11 @@ def speaks_steps(form: Format) -> bool:
 
 def steps_in_words(subject: Subject, rows: Rows) -> None:
     """Add what the answer is without the steps that the model says, and with others in their place."""
-    if not speaks_steps(subject.checkpoint.format):
+    problems = subject.graphs
+    if not problems or not speaks_steps(subject.checkpoint.format):
         rows.not_measured("all steps in words", "steps of this format are not told apart")
         return
-    problems, seed = subject.problems, subject.options.seed
+    seed = subject.options.seed
     own = said_steps(subject, problems)
     other = exchanged(len(problems), seed)
     rng = np.random.default_rng(seed)
