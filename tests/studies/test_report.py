@@ -90,8 +90,8 @@ def test_an_interrupted_report_goes_on_and_ends_in_the_same_bytes(
     (directory / "shards" / "000002.part").mkdir()  # as a kill in the middle of a part leaves it
     write_report(checkpoint, problems, directory, OPTIONS)
 
-    for table in TABLES:
-        assert (directory / table).read_bytes() == (report / table).read_bytes(), table
+    for file in (*TABLES, "index.html", "evaluation.json"):
+        assert (directory / file).read_bytes() == (report / file).read_bytes(), file
     assert not (directory / "shards").exists()
 
 

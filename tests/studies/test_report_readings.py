@@ -52,9 +52,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory, problems: list[Problem]) -> 
     """Written once; what lenses and probes are fitted on is a handful of problems."""
     directory, figures = tmp_path_factory.mktemp("reports") / "whole", []
 
-    def kept(made: go.Figure) -> dict[str, str]:
+    def kept(made: go.Figure, place: str) -> dict[str, str]:
         figures.append(made)
-        return drawing(made)
+        return drawing(made, place)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(held_out, "COUNT", 12)
@@ -130,6 +130,8 @@ def test_interrupted_readings_go_on_and_end_in_the_same_bytes(problems: list[Pro
     for name in QUICK.readings:
         table = f"readings/{name}.parquet"
         assert (one / table).read_bytes() == (two / table).read_bytes(), name
+    pages = [(place / "readings.html").read_text().replace(str(place), "OUT") for place in (one, two)]
+    assert pages[0] == pages[1]
     counts: list[int] = []
     write_readings(model(), problems, two, QUICK, on_problems=recorded(counts))
     assert counts == [3 * len(problems)], "nothing is recorded where every table is there"

@@ -1,5 +1,6 @@
 """Figures of what lenses and probes read at each layer, and of the geometry of a set of thoughts."""
 
+from html import escape
 from typing import Any
 
 import plotly.graph_objects as go
@@ -77,6 +78,7 @@ def problem_lens(frame: pl.DataFrame, problem: str, lens: str, run: str = MODEL)
     rows = where(where(where(frame, "problem", problem), "lens", lens), RUN, run)
     require_rows(rows)
     tokens = rows.filter(pl.col("layer") == pl.col("layer").max()).sort("column")["top_token"].to_list()
+    rows = rows.with_columns(top_token=pl.Series([escape(token, quote=False) for token in rows["top_token"]]))
     sides = []
     for name, hop, what in _SIDES:
         words = [

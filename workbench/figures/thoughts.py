@@ -1,5 +1,7 @@
 """Figures of one problem over its thoughts: where the mass lies, one node, the likeliest tokens, the search tree."""
 
+from html import escape
+
 import numpy as np
 import plotly.graph_objects as go
 import polars as pl
@@ -274,11 +276,11 @@ def _box(x0: float, x1: float, y0: float, y1: float, colour: str) -> dict:
 
 
 def _cell(token: str, probability: float) -> str:
-    return f"{token.strip() or repr(token)} <b>{_short(probability)}</b>"
+    return f"{escape(token.strip(), quote=False) or repr(token)} <b>{_short(probability)}</b>"
 
 
 def _hover(cell: dict) -> str:
-    lines = [f"<b>{cell['token']!r}</b>", f"thought {cell['thought']}, rank {cell['rank']}"]
+    lines = [f"<b>{escape(repr(cell['token']), quote=False)}</b>", f"thought {cell['thought']}, rank {cell['rank']}"]
     lines.append(f"probability {cell['probability']:.4g}")
     lines.append("names no node of the problem" if cell["class"] is None else CLASS_TITLES[cell["class"]])
     if cell["hop"] is not None:

@@ -1,11 +1,13 @@
 """What all pages share: one template environment, tables of text cells, and figures as HTML."""
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
@@ -47,9 +49,18 @@ class Section:
     figures: tuple[go.Figure, ...]
 
 
+_MARKS = re.compile(r"[\\|`*~$]|(?<!\w)_|_(?!\w)|\](?=[(\[:])|^[#>+-](?=\s)")
+"""What Markdown would read as more than text; an underscore within a word and a bracket by itself are none."""
+_OURS = "b|i|em|sub|sup|span|extra|br"
+"""Tags that our figures write."""
+_OTHERS = re.compile(rf"<(?!/?(?:{_OURS})\b)")
+"""Where another tag begins, above all a link: it came with a name."""
+
+
 def _cell(value: object) -> str:
-    """Return text for a cell of a Markdown table."""
-    return str(value).replace("|", "\\|").replace("\n", " ")
+    """Return text for a cell of a Markdown table, or another line: names in it are shown as they are."""
+    text = " ".join(str(value).split("\n")).replace("&", "&amp;").replace("<", "&lt;")
+    return _MARKS.sub(r"\\\g<0>", text)
 
 
 _ENVIRONMENT = Environment(
@@ -81,11 +92,17 @@ def write_html(path: Path, template: str, **context: object) -> Path:
 
 def drawings(figures: Sequence[go.Figure]) -> list[dict[str, str]]:
     """Return `drawing` of each figure."""
-    return [drawing(made) for made in figures]
+    return [drawing(made, str(number)) for number, made in enumerate(figures)]
 
 
-def drawing(made: go.Figure) -> dict[str, str]:
+def drawing(made: go.Figure, place: str = "") -> dict[str, str]:
     """Return a figure's HTML with title and subtitle beside it: a page breaks their lines, a figure does not.
+
+    The same figure gives the same bytes.
+
+    Args:
+        made: The figure.
+        place: Tells figures that are alike apart, where a page has several.
 
     Returns:
         title, subtitle, alt (what the figure shows, in words) and html.
@@ -94,13 +111,33 @@ def drawing(made: go.Figure) -> dict[str, str]:
     lines = max([note.text.count("<br>") for note in layout.annotations if note.text], default=0)  # of panels' titles
     bare = go.Figure(made).update_layout(title=None, margin_t=20 + 15 * lines, height=(layout.height or 360) - 60)
     bare.for_each_xaxis(lambda axis: axis.update(tickangle=0 if axis.tickangle is None else axis.tickangle))
-    html = bare.update_xaxes(tickfont_size=10).to_html(
-        full_html=False, include_plotlyjs=False, config={"displaylogo": False, "responsive": True}
-    )
+    bare = _without_links(bare.update_xaxes(tickfont_size=10))
+    mark = hashlib.sha256(f"{place} {made.to_json()}".encode()).hexdigest()[:16]
+    html = bare.to_html(
+        full_html=False, include_plotlyjs=False, div_id=f"figure-{mark}",
+        config={"displaylogo": False, "responsive": True},
+    )  # fmt: skip
     title, subtitle = (_plain(text) for text in (layout.title.text, layout.title.subtitle.text))
     return {"title": title, "subtitle": subtitle, "alt": layout.meta["alt"], "html": html}
 
 
+def _without_links(made: go.Figure) -> go.Figure:
+    """Return a figure whose texts have no tags but those for letters and lines; others are shown as they are."""
+
+    def shown(value: Any) -> Any:
+        if isinstance(value, str):
+            return _OTHERS.sub("&lt;", value)
+        if isinstance(value, dict):
+            return {key: shown(one) for key, one in value.items()}
+        if isinstance(value, list | tuple):
+            return [shown(one) for one in value]
+        if isinstance(value, np.ndarray) and value.dtype.kind in "OU":
+            return [shown(one) for one in value.tolist()]
+        return value
+
+    return go.Figure(shown(made.to_dict()), skip_invalid=False)
+
+
 def _plain(text: str) -> str:
-    """Return text without tags; what a line break parts, a semicolon does."""
-    return re.sub(r"<[^>]+>", " ", re.sub(r"\s*;?\s*<br>\s*", "; ", text))
+    """Return text without the tags of our figures; what a line break parts, a semicolon does."""
+    return re.sub(rf"</?(?:{_OURS})\b[^>]*>", " ", re.sub(r"\s*;?\s*<br>\s*", "; ", text))

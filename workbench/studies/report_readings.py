@@ -207,16 +207,16 @@ def _section(reading: Reading, path: Path, inputs: dict[str, object], recordings
         if not made_from(path, inputs):
             write_table(path, reading.frame(recordings), reading.schema, inputs)
         frame = pl.read_parquet(path)
-        figures = [_figure(made) for made in reading.figures(frame)]
+        figures = [_figure(made, f"{reading.name}-{number}") for number, made in enumerate(reading.figures(frame))]
     except WorkbenchError as error:
         return {**about, "problem": error, "figures": [], "rows": 0, "n": 0}
     n = frame.filter(pl.col(RUN) == MODEL)["problem"].n_unique()
     return {**about, "problem": None, "figures": figures, "rows": len(frame), "n": n}
 
 
-def _figure(made: go.Figure) -> dict[str, object]:
+def _figure(made: go.Figure, place: str) -> dict[str, object]:
     """Return a figure for the page, which draws it when it comes into view: its script waits as plain text."""
-    shown = drawing(made)
+    shown = drawing(made, place)
     html = re.sub(r"<script[^>]*>", '<script type="text/plain">', shown["html"])
     return {**shown, "html": html, "wide": _wide(made)}
 
