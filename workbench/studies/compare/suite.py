@@ -24,6 +24,8 @@ STARTS = "starts"
 """Folder of a task: the trainings that its runs begin from."""
 MOST_NAME = 100
 """Bytes of a task's name, which is a folder's."""
+MOST_SEEDS = 1000
+"""Runs of a method in a suite, and settings tried for it."""
 DEFAULT = "default"
 """Key of a per-method setting that holds for every method without its own."""
 
@@ -128,8 +130,9 @@ def _checked(task: SuiteTask, path: Path) -> SuiteTask:
     if not task.methods or len(set(task.methods)) < len(task.methods):
         raise _wrong(path, f"{where}: methods must name at least one, and none twice", "change the list")
     for method, count in (*task.seeds.items(), *task.tried.items()):
-        if count < 1:
-            raise _wrong(path, f"{where}: {method} has {count} of them, expected 1 or more", "change the number")
+        if not 1 <= count <= MOST_SEEDS:
+            why = f"{where}: {method} has {count} of them, expected 1 or more, {MOST_SEEDS} at most"
+            raise _wrong(path, why, "change the number")
     folder = path.parent
     problems = {name: _file(folder, file, path, f"{where}, problems.{name}") for name, file in task.problems.items()}
     optional = {name: str(folder / file) for name, file in task.optional.items()}
