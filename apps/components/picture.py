@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from html import escape
 from typing import Literal, TypeVar
 
-import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 import streamlit as st
@@ -193,11 +192,10 @@ def sentence(reading: Reading, depth: int) -> str:
     problem, hop, about = scores.problem, scores.hops_read[row], scores.structure
     size, mass, after = int(scores.frontier_size[row]), scores.candidate_mass[row], f"After {plural(depth, 'thought')}"
     if not size:
-        best = np.argsort(-np.nan_to_num(scores.value[row]), kind="stable")[:2].tolist()
         roles = {problem.target: ", the target", problem.negative: ", the other option"}
         led = " and ".join(
             f"<b>{_share(scores.value[row, node])}</b> on {escape(problem.names[node])}{roles.get(node, '')}"
-            for node in best
+            for node in scores.likeliest(depth, 2)
         )
         said = (
             f"{after} there is no frontier: no node is {plural(hop, 'hop')} away, the target is {about.length}. "

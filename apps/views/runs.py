@@ -2,12 +2,10 @@
 
 import json
 from collections.abc import Sequence
-from math import prod
 from pathlib import Path
 
 import polars as pl
 import streamlit as st
-from safetensors import safe_open
 
 from apps import cache, links, widgets
 from apps.errors import in_words
@@ -15,7 +13,7 @@ from apps.text import code, plain, plural
 from workbench import catalog
 from workbench.errors import WorkbenchError
 from workbench.measure.provenance import checkpoint_digest
-from workbench.model.checkpoint import CoconutConfig, read_config
+from workbench.model.checkpoint import CoconutConfig, read_config, require_weights
 from workbench.model.recurrence import Recurrence
 from workbench.model.supervision import Supervision
 from workbench.studies.audit.card import TITLES, Card, find_cards
@@ -155,7 +153,7 @@ def _row(name: str, path: Path, card: Card | None) -> dict[str, object]:
             "supervision": str(Supervision.read(meta, folder)), "task": str(meta.get("task", "prosqa")),
             "thoughts": known.thoughts,
             "fed": ("pause token" if known.fed == "pause" else str(Recurrence.read(meta))) if known.thoughts else None,
-            "parameters": _parameters(folder), "accuracy": _accuracy(path, meta.get("step")),
+            "parameters": require_weights(folder, name), "accuracy": _accuracy(path, meta.get("step")),
         }  # fmt: skip
     except WorkbenchError as error:
         row["fault"] = error.what
@@ -166,20 +164,6 @@ def _row(name: str, path: Path, card: Card | None) -> dict[str, object]:
         row["needed"] = first.verdict if first else None
         row["audit"] = f"{held} hold, {failed} do not, {len(verdicts) - held - failed} open"
     return row
-
-
-def _parameters(folder: Path) -> int:
-    """Return how many numbers the weights are, from the heads of their files."""
-    count = 0
-    for file in folder.glob("*.safetensors"):
-        try:
-            with safe_open(file, "numpy") as opened:
-                count += sum(prod(opened.get_slice(name).get_shape()) for name in opened.keys())  # noqa: SIM118
-        except Exception as error:  # safetensors raises its own kinds
-            raise WorkbenchError(
-                f"{file.name} cannot be read.", str(error)[:200], "Copy or save the checkpoint again."
-            ) from error
-    return count
 
 
 def _accuracy(path: Path, step: object) -> float | None:

@@ -203,6 +203,10 @@ class NodeScores:
         """Entropy in bits of the values over the concepts in the problem, in 0..log2(concepts)."""
         return _entropy(np.where(self.structure.concepts, self.raw, 0))
 
+    def likeliest(self, depth: int, count: int) -> list[int]:
+        """Return the nodes of the largest values after `depth` thoughts, the largest first."""
+        return np.argsort(-np.nan_to_num(self.value[self.row(depth)]), kind="stable")[:count].tolist()
+
     def to_frame(self) -> pl.DataFrame:
         """Return `scores_frame` of these scores alone."""
         return scores_frame([self])
