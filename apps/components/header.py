@@ -124,7 +124,7 @@ def _answer(reading: Reading, who: str) -> None:
         if spoken
         else f"The greedy answer {after}, the likeliest of all tokens.",
     )
-    problem, odds = reading.trace.problem, reading.trace.answers[-1]
+    problem, odds = reading.trace.graph_problem, reading.trace.answers[-1]
     target, negative = (float(odds[node]) for node in (problem.target, problem.negative))
     if right != (target > negative):  # the same word twice would say nothing
         st.badge(

@@ -145,7 +145,7 @@ def _graph(
     less: bool = False,
 ) -> None:
     reading = readings[place]
-    problem, node = reading.trace.problem, reading.trace.problem.names.index(concept)
+    problem, node = reading.trace.graph_problem, reading.trace.graph_problem.names.index(concept)
     about = tuple((cache.run_key(one.run, problem), one.scores.readout) for one in (readings if less else [reading]))
 
     def make(depth: int) -> go.Figure:
@@ -252,13 +252,13 @@ def _number(value: float, form: str) -> str:
 def continuation(reading: Reading, depth: int) -> str:
     """Return what the model says when it is made to go on in language, with its behaviour category."""
     trace = reading.trace
-    category = classify(trace.problem, trace.continuations[depth], trace.hop(depth))
+    category = classify(trace.graph_problem, trace.continuations[depth], trace.hop(depth))
     spoken = " ".join(
         escape(text) if true else f'<span class="false">✗ {escape(text)}</span>'
         for text, true in _sentences(trace, depth)
     )
     right = bool(trace.answer_right[depth])
-    target, negative = (trace.answers[depth][n] for n in (trace.problem.target, trace.problem.negative))
+    target, negative = (trace.answers[depth][n] for n in (trace.graph_problem.target, trace.graph_problem.negative))
     answer = escape(trace.answer_texts[depth].strip() or "nothing")
     return (
         f'<div class="card"><b>Made to speak after {plural(depth, "thought")}</b> '
@@ -301,7 +301,7 @@ def clicked_nodes(chart: str, problem: Problem, place: int = 0) -> list[int]:
 
 def _concept(reading: Reading, name: str, steps: Steps, key: str) -> None:
     """Draw the concept's values over the thoughts, as a curve and in numbers, and the tokens that spell it."""
-    problem, checkpoint = reading.trace.problem, reading.run.checkpoint
+    problem, checkpoint = reading.trace.graph_problem, reading.run.checkpoint
     node = problem.names.index(name)
     first = reading.scores.depths[0]  # the browser moves the mark
     widgets.chart(node_curve(reading.scores, node, depth=first), f"curve-{key}")
@@ -340,11 +340,11 @@ def continuation_table(reading: Reading, key: str) -> None:
         {
             "thoughts": depth,
             "continuation": " ".join(text for text, _ in _sentences(trace, depth)),
-            "behaviour": str(classify(trace.problem, trace.continuations[depth], trace.hop(depth))),
+            "behaviour": str(classify(trace.graph_problem, trace.continuations[depth], trace.hop(depth))),
             "answer": trace.answer_texts[depth].strip() or "(nothing)",
             "right": bool(trace.answer_right[depth]),
-            "target": float(trace.answers[depth][trace.problem.target]),
-            "negative": float(trace.answers[depth][trace.problem.negative]),
+            "target": float(trace.answers[depth][trace.graph_problem.target]),
+            "negative": float(trace.answers[depth][trace.graph_problem.negative]),
         }
         for depth in range(len(trace.continuations))
     )
@@ -363,7 +363,7 @@ def continuation_table(reading: Reading, key: str) -> None:
         "behaviour": columns.TextColumn(help=meanings),
         "answer": columns.TextColumn(help="The greedy answer when the answer is forced at once."),
     }
-    widgets.table(frame, f"continuations-{trace.problem.id}", key, shown | shares)
+    widgets.table(frame, f"continuations-{trace.graph_problem.id}", key, shown | shares)
 
 
 def _sentences(trace: Trace, depth: int) -> list[tuple[str, bool]]:
@@ -372,7 +372,7 @@ def _sentences(trace: Trace, depth: int) -> list[tuple[str, bool]]:
     A step is right if it is an edge, the answer if it is the target.
     The answer is the last one; a continuation of another form is one sentence as the model wrote it.
     """
-    problem, text = trace.problem, trace.continuations[depth]
+    problem, text = trace.graph_problem, trace.continuations[depth]
     parsed = parse_continuation(text, problem)
     if not parsed.well_formed or parsed.answer is None:
         return [(text or "(nothing)", False)]
@@ -414,7 +414,7 @@ def _choose_attention(readings: Sequence[Reading]) -> Attention | None:
 def _read_attention(reading: Reading, depth: int, chosen: Attention) -> EdgeAttention:
     from workbench.readings.attention import attention_arrows  # loads TransformerLens
 
-    return attention_arrows(cache.recording(reading.run, reading.trace.problem), depth, chosen.layer, chosen.head)
+    return attention_arrows(cache.recording(reading.run, reading.trace.graph_problem), depth, chosen.layer, chosen.head)
 
 
 def _attention_box(label: str, options: list[Option], usual: Option, key: str) -> Option:

@@ -79,7 +79,7 @@ def _head(view: View, readings: Sequence[Reading], depths: Sequence[int], concep
 
 
 def _tokens(reading: Reading, depth: int, key: str) -> None:
-    chart, problem = f"tokens-{key}", reading.trace.problem
+    chart, problem = f"tokens-{key}", reading.trace.graph_problem
     if not reading.trace.top_tokens:
         st.caption("There is no thought here that the LM head could read.")
         return
@@ -122,7 +122,7 @@ def _downloads(view: View, readings: Sequence[Reading], depths: Sequence[int], c
 
 
 def _save(reading: Reading, depth: int, concept: str, key: str) -> None:
-    problem, scores = reading.trace.problem, reading.scores
+    problem, scores = reading.trace.graph_problem, reading.scores
     node = problem.names.index(concept)
     with st.container(horizontal=True):
         widgets.download_figure(
@@ -161,7 +161,7 @@ def _tree(view: View, readings: Sequence[Reading], depths: Sequence[int], concep
 
 
 def _one_tree(reading: Reading, thoughts: int | None, beside: bool) -> None:
-    run, problem = reading.run, reading.trace.problem
+    run, problem = reading.run, reading.trace.graph_problem
     if not run.thoughts:
         st.caption(
             f":orange[{plain(run.name)} thinks no thoughts here: there is only what it would name in its first step.]"

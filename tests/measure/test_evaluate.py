@@ -76,7 +76,7 @@ def test_the_second_of_two_thoughts_per_step_is_about_the_first_hop() -> None:
 
 def test_mass_that_may_be_copied_from_the_question_is_left_out() -> None:
     (trace,) = run(tiny("qwen2"), [chain(0, 2)], continuations=False)
-    problem, (row,) = trace.problem, results_frame(tiny("qwen2"), [trace]).to_dicts()
+    problem, (row,) = trace.graph_problem, results_frame(tiny("qwen2"), [trace]).to_dicts()
     child = problem.steps[0].split()[-1].rstrip(".")
     assert row["mass_without_target"][0] == pytest.approx(float(trace.lm_head[0][problem.names.index(child)]))
     assert row["mass_without_target_chance"][0] == pytest.approx(1 / (len(problem.names) - len(problem.entities)))

@@ -82,7 +82,7 @@ def test_concepts_of_several_tokens(tiny_problems: list[Problem]) -> None:
     prompts = checkpoint.format.prompts(problems)
     assert max(len(spelling) for prompt in prompts for spelling in prompt.nodes) > 2
     for trace in run(checkpoint, problems, continuations=False):
-        expect(checkpoint, trace, trace.problem)
+        expect(checkpoint, trace, trace.graph_problem)
         assert trace.continuations == ()
 
 

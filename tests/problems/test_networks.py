@@ -68,7 +68,7 @@ def test_what_is_written_loads_again(tmp_path, form):
 
 def test_scores_travel_with_the_nodes(tiny_checkpoint, tiny_problems, tmp_path):
     (trace,) = run(tiny_checkpoint, tiny_problems[:1], continuations=False)
-    problem, scores = trace.problem, node_scores(trace, "lm_head")
+    problem, scores = trace.graph_problem, node_scores(trace, "lm_head")
     attention = {(1, edge): float(place) for place, edge in enumerate(problem.edges)}
     edge_values = {"attention 1": {edge: value for (_, edge), value in attention.items()}}
     write_graph(problem, tmp_path / "a.graphml", node_values(scores), edge_values)

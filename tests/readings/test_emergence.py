@@ -39,11 +39,11 @@ def test_every_number_is_that_of_the_trace() -> None:
 
     assert len(frame) == len(PROBLEMS) * 3
     for row in frame.iter_rows(named=True):
-        (trace,) = (trace for trace in recording.traces if trace.problem.id == row["problem"])
-        about, k = structure(trace.problem), row["thought"]
+        (trace,) = (trace for trace in recording.traces if trace.graph_problem.id == row["problem"])
+        about, k = structure(trace.graph_problem), row["thought"]
         concepts = int(about.concepts.sum())
         frontier = [node for node, hop in enumerate(about.hops) if hop == k]
-        others = [node for node in frontier if node != trace.problem.target]
+        others = [node for node in frontier if node != trace.graph_problem.target]
         for name, nodes in (("mass", frontier), ("mass_without_target", others)):
             if not nodes:
                 assert row[name] is None

@@ -54,7 +54,7 @@ def test_at_the_last_layer_the_logit_lens_is_what_the_model_says(family: str) ->
     said = logit_lens(checkpoint.model, recording.residual[:, :K, -1]).exp().numpy()
 
     for row, trace in enumerate(recording.traces):
-        tokens = recording.first_tokens[row, : len(trace.problem.names)]
+        tokens = recording.first_tokens[row, : len(trace.graph_problem.names)]
         np.testing.assert_allclose(said[row][:, tokens], trace.lm_head, atol=1e-5)
 
 

@@ -137,11 +137,11 @@ def test_a_thought_is_measured_as_the_readings_measure_it() -> None:
     assert table.select("problem", "thought").rows() == [(problem.id, k) for problem in problems for k in (1, 2)]
     traces = list(run(checkpoint, problems, continuations=False))
     for row, (trace, k) in zip(table.iter_rows(named=True), ((t, k) for t in traces for k in (1, 2)), strict=True):
-        about = structure(trace.problem)
-        there = (np.asarray(about.hops) == k) & (np.arange(len(about.hops)) != trace.problem.target)
+        about = structure(trace.graph_problem)
+        there = (np.asarray(about.hops) == k) & (np.arange(len(about.hops)) != trace.graph_problem.target)
         assert row["mass_without_target"] == pytest.approx(trace.lm_head[k - 1][there].sum(), abs=1e-6)
         assert row["mass_without_target_chance"] == pytest.approx(there.sum() / np.sum(about.concepts))
-        other = other_target(trace.problem, 0)
+        other = other_target(trace.graph_problem, 0)
         if other is not None:
             (asked,) = run(checkpoint, [other], continuations=False)
             there[other.target] = False
@@ -149,7 +149,7 @@ def test_a_thought_is_measured_as_the_readings_measure_it() -> None:
                 pytest.approx(asked.lm_head[k - 1][there].sum(), abs=1e-6) if there.any() else None
             )
         last = trace.answers[-1]
-        assert row["choice"] == float(last[trace.problem.target] > last[trace.problem.negative])
+        assert row["choice"] == float(last[trace.graph_problem.target] > last[trace.graph_problem.negative])
         assert row["right"] == bool(trace.answer_right[-1])
     assert table["mass_other_asked"].is_not_null().any()
     read = codes_frame([record(checkpoint, problems)])

@@ -202,7 +202,7 @@ def token_frame(trace: Trace) -> pl.DataFrame:
     Columns: thought, rank, token, probability (among all tokens), node, class, hop. The last three are those of the
     node that the token names, at the hop that the thought stands for; null for tokens that name none.
     """
-    problem = trace.problem
+    problem = trace.graph_problem
     number = {name: node for node, name in enumerate(problem.names)}
     hops = structure(problem).hops
     rows = []

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from workbench.model.formats import FORMATS
+from workbench.problems.files import graphs_of
 from workbench.problems.graph import hop_read
 from workbench.problems.problem import Item, Problem
 from workbench.problems.shortcuts import forced_choice
@@ -54,6 +55,16 @@ class Trace:
     values: Float[np.ndarray, "K S"] | None = None
     """Of an item whose steps say values: probability of the first token of each step's value under the LM head of
     thought 1..K. None of its answers, nodes or classes exist: N is 0 for an item."""
+
+    @property
+    def graph_problem(self) -> Problem:
+        """The problem, for what needs its graph.
+
+        Raises:
+            WorkbenchError: It is words alone.
+        """
+        (problem,) = graphs_of([self.problem])
+        return problem
 
     @property
     def as_fed(self) -> Float[np.ndarray, "K d"]:
