@@ -3,7 +3,7 @@
 import json
 import math
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -375,7 +375,7 @@ def test_the_training_page_draws_what_sampled_answers_show():
     ]  # fmt: skip
     made = training_curves(records)
     assert len(made) == 5
-    drawn = {trace.name: list(trace.y) for one in made for trace in one.select_traces() if trace.y is not None}
+    drawn = {trace.name: list(trace.y) for one in made for trace in cast(Any, one).data if trace.y is not None}
     assert drawn["reward"] == [0.1, 0.2]
     assert drawn["pass@4"] == [0.8, 0.8]
     assert drawn["what the value head predicts"] == [0.6, 0.6]

@@ -163,7 +163,9 @@ class Material:
     def chosen_after(self, name: str, thoughts: int) -> Column:
         """Return whether the target is then a likelier answer than the negative, .5 for a tie."""
         traces = self.traces(name, thoughts)
-        options = [trace.answers[thoughts, [trace.graph_problem.target, trace.graph_problem.negative]] for trace in traces]
+        options = [
+            trace.answers[thoughts, [trace.graph_problem.target, trace.graph_problem.negative]] for trace in traces
+        ]
         target, negative = np.array(options).T
         return np.where(target == negative, 0.5, target > negative)
 
