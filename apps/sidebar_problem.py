@@ -257,7 +257,8 @@ def _uploaded() -> tuple[Problem, ...] | None:
             "**Drop a JSON file** with problems in the official ProsQA format into the box at the left."
         )
         return None
-    name, content = re.sub(r"[^\w.-]", "_", Path(file.name).name) or "upload.json", file.getvalue()
+    # The end of a long name keeps its kind; no file system takes more than 255 bytes, and a letter is up to four.
+    name, content = re.sub(r"[^\w.-]", "_", Path(file.name).name)[-60:] or "upload.json", file.getvalue()
     key = (name, sha256(content).hexdigest())
     return cache.kept("uploaded", key, lambda: read_upload(name, content), "Checking every problem ...")
 

@@ -73,7 +73,7 @@ def test_titles_of_figures_keep_plotlys_marks_and_no_other_html(written: str, sh
 def test_an_uploaded_file_opens_and_says_that_a_link_cannot_hold_it(opened: Open, folder: Path) -> None:
     app = opened(set="uploaded")
     content = (folder / "problems" / "released.json").read_bytes()
-    app.file_uploader(key="file").set_value(("mine.json", content, "application/json"))
+    app.file_uploader(key="file").set_value((f"{'ü' * 300}.json", content, "application/json"))
     app.run()
 
     assert fine(app)
