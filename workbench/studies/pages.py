@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import plotly.graph_objects as go
@@ -57,8 +58,19 @@ _OTHERS = re.compile(rf"<(?!/?(?:{_OURS})\b)")
 """Where another tag begins, above all a link: it came with a name."""
 
 
+class Link(str):
+    """Text that begins with a Markdown link, made by `link`, which escapes its parts."""
+
+
+def link(name: str, target: str, then: str = "") -> Link:
+    """Return a Markdown link and what follows it; name and text are shown as they are."""
+    return Link(f"[{_cell(name)}]({quote(target)}){_cell(then)}")
+
+
 def _cell(value: object) -> str:
     """Return text for a cell of a Markdown table, or another line: names in it are shown as they are."""
+    if isinstance(value, Link):
+        return value
     text = " ".join(str(value).split("\n")).replace("&", "&amp;").replace("<", "&lt;")
     return _MARKS.sub(r"\\\g<0>", text)
 

@@ -22,7 +22,7 @@ from workbench.measure.verdicts import FEWEST, Check, Verdict, judge_page
 from workbench.settings import build, read_settings
 from workbench.studies.audit.base import COIN, MEASURES, NOT_APPLICABLE, NOT_MEASURED, SCHEMA
 from workbench.studies.audit.run import MANIFEST, TABLE, Inputs, read_inputs, read_table
-from workbench.studies.pages import NONE, Column, Section, Table, drawings, render, write_html
+from workbench.studies.pages import NONE, Column, Section, Table, drawings, link, render, write_html
 from workbench.train.methods import METHODS
 
 PAGE, MARKDOWN, SIDE_BY_SIDE = "index.html", "card.md", "README.md"
@@ -397,7 +397,7 @@ class Card:
         """Name, linked to the card, and the name of the method."""
         name = str(self.inputs.get("method", ""))
         method = METHODS.get(FORMER_METHODS.get(name, name))
-        return f"[{self.name}]({self.name}/{MARKDOWN})" + (f", {method.title}" if method else "")
+        return link(self.name, f"{self.name}/{MARKDOWN}", f", {method.title}" if method else "")
 
 
 def find_cards(directory: Path) -> list[Card]:
