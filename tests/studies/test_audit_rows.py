@@ -97,7 +97,7 @@ def test_a_sentence_turns_round_when_its_whole_interval_has_crossed_the_threshol
     (below,), (at,), (above,) = (said(table(right), [SENTENCE]) for right in (38, 45, 62))
 
     assert (below.text, above.text) == ("Needed.", "Not needed.")
-    assert at.text == "Undecided: all thoughts, noise: right at most 0.5."
+    assert at.text == f"Undecided whether this holds: {at.sentence.holds}"
     assert (below.mark, at.mark, above.mark) == ("●", "◐", "○")
     assert below.figure.startswith("0.380 [")
     assert below.figure.endswith("own 1.000, chance 0.500, n = 100")

@@ -52,6 +52,8 @@ class Section:
 
 _MARKS = re.compile(r"[\\|`*~$]|(?<!\w)_|_(?!\w)|\](?=[(\[:])|^[#>+-](?=\s)")
 """What Markdown would read as more than text; an underscore within a word and a bracket by itself are none."""
+_HTML = re.compile(r"&(?=#?\w+;)|<(?=[A-Za-z/!?])")
+"""Where an entity or a tag begins; "< .001" is text as it is."""
 _OURS = "b|i|em|sub|sup|span|extra|br"
 """Tags that our figures write."""
 _OTHERS = re.compile(rf"<(?!/?(?:{_OURS})\b)")
@@ -71,7 +73,7 @@ def _cell(value: object) -> str:
     """Return text for a cell of a Markdown table, or another line: names in it are shown as they are."""
     if isinstance(value, Link):
         return value
-    text = " ".join(str(value).split("\n")).replace("&", "&amp;").replace("<", "&lt;")
+    text = _HTML.sub(lambda found: "&amp;" if found[0] == "&" else "&lt;", " ".join(str(value).split("\n")))
     return _MARKS.sub(r"\\\g<0>", text)
 
 

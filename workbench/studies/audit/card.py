@@ -179,7 +179,8 @@ class Said:
     def text(self) -> str:
         """The sentence as the verdict has it, or why there is none."""
         texts = {"holds": self.sentence.holds, "does not hold": self.sentence.fails}
-        return texts.get(self.verdict) or f"{self.verdict.capitalize()}: {self.sentence.condition_in_words}."
+        open_ = {"undecided": "Undecided whether this holds", "too few": "Too few graphs to say whether this holds"}
+        return texts.get(self.verdict) or f"{open_.get(self.verdict, 'Not measured')}: {self.sentence.holds}"
 
     @property
     def mark(self) -> str:
