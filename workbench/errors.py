@@ -89,12 +89,12 @@ def shorten(text: str, limit: int) -> str:
     Examples:
         >>> from workbench.errors import shorten
         >>> shorten("item 1, item 2, item 3, and 47 more", 24)
-        'item 1, item… nd 47 more'
+        'item 1, item 2… 47 more'
     """
     if len(text) <= limit:
         return text
     end = limit // 3
-    return f"{text[: limit - end - 2]}… {text[len(text) - end :]}"
+    return f"{text[: limit - end - 2].rstrip()}… {text[len(text) - end :].lstrip()}"
 
 
 def _printable(text: str) -> str:

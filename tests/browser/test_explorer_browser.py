@@ -148,17 +148,18 @@ def test_playing_runs_to_the_last_thought_and_stops(page: Page, explorer: str) -
 WHERE = """name => {
   const graphs = [...document.querySelectorAll('.js-plotly-plot')]; // those of other thoughts are drawn too
   const graph = graphs.filter(one => one.checkVisibility({visibilityProperty: true}))[0];
+  if (!graph || !graph.calcdata) return null;
   const box = graph.getBoundingClientRect();
   const {xaxis, yaxis} = graph._fullLayout;
   const node = graph.calcdata.flat().find(point => (point.htx || '').includes(`<b>${name}</b>`));
-  return [box.left + xaxis._offset + xaxis.l2p(node.x), box.top + yaxis._offset + yaxis.l2p(node.y)];
+  return node && [box.left + xaxis._offset + xaxis.l2p(node.x), box.top + yaxis._offset + yaxis.l2p(node.y)];
 }"""
-"""Where a node is drawn, in pixels of the window, by its hover text."""
+"""Where a node is drawn, in pixels of the window, by its hover text; nothing before it is drawn."""
 
 
 def test_a_click_on_a_node_chooses_the_concept(page: Page, explorer: str) -> None:
     open_page(page, f"{explorer}/?problem=chain-3")
-    x, y = page.evaluate(WHERE, "brimpus")
+    x, y = page.wait_for_function(WHERE, arg="brimpus", timeout=WAIT_MS).json_value()
     page.mouse.move(x, y)
     page.mouse.click(x, y)
     expect(page).to_have_url(re.compile("concept=brimpus"), timeout=WAIT_MS)
@@ -168,13 +169,13 @@ def test_a_click_on_a_node_chooses_the_concept(page: Page, explorer: str) -> Non
 def test_a_clicked_node_is_removed_and_the_link_holds_the_plan(page: Page, browser: Browser, explorer: str) -> None:
     page.set_viewport_size({"width": 1400, "height": 1600})  # the graph is below the boxes
     open_page(page, f"{explorer}/surgery?problem=chain-3&after=2")
-    x, y = page.evaluate(WHERE, "brimpus")
+    x, y = page.wait_for_function(WHERE, arg="brimpus", timeout=WAIT_MS).json_value()
     page.mouse.move(x, y)
     page.mouse.click(x, y)
     page.get_by_role("button", name="Add to the plan").click(timeout=WAIT_MS)
     expect(page).to_have_url(re.compile("surgery=project.*brimpus"), timeout=WAIT_MS)
     page.get_by_role("link", name="Thoughts").click()
-    expect(page.get_by_text(re.compile("^Made to speak"))).to_be_visible(timeout=WAIT_MS)
+    expect(page.get_by_text(re.compile("^Made to speak")).filter(visible=True)).to_be_visible(timeout=WAIT_MS)
     page.get_by_role("link", name="Interventions").click()
     # For a moment the plan stands in the address of the page that is left: copied then, the link opens that one.
     whole = re.compile(r"/surgery\?(?=.*surgery=project.*brimpus)(?=.*problem=chain-3)(?=.*after=2)")
@@ -229,7 +230,7 @@ def test_a_click_in_the_search_tree_chooses_the_concept(page: Page, explorer: st
     open_page(page, f"{explorer}/?problem=chain-3&below=Search+tree")
     expect(page.get_by_text("Search tree with values")).to_be_visible(timeout=WAIT_MS)
     fourth = WHERE.replace("[0]", "[3]")
-    x, y = page.evaluate(fourth, "brimpus")
+    x, y = page.wait_for_function(fourth, arg="brimpus", timeout=WAIT_MS).json_value()
     page.mouse.move(x, y)
     page.mouse.click(x, y)
     expect(page).to_have_url(re.compile("concept=brimpus"), timeout=WAIT_MS)

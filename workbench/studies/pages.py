@@ -60,18 +60,23 @@ _OTHERS = re.compile(rf"<(?!/?(?:{_OURS})\b)")
 """Where another tag begins, above all a link: it came with a name."""
 
 
-class Link(str):
-    """Text that begins with a Markdown link, made by `link`, which escapes its parts."""
+class Markdown(str):
+    """Text that is Markdown already: `link` and `strong` escape the names in it."""
 
 
-def link(name: str, target: str, then: str = "") -> Link:
+def link(name: str, target: str, then: str = "") -> Markdown:
     """Return a Markdown link and what follows it; name and text are shown as they are."""
-    return Link(f"[{_cell(name)}]({quote(target)}){_cell(then)}")
+    return Markdown(f"[{_cell(name)}]({quote(target)}){_cell(then)}")
+
+
+def strong(name: str, then: str = "") -> Markdown:
+    """Return bold text and what follows it; both are shown as they are."""
+    return Markdown(f"**{_cell(name)}**{_cell(then)}")
 
 
 def _cell(value: object) -> str:
     """Return text for a cell of a Markdown table, or another line: names in it are shown as they are."""
-    if isinstance(value, Link):
+    if isinstance(value, Markdown):
         return value
     text = _HTML.sub(lambda found: "&amp;" if found[0] == "&" else "&lt;", " ".join(str(value).split("\n")))
     return _MARKS.sub(r"\\\g<0>", text)

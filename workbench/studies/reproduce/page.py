@@ -10,7 +10,7 @@ from workbench.files import write_whole
 from workbench.measure.provenance import provenance
 from workbench.measure.verdicts import Check, Ruling, Verdict, judge_page
 from workbench.studies.claims import Claim, literature
-from workbench.studies.pages import render
+from workbench.studies.pages import render, strong
 from workbench.studies.reproduce import methods, superposition, values
 from workbench.studies.reproduce.bounds import Plan, commit, digest, frozen
 from workbench.studies.reproduce.material import Finding, Material, NoRunError
@@ -115,7 +115,7 @@ def row(judged: Judged) -> Row:
     plan, bundled = one.plan, one.bundled
     if plan is not None and bundled is not None:
         names = [name for bound in plan.checks for name in bound.statistics] or list(bundled.statistics)
-        lines.append(f"**{plan.run}**, {frozen().set_of(plan.run)}" + (" / fresh" if one.fresh else ""))
+        lines.append(strong(plan.run, f", {frozen().set_of(plan.run)}" + (" / fresh" if one.fresh else "")))
         for name in names:
             fresh = f" / {shown(one.fresh.statistics[name])}" if one.fresh else ""
             lines.append(f"{name}: {shown(bundled.statistics[name])}{fresh}")
