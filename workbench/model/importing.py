@@ -36,6 +36,7 @@ from workbench.model.checkpoint import (
     TOKENIZERS,
     Checkpoint,
     load_checkpoint,
+    read_config,
     read_tokenizer,
     reason,
     require_supported,
@@ -142,7 +143,7 @@ def import_model(
         raise WorkbenchError(f"{target} exists.", "An import replaces nothing.", "Name another, or remove it.")
     found = _find(source)
     raw = {key: tensor for file in found.weights for key, tensor in read_weights(file).items()}
-    beside = read_config(found.directory) if found.directory else {}
+    beside = read_config(found.directory, str(found.directory)) if found.directory else {}
     settings, words, base_name = _base(found, beside, base)
     read = _read(raw, settings, beside, words, str(source), told)
     with replacing(target, folder=True) as part:
@@ -210,16 +211,6 @@ def _find(source: str | Path) -> _Found:
     )
 
 
-def read_config(directory: Path) -> dict[str, Any]:
-    """Return config.json of a directory."""
-    try:
-        return read_object(directory / "config.json")
-    except ValueError as error:
-        raise WorkbenchError(
-            f"config.json in {directory} cannot be read.", reason(error), "Copy or download it again."
-        ) from error
-
-
 def _fetch(name: str, patterns: list[str]) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=patterns, ignore_patterns=["*/*"]))
@@ -248,7 +239,7 @@ def _base(
         except ValueError as error:
             raise WorkbenchError(f"{path} is no configuration.", reason(error), "Name a config.json.") from error
     place = path if path.is_dir() else _fetch(str(base), _TOKENIZER_FILES)
-    own = read_config(place)
+    own = read_config(place, str(place))
     return beside or own, _tokenizer(place), path.resolve().name if path.is_dir() else str(base)
 
 
