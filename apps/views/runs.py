@@ -72,7 +72,7 @@ def _table(rows: Sequence[dict[str, object]], total: int) -> None:
         "two to compare them."
     )
     columns = {name: st.column_config.Column(help=about) for name, about in ABOUT.items()}
-    columns["accuracy"] = st.column_config.NumberColumn(format="%.3f", help=ABOUT["accuracy"])
+    columns["accuracy"] = st.column_config.NumberColumn("accuracy in training", format="%.3f", help=ABOUT["accuracy"])
     frame = pl.DataFrame(rows, infer_schema_length=None)
     chosen = st.dataframe(
         frame, hide_index=True, column_config=columns, on_select="rerun", selection_mode="multi-row",
