@@ -33,7 +33,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) (the first time takes some minutes, most of them for PyTorch) ..."
 	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	@$(PIP) torch
-	@$(PIP) --editable '.[app,notebooks,dev,docs]'
+	@$(PIP) --editable '.[app,base,notebooks,dev,docs]'
 	@touch $@
 	@echo "Set up. The command is $(VENV)/bin/workbench"
 

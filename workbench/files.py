@@ -87,6 +87,12 @@ def write_whole(path: Path, content: str | bytes) -> None:
         part.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+def file_sha256(file: Path) -> str:
+    """Return a file's sha256, as hexadecimal digits."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
 def read_object(file: Path) -> dict[str, Any]:
     """Return the object that a JSON file holds.
 

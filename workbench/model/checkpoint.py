@@ -382,7 +382,7 @@ def load_checkpoint(source: str | Path) -> Checkpoint:
     tokenizer = read_tokenizer(directory, name)
     try:
         limits.require_room(directory, weights)
-        with _no_progress_bar():
+        with no_progress_bar():
             loaded = AutoModelForCausalLM.from_pretrained(
                 directory,
                 dtype=torch.float32,
@@ -452,7 +452,7 @@ def save_checkpoint(
         if model.config.tie_word_embeddings:
             state.pop("lm_head.weight", None)
         head = {name.removeprefix(f"{_HEAD}."): state.pop(name) for name in list(state) if name.startswith(_HEAD)}
-        with replacing(target, folder=True) as part, _no_progress_bar():
+        with replacing(target, folder=True) as part, no_progress_bar():
             model.save_pretrained(part, state_dict=state)
             if head:
                 save_file({name: weight.contiguous() for name, weight in head.items()}, part / f"{_HEAD}.safetensors")
@@ -509,7 +509,7 @@ def prepare_pretrained(
 
 
 @contextmanager
-def _no_progress_bar() -> Iterator[None]:
+def no_progress_bar() -> Iterator[None]:
     """Keep transformers from drawing progress bars over what the workbench shows."""
     shown = hf_logging.is_progress_bar_enabled()
     hf_logging.disable_progress_bar()

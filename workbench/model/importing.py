@@ -3,7 +3,6 @@
 No key is ignored: what is missing, left over or of another shape is listed. What no file says is asked for.
 """
 
-import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -164,7 +163,7 @@ def import_model(
                 f"Its logits differ by {difference:.2g} from a plain recomputation from its tensors.",
                 "Check --base and --lora-alpha.",
             )
-        sums = {file.name: _sha256(file) for file in found.weights}
+        sums = {file.name: file_sha256(file) for file in found.weights}
         meta = {**checkpoint.meta, "imported": {**read.told, "source": found.name, "base": base_name, "sha256": sums,
                 "difference": difference, "workbench": version("coconut-workbench")}}  # fmt: skip
         checkpoint.model.config.coconut = read.config.coconut = meta
@@ -565,8 +564,3 @@ def _unmerged(model: PreTrainedModel, lora: Mapping[str, tuple[Tensor, Tensor, T
             stack.callback(setattr, module.weight, "data", merged)
             stack.enter_context(module.register_forward_hook(beside(part)))
         yield
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -8,7 +8,6 @@ import torch
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
-    AutoTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -25,6 +24,7 @@ from workbench.model.checkpoint import (
     make_checkpoint,
     prepare_pretrained,
     read_config,
+    read_tokenizer,
     reason,
     require_supported,
     require_tokenizer,
@@ -224,13 +224,13 @@ def _pretrained(directory: Path, name: str) -> tuple[PreTrainedModel, PreTrained
     """Load a model that has never had a thought; no code that comes with it is run, and pickles are refused."""
     weights = require_weights(directory, name)
     require_tokenizer(directory, name)
+    tokenizer = read_tokenizer(directory, name)
     try:
         limits.require_room(directory, weights)
-        tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
         model = AutoModelForCausalLM.from_pretrained(
             directory, dtype=torch.float32, use_safetensors=True, local_files_only=True, trust_remote_code=False
         )
-    except Exception as error:  # the tokenizers library raises plain Exception for a damaged file
+    except Exception as error:  # a damaged file makes transformers raise errors of every kind
         raise WorkbenchError(
             f"The pre-trained model {name} cannot be read.",
             reason(error),
