@@ -1,11 +1,14 @@
 """The notebooks: each is a pair that agrees, and runs from top to bottom."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import jupytext
 import nbformat
 import pytest
+from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell
 
 from tests.conftest import tiny
 from workbench.catalog import current
@@ -18,16 +21,24 @@ PROBES = sorted((ROOT / "probes").glob("*.py"))
 REFERENCE = current(ROOT / "fixtures" / "runs" / "reference")
 
 
-@pytest.fixture
-def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the reference model is not there, a random one takes its place."""
-    problems = tmp_path / "few.json"
-    save_problems(generate("released", 20, seed=1), problems)
-    monkeypatch.setenv("WORKBENCH_PROBLEM_FILE", str(problems))
-    monkeypatch.setenv("WORKBENCH_FITTED_ON", "40")
-    if not (REFERENCE / "model").exists():
-        run = save_checkpoint(tiny(max_position_embeddings=256), tmp_path / "run" / "model").parent
-        monkeypatch.setenv("WORKBENCH_RUN", str(run))
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KernelManager]:
+    """One kernel for all notebooks: starting it and importing PyTorch takes most of the time.
+
+    Where the reference model is not there, a random one takes its place.
+    """
+    folder = tmp_path_factory.mktemp("notebooks")
+    save_problems(generate("released", 20, seed=1), folder / "few.json")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORKBENCH_PROBLEM_FILE", str(folder / "few.json"))
+        patch.setenv("WORKBENCH_FITTED_ON", "40")
+        if not (REFERENCE / "model").exists():
+            run = save_checkpoint(tiny(max_position_embeddings=256), folder / "run" / "model").parent
+            patch.setenv("WORKBENCH_RUN", str(run))
+        manager = KernelManager(kernel_name="python3")
+        manager.start_kernel(cwd=str(ROOT / "probes"))
+    yield manager
+    manager.shutdown_kernel(now=True)
 
 
 def test_there_is_a_notebook() -> None:
@@ -51,14 +62,16 @@ SAYS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("source", PROBES, ids=lambda path: path.stem)
-@pytest.mark.usefixtures("stand_in")
 # The notebook's client and its kernel talk over sockets that the garbage collector closes.
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_the_notebook_runs(source: Path) -> None:
+def test_the_notebook_runs(source: Path, kernel: KernelManager) -> None:
     notebook = nbformat.read(source.with_suffix(".ipynb"), as_version=4)
-    resources = {"metadata": {"path": str(source.parent)}}
-    NotebookClient(notebook, timeout=300, kernel_name="python3", resources=resources).execute()
+    notebook.cells.insert(0, new_code_cell("%reset -f"))  # names of the notebook before it
+    client = NotebookClient(notebook, km=kernel, timeout=300)
+    client.execute()
+    assert client.kc
+    client.kc.stop_channels()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     said = "".join(str(output.get("text", "")) for output in outputs)
 

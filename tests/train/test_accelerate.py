@@ -4,8 +4,12 @@ And whole runs, cut off and resumed, whose saved files are the same either way.
 """
 
 import json
+import multiprocessing
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,16 +26,19 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from torch.distributed.tensor import DTensor
 
 from tests.conftest import chain, tiny
+from tests.train.test_training import TINY
 from workbench.errors import WorkbenchError
 from workbench.model.checkpoint import load_checkpoint, save_checkpoint
 from workbench.problems.files import save_problems
 from workbench.train.batch import TrainBatch
-from workbench.train.config import Curriculum, RowsConfig, Stage, TrainConfig
+from workbench.train.config import Curriculum, RowsConfig, Stage, TrainConfig, save_config
 from workbench.train.distributed import check_sharding
 from workbench.train.graphs import GraphData
 from workbench.train.init import build_optimizer
+from workbench.train.launch import train_command
 from workbench.train.loop import read_metrics, train
 from workbench.train.objective import TrainStep
+from workbench.train.state import load_state
 from workbench.train.text import TextData
 
 CONFIG = TrainConfig(
@@ -170,7 +177,17 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("together")
     save_checkpoint(tiny("llama", markers=True), directory / "start")
     save_problems([chain(number, 1 + number % 3) for number in range(8)], directory / "items")
-    launch = LaunchConfig(1, 1, 2, run_id="test", rdzv_backend="c10d", rdzv_endpoint="localhost:0", max_restarts=0)
+    multiprocessing.set_forkserver_preload(["workbench.train.launch"])
+    launch = LaunchConfig(
+        1,
+        1,
+        2,
+        run_id="test",
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        start_method="forkserver",
+    )
     elastic_launch(launch, work)(directory)
     return directory
 
@@ -234,6 +251,41 @@ def test_a_sharded_run_records_its_loss_and_says_that_it_measured_nothing_else(t
     assert all("sharded" in record["unmeasured"] and "accuracy" not in record for record in ours)
     assert all("accuracy" in record for record in whole)
     assert json.loads((together / "fsdp-run" / "latest" / "state.json").read_text())["step"] == RUN.steps
+
+
+@pytest.mark.slow
+def test_two_processes_are_killed_go_on_and_are_stopped_with_the_same_metrics(tmp_path: Path) -> None:
+    """Kill -9 of the whole group, the same command again, Ctrl-C: the metrics are those of a run that went through."""
+    config = replace(TINY, processes=2, steps=120, decay_from=60, evaluate_every=10, checkpoint_seconds=0.2)
+    save_config(config, tmp_path / "config.yaml")
+    code = (
+        "import sys; from pathlib import Path; from workbench.train.launch import train_command; "
+        "train_command(*map(Path, sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "config.yaml"), str(tmp_path / "cut")]
+    cut, whole = (tmp_path / name / "metrics.jsonl" for name in ("cut", "whole"))
+
+    def begin_until(step: int) -> subprocess.Popen:
+        quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        run = subprocess.Popen(command, start_new_session=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, **quiet)
+        end = time.monotonic() + 120
+        while time.monotonic() < end and not (cut.exists() and f'"step": {step},' in cut.read_text()):
+            time.sleep(0.05)
+        return run
+
+    killed = begin_until(10)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    reached = load_state(config, tmp_path / "cut").step
+    assert reached < 40
+    asked = begin_until(50)
+    os.killpg(asked.pid, signal.SIGINT)  # Ctrl-C: processes that wait for their launcher would take 30 seconds to end
+    assert asked.wait(timeout=25) == 0
+    assert reached < load_state(config, tmp_path / "cut").step < config.steps
+    train_command(tmp_path / "config.yaml", tmp_path / "whole")
+    assert '"step": 50,' in cut.read_text()
+    assert whole.read_text().startswith(cut.read_text())
+    assert f'"step": {config.steps},' in whole.read_text()
 
 
 @pytest.mark.parametrize(

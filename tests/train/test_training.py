@@ -2,9 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -151,39 +148,6 @@ def test_interrupting_saves_and_stops(tmp_path):
     state = train(TINY, tmp_path, interrupt)
     assert state.step == 4  # asked for during the report of step 3
     assert load_state(TINY, tmp_path).step == 4
-
-
-@pytest.mark.slow
-def test_two_processes_are_killed_and_resumed_with_the_same_metrics(tmp_path):
-    """Kill -9 of the whole group; the command goes on from the newest state and ends with the same metrics."""
-    config = replace(TINY, processes=2, steps=60, decay_from=30, evaluate_every=10, checkpoint_seconds=0.2)
-    save_config(config, tmp_path / "config.yaml")
-    command = [
-        sys.executable,
-        "-c",
-        "import sys; from pathlib import Path; from workbench.train.launch import "
-        "train_command; train_command(Path(sys.argv[1]), Path(sys.argv[2]))",
-        str(tmp_path / "config.yaml"),
-    ]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": {**os.environ, "OMP_NUM_THREADS": "1"}}
-    subprocess.run([*command, str(tmp_path / "whole")], check=True, timeout=240, **quiet)
-    run = subprocess.Popen([*command, str(tmp_path / "cut")], start_new_session=True, **quiet)
-    metrics = tmp_path / "cut" / "metrics.jsonl"
-    end = time.monotonic() + 120
-    while time.monotonic() < end and not (metrics.exists() and '"step": 20' in metrics.read_text()):
-        time.sleep(0.05)
-    os.killpg(run.pid, signal.SIGKILL)
-    run.wait()
-    assert load_state(config, tmp_path / "cut").step < config.steps
-    subprocess.run([*command, str(tmp_path / "cut")], check=True, timeout=240, **quiet)
-    assert metrics.read_text() == (tmp_path / "whole" / "metrics.jsonl").read_text()
-    go_on = subprocess.Popen([*command, str(tmp_path / "stopped")], start_new_session=True, **quiet)
-    metrics, end = tmp_path / "stopped" / "metrics.jsonl", time.monotonic() + 120
-    while time.monotonic() < end and not metrics.exists():
-        time.sleep(0.05)
-    os.killpg(go_on.pid, signal.SIGINT)  # Ctrl-C: processes that wait for their launcher would take 30 seconds to end
-    assert go_on.wait(timeout=25) == 0
-    assert 0 < load_state(config, tmp_path / "stopped").step < config.steps
 
 
 def test_the_learning_rate_warms_up_stays_and_ends_at_zero():

@@ -1,5 +1,6 @@
 """`workbench train`: one process or several, progress on the terminal, a checkpoint that everything else can open."""
 
+import multiprocessing
 import os
 import signal
 import socket
@@ -11,7 +12,7 @@ import torch
 import torch.distributed as dist
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from torch.multiprocessing.spawn import ProcessContext, ProcessExitedException, spawn
+from torch.multiprocessing.spawn import ProcessContext, ProcessExitedException, start_processes
 
 from workbench.catalog import current
 from workbench.errors import WorkbenchError
@@ -108,7 +109,11 @@ def _side_by_side(config: TrainConfig, directory: Path) -> None:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     meant = (config, directory, port)
-    children = cast(ProcessContext, spawn(_one_of_several, meant, config.processes, join=False))
+    multiprocessing.set_forkserver_preload([__name__])  # PyTorch is imported once for all of them
+    children = cast(
+        ProcessContext,
+        start_processes(_one_of_several, meant, config.processes, join=False, start_method="forkserver"),
+    )
     asked = False
 
     def pass_on(*_: object) -> None:
