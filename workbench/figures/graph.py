@@ -1,7 +1,6 @@
 """The problem's graph with a readout's values drawn on it, and attention along its edges."""
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,16 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 
 from workbench.errors import WorkbenchError
+from workbench.figures.labels import (
+    DROP,
+    FONT,
+    MARGINS,
+    ROLE_FONT,
+    STAGGER,
+    UNDER,
+    Labels,
+    place_labels,
+)
 from workbench.figures.layout import Layout, layout
 from workbench.figures.style import (
     BLUE,
@@ -31,17 +40,12 @@ from workbench.measure.scores import NOISE_MASS, READOUT_TITLES, NodeScores
 from workbench.problems.graph import NODE_CLASSES, structure
 from workbench.problems.problem import Problem
 
-ROW_PIXELS = 98
+ROW_PIXELS, ABOVE = 98, 0.45
+"""Height of a row in pixels, and rows above the first."""
 SMALLEST, LARGEST = 11.0, 34.0
 """Diameter in pixels of a node with no value and of one with all of it; the area grows with the value."""
-NAME_DROP = 0.3
-"""Rows from a node to its name: clear of the largest circle, the same whatever the value."""
 SAMPLES = np.append(np.linspace(0, 0.84, 15), 1.0)
 """Places on a curve; the last piece is long, since the arrow head takes its direction."""
-LABEL_DEPTH = 0.47
-"""Where an edge leaves its source, in rows below it: under the name, so that it does not cross it."""
-STAGGER = 0.15
-"""Rows by which every second name of a crowded row hangs lower."""
 THINNEST, WIDEST = 0.8, 20.0
 """Width in pixels of an edge without attention, and of one that has all of it; linear in between."""
 FADED = 0.4
@@ -126,14 +130,14 @@ def problem_graph(
     made = layout(problem)
     size = SMALLEST + (LARGEST - SMALLEST) * np.sqrt(np.abs(drawn))
     roles = {getattr(problem, role): role for role in ROLES}
-    low = _hanging_low(made, [f"{name} {roles.get(n, '')}".strip() for n, name in enumerate(problem.names)])
-    result = _empty(scores, depth, compare, attention)
-    _rows(result, scores, row, drawn, made, signed=other is not None)
-    result.add_traces(edge_traces(problem, made, low, size / 2))
+    labels = place_labels(problem, made, roles)
+    result = _empty(scores, depth, compare, attention, labels)
+    _rows(result, scores, row, drawn, made, labels, signed=other is not None)
+    result.add_traces(edge_traces(problem, made, labels.below, size / 2))
     if attention is not None:
-        draw_attention(result, attention, problem, made, low, size / 2)
+        draw_attention(result, attention, problem, made, labels.below, size / 2)
     _nodes(result, scores, row, drawn, other, size, made, roles)
-    _names(result, scores, made, low, roles)
+    _names(result, scores, made, labels, roles)
     if selected is not None:
         result.add_scatter(
             x=[made.x[selected]], y=[made.y[selected]], mode="markers", hoverinfo="skip", showlegend=False,
@@ -155,8 +159,10 @@ def _other_values(scores: NodeScores, compare: NodeScores | None, depth: int) ->
     return compare.value[compare.row(depth)]
 
 
-def _empty(scores: NodeScores, depth: int, compare: NodeScores | None, attention: EdgeAttention | None) -> go.Figure:
-    problem, made, row = scores.problem, layout(scores.problem), scores.row(depth)
+def _empty(
+    scores: NodeScores, depth: int, compare: NodeScores | None, attention: EdgeAttention | None, labels: Labels
+) -> go.Figure:
+    problem, row = scores.problem, scores.row(depth)
     hop, mass = scores.hops_read[row], scores.candidate_mass[row]
     if np.isnan(mass):
         subtitle = f"No node is at hop {hop}: there is no frontier to read."
@@ -186,11 +192,10 @@ def _empty(scores: NodeScores, depth: int, compare: NodeScores | None, attention
             f"chance {attention.chance:.3f}: spread evenly over the edges"
         )
         alt += f" {_told(attention, problem)}"
-    right = made.band[1] if made.band else made.right
     return figure(
-        title, subtitle, alt, above=14, plot=int(ROW_PIXELS * (made.bottom + 1.07)), below=56, margin_l=84,
-        xaxis={"visible": False, "range": [made.left - 0.75, right + (0.1 if made.band else 0.75)]},
-        yaxis={"visible": False, "range": [made.bottom + 0.62, -0.45]},
+        title, subtitle, alt, above=14, plot=int(ROW_PIXELS * (labels.foot + ABOVE)), below=56,
+        margin_l=MARGINS[0], margin_r=MARGINS[1],
+        xaxis={"visible": False, "range": list(labels.span)}, yaxis={"visible": False, "range": [labels.foot, -ABOVE]},
         legend_traceorder=None, hovermode="closest", dragmode="pan", clickmode="event+select", uirevision=problem.id,
     )  # fmt: skip
 
@@ -208,7 +213,7 @@ def _label(scores: NodeScores, beside: NodeScores) -> str:
 
 
 def _rows(
-    result: go.Figure, scores: NodeScores, row: int, drawn: np.ndarray, made: Layout, *, signed: bool
+    result: go.Figure, scores: NodeScores, row: int, drawn: np.ndarray, made: Layout, labels: Labels, *, signed: bool
 ) -> None:  # fmt: skip
     """Draw the band of the hop read, the values of every row at the left, and the frame of the side band."""
     about, current = scores.structure, scores.hops_read[row]
@@ -224,7 +229,8 @@ def _rows(
         if here:
             result.add_shape(
                 type="rect", layer="below", xref="x", yref="y", x0=made.left - 0.72, x1=made.right + 0.72,
-                y0=hop - 0.38, y1=hop + LABEL_DEPTH + STAGGER + 0.02, fillcolor=alpha(SKY, 0.16),
+                y0=hop - 0.38, y1=hop + max(labels.below[members].max(initial=0), DROP + STAGGER + UNDER) + 0.02,
+                fillcolor=alpha(SKY, 0.16),
                 line={"color": alpha(BLUE, 0.55), "width": 1.2},
             )  # fmt: skip
         text = f"<b>{'▶ ' if here else ''}hop {hop}</b>"
@@ -237,18 +243,11 @@ def _rows(
         left, right = made.band
         outside = ~about.reachable & about.concepts
         result.add_shape(
-            type="rect", layer="below", x0=left, x1=right, y0=-0.42, y1=made.bottom + 0.62,
+            type="rect", layer="below", x0=left, x1=right, y0=-0.42, y1=labels.foot,
             fillcolor=alpha(GREY, 0.07), line={"color": FAINT, "width": 1},
         )  # fmt: skip
-        write(
-            result,
-            f"unreachable: {', '.join(told(outside))}",
-            (left + right) / 2,
-            -0.42,
-            11,
-            yanchor="bottom",
-            opacity=0.85,
-        )
+        text = f"unreachable: {', '.join(told(outside))}"
+        write(result, text, right, -0.42, 11, xanchor="right", yanchor="bottom", opacity=0.85)
 
 
 def _nodes(
@@ -304,45 +303,30 @@ def _hover(scores: NodeScores, row: int, other: np.ndarray | None, roles: dict[i
     return texts
 
 
-def _hanging_low(made: Layout, labels: list[str]) -> set[int]:
-    """Return every second node of the rows whose names would touch at a width of 700 pixels."""
-    right = made.band[1] if made.band else made.right + 0.75
-    room = (right - made.left + 0.75) / (700 - 100)  # node distances per pixel
-    half = [len(name) * 3.1 + 3 for name in labels]
-    low: set[int] = set()
-    for level in np.unique(made.y.round(3)):
-        row = np.flatnonzero(np.isclose(made.y, level, atol=1e-3))
-        row = row[np.argsort(made.x[row])]
-        for before, node in pairwise(row):
-            if made.x[node] - made.x[before] < (half[node] + half[before]) * room and before not in low:
-                low.add(int(node))
-    return low
-
-
-def _names(result: go.Figure, scores: NodeScores, made: Layout, low: set[int], roles: dict[int, str]) -> None:
+def _names(result: go.Figure, scores: NodeScores, made: Layout, labels: Labels, roles: dict[int, str]) -> None:
     text = [
-        f"<b>{name}</b> <span style='font-size:9px'>{roles[n].upper()}</span>" if n in roles else name
-        for n, name in enumerate(scores.problem.names)
+        f"<b>{name}</b> <span style='font-size:{ROLE_FONT:g}px'>{roles[n].upper()}</span>" if n in roles else name
+        for n, name in enumerate(labels.names)
     ]
     for members, opacity in ((scores.structure.reachable, 1.0), (~scores.structure.reachable, 0.7)):
-        nodes = np.flatnonzero(members).tolist()
+        nodes = np.flatnonzero(members)
         result.add_scatter(
-            x=made.x[nodes], y=[made.y[n] + NAME_DROP + (STAGGER if n in low else 0) for n in nodes], mode="text",
-            text=[text[n] for n in nodes], name="names", textfont={"size": 11.5}, opacity=opacity, hoverinfo="skip",
-            showlegend=False, cliponaxis=False,
+            x=made.x[nodes], y=made.y[nodes] + labels.drop[nodes], mode="text", text=[text[n] for n in nodes.tolist()],
+            name="names", textfont={"size": FONT}, opacity=opacity, hoverinfo="skip", showlegend=False,
+            cliponaxis=False,
         )  # fmt: skip
 
 
 # Edges: down to the next row, arcs along a row, side loops back up
 
 
-def edge_traces(problem: Problem, made: Layout, low: set[int], radius: np.ndarray) -> list[go.Scatter]:
+def edge_traces(problem: Problem, made: Layout, below: np.ndarray, radius: np.ndarray) -> list[go.Scatter]:
     """Return the edges as traces, one per kind; each ends in an arrow head at the rim of its node.
 
     Args:
         problem: The problem.
         made: Its layout.
-        low: Nodes whose names hang lower.
+        below: Rows from each node to where its edges leave, under its name.
         radius: Radius of each node in pixels.
     """
     about = structure(problem)
@@ -367,7 +351,7 @@ def edge_traces(problem: Problem, made: Layout, low: set[int], radius: np.ndarra
     for name, (colour, width, dash) in kinds.items():
         xs, ys, sizes, rims = [], [], [], []
         for source, target in members[name]:
-            x, y = curve(made, source, target, low)
+            x, y = curve(made, source, target, below)
             xs += [*x.round(3).tolist(), None]
             ys += [*y.round(3).tolist(), None]
             sizes += [0] * (len(x) - 1) + [5 + 2 * width, 0]
@@ -393,13 +377,13 @@ def _arrows(colour: str, sizes: list, rims: list) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def curve(made: Layout, source: int, target: int, low: set[int]) -> tuple[np.ndarray, np.ndarray]:
+def curve(made: Layout, source: int, target: int, below: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the points of one edge from below the source's name to the centre of the target."""
 
     def shift(point: np.ndarray, right: float, down: float) -> np.ndarray:
         return point + np.array([right, down])
 
-    drop = LABEL_DEPTH + (STAGGER if source in low else 0)
+    drop = float(below[source])
     start, end = np.array([made.x[source], made.y[source]]), np.array([made.x[target], made.y[target]])
     across = end[0] - start[0]
     if end[1] - start[1] > drop + 0.1:
@@ -424,7 +408,7 @@ def curve(made: Layout, source: int, target: int, low: set[int]) -> tuple[np.nda
 
 
 def draw_attention(
-    figure: go.Figure, attention: EdgeAttention, problem: Problem, made: Layout, low: set[int], radius: np.ndarray
+    figure: go.Figure, attention: EdgeAttention, problem: Problem, made: Layout, below: np.ndarray, radius: np.ndarray
 ) -> None:
     """Add attention to a graph that has its edges and not yet its nodes; its own edges fade.
 
@@ -433,11 +417,11 @@ def draw_attention(
         attention: What to draw.
         problem: The problem.
         made: Its layout.
-        low: Nodes whose names hang lower.
+        below: Rows from each node to where its edges leave, under its name.
         radius: Radius of each node in pixels.
     """
     figure.update_traces(opacity=FADED)
-    curves = [curve(made, source, target, low) for source, target in problem.edges]
+    curves = [curve(made, source, target, below) for source, target in problem.edges]
     order = np.argsort(attention.weights, kind="stable").tolist()  # the strongest on top
     for place, edge in enumerate(order):
         share, (x, y) = float(attention.weights[edge]) / attention.total, curves[edge]

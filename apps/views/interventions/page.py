@@ -136,7 +136,7 @@ def _graph(
         drawn.update_layout(legend={"xref": "container", "x": 0.01, "font": {"size": 10}, "entrywidth": 140})
         widgets.chart(drawn, key, editing.clicked(key, problem))
 
-    steps.draw(f"plan-{name}", draw_one)
+    steps.draw(f"graph-plan-{name}", draw_one)  # of the least width of all graphs
     widgets.download_figure(
         lambda: problem_graph(scores, steps.here, selected=node, compare=less),
         f"plan-{name}-{problem.id}-{steps.here}", f"save-plan-{name}", "Graph as HTML",

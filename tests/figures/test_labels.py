@@ -1,0 +1,67 @@
+"""Names in a problem's graph: none touches another or is cut, in windows of 900 to 2,560 pixels."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.figures.label_boxes import SETS, WINDOWS, boxes, faults, graph, picture_width
+from workbench.figures.labels import NARROWEST, shortened, text_width
+from workbench.problems.files import load_problems
+from workbench.problems.problem import Problem
+from workbench.problems.prosqa import make_problem
+
+CROWDED = {"released": ("released-118", "released-194"), "far": ("far-65",)}
+"""Rows that need a third level, and the problem that is open first; of the other sets the first problem."""
+
+
+@pytest.fixture(scope="module")
+def bundled(tmp_path_factory: pytest.TempPathFactory) -> list[Problem]:
+    """Some problems of each bundled set; a whole set takes seconds to read."""
+    found = []
+    for file in SETS:
+        items, wanted = json.loads(file.read_text()), CROWDED.get(file.stem, ())
+        few = tmp_path_factory.mktemp("few") / file.name
+        few.write_text(json.dumps([one for one in items if one["id"] in wanted] or items[:1]))
+        found += load_problems(few)
+    return found
+
+
+def test_no_text_of_a_bundled_problem_overlaps_or_is_cut(bundled):
+    assert min(map(picture_width, WINDOWS)) == NARROWEST
+    for problem in bundled:
+        drawn = graph(problem)
+        assert not {(window, text) for window in WINDOWS for text in faults(drawn, picture_width(window))}, problem.id
+
+
+def test_the_faults_are_found(bundled):
+    drawn = graph(bundled[0])
+    assert faults(drawn, 300)  # half as wide as pages draw it
+    names = next(trace for trace in drawn.data if trace.name == "names")  # type: ignore[attr-defined]
+    names.x = np.zeros(len(names.x))
+    assert faults(drawn, 600)
+
+
+def wide_problem(names: list[str]) -> Problem:
+    """A root with a row of nodes, the first of them the target."""
+    edges = [(0, node) for node in range(2, len(names))] + [(1, 2)]
+    return make_problem("wide", names, edges, 0, 3, 2, True)
+
+
+def test_names_that_find_no_room_are_shortened_and_stay_whole_on_hover():
+    names = ["Tom", "Sally", *(f"{letter}{'umble' * 4}pus" for letter in "abcdefghijklmnop")]
+    drawn = graph(wide_problem(names))
+    written = {text for text, *_ in boxes(drawn, 600)[0]}
+    assert not faults(drawn, 600)
+    assert any("…" in text for text in written)
+    hovered = next(trace.hovertext for trace in drawn.data if trace.name == "nodes")  # type: ignore[attr-defined]
+    assert all(any(f"<b>{name}</b>" in text for text in hovered) for name in names)
+
+
+@pytest.mark.parametrize("text", ["gwompus", "SCROMPUS", "Wren 42", "日本語"])
+def test_a_text_is_measured_and_shortened_to_the_room_there_is(text):
+    assert text_width(text, 23.0) == pytest.approx(2 * text_width(text, 11.5))
+    for room in (20.0, 35.0, 50.0):
+        short = shortened(text, room)
+        assert short == text or (short.endswith("…") and text.startswith(short[:-1]))
+        assert text_width(short) <= room or len(short) == 2
