@@ -23,9 +23,10 @@ from workbench.studies.compare.claims import (
     measure_pair,
     printed,
     sides,
+    worths,
 )
 from workbench.studies.compare.measure import answers_frame, compare_passes, questions, time_methods
-from workbench.studies.compare.outcome import MEASURES, RunOutcome, against, run_outcome, spread
+from workbench.studies.compare.outcome import MEASURES, RunOutcome, against, moved, run_outcome, spread
 from workbench.train.methods import METHODS
 
 
@@ -119,6 +120,7 @@ def test_figures_of_hand_made_rows() -> None:
             "thoughts": k, "says": "answer", "edit": edit, "own": own, "right": right, "valid": True, "tokens": k + 1,
             "behaviour": "Correct Label" if own and variant == "itself" else None,
             "nearest_source": 0.5 if problem == "a" else 1.0,
+            "choice": None if variant != "itself" or k == 2 else 0.0 if edit == "noise" else 1.0 if own else 0.5,
         }  # fmt: skip
 
     rows = [row(problem, problem != "b") for problem in "abc"]
@@ -130,7 +132,7 @@ def test_figures_of_hand_made_rows() -> None:
     means = {name: float(np.nanmean(values)) for name, values in outcome.values.items()}
     assert means == {
         "accuracy": 2 / 3, "valid": 1, "tokens": 2, "pair": 0.5, "rewrite": 0, "resistant": 1, "removed": 0,
-        "noise": 1 / 3,
+        "noise": 1 / 3, "choice": 1.0, "choice_removed": 0.5, "choice_noise": 0.0,
     }  # fmt: skip
     assert {k: float(right.mean()) for k, right in outcome.by_thoughts.items()} == {0: 0, 1: 2 / 3, 2: 1}
     assert outcome.behaviours.rows() == [(1, "Correct Label")] * 3
@@ -149,10 +151,10 @@ def test_one_seed_has_an_interval_and_of_several_a_wider_one() -> None:
     assert spread([np.ones(9)], share=False) == Estimate(1.0, 1.0, 1.0, 9)  # tokens: no doubt about a constant
 
 
-def made(method: str, right: list[int], seed: int = 0, **more: list[int]) -> RunOutcome:
+def made(method: str, right: list[int], seed: int = 0, gained: float | None = 0.0, **more: list[int]) -> RunOutcome:
     values = {"accuracy": np.array(right, dtype=float), **{k: np.array(v, dtype=float) for k, v in more.items()}}
     ids = tuple(f"p{number}" for number in range(len(right)))
-    return RunOutcome(method, seed, 1, True, ids, values, {}, pl.DataFrame())
+    return RunOutcome(method, seed, 1, True, ids, values, {}, pl.DataFrame(), moved=gained)
 
 
 def test_methods_are_tested_against_coconut_on_the_same_problems() -> None:
@@ -202,3 +204,36 @@ def test_claims_and_published_numbers_name_what_there_is() -> None:
     assert printed((0.97, 0.003), "accuracy") == "97.0 ± 0.3"
     assert printed((14.2,), "tokens") == "14.2"
     assert {column.source for column in published.columns} == set(published.sources)
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "expected"),
+    [([0.1, 0.2, 0.9, 0.9, 0.9, 0.9], None), ([0.5] * 12, 0.0), ([0.0] * 8 + [0.6, 0.7, 0.8, 0.9], 0.2)],
+)
+def test_movement_is_that_of_the_last_third(accuracies: list[float], expected: float | None) -> None:
+    steps = 1200
+    records = [{"step": steps * (n + 1) // len(accuracies), "accuracy": a} for n, a in enumerate(accuracies)]
+
+    found = moved([{"step": 1}, *records], steps)
+
+    assert found == (None if expected is None else pytest.approx(expected))
+
+
+def test_a_claim_about_a_method_that_was_still_improving_gets_no_verdict() -> None:
+    claim = Claim("x", "", "", ("prosqa", "coconut_words", "more", "cot"))
+    ours = made("coconut_words", [1] * 40)
+
+    for gained in (0.03, -0.03, None):
+        (found,) = judge_together([measure_pair(claim, [ours, made("cot", [0] * 40, gained=gained)])])
+        assert (found.verdict, found.unconverged) == ("not converged", ("cot",))
+
+
+def test_the_worth_of_a_part_is_the_method_with_it_less_the_one_without() -> None:
+    ours = [made("cot", [1, 1, 1, 0], seed) for seed in (0, 1)] + [
+        made("no_cot", [0, 1, 0, 0], seed) for seed in (0, 1, 2)
+    ]
+
+    ((part, value, low, high),) = worths(ours)
+
+    assert (part, value) == ("the chain in words", 0.5)
+    assert low <= 0.5 <= high

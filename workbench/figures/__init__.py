@@ -18,7 +18,7 @@ Every figure has a transparent background and grey ink that reads on light and d
 from workbench.figures.graph import problem_graph
 from workbench.figures.style import with_ink
 from workbench.figures.thoughts import node_curve, thought_strip, token_frame, token_table
-from workbench.figures.training import accuracy_after_thoughts, accuracy_in_training
+from workbench.figures.training import accuracy_after_thoughts, accuracy_by_cost, accuracy_in_training, worth_of_parts
 from workbench.figures.values import (
     accuracy_by_hop,
     accuracy_by_thoughts,
@@ -30,6 +30,7 @@ from workbench.figures.values import (
 
 __all__ = [
     "accuracy_after_thoughts",
+    "accuracy_by_cost",
     "accuracy_by_hop",
     "accuracy_by_thoughts",
     "accuracy_in_training",
@@ -43,4 +44,5 @@ __all__ = [
     "token_table",
     "value_histogram",
     "with_ink",
+    "worth_of_parts",
 ]

@@ -374,6 +374,78 @@ def accuracy_after_thoughts(results: pl.DataFrame, coin: float | None = 0.5) -> 
     return made
 
 
+def accuracy_by_cost(costs: pl.DataFrame) -> go.Figure:
+    """Draw accuracy against the training that it took, a point per method, and the line of those that none beats.
+
+    Args:
+        costs: Columns method (title), minutes (of one core, mean over seeds), accuracy, low, high, converged (bool).
+    """
+    require_rows(costs)
+    made = figure(
+        "Accuracy and what its training took",
+        "A point per method, mean over seeds with its 95 % interval; hollow: a run was still improving. Line: no other "
+        "method is as good for less training",
+        plot=300, xaxis={"title": "minutes of one core for a run", "showgrid": False},
+        yaxis={"title": "accuracy", "range": _ACCURACY},
+    )  # fmt: skip
+    ordered = costs.sort("minutes", "accuracy", descending=[False, True])
+    front = ordered.filter(pl.col("accuracy") > pl.col("accuracy").cum_max().shift(1).fill_null(-1.0))
+    made.add_scatter(
+        x=front["minutes"], y=front["accuracy"], mode="lines", name="best for its cost", hoverinfo="skip",
+        line={"color": GREY, "width": 1.6, "dash": "dash", "shape": "hv"},
+    )  # fmt: skip
+    for method, look in _method_looks(costs).items():
+        row = where(costs, "method", method)
+        hollow = "" if row["converged"][0] else "-open"
+        made.add_scatter(
+            x=row["minutes"], y=row["accuracy"], mode="markers", name=method,
+            marker={"color": look.colour, "size": 11, "symbol": look.symbol + hollow, "line": {"width": 2}},
+            error_y={
+                "type": "data", "symmetric": False, "color": look.colour, "thickness": 1.2,
+                "array": row["high"] - row["accuracy"], "arrayminus": row["accuracy"] - row["low"],
+            },
+            hovertemplate=f"{method}: %{{y:.3f}} after %{{x:.0f}} minutes<extra></extra>",
+        )  # fmt: skip
+    told = "; ".join(f"{method} {right:.2f} after {minutes:.0f}" for method, minutes, right in ordered.select(
+        "method", "minutes", "accuracy").iter_rows())  # fmt: skip
+    return fit_legend(made, f"Accuracy by minutes of training: {told}.")
+
+
+def worth_of_parts(worth: pl.DataFrame) -> go.Figure:
+    """Draw what each part of a method adds to accuracy: the method with it less the method without.
+
+    Args:
+        worth: Columns set, part, value, low, high; a point per row.
+    """
+    require_rows(worth)
+    parts, sets = worth["part"].unique(maintain_order=True), worth["set"].unique(maintain_order=True)
+    made = figure(
+        "What each part is worth", "Accuracy with the part less accuracy without it, the same problems and seeds, with "
+        "its 95 % interval; at 0 it adds nothing",
+        plot=46 * len(parts) + 30, xaxis={"title": "difference of accuracy"}, margin_l=290,
+        yaxis={
+            "autorange": "reversed", "showgrid": False, "tickvals": list(range(len(parts))), "ticktext": list(parts),
+        },
+    )  # fmt: skip
+    made.add_vline(x=0, line={"color": GREY, "width": 1.6, "dash": "dash"})
+    for place, name in enumerate(sets):
+        rows, colour = where(worth, "set", name), SERIES[place % len(SERIES)]
+        offset = 0.5 * ((place + 1) / (len(sets) + 1) - 0.5)
+        made.add_scatter(
+            x=rows["value"], y=[parts.to_list().index(part) + offset for part in rows["part"]], mode="markers",
+            name=name,
+            marker={"color": colour, "size": 9, "symbol": _SYMBOLS[place % len(_SYMBOLS)]},
+            error_x={
+                "type": "data", "symmetric": False, "color": colour, "thickness": 1.5,
+                "array": rows["high"] - rows["value"], "arrayminus": rows["value"] - rows["low"],
+            },
+            customdata=rows["part"], hovertemplate=f"{name}: %{{customdata}} %{{x:+.3f}}<extra></extra>",
+        )  # fmt: skip
+    told = "; ".join(f"{part} {value:+.2f} on {name}" for name, part, value in worth.select(
+        "set", "part", "value").iter_rows())  # fmt: skip
+    return fit_legend(made, f"What each part adds to accuracy: {told}.")
+
+
 def mass_by_cell(means: pl.DataFrame, points: pl.DataFrame, starts: Sequence[str], losses: Sequence[str]) -> go.Figure:
     """Draw the mass at a hop by loss, a colour for each start and a panel for each hop, every seed beside its mean.
 
@@ -453,5 +525,7 @@ def _method_looks(table: pl.DataFrame) -> dict[str, Look]:
     found = {}
     for index, method in enumerate(table["method"].unique(maintain_order=True)):
         place = _PLACES.get(method, index)
-        found[method] = Look(method, SERIES[place % len(SERIES)], _DASHES[place // len(SERIES) % len(_DASHES)])
+        row = place // len(SERIES)
+        colour, dash = SERIES[place % len(SERIES)], _DASHES[row % len(_DASHES)]
+        found[method] = Look(method, colour, dash, _SYMBOLS[row % len(_SYMBOLS)])
     return found

@@ -39,6 +39,7 @@ _BY_METHOD: dict[str, Asked] = {
     "coconut_two": "next node asked",
     "coconut_frontier": "frontier asked",
     "coconut_words": "words only",
+    "pause_words": "words only",
     "coconut_without_curriculum": "answers alone",
     "pause_token": "answers alone",
     **dict.fromkeys(("cot", "no_cot", "icot", "coconut_without_thought"), "no thoughts"),

@@ -89,6 +89,10 @@ METHODS: dict[str, Method] = {
             "pause_as_thought", "Pause as thought, next node asked", "pause", "rest", "path", True,
             "As Coconut, next node asked, but a pause token is fed where Coconut feeds the thought.",
         ),
+        Method(
+            "pause_words", "Pause as thought, words only", "pause", "rest", "none", True,
+            "The paper's pause as thought: as Coconut, words only, but a pause token is fed where a thought would be.",
+        ),
         Method("cot", "CoT", "nothing", "all", "none", False, "The chain in words, then the answer."),
         Method("no_cot", "No-CoT", "nothing", "none", "none", False, "The answer at once, and no other supervision."),
         Method(

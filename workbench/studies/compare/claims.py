@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from workbench.measure.statistics import across_seeds, difference, resample
+from workbench.measure.statistics import Estimate, across_seeds, difference, resample
 from workbench.measure.verdicts import MARGIN, Check, Ruling, bounds, judge_page
 from workbench.settings import build, read_settings
 from workbench.studies.claims import Claim, literature
@@ -30,11 +30,15 @@ class Judgement:
     """Both numbers of every shared seed, or what is missing."""
     ruling: Ruling | None = None
     """Among the claims that it is judged with; None before."""
+    unconverged: tuple[str, ...] = ()
+    """Methods with a run whose accuracy was still moving: what it would come to is not known."""
 
     @property
     def verdict(self) -> str:
         """The verdict of `measure.verdicts` in the words of this page."""
         found = self.ruling.verdict if self.ruling else "not measured"
+        if self.unconverged and found != "not comparable":
+            return "not converged"
         return {"holds": "agrees", "does not hold": "disagrees"}.get(found, found)
 
 
@@ -52,10 +56,13 @@ def sides(claim: Claim) -> tuple[tuple[str, str], tuple[str, str]]:
 
 def judge_together(measured: Sequence[Judgement]) -> list[Judgement]:
     """Judge all claims of a page, corrected for the number of those that are comparable (`verdicts.judge_page`)."""
-    comparable = [one for one in measured if one.claim.comparable]
+    comparable = [one for one in measured if one.claim.comparable and not one.unconverged]
     rulings = iter(judge_page([[one.check] if one.check else [] for one in comparable]))
     other = Ruling("not comparable")
-    return [replace(one, ruling=next(rulings) if one.claim.comparable else other) for one in measured]
+    return [
+        replace(one, ruling=other if not one.claim.comparable else None if one.unconverged else next(rulings))
+        for one in measured
+    ]
 
 
 def measure_pair(claim: Claim, outcomes: Sequence[RunOutcome]) -> Judgement:
@@ -65,23 +72,67 @@ def measure_pair(claim: Claim, outcomes: Sequence[RunOutcome]) -> Judgement:
         claim: With a pair.
         outcomes: Of one task and problem set.
     """
-    runs = {(outcome.method, outcome.seed): outcome for outcome in outcomes}
     (one, of_one), (two, of_two) = sides(claim)
-    seeds = sorted(seed for method, seed in runs if method == one and (two, seed) in runs)
-    if not seeds:
-        missing = [method for method in dict.fromkeys((one, two)) if not any(method == known for known, _ in runs)]
+    shared = shared_seeds(one, two, outcomes)
+    if not shared:
+        known = {outcome.method for outcome in outcomes}
+        missing = [method for method in dict.fromkeys((one, two)) if method not in known]
         return Judgement(claim, None, f"no run of {' and '.join(missing)}" if missing else "no seed in common")
-    first, second = (
-        np.stack([runs[method, seed].values[of] for seed in seeds]) for method, of in ((one, of_one), (two, of_two))
-    )
-    said = "; ".join(f"{np.nanmean(a):.3f} and {np.nanmean(b):.3f}" for a, b in zip(first, second, strict=True))
-    graphs = runs[one, seeds[0]].graphs
-    if len(seeds) == 1:
-        made = resample(first[0], second[0], statistic=difference, clusters=graphs)
-    else:
-        made = across_seeds(first - second, graphs)
+    made = paired(shared, of_one, of_two)
+    means = [(np.nanmean(a.values[of_one]), np.nanmean(b.values[of_two])) for a, b in shared]
+    said = "; ".join(f"{first:.3f} and {second:.3f}" for first, second in means)
     within = bounds(claim.pair[2], MARGIN if of_one != "tokens" else 0.0)  # type: ignore[arg-type]
-    return Judgement(claim, Check("difference", made, **within), said)
+    waiting = dict.fromkeys(run.method for both in shared for run in both if not run.converged)
+    return Judgement(claim, Check("difference", made, **within), said, unconverged=tuple(waiting))
+
+
+def shared_seeds(one: str, two: str, outcomes: Sequence[RunOutcome]) -> list[tuple[RunOutcome, RunOutcome]]:
+    """Return the outcomes of two methods, seed by seed, of the seeds that both have."""
+    runs = {(outcome.method, outcome.seed): outcome for outcome in outcomes}
+    return [
+        (runs[one, seed], runs[two, seed]) for method, seed in sorted(runs) if method == one and (two, seed) in runs
+    ]
+
+
+def paired(shared: Sequence[tuple[RunOutcome, RunOutcome]], of_one: str, of_two: str) -> Estimate:
+    """Return the mean difference of two measures over the same problems, with all seeds inside its interval.
+
+    Args:
+        shared: `shared_seeds`, one or more.
+        of_one: Of `MEASURES`, of the first outcome of each pair.
+        of_two: The same of the second.
+    """
+    first, second = (np.stack([both[place].values[of] for both in shared]) for place, of in ((0, of_one), (1, of_two)))
+    graphs = shared[0][0].graphs
+    if len(shared) == 1:
+        return resample(first[0], second[0], statistic=difference, clusters=graphs)
+    return across_seeds(first - second, graphs)
+
+
+PARTS = (
+    ("the chain in words", "cot", "no_cot"),
+    ("the curriculum", "coconut_words", "coconut_without_curriculum"),
+    ("a thought where the step was", "coconut_words", "coconut_without_thought"),
+    ("what the thought holds, a pause in its place", "coconut_words", "pause_words"),
+    ("the next node as a label", "coconut_next_node", "coconut_words"),
+    ("the frontier as a label", "coconut_frontier", "coconut_words"),
+    ("a second thought for each step", "coconut_two", "coconut_next_node"),
+)
+"""Parts of the methods: what it is, the method with it, and the one without."""
+
+
+def worths(outcomes: Sequence[RunOutcome]) -> list[tuple[str, float, float, float]]:
+    """Return what each part of a method adds to accuracy: its name, the paired difference and its 95 % interval.
+
+    Args:
+        outcomes: Of one task and problem set; parts of which a side is missing are left out.
+    """
+    found = []
+    for part, one, two in PARTS:
+        if shared := shared_seeds(one, two, outcomes):
+            made = paired(shared, "accuracy", "accuracy")
+            found.append((part, made.value, made.low, made.high))
+    return found
 
 
 # Published numbers

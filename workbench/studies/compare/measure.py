@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from workbench.errors import WorkbenchError
+from workbench.interventions.run import run_intervened
 from workbench.interventions.thoughts import Noise
 from workbench.measure.behaviour import Behaviour, classify
 from workbench.measure.provenance import provenance
@@ -34,7 +35,7 @@ from workbench.studies.compare.thoughts import THOUGHTS_SCHEMA, thoughts_frame
 from workbench.train.methods import METHODS
 from workbench.train.state import newest_model
 
-ANSWERS_SCHEMA = 1
+ANSWERS_SCHEMA = 2
 """Version of the columns of `answers_frame`."""
 FOLDER = "compare"
 """Of a run directory: what was measured for comparisons."""
@@ -49,6 +50,7 @@ COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "own": pl.Boolean,
     "right": pl.Boolean,
     "valid": pl.Boolean,
+    "choice": pl.Float64,
     "tokens": pl.Int32,
     "answer": pl.String,
     "said": pl.String,
@@ -121,14 +123,28 @@ def answers_frame(checkpoint: Checkpoint, problems: Sequence[Problem | Item], se
     Columns are described in the data dictionary (`measure.columns`, table "answers").
 
     Asked are: the own form after k = 0..2K thoughts; chains after k = 0..K (of methods that ever saw a chain, in whole
-    steps); twins and rewrites in the own form; the own form with noise in its slots.
+    steps); twins and rewrites in the own form; the own form with noise in its slots. The forced choice stands beside
+    the own answer, the one after no thoughts and the one after noise, where the answer follows at once.
     """
-    own = (checkpoint.thoughts, checkpoint.says)
+    own, says = (checkpoint.thoughts, checkpoint.says), checkpoint.says
     asked = questions(checkpoint)
     rows: list[dict[str, object]] = []
     graphs = {problem.id: problem.graph for problem in problems}
     blind = {p.id: blind_score(p, nearest_source) for p in problems if isinstance(p, Problem)}
     per_step = int(str(checkpoint.meta.get("thoughts_per_step", 1)))
+
+    ordered = sorted(problems, key=lambda problem: len(problem.question))
+    choices: dict[tuple[str, Asked, str], float] = {}
+    if says == "answer":
+        noise = [[Noise(seed=seed)]] if checkpoint.thoughts else []
+        chosen = run_intervened(checkpoint, ordered, [[], *noise])
+        kept = {(own, edit): one for edit, one in zip(("none", "noise"), chosen, strict=False)}
+        kept |= {((0, says), "none"): run_intervened(checkpoint, ordered, [[]], 0)[0]} if checkpoint.thoughts else {}
+        choices = {
+            (problem.id, *key): value
+            for key, one in kept.items()
+            for problem, value in zip(ordered, one.choice.tolist(), strict=True)
+        }
 
     def add(variant: str, original: str, pair: str | None, one: Asked, answer: Answer, edit: str = "none") -> None:
         k, says = one
@@ -139,13 +155,13 @@ def answers_frame(checkpoint: Checkpoint, problems: Sequence[Problem | Item], se
                 "problem": original, "graph": graphs[original], "variant": variant, "pair": pair, "thoughts": k,
                 "says": says, "edit": edit,
                 "own": one == own and edit == "none", "right": answer.right, "valid": answer.valid,
+                "choice": choices.get((original, one, edit)) if variant == "itself" else None,
                 "tokens": answer.tokens, "answer": answer.text, "said": answer.said,
                 "behaviour": _category(answer, k // per_step) if told else None,
                 "nearest_source": blind.get(original),
             }
         )  # fmt: skip
 
-    ordered = sorted(problems, key=lambda problem: len(problem.question))
     twins = {p.id: twin for p in ordered if isinstance(p, Problem) and (twin := entity_swap(p)) is not None}
     pairs = {p.id: _pair(p.question, twins[p.id].question) for p in ordered if p.id in twins}
     for found in sweep(checkpoint, ordered, asked):
@@ -163,7 +179,7 @@ def answers_frame(checkpoint: Checkpoint, problems: Sequence[Problem | Item], se
             add("itself", problem.id, pairs.get(problem.id), own, answer, "noise")
     place = {problem.id: number for number, problem in enumerate(problems)}
     rows.sort(key=lambda row: place[str(row["problem"])])  # stable: a problem's questions stay in their order
-    return pl.DataFrame(rows, schema=COLUMNS)
+    return pl.DataFrame(rows, schema=COLUMNS).with_columns(pl.col("choice").fill_nan(None))
 
 
 def questions(checkpoint: Checkpoint) -> list[Asked]:

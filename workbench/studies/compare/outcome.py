@@ -1,9 +1,11 @@
 """From the answers of runs to their figures: per problem first, so that methods can be compared pair by pair."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -48,6 +50,10 @@ class Measure:
 
 MEASURES = (
     Measure("accuracy", "accuracy", "The whole answer is exactly right, as the method was trained to answer.", 0.5),
+    Measure(
+        "choice", "forced choice",
+        "The target is a likelier answer than the other option; only where the answer follows at once.", 0.5,
+    ),
     Measure("valid", "valid format", "The answer has the right form, right or wrong."),
     Measure(
         "tokens", "tokens",
@@ -69,8 +75,42 @@ MEASURES = (
         "noise", "noise for thoughts",
         "Accuracy with random vectors of the same length in the slots; only methods with slots.", 0.5,
     ),
+    Measure("choice_removed", "forced choice, thoughts removed", "The forced choice after no thoughts.", 0.5),
+    Measure("choice_noise", "forced choice, noise for thoughts", "The forced choice with that noise.", 0.5),
 )  # fmt: skip
 """In the order of columns."""
+
+
+CONVERGED = 0.01
+"""A run has converged if its validation accuracy moved by less over the last third of its steps."""
+
+
+def moved(records: Sequence[Mapping[str, Any]], steps: int) -> float | None:
+    """Return how much validation accuracy moved over the last third of training.
+
+    It is the mean accuracy of the last sixth of the steps less that of the sixth before: single evaluations are noisy.
+
+    Args:
+        records: Of `metrics.jsonl`, oldest first.
+        steps: Of the whole training.
+
+    Returns:
+        The difference; None where either sixth has fewer than two evaluations.
+
+    Examples:
+        >>> rising = [{"step": step, "accuracy": step / 1200} for step in range(100, 1201, 100)]
+        >>> round(moved(rising, 1200), 3)
+        0.167
+    """
+    ends = (4 / 6 * steps, 5 / 6 * steps, steps)
+    sixths = [
+        [record["accuracy"] for record in records if "accuracy" in record and low < record["step"] <= high]
+        for low, high in pairwise(ends)
+    ]
+    if min(map(len, sixths)) < 2:
+        return None
+    before, after = (float(np.mean(one)) for one in sixths)
+    return after - before
 
 
 @dataclass(frozen=True)
@@ -94,11 +134,19 @@ class RunOutcome:
     """Pause tokens read one a pass and all in one: problems, same, max_difference."""
     graphs: tuple[str, ...] | None = None
     """Of the problems, which are resampled by them; None: each problem is one."""
+    moved: float | None = None
+    """What its validation accuracy gained at the end of training (`moved`); None where too little was measured."""
+
+    @property
+    def converged(self) -> bool:
+        """Whether it is trained to the end and its validation accuracy had stopped moving."""
+        return self.finished and self.moved is not None and abs(self.moved) < CONVERGED
 
 
 def run_outcome(
-    method: str, seed: int, rows: pl.DataFrame, about: dict[str, object], *, finished: bool = True
-) -> RunOutcome:
+    method: str, seed: int, rows: pl.DataFrame, about: dict[str, object], *, finished: bool = True,
+    gained: float | None = None,
+) -> RunOutcome:  # fmt: skip
     """Derive what a run is judged by from its rows.
 
     Args:
@@ -107,6 +155,7 @@ def run_outcome(
         rows: `measure.answers_frame`.
         about: What they were made from; `step` and, for pause tokens, `passes` are read.
         finished: Whether the model is the run's last.
+        gained: What its validation accuracy moved at the end of training.
     """
     names = rows["problem"].unique(maintain_order=True)
     order = pl.DataFrame({"problem": names})
@@ -121,23 +170,27 @@ def run_outcome(
     rewrite, swap = (column(rows.filter(pl.col("variant") == variant)) for variant in ("rewrite", "swap"))
     first = own.with_columns(first=pl.col("pair").is_first_distinct() & pl.col("pair").is_not_null())
     both = np.where(column(first, "first") > 0, right * swap, np.nan)
-    removed = column(plain.filter((pl.col("thoughts") == 0) & (pl.col("says") == says)))
+    without = plain.filter((pl.col("thoughts") == 0) & (pl.col("says") == says))
+    noise = rows.filter(pl.col("edit") == "noise")
     undefined = np.full(len(names), np.nan)
     values = {
         "accuracy": right,
+        "choice": column(own, "choice"),
         "valid": column(own, "valid"),
         "tokens": column(own, "tokens"),
         "pair": both,
         "rewrite": np.where(right > 0, rewrite, np.nan),
         "resistant": np.where(blind < 1, right, np.nan),
-        "removed": removed if thoughts else undefined,
-        "noise": column(rows.filter(pl.col("edit") == "noise")),
+        "removed": column(without) if thoughts else undefined,
+        "noise": column(noise),
+        "choice_removed": column(without, "choice") if thoughts else undefined,
+        "choice_noise": column(noise, "choice"),
     }
     depths = sorted(plain.filter(pl.col("says") == says)["thoughts"].unique().to_list())
     sweep = {k: column(plain.filter((pl.col("thoughts") == k) & (pl.col("says") == says))) for k in depths}
     return RunOutcome(
         method, seed, int(str(about["step"])), finished, tuple(names), values, sweep, _behaviours(plain),
-        about.get("passes"), tuple(graphs_of(own).to_list()),  # type: ignore[arg-type, union-attr]
+        about.get("passes"), tuple(graphs_of(own).to_list()), gained,  # type: ignore[arg-type, union-attr]
     )  # fmt: skip
 
 
@@ -295,7 +348,8 @@ def _outcomes(
         if not at.differs and is_measured(run.directory, name, file):
             rows, about = read_measured(run.directory, name)
             rows = rows.with_columns(pl.col("problem").replace_strict(graphs).alias(GRAPH))  # an older table has none
-            found.append(run_outcome(run.method.name, run.seed, rows, about, finished=at.finished))
+            gained = moved(read_metrics(run.directory), run.config.steps)
+            found.append(run_outcome(run.method.name, run.seed, rows, about, finished=at.finished, gained=gained))
     return tuple(found)
 
 

@@ -28,8 +28,10 @@ from workbench.studies.compare.claims import (
     measure_pair,
     printed,
     published_task,
+    worths,
 )
 from workbench.studies.compare.outcome import (
+    CONVERGED,
     MEASURES,
     REFERENCE,
     Measure,
@@ -116,7 +118,12 @@ def _figures(task: TaskReport) -> list[go.Figure]:
     coin = None if task.config.task == "arithmetic" else 0.5
     if not task.metrics.is_empty():
         drawn.append(figures.accuracy_in_training(task.metrics.with_columns(titled), coin))
+    worth = [(one.name, *row) for one in task.sets for row in worths(one.outcomes)]
+    if worth:
+        drawn.append(figures.worth_of_parts(pl.DataFrame(worth, ("set", "part", "value", "low", "high"), orient="row")))
     for one in task.sets[:1]:
+        if any(outcome.method in task_minutes(task) for outcome in one.outcomes):
+            drawn.append(figures.accuracy_by_cost(_costs(task, one)))
         swept = _swept(one)
         if not swept.is_empty():
             drawn.append(figures.accuracy_after_thoughts(swept, coin))
@@ -130,6 +137,27 @@ def _figures(task: TaskReport) -> list[go.Figure]:
                     made.update_layout(title_text=f"{title}: what it says after k thoughts", meta={"alt": alt})
                 )
     return drawn
+
+
+def task_minutes(task: TaskReport) -> dict[str, float]:
+    """Return the mean core-minutes of training a run of each method, where all of its finished runs were recorded."""
+    spent: dict[str, list[float]] = {}
+    for run, at in task.runs:
+        if at.finished:
+            spent.setdefault(run.method.name, []).append(task.core_minutes.get(run.key, np.nan))
+    return {name: float(np.mean(each)) for name, each in spent.items() if not np.isnan(each).any()}
+
+
+def _costs(task: TaskReport, one: SetReport) -> pl.DataFrame:
+    """Return accuracy and core-minutes of each method whose training was recorded."""
+    rows, minutes = [], task_minutes(task)
+    for method, runs in _by_method(one.outcomes):
+        if method in minutes:
+            made = spread([run.values["accuracy"] for run in runs], runs[0].graphs)
+            converged = all(run.converged for run in runs)
+            rows.append((METHODS[method].title, minutes[method], made.value, made.low, made.high, converged))
+    columns = ("method", "minutes", "accuracy", "low", "high", "converged")
+    return pl.DataFrame(rows, schema=columns, orient="row")
 
 
 def _swept(one: SetReport) -> pl.DataFrame:
@@ -186,14 +214,14 @@ def _as_dict(suite: Suite, tasks: Sequence[TaskReport], judged: Sequence[Judgeme
 
 def main_table(task: TaskReport, judged: SetReport) -> Table:
     """Lay out accuracy, format, tokens, time and the test against Coconut; published numbers apart, at the right."""
-    measures = [m for m in MEASURES if m.name in ("accuracy", "valid", "tokens")]
+    measures = [m for m in MEASURES if m.name in ("accuracy", "choice", "valid", "tokens")]
     tested = against(judged.outcomes)
     ours = published_task(task.config.task)
     columns = load_published().columns_for(ours) if judged.with_published else []
     sources = load_published().sources
     rows = []
     for label, cells in baselines(judged.problems, measures):
-        rows.append((label, NONE, NONE, *cells, *[NONE] * 3, *[NONE] * len(columns)))
+        rows.append((label, NONE, NONE, NONE, *cells, *[NONE] * 3, *[NONE] * len(columns)))
     for method, runs in _by_method(judged.outcomes):
         timing = next((one for one in task.timings if one.method == method), None)
         alone = _time(timing.alone, timing.alone_ratio) if timing else NONE
@@ -204,9 +232,9 @@ def main_table(task: TaskReport, judged: SetReport) -> Table:
             test = f"{_signed(comparison.difference)}, p {_p(comparison.p_value)}, Holm {_p(corrected)}"
         theirs = [printed(load_published().number(column, ours, method), column.measure) for column in columns]
         cells, named = [_cell(runs, m) for m in measures], (_label(task, method, runs), _supervision(task, method))
-        rows.append((*named, str(len(runs)), *cells, alone, batched, test, *theirs))
+        rows.append((*named, str(len(runs)), _converged(runs), *cells, alone, batched, test, *theirs))
     heads = [
-        Column("method", "text"), Column("supervision of thoughts", "text"), Column("seeds"),
+        Column("method", "text"), Column("supervision of thoughts", "text"), Column("seeds"), Column("converged"),
         *[Column(m.title) for m in measures],
         Column("seconds, batch 1 (× CoT)"), Column("seconds, batch 64 (× CoT)"),
         Column(f"accuracy less that of {METHODS[REFERENCE].title}, McNemar"),
@@ -216,6 +244,8 @@ def main_table(task: TaskReport, judged: SetReport) -> Table:
         "Ours: [low, high] is a 95 % interval over graphs and, where a method has several seeds, over seeds as well; "
         "with one seed it does not say what another would give. Tokens: thoughts and pauses count.",
         "Seconds: medians in one process, every method in turn; wall time on a shared machine, so read the ratio.",
+        f"Converged: seeds whose validation accuracy moved by less than {CONVERGED:.0%} between the last two sixths of "
+        "training, and by how much the one moved that moved most. A method with a seed that has not gets no verdict.",
         f"McNemar's exact test on the same problems, first shared seed; Holm over {len(tested)} methods.",
     ]
     if columns:
@@ -233,7 +263,7 @@ def main_table(task: TaskReport, judged: SetReport) -> Table:
 
 def control_table(task: TaskReport, judged: SetReport) -> Table:
     """Lay out what accuracy alone does not say: pairs, rewrites, the hard subset, thoughts removed or random."""
-    measures = [m for m in MEASURES if m.name not in ("valid", "tokens")]
+    measures = [m for m in MEASURES if m.name not in ("choice", "valid", "tokens")]
     defined = [m for m in measures if any(not np.isnan(o.values[m.name]).all() for o in judged.outcomes)]
     rows = [(label, *cells) for label, cells in baselines(judged.problems, defined)]
     base = len(rows)
@@ -242,9 +272,9 @@ def control_table(task: TaskReport, judged: SetReport) -> Table:
         rows.append((_label(task, method, runs), *cells))
     heads = (Column("method", "text"), *[Column(m.title) for m in defined])
     note = (
-        "All are exact answers. With its thoughts removed a model may name neither option and fall below the coin, "
-        "which says that it was never asked so early; noise of matched norm keeps the form of the answer and is the "
-        "fairer control."
+        "Exact answers, but for the forced choice. With its thoughts removed a model may name neither option and fall "
+        "below the coin, which says that it was never asked so early; noise of matched norm keeps the form of the "
+        "answer and is the fairer control."
     )
     return Table(f"{judged.name}: controls", heads, tuple(rows), (note,), base)
 
@@ -391,6 +421,14 @@ def _cell(runs: Sequence[RunOutcome], measure: Measure) -> str:
     digits = 3 if measure.share else 1
     value, low, high = (f"{number:.{digits}f}" for number in (estimate.value, estimate.low, estimate.high))
     return f"{value} [{low}, {high}]"
+
+
+def _converged(runs: Sequence[RunOutcome]) -> str:
+    """Return "2 of 3 (+0.031)": converged seeds, and the largest movement of any."""
+    known = [run.moved for run in runs if run.moved is not None]
+    if not known:
+        return NONE
+    return f"{sum(run.converged for run in runs)} of {len(runs)} ({max(known, key=abs):+.3f})"
 
 
 def _signed(estimate: Estimate) -> str:
