@@ -47,6 +47,14 @@ STYLE = """
   .chip.orange { color: var(--doubtful); } .chip.blue { color: var(--fine); }
   :root { --good: light-dark(#0b6b43, #5fd3a0); --bad: light-dark(#b3261e, #ff9a93);
     --doubtful: light-dark(#8f4700, #ffb868); --fine: light-dark(#1d4ed8, #93c5fd); }
+  /* Streamlit writes figures in a grey of 3.7 : 1 on white; texts with a colour of their own keep theirs. */
+  .js-plotly-plot text[style*="rgb(128, 132, 149)"] { fill: var(--ink) !important; }
+  .js-plotly-plot text[style*="rgb(213, 94, 0)"] { fill: var(--doubtful) !important; }
+  .js-plotly-plot .legend .traces[style*="opacity: 0.5"] { opacity: 0.75 !important; }
+  [data-testid="stCaptionContainer"] { opacity: 0.75; }
+  [data-testid="stCaptionContainer"] code { color: inherit; }
+  [data-testid="stMain"] ::placeholder, [data-testid="stSidebar"] ::placeholder { color: var(--ink); opacity: 0.8; }
+  :root { --ink: light-dark(#1f2733, #c3c8d2); }
   .figure-title { font-weight: 600; font-size: 1.02rem; }
   .figure-note { font-size: 0.82rem; line-height: 1.35; opacity: 0.72; margin-top: 0.1rem; }
 </style>

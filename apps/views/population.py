@@ -1,9 +1,11 @@
 """The page *Population*: a reading of a whole problem set, with its controls; every point leads to its problem."""
 
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 import plotly.graph_objects as go
+import polars as pl
 import streamlit as st
 
 from apps import cache, code_export, links, widgets
@@ -15,13 +17,19 @@ from apps.state import Run, Source
 from apps.text import no_thoughts, plural
 from workbench.measure.recording import Recording
 from workbench.measure.run_labels import CONTROLS, MODEL, OTHER_TARGET, title
+from workbench.measure.verdicts import FEWEST
 from workbench.problems.problem import Problem
 from workbench.readings import READINGS
 from workbench.readings.base import Reading
+from workbench.readings.sentences import sentence
 
 USUAL_CONTROLS = ("untrained", "shuffled")
 WIDTH = 1150
 """Pixels of a figure: wider, and lines over six thoughts are hard to read."""
+RULE = (
+    "Holds: the whole 95 % interval of each difference, over graphs, is above zero; does not hold: one is below; "
+    f"undecided: zero lies in one; too few: under {FEWEST} graphs. Mean over the thoughts of a problem, then problems."
+)
 CONTROL_TITLES = {control.name: control.title for control in CONTROLS.values()}
 CONTROLS_HELP = "Runs that should not show what the model shows, in the same axes:\n\n" + "\n\n".join(
     f"**{control.title}**: {control.what}" for control in CONTROLS.values()
@@ -112,6 +120,7 @@ def _show(
     bar.empty()
     ids = {problem.id for problem in items}
     name = f"{reading.name}-{run.name.replace('/', '-')}-{len(items)}"
+    _say(reading, run, frame)
     for place, figure in enumerate(figures):
         _figure(figure, f"{name}-{place}", f"population-{reading.name}-{place}", ids)
     _open_by_name(ids)
@@ -141,6 +150,21 @@ def _show(
         links.footnote(source.unlinked, kind="set")
     else:
         st.caption(f"The address bar holds the whole view.{click}")
+
+
+def _say(reading: Reading, run: Run, frame: pl.DataFrame) -> None:
+    """Draw what the reading says of this run and how sure that is, before its figures."""
+    found = sentence(reading.name, frame)
+    if found is None:
+        st.caption(
+            "No verdict: this reading has no claim of one number. Its figures stand beside chance and the controls."
+        )
+        return
+    colour = {"holds": "green", "does not hold": "red", "undecided": "orange"}.get(found.verdict, "gray")
+    st.html(
+        f'<p class="says"><span class="chip {colour}">{found.verdict}</span> For {escape(run.name)}: '
+        f'{escape(found.text)}.</p><p class="figure-note">{RULE}</p>'
+    )
 
 
 def _figure(figure: go.Figure, name: str, key: str, ids: set[str]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import polars as pl
@@ -32,9 +33,16 @@ ABOUT = {
     "configuration. Chance between the two options: 0.5. Figures of a whole set with intervals are in the audit.",
     "needed": "Whether its answers need its thoughts: the first sentence of its audit, about noise in place of all of "
     "them.",
-    "audit": "Sentences of its audit that hold, that do not, and that are undecided or could not be measured. Found "
-    "by the run's name; choose the run, and the page says whether the audit is of these weights.",
+    "written": "When its weights were written on this machine: of a bundled run, when it came here.",
+    "audit": "Sentences of its audit that hold (●), that do not (○), and that are undecided or were not measured (◐). "
+    "Found by the run's name; choose the run, and the page says whether the audit is of these weights.",
 }
+
+WIDTHS = {
+    "run": 165, "supervision": 275, "accuracy": 130, "needed": 100, "audit": 115, "thoughts": 72, "written": 92,
+    "parameters": 74, "method": 280, "fed": 180, "task": 74,
+}  # fmt: skip
+"""The columns in their order and their pixels: in a window of 1,440 all up to the parameters are seen."""
 
 
 def draw() -> None:
@@ -71,12 +79,22 @@ def _table(rows: Sequence[dict[str, object]], total: int) -> None:
         f"{len(rows)} of {plural(total, 'checkpoint')}. Click a column's head to sort; choose one row to open it, or "
         "two to compare them."
     )
-    columns = {name: st.column_config.Column(help=about) for name, about in ABOUT.items()}
-    columns["accuracy"] = st.column_config.NumberColumn("accuracy in training", format="%.3f", help=ABOUT["accuracy"])
+    kinds = st.column_config
+    columns: dict[str, widgets.Column] = {
+        name: kinds.Column(width=width, help=ABOUT.get(name), pinned=name == "run") for name, width in WIDTHS.items()
+    } | {
+        "accuracy": kinds.NumberColumn(
+            "accuracy in training", format="%.3f", width=WIDTHS["accuracy"], help=ABOUT["accuracy"]
+        ),
+        "parameters": kinds.NumberColumn(format="compact", width=WIDTHS["parameters"], help=ABOUT["parameters"]),
+        "written": kinds.DateColumn(format="YYYY-MM-DD", width=WIDTHS["written"], help=ABOUT["written"]),
+    }
     frame = pl.DataFrame(rows, infer_schema_length=None)
+    frame = frame.select(*WIDTHS, *(name for name in frame.columns if name not in WIDTHS))
+    told = [name for name in frame.columns if frame[name].null_count() < frame.height]
     chosen = st.dataframe(
-        frame, hide_index=True, column_config=columns, on_select="rerun", selection_mode="multi-row",
-        height="content", key="table of runs",
+        frame.select(told).with_columns(pl.col(pl.String).fill_null("–")), hide_index=True, column_config=columns,
+        on_select="rerun", selection_mode="multi-row", height="content", key="table of runs",
     )  # fmt: skip
     names = [str(rows[place]["run"]) for place in chosen["selection"]["rows"] if place < len(rows)]
     st.button(
@@ -139,7 +157,7 @@ def _rows() -> list[dict[str, object]]:
 def _row(name: str, path: Path, card: Card | None) -> dict[str, object]:
     row: dict[str, object] = {
         "run": name, "method": None, "supervision": None, "accuracy": None, "needed": None, "audit": None,
-        "thoughts": None, "parameters": None, "fed": None, "task": None, "fault": None,
+        "thoughts": None, "parameters": None, "written": None, "fed": None, "task": None, "fault": None,
     }  # fmt: skip
     folder = path if (path / "config.json").exists() else path / "model"
     try:
@@ -154,6 +172,7 @@ def _row(name: str, path: Path, card: Card | None) -> dict[str, object]:
             "thoughts": known.thoughts,
             "fed": ("pause token" if known.fed == "pause" else str(Recurrence.read(meta))) if known.thoughts else None,
             "parameters": require_weights(folder, name), "accuracy": _accuracy(path, meta.get("step")),
+            "written": _written(folder),
         }  # fmt: skip
     except WorkbenchError as error:
         row["fault"] = error.what
@@ -162,8 +181,14 @@ def _row(name: str, path: Path, card: Card | None) -> dict[str, object]:
         first = next((one for one in card.decided.values() if one.sentence.battery == "needed"), None)
         held, failed = (verdicts.count(verdict) for verdict in ("holds", "does not hold"))
         row["needed"] = first.verdict if first else None
-        row["audit"] = f"{held} hold, {failed} do not, {len(verdicts) - held - failed} open"
+        row["audit"] = f"{held} ●  {failed} ○  {len(verdicts) - held - failed} ◐"
     return row
+
+
+def _written(folder: Path) -> date | None:
+    """Return the day of the newest file of weights; a checkpoint keeps none, as its bytes follow from its seed."""
+    days = [file.stat().st_mtime for file in folder.glob("*.safetensors")]
+    return datetime.fromtimestamp(max(days), UTC).date() if days else None
 
 
 def _accuracy(path: Path, step: object) -> float | None:

@@ -308,7 +308,7 @@ def _names(result: go.Figure, scores: NodeScores, made: Layout, labels: Labels, 
         f"<b>{name}</b> <span style='font-size:{ROLE_FONT:g}px'>{roles[n].upper()}</span>" if n in roles else name
         for n, name in enumerate(labels.names)
     ]
-    for members, opacity in ((scores.structure.reachable, 1.0), (~scores.structure.reachable, 0.7)):
+    for members, opacity in ((scores.structure.reachable, 1.0), (~scores.structure.reachable, 0.75)):
         nodes = np.flatnonzero(members)
         result.add_scatter(
             x=made.x[nodes], y=made.y[nodes] + labels.drop[nodes], mode="text", text=[text[n] for n in nodes.tolist()],

@@ -126,7 +126,7 @@ def thought_strip(scores: NodeScores, *, depth: int | None = None) -> go.Figure:
         )
         made.add_annotation(
             x=k, y=1.01, yanchor="bottom", showarrow=False, text=f"⚠ {text}" if weak else text,
-            font={"color": VERMILION} if weak else None, opacity=0.6 if np.isnan(mass) else 1,
+            font={"color": VERMILION} if weak else None, opacity=0.75 if np.isnan(mass) else 1,
         )  # fmt: skip
     return fit_legend(made.add_hline(y=1, line={"color": FAINT, "width": 1}))
 
