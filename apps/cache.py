@@ -20,10 +20,11 @@ from workbench.measure.recording import Recording, record, record_controls
 from workbench.measure.run_labels import MODEL, RUN
 from workbench.measure.trace import Answer, Trace, answers, run
 from workbench.model.checkpoint import Checkpoint, load_checkpoint
-from workbench.problems.files import load_problems
+from workbench.problems.files import load_items, load_problems
 from workbench.problems.graph import structure
-from workbench.problems.problem import Problem
+from workbench.problems.problem import Item, Problem
 from workbench.problems.shortcuts import shortcut_resistant
+from workbench.readings.arithmetic import values_beside_others
 from workbench.readings.base import Reading
 
 Value = TypeVar("Value")
@@ -128,17 +129,17 @@ def problems(path: Path) -> tuple[Problem, ...]:
     return kept("problems", key, lambda: tuple(load_problems(path)), "Reading the problems ...")
 
 
-def problem_key(problem: Problem) -> tuple[str, ...]:
+def problem_key(problem: Problem | Item) -> tuple[str, ...]:
     """Return what a problem is known by."""
-    return (problem.id, problem.question, *problem.names)
+    return (problem.id, problem.question, *(problem.names if isinstance(problem, Problem) else ()))
 
 
-def set_key(items: Sequence[Problem]) -> str:
+def set_key(items: Sequence[Problem] | Sequence[Item]) -> str:
     """Return what a problem set is known by."""
     return sha256("\n".join(f"{problem.id} {problem.question}" for problem in items).encode()).hexdigest()
 
 
-def run_key(run: Run, problem: Problem) -> tuple[object, ...]:
+def run_key(run: Run, problem: Problem | Item) -> tuple[object, ...]:
     """Return what a run on one problem is known by."""
     return fingerprint(run.path), problem_key(problem), run.thoughts
 
@@ -158,21 +159,37 @@ def facts(items: tuple[Problem, ...]) -> list[dict[str, object]]:
     ])  # fmt: skip
 
 
+def items(path: Path) -> tuple[Item, ...]:
+    """Return the problems of a set without graphs."""
+    about = path.stat()
+    key = (str(path), about.st_size, about.st_mtime_ns)
+    return kept("items", key, lambda: tuple(load_items(path)), "Reading the problems ...")
+
+
 # What a run thinks and answers
 
 
-def trace(path: Path, problem: Problem, thoughts: int) -> Trace:
+def trace(path: Path, problem: Problem | Item, thoughts: int) -> Trace:
     """Return what a checkpoint thinks about one problem; only this problem is run."""
     key = (fingerprint(path), problem_key(problem), thoughts)
     return kept("trace", key, lambda: next(run(checkpoint(path), [problem], thoughts)), "The model is thinking ...")
 
 
-def answer(path: Path, problem: Problem, thoughts: int, says: str) -> Answer:
+def answer(path: Path, problem: Problem | Item, thoughts: int, says: str) -> Answer:
     """Return the answer of a checkpoint to one problem after so many thoughts, at once or at the end of its words."""
     key = (fingerprint(path), problem_key(problem), thoughts, says)
     return kept(
         "answer", key, lambda: next(answers(checkpoint(path), [problem], thoughts, says=says)),
         "The model is answering ...",
+    )  # fmt: skip
+
+
+def values_beside(run: Run, item: Item, others: tuple[Item, ...]) -> pl.DataFrame:
+    """Return the values of an item's steps in its thoughts, beside those in the thoughts about others (chance)."""
+    own = trace(run.path, item, run.thoughts)
+    return kept(
+        "values", (run_key(run, item), set_key(others)), lambda: values_beside_others(run.checkpoint, own, others),
+        "Reading other problems for the chance level ...",
     )  # fmt: skip
 
 

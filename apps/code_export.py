@@ -75,6 +75,27 @@ def training(home: Path, count: int, source: Source, readout: str) -> str:
     ])  # fmt: skip
 
 
+def steps(run: Run, item: str, file: Path) -> str:
+    """Return the script of the page Steps: one problem without a graph.
+
+    Args:
+        run: The run chosen.
+        item: Id of the problem.
+        file: The set that it is of.
+    """
+    return "\n".join([
+        IMPORT,
+        "",
+        f"problem = next(one for one in wb.load_problems({catalog.shown(file)!r}) if one.id == {item!r})",
+        f"model = wb.load({catalog.shown(run.path)!r})",
+        f"trace = model.trace(problem, thoughts={run.thoughts})",
+        "for number, tokens in enumerate(trace.arrays.top_tokens, 1):",
+        "    print(number, tokens[:5])",
+        "print(trace.arrays.values)  # [thought, step]: probability of each step's value; None without values",
+        f"print(model.answer(problem, thoughts={run.thoughts})[0])",
+    ])  # fmt: skip
+
+
 def interventions(view: View, plan: Plan, control: str | None, depth: int, file: Path | None) -> str:
     """Return the script of the page Interventions.
 

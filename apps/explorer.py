@@ -63,6 +63,7 @@ STYLE = """
 PAGES = {
     "Thoughts": ("thoughts", ":material/psychology:"),
     "Interventions": ("interventions.page", ":material/content_cut:"),
+    "Steps": ("steps", ":material/format_list_numbered:"),
     "Population": ("population", ":material/scatter_plot:"),
     "Training": ("training", ":material/trending_up:"),
     "Runs": ("runs", ":material/table_rows:"),

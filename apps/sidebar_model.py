@@ -172,6 +172,6 @@ def _load(name: str, runs: dict[str, Path], words: bool = False) -> Run:
             f"{run.name} reads no graphs.",
             f"It was trained on {run.checkpoint.meta.get('task', 'a task')}, whose problems are words alone, and this "
             "page draws the nodes of a graph.",
-            "Choose another run; how this one was trained is on the page Training.",
+            "See its problems on the page Steps, or choose another run. How it was trained is on the page Training.",
         )
     return run

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
+import workbench as wb
 from apps import sidebar_problem
 from tests.explorer.page import Open, charts, fine, text
 from workbench.errors import WorkbenchError
 from workbench.model.checkpoint import make_checkpoint, save_checkpoint
 from workbench.model.formats import words_tokenizer
+from workbench.problems.files import load_items
 from workbench.train.config import ModelConfig
 from workbench.train.init import build_model
 
@@ -59,3 +61,38 @@ def test_a_file_without_graphs_says_what_it_holds(name: str) -> None:
 def test_a_broken_file_is_still_told_item_by_item() -> None:
     with pytest.raises(WorkbenchError, match=r"Nothing was loaded from mine.json"):
         sidebar_problem.read_upload("mine.json", b"[1]")
+
+
+def test_a_problem_without_a_graph_has_its_steps_beside_the_thoughts(opened: Open, folder: Path) -> None:
+    app = opened("steps", run="words")
+    (first, *_) = load_items(TASKS / "arithmetic.json")
+
+    assert fine(app)
+    assert app.selectbox(key="task").value == "arithmetic"
+    shown = text(app)
+    assert all(step in shown for step in (*first.steps, first.answer))
+    trace = wb.load(folder / "runs" / "words").trace(first)
+    decoded, answers = (table.value for table in app.dataframe)
+    assert decoded["token 1"].tolist() == [f"{one[0][0]} {one[0][1]:.3f}" for one in trace.arrays.top_tokens]
+    assert answers["answer"].str.strip().tolist() == [one.strip() or "(nothing)" for one in trace.arrays.answer_texts]
+    value = trace.arrays.values.max()
+    assert f"{value:.0%}" in shown
+    app.button(key="item on").click()
+    assert fine(app.run())
+    assert app.selectbox(key="item").value != first.id
+
+
+def test_options_and_a_task_that_the_run_was_not_trained_on(opened: Open) -> None:
+    app = opened("steps", run="words", task="prontoqa")
+
+    assert "was trained on arithmetic" in text(app)
+
+
+def test_a_run_that_reads_graphs_offers_those_that_read_words(opened: Open) -> None:
+    app = opened("steps", run="reference")
+
+    assert fine(app)
+    assert "reads graphs" in text(app)
+    app.button(key="open words").click()
+    assert fine(app.run())
+    assert "The steps of the solution" in text(app)

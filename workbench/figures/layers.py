@@ -414,3 +414,28 @@ def step_values(table: pl.DataFrame) -> go.Figure:
         "probability", x="thought", y="step", axes=("thought", "step"), limits=(0.0, None), wide=4,
         panels={run: look.title for run, look in runs.items()} | {OTHER: OTHER},
     ).update_xaxes(dtick=1).update_yaxes(dtick=1)  # fmt: skip
+
+
+def values_of_steps(table: pl.DataFrame, others: int) -> go.Figure:
+    """Draw the probability of each step's value in each thought about one problem; second map: in other problems.
+
+    Args:
+        table: `readings.arithmetic.values_beside_others`.
+        others: How many other problems the chance level is the mean over.
+    """
+    require_rows(table)
+    own, elsewhere = "this problem", f"{plural(others, 'other problem')} (chance)"
+    label = pl.format("{}: {}", "step", "value")
+    cells = [
+        table.select("thought", label.alias("step"), value=column, panel=pl.lit(name))
+        for name, column in ((own, "raw"), (elsewhere, "chance"))
+    ]
+    empty = [pl.lit(None, pl.Float64).alias(name) for name in ("low", "high", "n")]
+    made = maps(
+        pl.concat(cells).with_columns(*empty), "Values of the steps in the thoughts",
+        "Probability of step j's value, its first token, under the LM head of thought k; beside it the mean in the "
+        "thoughts about other problems", "probability", x="thought", y="step", axes=("thought", "step: value"),
+        panel="panel", wide=2, limits=(0.0, None),
+    )  # fmt: skip
+    hover = "thought %{x}, step %{y}: %{z:.3f}<extra></extra>"
+    return made.update_traces(hovertemplate=hover, selector={"type": "heatmap"}).update_xaxes(dtick=1)

@@ -79,6 +79,23 @@ def accuracy_by_hop(results: pl.DataFrame, *, seed: int = 0, of: str = "hop") ->
     return made.update_xaxes(tickvals=steps, ticktext=ticks, title="")
 
 
+def option_by_thought(shares: Sequence[float], options: int) -> go.Figure:
+    """Draw the share of the right option among all options of one problem's answer, after 0..K thoughts.
+
+    Args:
+        shares: After 0, 1, ... thoughts.
+        options: Number of options; chance is one of them drawn evenly.
+    """
+    table = pl.DataFrame(
+        {"run": "right option", "thoughts": range(len(shares)), "value": [float(share) for share in shares]}
+    ).with_columns(chance=pl.lit(1 / options))
+    return lines(
+        table, "The right option after k thoughts", "Its share of the probability of all options; one problem",
+        "share", x="thoughts", axis="thoughts", by="run", looks={"right option": Look("right option", BLUE)},
+        limits=(-0.02, 1.04), chance="an even draw",
+    )  # fmt: skip
+
+
 def accuracy_by_thoughts(results: pl.DataFrame, *, seed: int = 0) -> go.Figure:
     """Draw accuracy by number of thoughts.
 

@@ -18,6 +18,7 @@ from workbench.errors import WorkbenchError
 from workbench.figures.layers import step_values
 from workbench.interventions.base import Context, composed
 from workbench.interventions.thoughts import exchanged
+from workbench.measure.arrays import Trace
 from workbench.measure.recording import control
 from workbench.measure.run_labels import MODEL, RUN
 from workbench.model.checkpoint import Checkpoint
@@ -100,6 +101,43 @@ def arithmetic_frame(recordings: Sequence[ItemRecording], seed: int = 0) -> pl.D
     counts = {"thought": pl.Int16, "step": pl.Int16, "steps": pl.Int16, "rank": pl.Int32}
     names = [RUN, "problem", "thought", "step", "steps", "value", "raw", "rank", "top", "other"]
     return pl.DataFrame(rows, schema=names, schema_overrides=counts, orient="row")
+
+
+@torch.inference_mode()
+def values_beside_others(checkpoint: Checkpoint, trace: Trace, others: Sequence[Item]) -> pl.DataFrame:
+    """Return the values of one item's steps in its thoughts, beside the same values in thoughts about other items.
+
+    Args:
+        checkpoint: What was traced.
+        trace: Of an item whose steps say values.
+        others: Items whose thoughts give the chance level.
+
+    Returns:
+        A row per thought and step: thought, step (from 1), value (in words), raw (probability of its first token under
+        the LM head of the thought), chance (the mean of that probability in the thoughts of the same number about the
+        others; null where there are none).
+
+    Raises:
+        WorkbenchError: The item's steps say no values.
+    """
+    item = trace.problem
+    if trace.values is None or not isinstance(item, Item):
+        raise WorkbenchError(
+            "There are no values to look for in thoughts.", f"Item {item.id} says no value of its steps.",
+            "Take an item whose steps say a value, such as those of the task arithmetic.",
+        )  # fmt: skip
+    count, tokens = len(trace.values), [_first_token(checkpoint, value) for value in item.values]
+    chance = np.full(trace.values.shape, np.nan)
+    if others:
+        (read,) = record_items(checkpoint, others, count)
+        chance = lm_head(checkpoint.model, read.thoughts).softmax(-1)[..., tokens].mean(0).cpu().numpy()
+    rows = [
+        (thought + 1, step + 1, value, float(trace.values[thought, step]), float(chance[thought, step]))
+        for thought in range(count)
+        for step, value in enumerate(item.values)
+    ]
+    names = ["thought", "step", "value", "raw", "chance"]
+    return pl.DataFrame(rows, schema=names, orient="row").with_columns(pl.col("chance").fill_nan(None))
 
 
 def _first_token(checkpoint: Checkpoint, value: str) -> int:

@@ -1,0 +1,208 @@
+"""The page *Steps*: one problem without a graph (ProntoQA, arithmetic, GSM8k), its steps beside the thoughts."""
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+import polars as pl
+import streamlit as st
+
+from apps import cache, code_export, links, widgets
+from apps.components.header import method_badges
+from apps.errors import in_words
+from apps.sidebar_model import choose_count, choose_run, open_another
+from apps.state import Run
+from apps.text import no_thoughts, plain, plural, said
+from workbench import catalog
+from workbench.errors import WorkbenchError
+from workbench.figures.layers import values_of_steps
+from workbench.figures.values import option_by_thought
+from workbench.measure.trace import Trace
+from workbench.model.checkpoint import read_config
+from workbench.problems.problem import Item
+
+SHOWN = 5
+"""Tokens of a thought in the table."""
+OTHERS = 40
+"""Other problems of the set whose thoughts are read for the chance level."""
+MOST_OFFERED = 3
+"""Runs that are offered where the one chosen reads graphs alone."""
+
+
+def draw() -> None:
+    """Draw the page."""
+    with in_words():
+        with st.sidebar:
+            run = choose_run(words=True)
+            open_another()
+            items, file = _choose_set(run)
+            item = _choose_item(items)
+            run = choose_count(run)
+        if run.checkpoint.format.name == "edges":
+            _say_who_reads_words(run)
+            return
+        note = st.container()
+        trace = cache.trace(run.path, item, run.thoughts)
+        _head(run, item, trace)
+        left, right = st.columns([2, 3], gap="large")
+        with left:
+            _steps(item)
+        with right:
+            _picture(run, items, item, trace)
+        if run.thoughts:
+            _decoded(item, trace)
+        _answers(item, trace)
+        with st.expander("Code for this view", icon=":material/code:"):
+            st.caption(code_export.CAPTION)
+            st.code(code_export.steps(run, item.id, file), language="python")
+        links.footnote("")
+        with note:
+            links.say_what_was_left_out()
+
+
+def _choose_set(run: Run) -> tuple[tuple[Item, ...], Path]:
+    """Draw the box of tasks, at first that of the run, and return the problems of the one chosen and their file."""
+    sets, own = catalog.task_sets(), str(run.checkpoint.meta.get("task", ""))
+    name = st.selectbox(
+        "Task", list(sets), list(sets).index(own) if own in sets else 0, key="task", bind="query-params",
+        help="Problems without a graph. For a file of your own: `workbench trace RUN FILE`, or Python (docs/tasks.md).",
+    )  # fmt: skip
+    if own in sets and name != own:
+        st.caption(f":orange[{plain(run.name)} was trained on {plain(own)}, not on this task.]")
+    return cache.items(sets[name]), sets[name]
+
+
+def _choose_item(items: Sequence[Item]) -> Item:
+    ids = [item.id for item in items]
+    widgets.settle("item", ids)
+    chosen = st.selectbox(f"Problem ({len(ids)})", ids, key="item", bind="query-params")
+    back, on = st.columns(2, gap="small")
+    back.button("←", key="item back", on_click=_move, args=(ids, -1), help="Previous problem", width="stretch")
+    on.button("→", key="item on", on_click=_move, args=(ids, 1), help="Next problem", width="stretch")
+    return next(item for item in items if item.id == chosen)
+
+
+def _move(ids: Sequence[str], by: int) -> None:
+    here = st.session_state.get("item")
+    st.session_state["item"] = ids[((ids.index(here) if here in ids else 0) + by) % len(ids)]
+
+
+def _say_who_reads_words(run: Run) -> None:
+    """Say that a run reads graphs alone, and offer those that read words."""
+    st.markdown("## Steps")
+    st.info(
+        f"**{plain(run.name)} reads graphs, written as lists of edges.** Problems in words need a run that was trained "
+        "on words: `workbench train configs/arithmetic.yaml`, or a pre-trained model.",
+        icon=":material/block:",
+    )
+    able = [name for name, path in catalog.runs().items() if "/" not in name and _reads_words(path)]
+    with st.container(horizontal=True):
+        for name in able[:MOST_OFFERED]:
+            st.button(f"Open {plain(name)}, which reads words", key=f"open {name}", on_click=_open, args=(name,))
+
+
+def _reads_words(path: Path) -> bool:
+    try:
+        config = read_config(path / "model" if (path / "model").is_dir() else path, path.name)
+    except WorkbenchError:
+        return False
+    about = config.get("coconut")
+    return isinstance(about, dict) and about.get("format", "edges") != "edges"
+
+
+def _open(name: str) -> None:
+    st.session_state["open next"] = name
+
+
+def _head(run: Run, item: Item, trace: Trace) -> None:
+    """Draw the question and the answer, with what a reader has to know before the picture."""
+    st.markdown(f"## {plain(item.question.rpartition('. ')[2] or item.question)}")
+    answer = cache.answer(run.path, item, run.thoughts, run.checkpoint.says)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.badge(
+            f"answers {said(answer.text)}, {'right' if answer.right else 'wrong'}",
+            icon=":material/check:" if answer.right else ":material/close:",
+            color="green" if answer.right else "red",
+            help=f"The greedy answer after {plural(run.thoughts, 'thought')}: {plain(answer.said)}",
+        )
+        st.badge(plural(len(item.steps), "step"), icon=":material/route:", color="gray")
+        st.badge(item.task, icon=":material/category:", color="gray")
+        method_badges(run.checkpoint)
+    if not run.thoughts:
+        st.caption(no_thoughts(run.name, "there is none to decode"))
+
+
+def _steps(item: Item) -> None:
+    st.markdown("#### The steps of the solution")
+    for number, step in enumerate(item.steps, 1):
+        st.markdown(f"{number}. {plain(step)}")
+    st.markdown(f"Answer: **{plain(item.answer)}**")
+    with st.expander("Whole question", icon=":material/notes:", expanded=len(item.question) < 400):
+        st.markdown(plain(item.question))
+
+
+def _picture(run: Run, items: Sequence[Item], item: Item, trace: Trace) -> None:
+    """Draw the values of the steps in the thoughts, and how the options of the answer change with them."""
+    if trace.values is not None and run.thoughts:
+        others = [other for other in items if other.id != item.id][:OTHERS]
+        table = cache.values_beside(run, item, tuple(others))
+        st.html(_values_said(table, len(others)))
+        widgets.chart(values_of_steps(table, len(others)), f"values-{item.id}")
+    if trace.choices is not None:
+        shares = trace.choices / trace.choices.sum(1, keepdims=True)
+        first = "the right one" if len(item.options) == 2 else f"the right one of {len(item.options)}"
+        st.html(
+            f'<p class="says">After {plural(run.thoughts, "thought")}, <b>{shares[-1, 0]:.0%}</b> of the probability '
+            f"of the options is on {first} (chance {1 / len(item.options):.0%}). "
+            '<span class="sure">One problem: a description, no verdict on the model.</span></p>'
+        )
+        widgets.chart(option_by_thought(shares[:, 0], len(item.options)), f"options-{item.id}")
+    if trace.values is None and trace.choices is None:
+        st.caption("The steps of this problem name no values, and its answer has no options: nothing is drawn.")
+
+
+def _values_said(table: pl.DataFrame, others: int) -> str:
+    best = table.sort("raw", descending=True).row(0, named=True)
+    return (
+        f'<p class="says">The value that the LM head speaks of most is that of step {best["step"]}, '
+        f"{escape(best['value'])}: <b>{best['raw']:.0%}</b> of the probability of thought {best['thought']} "
+        f"(chance {best['chance']:.1%}, the mean of the same thought about {plural(others, 'other problem')}). "
+        '<span class="sure">One problem: a description, no verdict on the model.</span></p>'
+    )
+
+
+def _decoded(item: Item, trace: Trace) -> None:
+    """Draw the likeliest tokens of each thought beside the step that it stands for."""
+    st.markdown("#### What each thought decodes to")
+    rows = []
+    for number, tokens in enumerate(trace.top_tokens, 1):
+        step = trace.hop(number) - 1
+        cells = {f"token {place}": f"{text} {share:.3f}" for place, (text, share) in enumerate(tokens[:SHOWN], 1)}
+        rows.append({"thought": number, "stands for": item.steps[step] if step < len(item.steps) else "", **cells})
+    widgets.table(
+        pl.DataFrame(rows), f"decoded-{item.id}", "decoded",
+        {"stands for": st.column_config.TextColumn(
+            "stands for", width="medium",
+            help="The step that was removed for it in training, where each thought stands for a step.")},
+    )  # fmt: skip
+    st.caption("The likeliest tokens under the LM head of the thought, each with its probability among all tokens.")
+
+
+def _answers(item: Item, trace: Trace) -> None:
+    """Draw what is said after every number of thoughts."""
+    st.markdown("#### What it says after each number of thoughts")
+    frame = pl.DataFrame(
+        {
+            "thoughts": depth,
+            "goes on": trace.continuations[depth] if trace.continuations else "",
+            "answer": text.strip() or "(nothing)",
+            "right": bool(trace.answer_right[depth]),
+        }
+        for depth, text in enumerate(trace.answer_texts)
+    )
+    columns = {
+        "thoughts": st.column_config.NumberColumn(width="small"),
+        "goes on": st.column_config.TextColumn(width="large", help="Made to go on in words, greedily."),
+        "answer": st.column_config.TextColumn(help="The greedy answer when the answer is forced at once."),
+    }
+    widgets.table(frame, f"answers-{item.id}", "answers", columns)
