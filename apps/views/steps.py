@@ -40,6 +40,7 @@ def draw() -> None:
             run = choose_count(run)
         if run.checkpoint.format.name == "edges":
             _say_who_reads_words(run)
+            links.say_what_was_left_out()
             return
         note = st.container()
         trace = cache.trace(run.path, item, run.thoughts)
@@ -55,7 +56,7 @@ def draw() -> None:
         with st.expander("Code for this view", icon=":material/code:"):
             st.caption(code_export.CAPTION)
             st.code(code_export.steps(run, item.id, file), language="python")
-        links.footnote("")
+        st.caption("The address bar holds the whole view: copy it, and it opens again just so.")
         with note:
             links.say_what_was_left_out()
 

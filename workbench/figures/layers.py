@@ -416,6 +416,10 @@ def step_values(table: pl.DataFrame) -> go.Figure:
     ).update_xaxes(dtick=1).update_yaxes(dtick=1)  # fmt: skip
 
 
+FAINTEST = 0.1
+"""Smallest top of the colours of `values_of_steps`: noise must not glow."""
+
+
 def values_of_steps(table: pl.DataFrame, others: int) -> go.Figure:
     """Draw the probability of each step's value in each thought about one problem; second map: in other problems.
 
@@ -424,7 +428,8 @@ def values_of_steps(table: pl.DataFrame, others: int) -> go.Figure:
         others: How many other problems the chance level is the mean over.
     """
     require_rows(table)
-    own, elsewhere = "this problem", f"{plural(others, 'other problem')} (chance)"
+    own, elsewhere = "this problem", "chance"
+    highest = max(*table["raw"], *table["chance"].fill_null(0.0))
     label = pl.format("{}: {}", "step", "value")
     cells = [
         table.select("thought", label.alias("step"), value=column, panel=pl.lit(name))
@@ -433,9 +438,9 @@ def values_of_steps(table: pl.DataFrame, others: int) -> go.Figure:
     empty = [pl.lit(None, pl.Float64).alias(name) for name in ("low", "high", "n")]
     made = maps(
         pl.concat(cells).with_columns(*empty), "Values of the steps in the thoughts",
-        "Probability of step j's value, its first token, under the LM head of thought k; beside it the mean in the "
-        "thoughts about other problems", "probability", x="thought", y="step", axes=("thought", "step: value"),
-        panel="panel", wide=2, limits=(0.0, None),
+        "Probability of step j's value, its first token, under the LM head of thought k; chance: the mean in the "
+        f"thoughts about {plural(others, 'other problem')}", "probability", x="thought", y="step",
+        axes=("thought", "step: value"), panel="panel", wide=2, limits=(0.0, max(FAINTEST, highest)),
     )  # fmt: skip
     hover = "thought %{x}, step %{y}: %{z:.3f}<extra></extra>"
     return made.update_traces(hovertemplate=hover, selector={"type": "heatmap"}).update_xaxes(dtick=1)
