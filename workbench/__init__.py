@@ -24,6 +24,7 @@ PUBLIC: dict[str, str] = {
     "list_runs": "workbench.api",
     "list_problem_sets": "workbench.api",
     "list_readings": "workbench.api",
+    "engine": "workbench.model.engines",
     "Model": "workbench.api",
     "Trace": "workbench.api",
     "Answers": "workbench.api",
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
     from workbench.interventions.thoughts import Shuffle as Shuffle
     from workbench.interventions.thoughts import Superpose as Superpose
     from workbench.interventions.thoughts import Zero as Zero
+    from workbench.model.engines import engine as engine
     from workbench.model.importing import import_model as import_model
     from workbench.problems.problem import Problem as Problem
 

@@ -14,11 +14,16 @@ from typer.core import TyperGroup
 
 from workbench.catalog import current
 from workbench.cli.arguments import (
+    Address,
     BatchSize,
+    EngineName,
+    Gpus,
     ProblemFile,
     Run,
     Seed,
     Thoughts,
+    Workers,
+    engine_of,
     load_problems,
     load_run,
     writable,
@@ -114,6 +119,10 @@ def evaluate(
         bool, typer.Option("--all-rewrites", help="Also answer every single-edge rewrite, not one per problem (slow).")
     ] = False,
     batch_size: BatchSize = 64,
+    engine: EngineName = "local",
+    address: Address = None,
+    workers: Workers = None,
+    gpus: Gpus = 0,
 ) -> None:
     """Measure accuracy, its controls and the mass on the frontier, each with an interval and its chance level."""
     if json is not None:
@@ -124,7 +133,7 @@ def evaluate(
     from workbench.measure.evaluate import evaluate as measure
     from workbench.measure.evaluate import save_evaluation
 
-    with progress(f"Evaluating {checkpoint.name}", len(loaded)) as advance:
+    with engine_of(engine, address, workers, gpus), progress(f"Evaluating {checkpoint.name}", len(loaded)) as advance:
         evaluation = measure(
             checkpoint, loaded, thoughts, seed, all_rewrites=all_rewrites, batch_size=batch_size, on_progress=advance
         )

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -35,6 +35,16 @@ Thoughts = Annotated[
 ]
 BatchSize = Annotated[int, typer.Option(min=1, help="Problems run at a time.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+EngineName = Annotated[
+    Literal["local", "ray"], typer.Option("--engine", help="Where batches run: in this process, or on a Ray cluster.")
+]
+Address = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Of the Ray cluster; by default one is started on this machine.")
+]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Ray workers, each with the model; by default as many as there is room for.")
+]
+Gpus = Annotated[float, typer.Option(min=0, help="GPUs of each Ray worker; 0 for the CPU, .5 for two on one.")]
 
 
 def load_problems(path: Path) -> "Sequence[Problem] | Sequence[Item]":
@@ -65,6 +75,15 @@ def load_run(run: str) -> "Checkpoint":
     logging.disable_progress_bar()  # two lines of "Loading weights" for a model of ten megabytes
     known = {} if os.path.exists(run) else catalog.runs()
     return load_checkpoint(known.get(catalog.run_name(run, known), run))
+
+
+@contextmanager
+def engine_of(name: Literal["local", "ray"], address: str | None, workers: int | None, gpus: float) -> Iterator[None]:
+    """Run the batches of a command on an engine (`model.engines.engine`)."""
+    from workbench.model.engines import engine
+
+    with engine(name, address=address, workers=workers, gpus=gpus):
+        yield
 
 
 def writable(file: Path) -> None:

@@ -9,10 +9,15 @@ import typer
 
 from workbench import catalog
 from workbench.cli.arguments import (
+    Address,
     BatchSize,
+    EngineName,
+    Gpus,
     Run,
     Seed,
+    Workers,
     command_line,
+    engine_of,
     load_problems,
     load_run,
     on_signals,
@@ -56,6 +61,10 @@ def audit(
         list[str] | None, typer.Option(metavar="BATTERY", help="Only this battery; may be repeated.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another audit in DIR.")] = False,
+    engine: EngineName = "local",
+    address: Address = None,
+    workers: Workers = None,
+    gpus: Gpus = 0,
 ) -> None:
     """Ask whether a model thinks: interventions, controls, tests, and a card that says in plain words what they show.
 
@@ -72,12 +81,13 @@ def audit(
     with resumable(), only_writer(out):
         open_audit(out, inputs, overwrite=overwrite)
         todo = [name for name in BATTERIES if name in (only or BATTERIES) and not is_done(out, name, inputs)]
-        if jobs > 1 and len(todo) > 1:
+        if jobs > 1 and len(todo) > 1 and engine == "local":
             given = (run, str(file), "--out", str(out), "--seed", str(seed), "--fit", str(fit))
             given += () if first is None else ("--first", str(first))
             _side_by_side(todo, (*given, "--further", str(further), "--batch-size", str(batch_size)), out, jobs)
         else:
-            _one_by_one(todo, checkpoint, loaded, out, options)
+            with engine_of(engine, address, workers, gpus):
+                _one_by_one(todo, checkpoint, loaded, out, options)
         page = write_card(out, join(out), command_line())
     typer.echo(f"Open {page}")
 

@@ -6,7 +6,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workbench.cli.arguments import BatchSize, ProblemFile, Run, Seed, Thoughts, load_problems, load_run, resumable
+from workbench.cli.arguments import (
+    Address,
+    BatchSize,
+    EngineName,
+    Gpus,
+    ProblemFile,
+    Run,
+    Seed,
+    Thoughts,
+    Workers,
+    engine_of,
+    load_problems,
+    load_run,
+    resumable,
+)
 from workbench.errors import unknown
 from workbench.files import only_writer
 from workbench.measure.run_labels import CONTROLS
@@ -40,6 +54,10 @@ def report(
     most: Annotated[
         int, typer.Option(min=2, help="Problems that are read; of a larger set as many are drawn by the seed.")
     ] = 500,
+    engine: EngineName = "local",
+    address: Address = None,
+    workers: Workers = None,
+    gpus: Gpus = 0,
 ) -> None:
     """Run a whole problem set and write tables (Parquet) and pages (HTML) that open offline.
 
@@ -64,7 +82,7 @@ def report(
     options = ReportOptions(
         run, problems, thoughts, seed, shard, batch_size, explorer, readings=chosen, controls=beside, most=most
     )
-    with resumable(), only_writer(out):
+    with resumable(), only_writer(out), engine_of(engine, address, workers, gpus):
         with progress(f"Running {checkpoint.name}", len(loaded)) as advance:
             page = write_report(checkpoint, loaded, out, options, overwrite=overwrite, on_progress=advance)
         if chosen:

@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from workbench.cli.arguments import BatchSize, ProblemFile, Run, Seed, load_problems, load_run, writable
+from workbench.cli.arguments import (
+    Address,
+    BatchSize,
+    EngineName,
+    Gpus,
+    ProblemFile,
+    Run,
+    Seed,
+    Workers,
+    engine_of,
+    load_problems,
+    load_run,
+    writable,
+)
 from workbench.errors import WorkbenchError
 from workbench.files import write_whole
 
@@ -54,6 +67,10 @@ def stop(
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table here as JSON.")] = None,
     seed: Seed = 0,
     batch_size: BatchSize = 64,
+    engine: EngineName = "local",
+    address: Address = None,
+    workers: Workers = None,
+    gpus: Gpus = 0,
 ) -> None:
     """Compare stop rules: accuracy against the number of thoughts, fixed or chosen problem by problem."""
     kept_at = classifier or (Path(run) / "stop.safetensors" if Path(run).is_dir() else None)
@@ -79,15 +96,16 @@ def stop(
     )
 
     learned, chosen_on = [], None
-    if others and kept_at is not None:
-        fitted, chosen_on = _fitted(checkpoint, others, label, thoughts, says, batch_size)
-        learned.append(fitted)
-        save_classifier(fitted, kept_at)
-        typer.echo(f"Wrote {kept_at}", err=True)
-    elif kept_at is not None and (kept_at.is_file() or classifier is not None):
-        learned.append(load_classifier(kept_at, checkpoint))
-    with progress(f"Thinking with {checkpoint.name}", len(judged)) as advance:
-        thinking = think_through(checkpoint, judged, thoughts, batch_size, says, on_progress=advance)
+    with engine_of(engine, address, workers, gpus):
+        if others and kept_at is not None:
+            fitted, chosen_on = _fitted(checkpoint, others, label, thoughts, says, batch_size)
+            learned.append(fitted)
+            save_classifier(fitted, kept_at)
+            typer.echo(f"Wrote {kept_at}", err=True)
+        elif kept_at is not None and (kept_at.is_file() or classifier is not None):
+            learned.append(load_classifier(kept_at, checkpoint))
+        with progress(f"Thinking with {checkpoint.name}", len(judged)) as advance:
+            thinking = think_through(checkpoint, judged, thoughts, batch_size, says, on_progress=advance)
     figures = stop_curve(thinking, rules_of(thinking, learned), chosen_on=chosen_on, seed=seed)
     show(stop_table(checkpoint.name, thinking, figures))
     if json is not None:

@@ -101,9 +101,7 @@ class InterventionRunner:
             )
         if lens is None and inside:
             lens = CoconutLens(checkpoint)
-        self._bridge: Any = lens and lens.bridge
-        self.model: PreTrainedModel = checkpoint.model if self._bridge is None else self._bridge.original_model
-        """What sessions must run: the live model, or its view under TransformerLens."""
+        self._lens = lens
         self._asked: dict[str, set[str]] = {}
         for one in (one for plan in plans for one in plan.inside):
             if wanted := one.wants(checkpoint.model.config.num_hidden_layers):
@@ -131,6 +129,19 @@ class InterventionRunner:
             self.set_thoughts = self._fed(problems, batch_size)
         if problems and "mean" in self._asked:
             self._mean = self._means(problems, batch_size)
+
+    @property
+    def _bridge(self) -> Any:
+        return self._lens and self._lens.bridge
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """What sessions must run: the live model, or its view under TransformerLens."""
+        return self.checkpoint.model if self._bridge is None else self._bridge.original_model
+
+    def __getstate__(self) -> dict[str, object]:
+        """Travel to another process without what was seen of the batch before."""
+        return self.__dict__ | {"_seen": (None, {})}
 
     def thinking(
         self, batch: Batch, more: int, plans: Sequence[Plan]
@@ -240,14 +251,14 @@ class InterventionRunner:
         """Return the mean of each activation over a set, [1, K, ...]."""
         total: dict[str, Tensor] = {}
 
-        def add(batch: Batch) -> Sequence[None]:
-            session = batch.session(self.count, self.model)
-            for name, activation in self._watch(session, self._asked["mean"]).items():
-                total[name] = total.get(name, torch.zeros(())) + activation.double().sum(0, keepdim=True)
-            return [None] * len(batch.rows)
+        def sums(batch: Batch) -> Sequence[Mapping[str, Tensor]]:
+            watched = self._watch(batch.session(self.count, self.model), self._asked["mean"])
+            whole = {name: activation.double().sum(0, keepdim=True) for name, activation in watched.items()}
+            return [whole, *({} for _ in batch.rows[1:])]
 
-        for _ in in_batches(self.checkpoint, problems, add, batch_size):
-            pass
+        for part in in_batches(self.checkpoint, problems, sums, batch_size):
+            for name, summed in part.items():
+                total[name] = total.get(name, torch.zeros(())) + summed
         return {name: summed / len(problems) for name, summed in total.items()}
 
     def _fed(self, problems: Sequence[Problem | Item], batch_size: int) -> Thoughts:

@@ -6,7 +6,7 @@ recording; `memoize` keeps what several readings need of it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property, partial, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
@@ -68,6 +68,10 @@ class Recording:
     """The same to the root in the question."""
     attention_thoughts: Float[np.ndarray, "n columns L H K"]
     """The same to the thoughts fed so far; 0 for those to come."""
+
+    def __getstate__(self) -> dict[str, object]:
+        """Travel to another process without what has been computed of it (`memoize`)."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def thoughts(self) -> Float[np.ndarray, "n K d"]:
@@ -227,7 +231,7 @@ class _Recorder(Tracer):
         self, runner: InterventionRunner, plan: Plan, continuations: bool, lens: CoconutLens, widest: int
     ) -> None:
         super().__init__(runner, plan, 10, continuations)
-        self.widest = widest
+        self.lens, self.widest = lens, widest
         layers = range(self.checkpoint.model.config.num_hidden_layers)
         self._residual = [*(f"blocks.{n}.hook_resid_pre" for n in layers), f"blocks.{layers[-1]}.hook_resid_post"]
         self._patterns = [f"blocks.{layer}.attn.hook_pattern" for layer in layers]
@@ -235,6 +239,10 @@ class _Recorder(Tracer):
         self._arrays: dict[str, np.ndarray] = {}
         for name in (*self._residual, *self._patterns):
             lens.bridge.hook_dict[name].add_hook(partial(self._keep, name), is_permanent=True)  # type: ignore[arg-type]
+
+    def __reduce__(self) -> tuple[type["_Recorder"], tuple[object, ...]]:
+        """Travel to another process as what it is made of: hooks are put in place there."""
+        return _Recorder, (self.runner, self.plan, self.continuations, self.lens, self.widest)
 
     def rows(self, batch: Batch) -> Iterator[tuple[Trace, dict[str, np.ndarray]]]:
         """Return the trace of each problem of a batch, and its part of every array."""

@@ -70,6 +70,10 @@ class CoconutLens:
         """TransformerLens's own object, with `hook_thought` added."""
         self._live: Any = self.bridge.original_model
 
+    def __reduce__(self) -> tuple[type["CoconutLens"], tuple[Checkpoint]]:
+        """Travel to another process as the checkpoint, which is seen through TransformerLens anew there."""
+        return CoconutLens, (self.checkpoint,)
+
     def rows(
         self, problems: Sequence[Problem], thoughts: int | None = None, rests: Sequence[Sequence[int]] | None = None
     ) -> Rows:

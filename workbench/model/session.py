@@ -1,13 +1,13 @@
 """The cached run of a batch: `Session` reads prompts and thinks, `Branches` are what is said after the thoughts.
 
-`in_batches` is the one loop over a problem set: every experiment runs through it. `coconut.forward` computes the same
-without a cache that can be rewound, and is the reference.
+`in_batches` is the one loop over a problem set: every experiment runs through it, here or on the workers of a cluster
+(`engines.engine`). `coconut.forward` computes the same without a cache that can be rewound, and is the reference.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from transformers.cache_utils import DynamicLayer
 from workbench.errors import WorkbenchError
 from workbench.model.checkpoint import Checkpoint
 from workbench.model.coconut import Edit, answer_reads, guard, lm_head, positions, thoughts_of
+from workbench.model.engines import Result, current_engine
 from workbench.model.prompts import Prompt
 from workbench.model.recurrence import ended, prompt_keys, recurrence_of
 from workbench.problems.problem import Item, Problem
@@ -429,8 +430,6 @@ def left_padded(
 _WINDOW = 4
 """Batches read ahead, so that prompts of similar length share a batch and little is spent on padding."""
 
-Result = TypeVar("Result")
-
 
 @dataclass(frozen=True)
 class Batch:
@@ -479,7 +478,8 @@ def in_batches(
         checkpoint: Whose format writes the prompts.
         problems: May be a generator without end: only a few batches are held at a time.
         run: Returns one result for each problem of a batch, in the order of `Batch.prompts`. No gradients are recorded
-            in it.
+            in it. On an engine (`engines.engine`) it runs in another process, so that all it finds must be in what it
+            returns.
         batch_size: Problems run at a time.
         on_progress: Called with the number of problems done since the last call.
 
@@ -490,18 +490,25 @@ def in_batches(
         raise WorkbenchError(
             f"A batch cannot hold {batch_size} problems.", "The batch size is below one.", "Give 1 or more."
         )
+    held, following = dict[int, Result](), 0
+    for rows, results in current_engine().run(run, _batches(checkpoint, problems, batch_size)):
+        held.update(zip(rows, results, strict=True))
+        if on_progress:
+            on_progress(len(rows))
+        while following in held:
+            yield held.pop(following)
+            following += 1
+
+
+def _batches(checkpoint: Checkpoint, problems: Iterable[Problem | Item], batch_size: int) -> Iterator[Batch]:
+    """Write problems as prompts, and put those of similar length into a batch."""
     stream, first = iter(problems), 0
     while chunk := list(islice(stream, batch_size * _WINDOW)):
-        prompts, found = checkpoint.format.prompts(chunk), dict[int, Result]()
+        prompts = checkpoint.format.prompts(chunk)
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i].ids))
         for start in range(0, len(order), batch_size):
             places = order[start : start + batch_size]
-            batch = Batch(checkpoint, tuple(prompts[i] for i in places), tuple(first + i for i in places))
-            with torch.inference_mode():
-                found.update(zip(places, run(batch), strict=True))
-            if on_progress:
-                on_progress(len(places))
-        yield from (found[i] for i in range(len(chunk)))
+            yield Batch(checkpoint, tuple(prompts[i] for i in places), tuple(first + i for i in places))
         first += len(chunk)
 
 

@@ -18,7 +18,7 @@ leaves it out: it takes columns of W_U alone), and biases of norm and LM head ar
 to the whole logit difference.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -35,7 +35,7 @@ from workbench.measure.run_labels import RUN
 from workbench.model.formats import places
 from workbench.model.lens import THOUGHT, CoconutLens, Hook
 from workbench.model.prompts import Prompt
-from workbench.model.session import Batch, arrays_in_batches
+from workbench.model.session import Batch, in_batches
 from workbench.readings.attention import edge_codes
 from workbench.readings.base import Reading, hops_read, named, rows, steps
 
@@ -176,14 +176,16 @@ def attribute(recording: Recording, *, seed: int = 0, batch_size: int = 64) -> A
         seed: Of the random pairs and sets.
         batch_size: Problems run at a time.
     """
-    lens, asked, parts = CoconutLens(recording.checkpoint), contrasts(recording, seed), list[Part]()
+    lens, asked = CoconutLens(recording.checkpoint), contrasts(recording, seed)
 
-    def run(batch: Batch) -> dict[str, np.ndarray]:
-        parts[:], arrays = _batch(lens, recording, batch, asked)
-        return arrays
+    def run(batch: Batch) -> Iterator[tuple[tuple[Part, ...], dict[str, np.ndarray]]]:
+        parts, arrays = _batch(lens, recording, batch, asked)
+        return ((parts, {name: array[row] for name, array in arrays.items()}) for row in range(len(batch.rows)))
 
-    arrays: dict[str, Any] = arrays_in_batches(recording.checkpoint, recording.asked, run, batch_size)
-    return Attribution(tuple(parts), **arrays)
+    found = list(in_batches(recording.checkpoint, recording.asked, run, batch_size))
+    parts, first = found[0]
+    arrays: dict[str, Any] = {name: np.stack([row[name] for _, row in found]) for name in first}
+    return Attribution(parts, **arrays)
 
 
 def refed(recording: Recording, rows: Sequence[int] | Int[np.ndarray, "batch"]) -> list[Hook]:

@@ -87,7 +87,7 @@ def knock_out(recording: Recording, cuts: Sequence[EdgeCut], *, batch_size: int 
     """
     checkpoint, form, count = recording.checkpoint, recording.checkpoint.format, recording.count
     fed = (Patch("recorded"),) if recording.interventions else ()
-    names = [f"cut {number}" for number in range(len(cuts))]
+    problems, names = recording.problems, [f"cut {number}" for number in range(len(cuts))]
     plans = [Plan(fed), *(Plan((*fed, *cut.interventions(name))) for cut, name in zip(cuts, names, strict=True))]
     runner = InterventionRunner(
         checkpoint, plans, count,
@@ -97,7 +97,7 @@ def knock_out(recording: Recording, cuts: Sequence[EdgeCut], *, batch_size: int 
 
     def answers(batch: Batch) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         openings = [[form.value_opening(prompt)] for prompt in batch.prompts]
-        about = [recording.problems[row] for row in batch.rows]
+        about = [problems[row] for row in batch.rows]
         options = [(prompt, one.target, one.negative) for prompt, one in zip(batch.prompts, about, strict=True)]
         tokens = [[prompt.nodes[node][0] for node in nodes] for prompt, *nodes in options]
         named = torch.tensor(tokens, device=checkpoint.model.device)

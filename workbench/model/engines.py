@@ -1,0 +1,107 @@
+"""Engines: where the batches of `session.in_batches` run.
+
+`local` runs them in this process, one after the other. `ray` runs them on the workers of a Ray cluster (`on_ray`). What
+a batch gives does not depend on where it runs, and results come in the order of the problems, so that tables have the
+same bytes under every engine and any number of workers.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
+
+import torch
+
+from workbench.errors import WorkbenchError, unknown
+
+if TYPE_CHECKING:
+    from workbench.model.session import Batch
+
+Name = Literal["local", "ray"]
+Result = TypeVar("Result")
+Ran = tuple[tuple[int, ...], list[Result]]
+"""Numbers of a batch's problems in the whole set, and a result for each."""
+
+
+class Engine(ABC):
+    """What runs batches."""
+
+    @abstractmethod
+    def run(self, function: "Callable[[Batch], Iterable[Result]]", batches: "Iterable[Batch]") -> Iterator[Ran[Result]]:
+        """Apply a function to batches, and yield what it gives in their order; only a few batches are held at a time.
+
+        Args:
+            function: Returns one result for each problem of a batch. It may run in another process: what it changes
+                outside of itself is not seen here.
+            batches: May be a generator.
+        """
+
+
+def ran(function: "Callable[[Batch], Iterable[Result]]", batch: "Batch") -> Ran[Result]:
+    """Run one batch; no gradients are recorded."""
+    with torch.inference_mode():
+        return batch.rows, list(function(batch))
+
+
+class Local(Engine):
+    """Runs batches in this process."""
+
+    def run(self, function: "Callable[[Batch], Iterable[Result]]", batches: "Iterable[Batch]") -> Iterator[Ran[Result]]:
+        """Run one batch after the other; see `Engine.run`."""
+        return (ran(function, batch) for batch in batches)
+
+
+_CURRENT: ContextVar[Engine | None] = ContextVar("engine", default=None)
+
+
+def current_engine() -> Engine:
+    """Return the engine that batches run on: the one of the innermost `engine` block, else the local one."""
+    return _CURRENT.get() or Local()
+
+
+@contextmanager
+def engine(
+    name: str = "local", *, address: str | None = None, workers: int | None = None, gpus: float = 0
+) -> Iterator[Engine]:
+    """Run all batches of the block on an engine; weights must not change within it.
+
+    Args:
+        name: "local" or "ray".
+        address: Of a Ray cluster ("auto" for the one that runs on this machine); by default a cluster of this machine
+            is started, and ends with the block.
+        workers: Processes that hold the model; by default as many as the cluster has room for. Each computes with as
+            many threads as this process would.
+        gpus: GPUs that each worker asks Ray for, a fraction to share one. The model runs there; 0 is the CPU.
+
+    Raises:
+        WorkbenchError: There is no such engine, Ray is not installed, or the cluster cannot be reached or is too small.
+
+    Examples:
+        >>> with wb.engine("ray", workers=2):  # doctest: +SKIP
+        ...     model.answer(problems)
+    """
+    if name not in get_args(Name):
+        raise unknown("engine", name, get_args(Name))
+    if name == "local":
+        if (address, workers, gpus) != (None, None, 0):
+            raise WorkbenchError(
+                "The local engine has no cluster.",
+                "An address, workers or GPUs were given, and they are those of a cluster.",
+                "Add --engine ray, or leave them out.",
+            )
+        yield Local()
+        return
+    if find_spec("ray") is None:
+        raise WorkbenchError(
+            "The engine ray needs Ray.", "It is not installed.", "Type: pip install 'coconut-workbench[ray]'"
+        )
+    from workbench.model.on_ray import cluster
+
+    with cluster(address, workers, gpus) as made:
+        token = _CURRENT.set(made)
+        try:
+            yield made
+        finally:
+            _CURRENT.reset(token)
