@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.conftest import chain, tiny
 
+from tests.conftest import chain, tiny
 from workbench.errors import WorkbenchError
 from workbench.interventions.layers import Ablate
 from workbench.interventions.run import run_intervened

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -23,11 +24,11 @@ from workbench.figures import accuracy_after_thoughts, accuracy_in_training
 from workbench.problems.files import save_problems
 from workbench.problems.sets import generate
 from workbench.studies.compare.claims import load_published
-from workbench.studies.compare.jobs import Job, Jobs, last_error, plan, read_costs
+from workbench.studies.compare.jobs import Job, Jobs, last_error, plan, read_costs, shell_lines
 from workbench.studies.compare.measure import is_measured, measure
 from workbench.studies.compare.page import report
 from workbench.studies.compare.suite import Suite, load_suite, plan_runs, standing, write_config
-from workbench.train.config import TrainConfig, save_config
+from workbench.train.config import TrainConfig, load_config, save_config
 from workbench.train.launch import claim
 from workbench.train.loop import train
 from workbench.train.methods import METHODS
@@ -173,6 +174,31 @@ def test_the_plan_is_shown_before_anything_is_done(tmp_path: Path) -> None:
     for part in ("prosqa/coconut_words-0", "0 of 6", "24", "few", "unknown"):
         assert part in result.stdout
     assert not (tmp_path / "out").exists()
+
+
+def test_a_plan_is_a_line_for_each_run_and_a_done_one_is_left_out(done: tuple[Suite, Path], tmp_path: Path) -> None:
+    suite = tiny_suite(tmp_path)
+    command = ["compare", str(suite), "--out", str(tmp_path / "out"), "--plan"]
+    lines = CliRunner().invoke(app, command).stdout.splitlines()
+
+    assert len(lines) == 2
+    for line, method in zip(lines, ("no_cot", "coconut_words"), strict=True):
+        train_it, measure_it = (shlex.split(part) for part in line.split(" && "))
+        assert train_it[:3] == ["OMP_NUM_THREADS=1", "workbench", "train"]
+        assert load_config(Path(train_it[3])).method == method
+        assert train_it[4:] == ["--out", str(tmp_path / "out" / "prosqa" / f"{method}-0")]
+        assert measure_it[2:4] == ["measure", train_it[-1]]
+        assert f"few={tmp_path / 'few.json'}" in measure_it
+    assert shell_lines(*done) == []
+
+
+def test_a_plan_begins_with_what_others_begin_from(tmp_path: Path) -> None:
+    path = tiny_suite(tmp_path)
+    text = path.read_text().replace("    problems:", "    starts: {words: base.yaml}\n    problems:")
+    path.write_text(text)
+    (line,) = shell_lines(load_suite(path), tmp_path / "out")
+    assert str(tmp_path / "out" / "prosqa" / "starts" / "words") in line
+    assert "measure" not in line
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ def evaluate(
     engine: EngineName = "local",
     address: Address = None,
     workers: Workers = None,
-    gpus: Gpus = 0,
+    gpus: Gpus = 0.0,
 ) -> None:
     """Measure accuracy, its controls and the mass on the frontier, each with an interval and its chance level."""
     if json is not None:

@@ -64,7 +64,7 @@ def audit(
     engine: EngineName = "local",
     address: Address = None,
     workers: Workers = None,
-    gpus: Gpus = 0,
+    gpus: Gpus = 0.0,
 ) -> None:
     """Ask whether a model thinks: interventions, controls, tests, and a card that says in plain words what they show.
 

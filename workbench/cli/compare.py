@@ -35,17 +35,25 @@ def compare(
         bool, typer.Option("--train/--no-train", help="Train, or measure and report what is there.")
     ] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and what it costs.")] = False,
+    lines: Annotated[
+        bool, typer.Option("--plan", help="Print a line for each run, for xargs, SLURM arrays or submitit; run none.")
+    ] = False,
     jobs: Annotated[int | None, typer.Option(min=1, help="Runs side by side; by default as the suite says.")] = None,
 ) -> None:
-    """Train a suite of methods, measure them on the same problems, and write one report.
+    r"""Train a suite of methods, measure them on the same problems, and write one report.
 
-    What is done is skipped, what was cut off goes on: the same command again resumes.
+    What is done is skipped, what was cut off goes on: the same command again resumes. Lines of a plan resume as well:
+    workbench compare SUITE --out DIR --plan | xargs -d '\n' -n 1 -P 8 sh -c
     """
     from workbench.studies.compare.suite import load_suite, with_problems
 
     loaded = with_problems(load_suite(suite), _named(problems or []))
-    from workbench.studies.compare.jobs import plan
+    from workbench.studies.compare.jobs import plan, shell_lines
 
+    if lines:
+        for line in shell_lines(loaded, out, only or []):
+            typer.echo(line)
+        return
     if loaded.page == "comparison":
         from workbench.studies.compare.page import report
     else:

@@ -57,7 +57,7 @@ def report(
     engine: EngineName = "local",
     address: Address = None,
     workers: Workers = None,
-    gpus: Gpus = 0,
+    gpus: Gpus = 0.0,
 ) -> None:
     """Run a whole problem set and write tables (Parquet) and pages (HTML) that open offline.
 

@@ -70,7 +70,7 @@ def stop(
     engine: EngineName = "local",
     address: Address = None,
     workers: Workers = None,
-    gpus: Gpus = 0,
+    gpus: Gpus = 0.0,
 ) -> None:
     """Compare stop rules: accuracy against the number of thoughts, fixed or chosen problem by problem."""
     kept_at = classifier or (Path(run) / "stop.safetensors" if Path(run).is_dir() else None)

@@ -63,7 +63,7 @@ def current_engine() -> Engine:
 
 @contextmanager
 def engine(
-    name: str = "local", *, address: str | None = None, workers: int | None = None, gpus: float = 0
+    name: str = "local", *, address: str | None = None, workers: int | None = None, gpus: float = 0.0
 ) -> Iterator[Engine]:
     """Run all batches of the block on an engine; weights must not change within it.
 
@@ -85,7 +85,7 @@ def engine(
     if name not in get_args(Name):
         raise unknown("engine", name, get_args(Name))
     if name == "local":
-        if (address, workers, gpus) != (None, None, 0):
+        if (address, workers, gpus) != (None, None, 0.0):
             raise WorkbenchError(
                 "The local engine has no cluster.",
                 "An address, workers or GPUs were given, and they are those of a cluster.",

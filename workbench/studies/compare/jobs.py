@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -284,6 +285,30 @@ def _job(todo: Todo, out: Path, train: bool, page: Page) -> Job | None:
         asked = [part for one in sets for part in ("--problems", one)]
         commands.append(("measure", str(run.directory), *asked, "--page", page))
     return Job(run.key, tuple(commands)) if commands else None
+
+
+def shell_lines(suite: Suite, out: Path, only: Sequence[str] = ()) -> list[str]:
+    """Return what is left of a suite as lines for a shell, each of which goes on by itself after it was cut off.
+
+    Lines may run side by side, on any machines that share the directory. Where runs begin from trainings of the suite
+    that are not done, the lines are those trainings alone: the others may be asked for once they are. A line records no
+    cost in `costs.jsonl`.
+
+    Args:
+        suite: What is compared.
+        out: The suite's directory; configurations are written there.
+        only: Methods; none for all.
+
+    Raises:
+        WorkbenchError: A configuration is wrong, or a method is not in the suite.
+    """
+    todo = plan(suite, out, only)
+    jobs = [job for one in todo if one.start and (job := _job(one, out, True, suite.page))]
+    jobs = jobs or [job for one in todo if not one.start and (job := _job(one, out, True, suite.page))]
+    return [
+        " && ".join(f"OMP_NUM_THREADS=1 {shlex.join(['workbench', *command])}" for command in job.commands)
+        for job in jobs
+    ]
 
 
 def training_minutes(out: Path, runs: Sequence[PlannedRun]) -> dict[str, float]:
