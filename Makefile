@@ -13,7 +13,7 @@ STAMP := $(VENV)/.set-up
 LAB   := $(VENV)/.lab
 
 .DEFAULT_GOAL := help
-.PHONY: help setup explore lab test lint format docs train report screenshot constraints
+.PHONY: help setup explore lab test lint format docs train report screenshot constraints lock release
 
 help: ## List the commands
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,3 +75,14 @@ screenshot: setup ## Take the README's screenshots again (needs Chromium)
 
 constraints: setup ## Write constraints.txt from .venv
 	@$(PY) -m pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.new && mv constraints.new constraints.txt
+
+lock: setup ## Write requirements.lock from constraints.txt (needs uv; WHEELS=... holds a CPU build of torch)
+	@sed 's/^\(torch==.*\)/\1+cpu/' constraints.txt > constraints.cpu
+	@grep '^#' requirements.lock > requirements.new
+	@uv pip compile --quiet pyproject.toml --all-extras --generate-hashes --constraint constraints.cpu \
+	  --python-version 3.11.7 --python-platform x86_64-manylinux_2_28 $(addprefix --find-links ,$(WHEELS)) \
+	  --no-emit-index-url --no-emit-find-links --no-header --no-annotate >> requirements.new
+	@mv requirements.new requirements.lock && rm constraints.cpu
+
+release: setup ## Go through the checklist of a release; wheel, bill of materials and licences go into dist/
+	@$(PY) -m tests.release --out dist

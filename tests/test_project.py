@@ -17,6 +17,7 @@ from jaxtyping import TypeCheckError
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.release import constrained, locked, sbom
 from workbench.problems import graph
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -93,6 +94,25 @@ def test_constraints_pin_every_dependency_to_a_version_it_admits() -> None:
 
     for requirement in map(Requirement, wanted):
         assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), requirement
+
+
+def test_the_lock_has_every_requirement_at_its_pin_and_with_hashes() -> None:
+    pins, versions = locked(), constrained()
+    wanted = PROJECT["dependencies"] + [line for extra in PROJECT["optional-dependencies"].values() for line in extra]
+
+    assert {canonicalize_name(Requirement(line).name) for line in wanted} <= pins.keys()
+    assert pins["torch"][0].endswith("+cpu")
+    assert {name: have.split("+")[0] for name, (have, _) in pins.items() if name in versions} == {
+        name: version for name, version in versions.items() if name in pins
+    }
+    assert all(len(one) == 64 for _, hashes in pins.values() for one in hashes or [""])
+
+
+def test_the_bill_of_materials_names_every_package_of_the_lock_with_its_hashes() -> None:
+    parts = {part["name"]: part for part in sbom()["components"]}  # type: ignore[attr-defined]
+    assert parts.keys() == locked().keys()
+    assert parts["torch"]["hashes"][0]["content"] in locked()["torch"][1]
+    assert parts["polars"]["licenses"][0]["license"]["name"] == "MIT"
 
 
 def test_the_readme_of_a_package_index_has_no_link_that_leads_nowhere() -> None:
