@@ -5,7 +5,8 @@
 
 Every report is written in a process of its own, on one thread, from problems that are generated before the clock
 starts. A size gives a model with random weights in the edges format, which says no end token: its continuations are as
-long as they may be. Time is processor time; `run` is what is done shard by shard, `page` is made once from the tables.
+long as they may be. Columns are tokens and thoughts fed to the model, padding included. Time is processor time; `run`
+is what is done shard by shard, `page` is made once from the tables.
 The last line has `ratio`: processor time per problem, of the most problems over the fewest, with the page and without.
 """
 
@@ -15,15 +16,19 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import typer
+from torch import Tensor
 
 from benchmarks.timing import finish
 from workbench.model.checkpoint import Checkpoint, load_checkpoint, make_checkpoint
+from workbench.model.session import Session
 from workbench.problems.sets import generate
 from workbench.problems.vocabulary import edges_tokenizer
 from workbench.studies.report import ReportOptions, write_report
@@ -34,6 +39,22 @@ from workbench.train.init import build_model
 def peak() -> float:
     """Return the most memory that this process has held, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+@contextmanager
+def counting() -> Iterator[list[int]]:
+    """Count the columns that are fed to a model within the block, padding included."""
+    fed, feed = [0], Session.feed
+
+    def counted(session: Session, inputs: Tensor, *given: Tensor) -> Tensor:
+        fed[0] += inputs.shape[0] * inputs.shape[1]
+        return feed(session, inputs, *given)
+
+    Session.feed = counted  # type: ignore[method-assign, assignment]
+    try:
+        yield fed
+    finally:
+        Session.feed = feed  # type: ignore[method-assign]
 
 
 def once(checkpoint: Checkpoint, count: int, thoughts: int | None) -> dict[str, float]:
@@ -47,7 +68,7 @@ def once(checkpoint: Checkpoint, count: int, thoughts: int | None) -> dict[str, 
         done += more
         at.update(run=time.process_time() - began, MB=peak())
 
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as place, counting() as fed:
         write_report(checkpoint, problems, Path(place), ReportOptions(thoughts=thoughts), on_progress=advance)
         whole = time.process_time() - began
         tables = sum(path.stat().st_size for path in Path(place).glob("*.parquet"))
@@ -58,7 +79,8 @@ def once(checkpoint: Checkpoint, count: int, thoughts: int | None) -> dict[str, 
         "run_seconds": round(at["run"], 2), "page_seconds": round(whole - at["run"], 2),
         "run_ms_per_problem": round(1000 * at["run"] / done, 2), "MB_before": round(before),
         "MB_after_run": round(at["MB"]), "MB_after_page": round(peak()),
-        "table_bytes_per_problem": round(tables / done), "page_MB": round(page / 1e6, 2),
+        "columns_per_problem": round(fed[0] / done), "table_bytes_per_problem": round(tables / done),
+        "page_MB": round(page / 1e6, 2),
     }  # fmt: skip
 
 

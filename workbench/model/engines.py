@@ -5,31 +5,26 @@ a batch gives does not depend on where it runs, and results come in the order of
 same bytes under every engine and any number of workers.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Literal, TypeVar, get_args
+from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 
 from workbench.errors import WorkbenchError, unknown
 
-if TYPE_CHECKING:
-    from workbench.model.session import Batch
-
-Name = Literal["local", "ray"]
+NAMES = ("local", "ray")
+Batch = TypeVar("Batch")
 Result = TypeVar("Result")
-Ran = tuple[tuple[int, ...], list[Result]]
-"""Numbers of a batch's problems in the whole set, and a result for each."""
 
 
-class Engine(ABC):
+@runtime_checkable
+class Engine(Protocol):
     """What runs batches."""
 
-    @abstractmethod
-    def run(self, function: "Callable[[Batch], Iterable[Result]]", batches: "Iterable[Batch]") -> Iterator[Ran[Result]]:
+    def run(self, function: Callable[[Batch], Iterable[Result]], batches: Iterable[Batch]) -> Iterator[list[Result]]:
         """Apply a function to batches, and yield what it gives in their order; only a few batches are held at a time.
 
         Args:
@@ -37,20 +32,18 @@ class Engine(ABC):
                 outside of itself is not seen here.
             batches: May be a generator.
         """
+        ...
 
 
-def ran(function: "Callable[[Batch], Iterable[Result]]", batch: "Batch") -> Ran[Result]:
-    """Run one batch; no gradients are recorded."""
-    with torch.inference_mode():
-        return batch.rows, list(function(batch))
-
-
-class Local(Engine):
+class Local:
     """Runs batches in this process."""
 
-    def run(self, function: "Callable[[Batch], Iterable[Result]]", batches: "Iterable[Batch]") -> Iterator[Ran[Result]]:
+    def run(self, function: Callable[[Batch], Iterable[Result]], batches: Iterable[Batch]) -> Iterator[list[Result]]:
         """Run one batch after the other; see `Engine.run`."""
-        return (ran(function, batch) for batch in batches)
+        for batch in batches:
+            with torch.inference_mode():
+                found = list(function(batch))
+            yield found
 
 
 _CURRENT: ContextVar[Engine | None] = ContextVar("engine", default=None)
@@ -82,8 +75,8 @@ def engine(
         >>> with wb.engine("ray", workers=2):  # doctest: +SKIP
         ...     model.answer(problems)
     """
-    if name not in get_args(Name):
-        raise unknown("engine", name, get_args(Name))
+    if name not in NAMES:
+        raise unknown("engine", name, NAMES)
     if name == "local":
         if (address, workers, gpus) != (None, None, 0.0):
             raise WorkbenchError(

@@ -7,12 +7,11 @@ into Ray's object store once, and each worker takes them out once.
 import copy
 import io
 import os
-import pickle
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when Ray is imported; it would report to its makers
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else Ray warns of what it will do in later versions
@@ -24,10 +23,9 @@ from ray.util import ActorPool
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from workbench.errors import WorkbenchError
-from workbench.model.engines import Engine, Ran, Result, ran
 
-if TYPE_CHECKING:
-    from workbench.model.session import Batch
+Batch = TypeVar("Batch")
+Result = TypeVar("Result")
 
 _RETRIES = 3
 """Times that a batch is run again after the death of its worker."""
@@ -80,7 +78,7 @@ def cluster(address: str | None, workers: int | None, gpus: float) -> Iterator["
             ray.shutdown()
 
 
-class RayEngine(Engine):
+class RayEngine:
     """Runs batches on the workers of the cluster that this process is connected to.
 
     Args:
@@ -108,7 +106,7 @@ class RayEngine(Engine):
                     "Install constraints.txt on every node.",
                 )
 
-    def run(self, function: "Callable[[Batch], Iterable[Result]]", batches: "Iterable[Batch]") -> Iterator[Ran[Result]]:
+    def run(self, function: Callable[[Batch], Iterable[Result]], batches: Iterable[Batch]) -> Iterator[list[Result]]:
         """Run batches side by side, and yield what they give in their order; see `engines.Engine.run`.
 
         Raises:
@@ -117,7 +115,7 @@ class RayEngine(Engine):
         number, packed = next(self._numbers), ray.put(self._packed(function))
         pool = ActorPool(self.workers * _AHEAD)
 
-        def submit(worker: Any, batch: "Batch") -> ray.ObjectRef:
+        def submit(worker: Any, batch: object) -> ray.ObjectRef:
             inside = self._packed(batch)  # first: it may add to what is shared
             return worker.run.remote(number, [packed], [ref for _, ref in self._shared], inside)
 
@@ -131,7 +129,7 @@ class RayEngine(Engine):
     def _packed(self, one: object) -> bytes:
         """Return a function or a batch as bytes, in which models and tokenizers are numbers."""
         file = io.BytesIO()
-        _Pickler(file, self._share).dump(one)
+        _Packer(file, self._share).dump(one)
         return file.getvalue()
 
     def _share(self, one: object) -> int:
@@ -167,43 +165,40 @@ class _Worker:
     def __init__(self, threads: int, gpu: bool) -> None:
         torch.set_num_threads(threads)
         self.device = "cuda" if gpu else "cpu"
-        self.shared: dict[int, Any] = {}
         self.function: tuple[int, Any] = (-1, None)
 
     def versions(self) -> dict[str, str]:
         """Return the versions of what computes."""
         return _versions()
 
-    def run(self, number: int, packed: list[ray.ObjectRef], shared: list[ray.ObjectRef], batch: bytes) -> Ran[Any]:
+    def run(self, number: int, packed: list[ray.ObjectRef], shared: list[ray.ObjectRef], batch: bytes) -> list[Any]:
         """Run one batch with function `number`, which is unpacked when it is another one than before."""
+        for place, ref in enumerate(shared[len(_HERE) :], len(_HERE)):
+            found = ray.get(ref)
+            _HERE[place] = found.to(self.device) if isinstance(found, PreTrainedModel) else found
         if self.function[0] != number:
-            self.function = (-1, None)
-            self.function = (number, self._unpacked(ray.get(packed[0]), shared))
-        return ran(self.function[1], self._unpacked(batch, shared))
-
-    def _unpacked(self, packed: bytes, shared: Sequence[ray.ObjectRef]) -> Any:
-        def load(number: int) -> object:
-            if number not in self.shared:
-                found = ray.get(shared[number])
-                self.shared[number] = found.to(self.device) if isinstance(found, PreTrainedModel) else found
-            return self.shared[number]
-
-        return _Unpickler(io.BytesIO(packed), load).load()
+            self.function = (-1, None)  # what was held goes first
+            self.function = (number, cloudpickle.loads(ray.get(packed[0])))
+        with torch.inference_mode():
+            return list(self.function[1](cloudpickle.loads(batch)))
 
 
-class _Pickler(cloudpickle.CloudPickler):
+_HERE: dict[int, Any] = {}
+"""Models and tokenizers that this worker has taken out of the store, by their number."""
+
+
+class _Packer(cloudpickle.CloudPickler):
+    """Writes a function or a batch for a worker, in which models and tokenizers are numbers."""
+
     def __init__(self, file: io.BytesIO, share: Callable[[object], int]) -> None:
         super().__init__(file)
         self._share = share
 
-    def persistent_id(self, obj: object) -> int | None:
-        return self._share(obj) if isinstance(obj, PreTrainedModel | PreTrainedTokenizerBase) else None
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, PreTrainedModel | PreTrainedTokenizerBase):
+            return _here, (self._share(obj),)
+        return super().reducer_override(obj)
 
 
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: io.BytesIO, load: Callable[[int], object]) -> None:
-        super().__init__(file)
-        self._load = load
-
-    def persistent_load(self, pid: Any) -> object:
-        return self._load(pid)
+def _here(number: int) -> Any:
+    return _HERE[number]

@@ -4,6 +4,7 @@
 (`engines.engine`). `coconut.forward` computes the same without a cache that can be rewound, and is the reference.
 """
 
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -490,8 +491,15 @@ def in_batches(
         raise WorkbenchError(
             f"A batch cannot hold {batch_size} problems.", "The batch size is below one.", "Give 1 or more."
         )
-    held, following = dict[int, Result](), 0
-    for rows, results in current_engine().run(run, _batches(checkpoint, problems, batch_size)):
+    sent, held, following = deque[tuple[int, ...]](), dict[int, Result](), 0
+
+    def noted() -> Iterator[Batch]:
+        for batch in _batches(checkpoint, problems, batch_size):
+            sent.append(batch.rows)
+            yield batch
+
+    for results in current_engine().run(run, noted()):
+        rows = sent.popleft()
         held.update(zip(rows, results, strict=True))
         if on_progress:
             on_progress(len(rows))
