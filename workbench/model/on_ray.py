@@ -9,7 +9,7 @@ import io
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
+from importlib.metadata import distributions
 from itertools import count
 from typing import Any, TypeVar
 
@@ -36,7 +36,7 @@ _ALIKE = ("coconut-workbench", "torch", "transformers", "transformer-lens", "num
 
 
 def _versions() -> dict[str, str]:
-    return {name: version(name) for name in _ALIKE}
+    return {name: next((one.version for one in distributions(name=name)), "not installed") for name in _ALIKE}
 
 
 @contextmanager
@@ -97,9 +97,10 @@ class RayEngine:
         self.workers = [actor.remote(threads, gpus > 0) for _ in range(workers)]
         self._shared: list[tuple[object, ray.ObjectRef]] = []
         self._numbers: Iterator[int] = count()
+        here = _versions()
         for found in ray.get([worker.versions.remote() for worker in self.workers]):
-            if found != _versions():
-                other = ", ".join(f"{name} {found[name]}" for name in _ALIKE if found[name] != version(name))
+            if found != here:
+                other = ", ".join(f"{name} {found[name]}" for name in _ALIKE if found[name] != here[name])
                 raise WorkbenchError(
                     "The workers' packages are not those of this machine.",
                     f"Workers have {other}.",
