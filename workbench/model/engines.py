@@ -72,8 +72,10 @@ def engine(
         WorkbenchError: There is no such engine, Ray is not installed, or the cluster cannot be reached or is too small.
 
     Examples:
-        >>> with wb.engine("ray", workers=2):  # doctest: +SKIP
-        ...     model.answer(problems)
+        >>> model, problems = wb.load("reference_asked"), wb.load_problems("balanced", 4)
+        >>> with wb.engine("local"):  # "ray", workers=8: the same on eight workers
+        ...     len(model.answer(problems))
+        4
     """
     if name not in NAMES:
         raise unknown("engine", name, NAMES)
