@@ -6,7 +6,7 @@ same bytes under every engine and any number of workers.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from importlib.util import find_spec
 from typing import Protocol, TypeVar, runtime_checkable
@@ -79,24 +79,25 @@ def engine(
     """
     if name not in NAMES:
         raise unknown("engine", name, NAMES)
-    if name == "local":
-        if (address, workers, gpus) != (None, None, 0.0):
-            raise WorkbenchError(
-                "The local engine has no cluster.",
-                "An address, workers or GPUs were given, and they are those of a cluster.",
-                "Add --engine ray, or leave them out.",
-            )
-        yield Local()
-        return
+    if name == "local" and (address, workers, gpus) != (None, None, 0.0):
+        raise WorkbenchError(
+            "The local engine has no cluster.",
+            "An address, workers or GPUs were given, and they are those of a cluster.",
+            "Add --engine ray, or leave them out.",
+        )
+    with nullcontext(Local()) if name == "local" else _cluster(address, workers, gpus) as made:
+        token = _CURRENT.set(made)
+        try:
+            yield made
+        finally:
+            _CURRENT.reset(token)
+
+
+def _cluster(address: str | None, workers: int | None, gpus: float) -> AbstractContextManager[Engine]:
     if find_spec("ray") is None:
         raise WorkbenchError(
             "The engine ray needs Ray.", "It is not installed.", "Type: pip install 'coconut-workbench[ray]'"
         )
     from workbench.model.on_ray import cluster
 
-    with cluster(address, workers, gpus) as made:
-        token = _CURRENT.set(made)
-        try:
-            yield made
-        finally:
-            _CURRENT.reset(token)
+    return cluster(address, workers, gpus)
