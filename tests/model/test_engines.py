@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,7 +84,7 @@ def test_tables_have_the_same_bytes(
 def test_interventions_recordings_and_readings_travel(
     ray_engine: engines.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def everything() -> list[np.ndarray]:
+    def everything() -> list[Any]:
         plans = [[], [Noise(seed=1)], [Ablate(part="mlp", layers=(1,), at=(2,), to="mean")]]
         ran = run_intervened(CHECKPOINT, PROBLEMS, plans, batch_size=4, keep_thoughts=True)
         recording = record(CHECKPOINT, PROBLEMS, batch_size=4)

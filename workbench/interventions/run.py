@@ -139,7 +139,7 @@ class InterventionRunner:
         """What sessions must run: the live model, or its view under TransformerLens."""
         return self.checkpoint.model if self._bridge is None else self._bridge.original_model
 
-    def __getstate__(self) -> dict[str, object]:
+    def __getstate__(self) -> dict[str, Any]:
         """Travel to another process without what was seen of the batch before."""
         return self.__dict__ | {"_seen": (None, {})}
 

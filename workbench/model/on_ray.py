@@ -18,6 +18,7 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else Ray war
 import ray
 import torch
 from ray import cloudpickle
+from ray.cloudpickle.cloudpickle import Pickler
 from ray.exceptions import RayActorError, RayTaskError
 from ray.util import ActorPool
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -175,7 +176,7 @@ class _Worker:
     def run(self, number: int, packed: list[ray.ObjectRef], shared: list[ray.ObjectRef], batch: bytes) -> list[Any]:
         """Run one batch with function `number`, which is unpacked when it is another one than before."""
         for place, ref in enumerate(shared[len(_HERE) :], len(_HERE)):
-            found = ray.get(ref)
+            found: Any = ray.get(ref)
             _HERE[place] = found.to(self.device) if isinstance(found, PreTrainedModel) else found
         if self.function[0] != number:
             self.function = (-1, None)  # what was held goes first
@@ -188,7 +189,7 @@ _HERE: dict[int, Any] = {}
 """Models and tokenizers that this worker has taken out of the store, by their number."""
 
 
-class _Packer(cloudpickle.CloudPickler):
+class _Packer(Pickler):
     """Writes a function or a batch for a worker, in which models and tokenizers are numbers."""
 
     def __init__(self, file: io.BytesIO, share: Callable[[object], int]) -> None:
