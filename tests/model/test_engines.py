@@ -31,13 +31,15 @@ needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not inst
 @pytest.fixture(scope="module")
 def ray_engine() -> Iterator[engines.Engine]:
     """Two workers on this machine."""
-    with engine("ray", workers=2) as made:
+    from workbench.model.on_ray import cluster
+
+    with cluster(None, 2, 0.0) as made:
         yield made
 
 
 @pytest.fixture
 def on_ray(ray_engine: engines.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Batches run on the two workers (the block of the module's fixture is another context's)."""
+    """Batches run on the two workers."""
     monkeypatch.setattr("workbench.model.session.current_engine", lambda: ray_engine)
 
 
