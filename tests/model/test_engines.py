@@ -31,7 +31,7 @@ needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not inst
 @pytest.fixture(scope="module")
 def ray_engine() -> Iterator[engines.Engine]:
     """Two workers on this machine."""
-    from workbench.model.on_ray import cluster
+    from workbench.model.engines.on_ray import cluster
 
     with cluster(None, 2, 0.0) as made:
         yield made

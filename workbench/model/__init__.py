@@ -5,6 +5,7 @@
 - `recurrence`: how a thought is made, what is fed of what is read: a value in `config.coconut`.
 - `coconut`: the loop, differentiable and without tricks; the reference of all other runs.
 - `session`: the same on a cache that can be rewound, branches after any number of thoughts, and the loop over a set.
+- `engines`: where the batches of that loop run, in this process or on a Ray cluster.
 - `checkpoint`: models on disk and on the hub, loaded with checks.
 - `importing`: model files of other projects become checkpoints; `families`: what is known of their layouts;
   `archives`: their files read, the only place where a pickle is.

@@ -98,6 +98,6 @@ def _cluster(address: str | None, workers: int | None, gpus: float) -> AbstractC
         raise WorkbenchError(
             "The engine ray needs Ray.", "It is not installed.", "Type: pip install 'coconut-workbench[ray]'"
         )
-    from workbench.model.on_ray import cluster
+    from workbench.model.engines.on_ray import cluster
 
     return cluster(address, workers, gpus)
