@@ -112,7 +112,7 @@ def test_the_bill_of_materials_names_every_package_of_the_lock_with_its_hashes()
     parts = {part["name"]: part for part in sbom()["components"]}  # type: ignore[attr-defined]
     assert parts.keys() == locked().keys()
     assert parts["torch"]["hashes"][0]["content"] in locked()["torch"][1]
-    assert parts["polars"]["licenses"][0]["license"]["name"] == "MIT"
+    assert parts["polars"]["licenses"][0]["license"]["name"].startswith("MIT")
 
 
 def test_the_readme_of_a_package_index_has_no_link_that_leads_nowhere() -> None:
