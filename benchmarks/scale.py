@@ -57,7 +57,7 @@ def counting() -> Iterator[list[int]]:
         Session.feed = feed  # type: ignore[method-assign]
 
 
-def once(checkpoint: Checkpoint, count: int, thoughts: int | None) -> dict[str, float]:
+def once(checkpoint: Checkpoint, count: int, thoughts: int | None) -> dict[str, object]:
     """Write one report into a folder that is removed, and return what it cost."""
     problems = generate("released", count, seed=1)
     parameters, before, done = sum(p.numel() for p in checkpoint.model.parameters()), peak(), 0
@@ -112,7 +112,7 @@ def main(
         ran = subprocess.run(command, check=True, capture_output=True, text=True)
         found.append(json.loads(ran.stdout.splitlines()[-1]))
         print(json.dumps(found[-1]), flush=True)
-    few, many = min(found, key=lambda one: one["problems"]), max(found, key=lambda one: one["problems"])
+    few, many = (pick(found, key=lambda one: one["problems"]) for pick in (min, max))
     each = [(one["run_seconds"] + one["page_seconds"]) / one["problems"] for one in (few, many)]
     finish(
         {

@@ -52,7 +52,8 @@ def licence(name: str) -> str:
     except PackageNotFoundError:
         return "not installed here"
     classes = [one.split(" :: ")[-1] for one in about.get_all("Classifier") or () if one.startswith("License ::")]
-    said = about.get("License-Expression") or ", ".join(classes) or about.get("License") or ""
+    fields = about.json  # what is missing has no key
+    said = str(fields.get("license_expression") or ", ".join(classes) or fields.get("license") or "")
     return said.splitlines()[0][:80] if said else ""
 
 

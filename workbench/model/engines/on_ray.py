@@ -26,6 +26,7 @@ from ray import cloudpickle
 from ray.cloudpickle.cloudpickle import Pickler
 from ray.exceptions import RayActorError, RayTaskError
 from ray.util import ActorPool
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from workbench.errors import WorkbenchError
@@ -182,7 +183,9 @@ class _Worker:
         """Run one batch with function `number`, which is unpacked when it is another one than before."""
         for place, ref in enumerate(shared[len(_HERE) :], len(_HERE)):
             found: Any = ray.get(ref)
-            _HERE[place] = found.to(self.device) if isinstance(found, PreTrainedModel) else found
+            _HERE[place] = found
+            if isinstance(found, PreTrainedModel):
+                nn.Module.to(found, self.device)
         if self.function[0] != number:
             self.function = (-1, None)  # what was held goes first
             self.function = (number, cloudpickle.loads(ray.get(packed[0])))
