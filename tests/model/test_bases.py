@@ -83,11 +83,11 @@ def test_a_package_becomes_a_base_that_says_where_it_came_from(
     assert before == {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
 
     made = begin(TrainConfig(task="prosqa", method="coconut_words", start=str(out)))
-    held = made.model.get_input_embeddings().weight[: len(tokens)]
+    held = made.model.state_dict()["model.embed_tokens.weight"][: len(tokens)]
     rounded = torch.from_numpy(embeddings).bfloat16().float()
     torch.testing.assert_close(held, rounded, atol=0, rtol=0)
     assert made.tokenizer.convert_ids_to_tokens(list(range(len(tokens)))) == tokens
-    assert made.tokenizer.decode(made.format._encode(["Sally is a lempus."])[0]) == "Sally is a lempus."
+    assert made.tokenizer.decode(made.tokenizer("Sally is a lempus.").input_ids) == "Sally is a lempus."
     assert made.model.config.num_key_value_heads == KEY_HEADS
 
 

@@ -310,5 +310,5 @@ def test_words_read_no_more_thoughts_than_the_rule_allows(tiny_problems: list[Pr
 
 def test_training_does_not_begin_from_what_it_does_not_feed(tmp_path: Path) -> None:
     start = save_checkpoint(thinking("projection"), tmp_path / "start")
-    with pytest.raises(WorkbenchError, match="training feeds the hidden state"):
+    with pytest.raises(WorkbenchError, match="training would feed the hidden state"):
         begin(TrainConfig(name="mine", start=str(start)))

@@ -156,9 +156,9 @@ def test_everything_is_made_on_the_device_of_the_batch(batch):
 
 def test_the_fast_pass_is_for_the_plain_form_of_two_architectures():
     assert supports(tiny_model("qwen2"))
-    assert not supports(tiny_model("llama"))  # keys are shared between heads
+    assert supports(tiny_model("llama"))  # keys are shared between heads
     assert not supports(tiny_model("gpt2"))
-    assert supports(tiny_model("llama", num_key_value_heads=4))
+    assert not supports(tiny_model("llama", head_dim=16))
     assert not supports(tiny_model("llama", num_key_value_heads=4, attention_bias=True))
     scaled = {"rope_type": "linear", "rope_theta": 1e4, "factor": 2.0}
     assert not supports(tiny_model("llama", num_key_value_heads=4, rope_parameters=scaled))

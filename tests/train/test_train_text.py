@@ -183,7 +183,7 @@ def test_the_loss_is_the_mean_over_what_is_said(method: str, family: str) -> Non
 
 def test_a_pause_token_is_its_own_embedding_in_one_pass_or_in_several() -> None:
     """Several passes, each of which feeds the token's embedding: more compute, the same numbers."""
-    data, checkpoint = make("pause_as_thought", "llama")
+    data, checkpoint = make("pause_as_thought", "gpt2")
     batch = replace(draw(data, 20), heads=None)
     passes: list[int] = []
     hook = checkpoint.model.base_model.register_forward_hook(lambda m, a, out: passes.append(1))

@@ -171,10 +171,10 @@ def _convert(directory: Path, options: dict[str, str], about: dict[str, str], ta
     config = model.config
     if hasattr(config, "quantization_config"):  # the weights are floats now; save_pretrained refuses while it is there
         state = model.state_dict()
-        del config.quantization_config
+        delattr(config, "quantization_config")
         model = type(model)(config)
         model.load_state_dict(state)
     setattr(config, FIELD, about)
     with replacing(target, folder=True) as part, checkpoints.no_progress_bar():
-        model.to(torch.bfloat16).save_pretrained(part)
+        model.bfloat16().save_pretrained(part)
         tokenizer.save_pretrained(part)

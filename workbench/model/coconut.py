@@ -106,7 +106,9 @@ def lm_head(model: PreTrainedModel, hidden: Float[Tensor, "*batch d"]) -> Float[
     head = cast(nn.Linear, model.get_output_embeddings())
     bias = cast(Tensor | None, head.bias)
     wide = torch.promote_types(torch.float32, hidden.dtype)
-    return F.linear(hidden.to(wide), head.weight.to(wide), None if bias is None else bias.to(wide))
+    logits = F.linear(hidden.to(wide), head.weight.to(wide), None if bias is None else bias.to(wide))
+    rows = getattr(model, "token_rows", None)  # trained beside a matrix that is not (`model.adapters`)
+    return rows.say(hidden, logits) if rows is not None and model.config.tie_word_embeddings else logits
 
 
 def forward(

@@ -55,6 +55,10 @@ class Recurrence:
     """Of the hidden layer of the MLP (projection, gaussian); 0 means that of the model."""
     norm: bool = True
     """Whether a LayerNorm ends the MLP."""
+    skip: bool = False
+    """Whether the hidden state is added to what the MLP gives, before the LayerNorm (projection)."""
+    marked: bool = False
+    """Whether the embedding of `token` is added to what is fed (projection)."""
     top: int = 0
     """How many of the likeliest tokens are mixed (mixture); 0 means all."""
     temperature: float = 1.0
@@ -74,7 +78,7 @@ class Recurrence:
     sweeps: int = 0
     """How many Jacobi sweeps make all thoughts at once; 0: they are made one after the other."""
     token: int = -1
-    """Token whose embedding holds the places in the pass before the sweeps."""
+    """Token whose embedding holds the places in the pass before the sweeps, or is added (`marked`)."""
     stop: Literal["count", "token", "entropy"] = "count"
     """When thinking ends: after as many thoughts as are asked for; or earlier, where the LM head's likeliest token is
     `stop_token`, or where its entropy stays below `stop_entropy`."""
@@ -91,6 +95,7 @@ class Recurrence:
         """Refuse what no run could mean."""
         faults = {
             "sweeps need `token`, which holds the places of thoughts before the first": self.sweeps > 0 > self.token,
+            "only a projection has `skip` and `marked`": (self.skip or self.marked) and self.kind != "projection",
             "temperature and sharpness must be above 0": min(self.temperature, self.sharpness) <= 0,
             "no number of tokens, sweeps or thoughts may be negative": min(
                 self.width, self.top, self.sweeps, self.seed, self.least, self.stop_times - 1
@@ -168,6 +173,7 @@ class ThoughtHead(nn.Module):
         out = d if recurrence.kind == "projection" else inside
         self.first, self.second = nn.Linear(d, inside), nn.Linear(inside, out)
         self.norm = nn.LayerNorm(out) if recurrence.norm else nn.Identity()
+        self.skip = recurrence.skip
         if recurrence.kind == "gaussian":
             self.mean = nn.Linear(inside, d)
             if recurrence.sampled:
@@ -175,7 +181,8 @@ class ThoughtHead(nn.Module):
 
     def forward(self, read: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch out"]:
         """Return what the MLP gives: what is fed of a projection, what mean and spread are linear in of a gaussian."""
-        return self.norm(self.second(F.gelu(self.first(read))))
+        made = self.second(F.gelu(self.first(read)))
+        return self.norm(read + made if self.skip else made)
 
 
 def attach_head(model: PreTrainedModel, recurrence: Recurrence, state: dict[str, Tensor] | None = None) -> None:
@@ -239,7 +246,10 @@ def fed_of(
         return mixed(model, recurrence, logits, _noise(recurrence, "gumbel", keys, k, logits))
     inside = cast(ThoughtHead, model.thought_head)(read)
     if recurrence.kind == "projection":
-        return inside * recurrence.scale if recurrence.scale != 1 else inside
+        inside = inside * recurrence.scale if recurrence.scale != 1 else inside
+        if not recurrence.marked:
+            return inside
+        return inside + model.get_input_embeddings()(torch.tensor(recurrence.token, device=read.device))
     head = cast(ThoughtHead, model.thought_head)
     vector = head.mean(inside)
     if recurrence.sampled:

@@ -16,7 +16,7 @@ from workbench.problems.graph import Adjacency
 from workbench.problems.problem import Item, Problem
 from workbench.problems.prontoqa import HOPS, prontoqa_items
 from workbench.problems.prosqa import make_problem
-from workbench.problems.random_graphs import FAMILIES, Graphs, Questions, ask_both, ask_deepest
+from workbench.problems.random_graphs import FAMILIES, Graphs, Questions, ask, ask_both, ask_deepest
 from workbench.problems.validator import check
 from workbench.problems.variants import edge_rewrites, entity_swap
 from workbench.problems.vocabulary import CONCEPTS, ENTITIES
@@ -83,6 +83,55 @@ def generate(
     }
     problems = [problem for hop in order for problem in pools[int(hop)].pop()]
     return [replace(problem, id=_id(family, place, per_graph)) for place, problem in enumerate(problems[:count])]
+
+
+def generate_asked(
+    count: int,
+    questions: int,
+    seed: int,
+    hop_weights: dict[int, float],
+    edges: int | None = None,
+    balanced: bool = False,
+) -> list[Problem]:
+    """Generate problems on graphs of a chosen size, several of each graph side by side; the same arguments, the same.
+
+    Args:
+        count: Problems in all.
+        questions: Of each graph.
+        seed: Seed of all randomness.
+        hop_weights: Relative weight of each distance from root to target.
+        edges: Most edges of a graph; by default as released.
+        balanced: Whether the two questions of each graph differ in the root alone, as in the family "balanced". Else
+            roots are nodes without a parent, targets and negatives any others.
+
+    Raises:
+        WorkbenchError: Such graphs have too few questions.
+    """
+    rng = np.random.default_rng([seed, zlib.crc32(b"asked")])
+    nodes = 28 if edges is None else round(0.75 * edges) + 4
+    problems: list[Problem] = []
+    for _ in range(_MOST_GRAPHS // 512):
+        graphs = random_graphs.grow("released", 512, nodes, rng, max_edges=edges)
+        sources = graphs.sources.sum(axis=1)
+        named = (sources <= len(ENTITIES)) & (graphs.present.sum(axis=1) - sources <= len(CONCEPTS))
+        graphs = graphs.take(named)
+        asked = ask_both(graphs, rng, hop_weights) if balanced else ask(graphs, questions * 8, rng, hop_weights, 0.0)
+        source = graphs.sources[asked.graph[:, None], np.stack([asked.root, asked.negative], 1)]
+        asked = asked.take(source[:, 0] & (balanced | ~source[:, 1]))
+        begin = np.searchsorted(asked.graph, np.arange(len(graphs)))
+        enough = np.bincount(asked.graph, minlength=len(graphs)) >= questions
+        taken = (begin[enough][:, None] + np.arange(questions)).flatten()
+        made = problems_of(graphs, asked.take(taken[: count - len(problems)]), rng)
+        _expect_sound(made)
+        problems += made
+        if len(problems) >= count:
+            family = "pair" if balanced else "asked"
+            return [replace(one, id=_id(family, i, 2) if balanced else f"asked-{i}") for i, one in enumerate(problems)]
+    raise WorkbenchError(
+        f"Cannot generate {count} problems.",
+        f"Graphs of {edges} edges have too few questions of {questions} each at these hops.",
+        "Ask for nearer targets, larger graphs or fewer questions of each.",
+    )
 
 
 def problems_of(graphs: Graphs, asked: Questions, rng: np.random.Generator) -> list[Problem]:

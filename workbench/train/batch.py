@@ -19,8 +19,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from workbench.train.config import Schedule, Stage, TrainConfig
-from workbench.train.methods import METHODS, Method, draw_stages, find_method
+from workbench.train.config import Schedule, Stage, TrainConfig, method_of
+from workbench.train.methods import METHODS, Method, draw_stages
 
 IGNORE = -100
 """Stands for no label, no node."""
@@ -112,6 +112,13 @@ class TrainBatch(OnDevice):
     """Tokens of the nodes at hop 1..K, IGNORE beyond: for metrics, never for a loss. K is 0 where there is no graph."""
     words: tuple[Words, ...]
     """What is said, each part with a mean loss of its own: answers, remaining chains."""
+    measured: bool = False
+    """Whether the share of rows whose words the model would all say is measured."""
+
+    @property
+    def totals(self) -> list[float]:
+        """Sum of the weights of each mean of its loss."""
+        return [self.heads.total if self.heads is not None else 0.0, *(words.labels.total for words in self.words)]
 
 
 @dataclass(frozen=True)
@@ -131,7 +138,7 @@ class Ask:
     @classmethod
     def of(cls, config: TrainConfig, stage: Stage, schedule: Schedule) -> "Ask":
         """Return how a run asks at a stage."""
-        return cls(stage, schedule, find_method(config.method), config.mixing, config.curriculum.chain_graphs)
+        return cls(stage, schedule, method_of(config), config.mixing, config.curriculum.chain_graphs)
 
     @property
     def newest(self) -> int:

@@ -17,7 +17,7 @@ from jaxtyping import Int
 from workbench.errors import WorkbenchError
 from workbench.files import write_whole
 from workbench.model.coconut import AnswerReads
-from workbench.model.recurrence import Recurrence
+from workbench.model.recurrence import IDENTITY, Recurrence
 from workbench.model.supervision import Supervision
 from workbench.settings import build, read_settings
 from workbench.train.methods import Method, find_method, mixing_share
@@ -74,8 +74,15 @@ class Curriculum:
     """Graphs of a batch with candidates whose remaining chains are learned in words as well."""
     special: float = 0.6
     """Share of questions from one of the two special roots to a leaf, as in ProsQA."""
-    by: Literal["mass", "clock"] = "mass"
-    """What moves the run on: the frontier mass, or the step alone, the same for every method."""
+    by: Literal["mass", "clock", "accuracy"] = "mass"
+    """What moves the run on: the frontier mass, the step alone, the same for every method, or (text) how many of the
+    rows of a batch the model would say right, word by word after the right words before."""
+    open_at_accuracy: float = 0.9
+    """By accuracy: running share of such rows at which the next step of the chain is removed."""
+    thoughts_per_step: int = 0
+    """Slots for each removed step, c; 0: those of the method."""
+    remove: Literal["steps", "tokens"] = "steps"
+    """What the chain of a text loses from the left: whole steps, or tokens one by one through each stage."""
     remove_from: int = 0
     """By the clock: step at which the first step of the chain is removed."""
     remove_every: int = 60
@@ -100,8 +107,30 @@ class RowsConfig:
     """Generated problems."""
     batch: int = 32
     """Problems per process and step."""
+    questions: int = 1
+    """Problems on one graph that stand together, their sentences run once (ProsQA). Generated ones are made so; of a
+    file, problems are taken together that follow each other and have the same sentences."""
+    edges: int = 0
+    """Most edges of a generated graph of ProsQA, with targets as `curriculum.hop_weights` has them; 0: as released."""
+    epochs_per_stage: float = 0.0
+    """Passes over the problems in each stage but the last, in place of `steps_per_stage`; every problem once a pass."""
     steps_per_stage: int = 300
     """Training steps in each stage but the last; `curriculum.by: clock` has `remove_from`, `remove_every` instead."""
+
+
+@dataclass(frozen=True)
+class LoraConfig:
+    """Low-rank updates in place of the matrices of a pre-trained model (arXiv 2106.09685), by the library peft.
+
+    Beside them norms, biases, the thought markers and the thought head are trained; an export holds merged matrices.
+    """
+
+    rank: int = 0
+    """0: all weights are trained."""
+    alpha: float = 32.0
+    """An update is multiplied by alpha / rank."""
+    full_layers: int = 0
+    """Last layers whose own weights are trained."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +156,12 @@ class TrainConfig:
     """Whether the optimizer's moments are cleared at every new stage."""
     start: str = ""
     """A checkpoint to begin from: a directory or a hub name. By default a small model with random weights."""
+    layers: int = 0
+    """First layers of `start` that are kept; 0: all."""
+    lora: LoraConfig = field(default_factory=LoraConfig)
+    recurrence: Recurrence = field(default_factory=Recurrence)
+    """How a thought is made of the hidden state before it: as it is (identity), by an MLP (projection), or as a mean
+    of embeddings (mixture)."""
     model: ModelConfig = field(default_factory=ModelConfig)
     """Sizes of the model with random weights. Beside `start` they are those of the checkpoint, or wider ones (a model
     from scratch is widened without a change of what it computes), or are left out."""
@@ -136,6 +171,8 @@ class TrainConfig:
     """Graphs per process and step."""
     questions: int = 16
     """Questions of each graph."""
+    accumulate: int = 1
+    """Batches of each process whose gradients are one step's: as one batch of so many times the size."""
     processes: int = 2
     """One-thread processes that average their gradients."""
     optimizer: Literal["adamw", "muon"] = "adamw"
@@ -171,13 +208,16 @@ def load_config(path: Path) -> TrainConfig:
             of the wrong type or out of range.
     """
     config = build(TrainConfig, read_settings(path, "configuration"), f"configuration {path}")
-    least_one = ("graphs", "questions", "processes", "steps", "evaluate_every", "keep_every", "watched", "rows.batch")
+    least_one = (
+        *("graphs", "questions", "processes", "steps", "evaluate_every", "keep_every", "watched", "rows.batch"),
+        *("rows.questions", "accumulate"),
+    )
     clock = ("curriculum.remove_every", "curriculum.widen_every", "rows.steps_per_stage")
     faults = [
         (f"{name} is {attrgetter(name)(config)}, expected 1 or more", attrgetter(name)(config) < 1)
         for name in (*least_one, *clock)
     ]
-    method = find_method(config.method)
+    method = method_of(config)
     slots = method.slots(config.curriculum.thoughts)
     width, heads = config.model.width, config.model.heads
     faults += [
@@ -190,6 +230,23 @@ def load_config(path: Path) -> TrainConfig:
             heads < 1 or width < 1 or bool(width % (2 * heads)),
         ),
         (f"average_decay ({config.average_decay}) must be above 0 and at most 1", not 0 < config.average_decay <= 1),
+        (
+            f"rows.batch ({config.rows.batch}) must be a multiple of rows.questions ({config.rows.questions})",
+            bool(config.rows.batch % max(config.rows.questions, 1)),
+        ),
+        (
+            "lora.rank and layers need a pre-trained model: name one in `start`",
+            bool(config.lora.rank or config.layers) and not config.start,
+        ),
+        (
+            "curriculum.by: accuracy and remove: tokens are of problems as text, not of the task edges",
+            config.task == "edges" and (config.curriculum.by == "accuracy" or config.curriculum.remove == "tokens"),
+        ),
+        ("accumulate must be 1 where answers are rewarded", config.objective != "supervised" and config.accumulate > 1),
+        (
+            f"training makes thoughts one after the other, without noise; recurrence is {config.recurrence}",
+            config.recurrence.kind == "gaussian" or bool(config.recurrence.sweeps or config.recurrence.gumbel),
+        ),
         (f"average_from ({config.average_from}) is below 0", config.average_from < 0),
         (
             "answer_reads must be all where answers are rewarded",
@@ -219,11 +276,12 @@ def checkpoint_fields(config: TrainConfig, start: Supervision | None = None) -> 
         config: Of the run.
         start: How the thoughts of what it starts from were supervised, None for random or pre-trained weights.
     """
-    method = find_method(config.method)
+    method = method_of(config)
     supervision = Supervision.of(method.asked, dataclasses.asdict(config), start)
     if config.objective != "supervised":
         supervision = Supervision("rewarded", start=start)
     mixed = config.objective != "supervised" and config.reward.variety == "gumbel"
+    made = Recurrence("mixture") if mixed else config.recurrence
     return {
         "version": 1,
         "task": "prosqa" if config.task == "edges" else config.task,
@@ -235,8 +293,18 @@ def checkpoint_fields(config: TrainConfig, start: Supervision | None = None) -> 
         "method": method.name,
         "supervision": dataclasses.asdict(supervision),
         "answer_reads": config.answer_reads,
-        **({"recurrence": dataclasses.asdict(Recurrence("mixture"))} if mixed else {}),
+        **({"recurrence": dataclasses.asdict(made)} if made != IDENTITY else {}),
     }
+
+
+def method_of(config: TrainConfig) -> Method:
+    """Return the method of a run, with the thoughts per step and the removal that its curriculum asks for."""
+    method, plan = find_method(config.method), config.curriculum
+    return replace(
+        method,
+        per_step=plan.thoughts_per_step or method.per_step,
+        said="tail" if plan.remove == "tokens" and method.said == "rest" else method.said,
+    )
 
 
 ALL = 1 << 30
@@ -279,25 +347,25 @@ class Schedule:
         """Return the schedule of a run.
 
         Problems of text have no graph size. They go by the clock: a new stage every `rows.steps_per_stage` steps,
-        unless the curriculum says `by: clock` and gives its own steps.
+        unless the curriculum says `by: clock` and gives its own steps, or `by: accuracy`.
         """
         plan = config.curriculum
         if config.task != "edges":
-            plan = replace(plan, widen_by=0)
-            if plan.by != "clock":
+            plan = replace(plan, widen_by=0, largest_edges=plan.small_edges)
+            if plan.by == "mass":
                 every = config.rows.steps_per_stage
                 plan = replace(plan, by="clock", remove_from=every, remove_every=every)
-        staged = find_method(config.method).curriculum
+        staged = method_of(config).curriculum
         return cls(plan, plan.thoughts if last is None else last, staged, step_tokens)
 
     def first(self) -> Stage:
         """Return the stage of step 0."""
         if self.plan.by == "clock":
             return self._by_clock(0)
-        return Stage(1 if self.staged else self.last, self.plan.small_edges)
+        return Stage(int(self.plan.by == "mass") if self.staged else self.last, self.plan.small_edges)
 
     def after(self, stage: Stage, step: int, mass: float) -> Stage:
-        """Return the stage of a step, after a step at `stage` whose mean frontier mass was `mass`."""
+        """Return the stage of a step, after a step at `stage` whose mean frontier mass (or accuracy) was `mass`."""
         return self._by_clock(step, mass) if self.plan.by == "clock" else self._by_mass(stage, step - 1, mass)
 
     def _by_clock(self, step: int, mass: float = 0.0) -> Stage:
@@ -312,6 +380,7 @@ class Schedule:
         waited = step - stage.since
         opening = stage.thoughts < self.last
         needed = plan.open_at_mass if opening else plan.widen_at_mass
+        needed = plan.open_at_accuracy if plan.by == "accuracy" else needed
         patience = plan.stage_max_steps if opening else plan.widen_max_steps
         if waited < plan.stage_steps or (stage.mass < needed and waited < patience):
             return stage
@@ -369,7 +438,7 @@ def draw_edges(stage: Stage, plan: Curriculum, rng: np.random.Generator) -> int:
 
 def notes(config: TrainConfig) -> list[str]:
     """Return what a configuration asks for that its task does not have, a sentence each."""
-    method = find_method(config.method)
+    method = method_of(config)
     if method.heads != "none" and config.task in ("prontoqa", "arithmetic"):
         return [f"Problems of {config.task} have no graph: no thought's LM head is asked (method {method.name})."]
     return []

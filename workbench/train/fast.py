@@ -13,15 +13,17 @@ it stays as long as it is 1.3 times as fast.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
+from workbench.model.adapters import update_of
 from workbench.train.forward import ForwardPass
 
 
@@ -30,13 +32,44 @@ def supports(model: PreTrainedModel) -> bool:
     config = model.config
     return (
         config.model_type in ("qwen2", "llama")
-        and config.num_key_value_heads == config.num_attention_heads
         and config.hidden_act == "silu"
         and config.rope_parameters["rope_type"] == "default"
         and not (getattr(config, "attention_dropout", 0) or getattr(config, "mlp_bias", False))
         and not set(getattr(config, "layer_types", None) or ()) - {"full_attention"}
         and all(layer.self_attn.o_proj.bias is None for layer in cast(Any, model.base_model).layers)
+        and getattr(config, "head_dim", None) in (None, config.hidden_size // config.num_attention_heads)
     )
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """One or several matrices that read the same, joined, with the low-rank updates that some may have beside them."""
+
+    weight: Float[Tensor, "out d"]
+    bias: Float[Tensor, " out"] | None
+    inner: Float[Tensor, "r d"] | None
+    outer: Float[Tensor, "out r"] | None
+
+    @classmethod
+    def of(cls, modules: Sequence[nn.Module], dtype: torch.dtype) -> "Matrix":
+        """Join modules, cast once; gradients flow back to whatever of them is trained."""
+        held: Any = modules
+        updates = [update_of(module) for module in modules]
+        biases = [module.bias for module in held if module.bias is not None]
+        inner = outer = None
+        if any(update is not None for update in updates):
+            inner = torch.cat([update[0] for update in updates if update]).to(dtype)
+            parts = [u[1] if u else m.weight.new_zeros(len(m.weight), 0) for u, m in zip(updates, held, strict=True)]
+            outer = torch.block_diag(*parts).to(dtype)
+        weight = torch.cat([module.weight for module in held]).to(dtype)
+        return cls(weight, torch.cat(biases).to(dtype) if biases else None, inner, outer)
+
+    def __call__(self, x: Float[Tensor, "*batch d"], begin: int = 0) -> Float[Tensor, "*batch some"]:
+        """Return the rows from `begin` on of the product."""
+        out = F.linear(x, self.weight[begin:], None if self.bias is None else self.bias[begin:])
+        if self.inner is None or self.outer is None:
+            return out
+        return out + F.linear(F.linear(x, self.inner), self.outer[begin:])
 
 
 @dataclass(frozen=True)
@@ -44,29 +77,25 @@ class Layer:
     """The weights of one layer, joined for few large matrix products and cast once per step."""
 
     norm_in: Tensor
-    qkv: Tensor
-    """[3 * d, d], rows q, k, v."""
-    qkv_bias: Tensor | None
-    out: Tensor
+    qkv: Matrix
+    """Rows q, k, v."""
+    out: Matrix
     norm_mlp: Tensor
-    gate_up: Tensor
+    gate_up: Matrix
     """[2 * d_mlp, d]."""
-    down: Tensor
+    down: Matrix
 
     @classmethod
     def of(cls, block: Any, dtype: torch.dtype) -> "Layer":
         """Join the weights of a decoder layer of either architecture; gradients flow back to them."""
         attention, mlp = block.self_attn, block.mlp
-        projections = (attention.q_proj, attention.k_proj, attention.v_proj)
-        biases = [p.bias for p in projections if p.bias is not None]
         return cls(
             block.input_layernorm.weight,
-            torch.cat([p.weight for p in projections]).to(dtype),
-            torch.cat(biases).to(dtype) if biases else None,
-            attention.o_proj.weight.to(dtype),
+            Matrix.of((attention.q_proj, attention.k_proj, attention.v_proj), dtype),
+            Matrix.of((attention.o_proj,), dtype),
             block.post_attention_layernorm.weight,
-            torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight]).to(dtype),
-            mlp.down_proj.weight.to(dtype),
+            Matrix.of((mlp.gate_proj, mlp.up_proj), dtype),
+            Matrix.of((mlp.down_proj,), dtype),
         )
 
 
@@ -85,7 +114,8 @@ class FastPass(ForwardPass):
         self.eps: float = model.config.rms_norm_eps
         self.rope_base: float = model.config.rope_parameters["rope_theta"]
         self.heads: int = model.config.num_attention_heads
-        self.d_head = self.layers[0].out.shape[1] // self.heads
+        self.key_heads: int = model.config.num_key_value_heads
+        self.d_head = self.layers[0].out.weight.shape[1] // self.heads
         self.prefix: list[KeyValue] = []
         """For each layer, keys and values [G, heads, T, d_head]."""
         self.kept: list[list[KeyValue]] = [[] for _ in self.layers]
@@ -110,25 +140,21 @@ class FastPass(ForwardPass):
     ) -> tuple[Tensor | None, Tensor, Tensor]:
         """Return queries (scaled), keys and values [G, heads, t, d_head] of the residual stream."""
         h = F.rms_norm(x, x.shape[-1:], layer.norm_in, self.eps).to(self.dtype)
-        parts = 2 if keys_only else 3
-        weight, bias = layer.qkv, layer.qkv_bias
-        if keys_only:
-            d = weight.shape[0] // 3
-            weight, bias = weight[d:], None if bias is None else bias[d:]
-        out = F.linear(h, weight, bias).unflatten(-1, (parts * self.heads, self.d_head))
-        turned, (cosine, sine) = out[:, :, : (parts - 1) * self.heads], turn
+        asking = 0 if keys_only else self.heads
+        out = layer.qkv(h, self.d_head * (self.heads - asking)).unflatten(-1, (-1, self.d_head))
+        turned, (cosine, sine) = out[:, :, : -self.key_heads], turn
         turned = (turned * cosine + turned.roll(self.d_head // 2, -1) * sine).transpose(1, 2)
-        v = out[:, :, (parts - 1) * self.heads :].transpose(1, 2)
-        if keys_only:
-            return None, turned, v
-        return turned[:, : self.heads] * (1 / math.sqrt(self.d_head)), turned[:, self.heads :], v
+        k, v = turned[:, asking:], out[:, :, -self.key_heads :].transpose(1, 2)
+        if self.key_heads < self.heads:  # several heads ask one head's keys
+            k, v = (part.repeat_interleave(self.heads // self.key_heads, 1) for part in (k, v))
+        return None if keys_only else turned[:, :asking] * (1 / math.sqrt(self.d_head)), k, v
 
     def _after_attention(self, layer: Layer, x: Tensor, attended: Float[Tensor, "G heads t d_head"]) -> Tensor:
         """Add attention output and MLP to the residual stream."""
-        x = x + F.linear(attended.transpose(1, 2).flatten(2), layer.out).float()
+        x = x + layer.out(attended.transpose(1, 2).flatten(2)).float()
         h = F.rms_norm(x, x.shape[-1:], layer.norm_mlp, self.eps).to(self.dtype)
-        gate, up = F.linear(h, layer.gate_up).chunk(2, -1)
-        return x + F.linear(F.silu(gate) * up, layer.down).float()
+        gate, up = layer.gate_up(h).chunk(2, -1)
+        return x + layer.down(F.silu(gate) * up).float()
 
     def _run(
         self, inputs: Tensor, position: Tensor, hidden: Tensor, read: int, keep: bool

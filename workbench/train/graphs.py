@@ -19,8 +19,7 @@ from workbench.problems.random_graphs import Graphs, Questions
 from workbench.problems.sets import RELEASED_HOPS, generate
 from workbench.problems.vocabulary import NAMES, VOCABULARY
 from workbench.train.batch import IGNORE, Ask, Labels, TrainBatch, Words, draw_seed
-from workbench.train.config import Curriculum, Schedule, Stage, TrainConfig, draw_edges
-from workbench.train.methods import find_method
+from workbench.train.config import Curriculum, Schedule, Stage, TrainConfig, draw_edges, method_of
 
 EOS, SEPARATOR, QUESTION, ROOT, ANSWER, PAUSE = (
     VOCABULARY.index(token) for token in ("<eos>", "|", "[Q]", "[R]", "[A]", "<thought>")
@@ -271,7 +270,7 @@ class GraphData:
     """
 
     def __init__(self, config: TrainConfig) -> None:
-        self.config, self.method = config, find_method(config.method)
+        self.config, self.method = config, method_of(config)
         self.schedule = Schedule.of(config, step_tokens=STEP_TOKENS)
 
     def questions(self, stage: Stage, step: int, rank: int) -> GraphBatch:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from torch import Tensor
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -17,6 +18,7 @@ from transformers import (
 
 from workbench.errors import WorkbenchError
 from workbench.model import limits
+from workbench.model.adapters import keep_layers
 from workbench.model.checkpoint import (
     Checkpoint,
     find,
@@ -31,6 +33,7 @@ from workbench.model.checkpoint import (
     require_weights,
 )
 from workbench.model.formats import words_tokenizer
+from workbench.model.recurrence import IDENTITY, Recurrence, ThoughtHead, attach_head
 from workbench.model.value_head import value_head
 from workbench.problems.vocabulary import edges_tokenizer
 from workbench.train.config import ModelConfig, TrainConfig, checkpoint_fields
@@ -102,12 +105,17 @@ def begin(config: TrainConfig) -> Checkpoint:
         start = before.supervision
     else:
         before = prepare_pretrained(*_pretrained(directory, name), name=name)
-    if before.recurrence.apart or before.recurrence.sweeps:
+    made = config.recurrence
+    if made.marked:
+        made = replace(made, token=before.format.marker.thought)
+    if before.recurrence not in (IDENTITY, made):
         raise WorkbenchError(
             f"Cannot begin from {before.name}.",
-            f"What it feeds as a thought is {before.recurrence}; training feeds the hidden state.",
-            "Name a checkpoint whose thoughts are hidden states, or a pre-trained model.",
+            f"What it feeds as a thought is {before.recurrence}; training would feed {made}.",
+            "Name a checkpoint whose thoughts are hidden states, a pre-trained model, or the same `recurrence`.",
         )
+    if made.has_head and not before.recurrence.has_head:
+        attach_head(before.model, made, first_head(before.model, made, config.seed))
     if config.task == "edges" and (before.format.name != "edges" or before.format.markers):
         raise WorkbenchError(
             f"Cannot begin from {before.name}.",
@@ -116,7 +124,27 @@ def begin(config: TrainConfig) -> Checkpoint:
         )
     if config.model != ModelConfig() and _differences(sizes(before.model.config), config.model):
         before = replace(before, model=widened(before.model, config.model, config.seed))
-    return make_checkpoint(before.model, before.tokenizer, before.meta | checkpoint_fields(config, start), config.name)
+    if config.layers:
+        keep_layers(before.model, config.layers)
+    fields = checkpoint_fields(replace(config, recurrence=made), start)
+    return make_checkpoint(before.model, before.tokenizer, before.meta | fields, config.name)
+
+
+def first_head(model: PreTrainedModel, recurrence: Recurrence, seed: int) -> dict[str, Tensor]:
+    """Return the first weights of a thought head: what it feeds is as long as an embedding.
+
+    Where the hidden state is added to the MLP's output, the MLP gives nothing at first.
+    """
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        state = ThoughtHead(model.config.hidden_size, recurrence).state_dict()
+    spread = model.get_input_embeddings().weight.detach().float().std()
+    if recurrence.norm:
+        state["norm.weight"].fill_(spread)
+    if recurrence.skip:
+        for name in ("second.weight", "second.bias"):
+            state[name].zero_()
+    return state
 
 
 def check_start(config: TrainConfig) -> tuple[Path, str]:

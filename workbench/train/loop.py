@@ -10,6 +10,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,8 @@ from workbench.measure.statistics import wilson
 from workbench.measure.trace import answers
 from workbench.problems.problem import Item, Problem
 from workbench.train.batch import draw_seed
-from workbench.train.config import TrainConfig
+from workbench.train.config import TrainConfig, method_of
 from workbench.train.distributed import check_sharding, deal, is_sharded, prepare
-from workbench.train.methods import find_method
 from workbench.train.objective import Result, batch_loss, open_pass
 from workbench.train.policy import RewardData
 from workbench.train.state import (
@@ -64,11 +64,15 @@ class ValidationMonitor:
         state.model.train()
         mass = [round(m, 4) for m in result.mass.tolist()]
         share = {name: [getattr(answer, name) for answer in found] for name in ("right", "valid", "tokens")}
+        twins = [
+            one.right and other.right for one, other in pairwise(found) if other.problem.id == f"{one.problem.id}-swap"
+        ]
         measured = ({"mass": mass} if mass else {}) | {
             "evaluation_loss": round(float(result.loss), 4),
             "accuracy": round(float(np.mean(share["right"])), 4),
             "valid": round(float(np.mean(share["valid"])), 4),
             "tokens": round(float(np.mean(share["tokens"])), 2),
+            **({"pairs": round(float(np.mean(twins)), 4)} if twins else {}),
             **rewarded,
         }
         said = []
@@ -185,12 +189,18 @@ def train_step(config: TrainConfig, state: State, step: nn.Module, accelerator: 
     Raises:
         WorkbenchError: The gradient is not finite; the weights are left as they are.
     """
-    rank = accelerator.process_index
-    batch = state.data.draw(state.stage, state.step, rank)
+    # Batches that are added up take the place of as many processes, in what is drawn and in what they count.
+    ranks = [accelerator.process_index + more * accelerator.num_processes for more in range(config.accumulate)]
+    batches = [state.data.draw(state.stage, state.step, rank) for rank in ranks]
+    totals = np.mean([batch.totals for batch in batches], 0).tolist() if config.accumulate > 1 else None
     factor, results = learning_rate(config, state.step), []
     for _ in range(config.reward.updates):
-        results.append(step(batch, draw_seed(config, state.step, rank)))
-        accelerator.backward(results[-1].loss)
+        parts = []
+        for rank, batch in zip(ranks, batches, strict=True):
+            seed = draw_seed(config, state.step, rank)
+            parts.append(step(batch, seed) if totals is None else step(batch, seed, totals))
+            accelerator.backward(parts[-1].loss / len(ranks))
+        results.append(parts[0] if totals is None else mean_result(parts))
         norm = accelerator.clip_grad_norm_(state.model.parameters(), config.clip)
         if norm is not None and not torch.isfinite(norm):
             raise WorkbenchError(
@@ -243,7 +253,12 @@ def train(
         result = train_step(config, state, step, accelerator)
         due = time.monotonic() - saved_at > config.checkpoint_seconds
         loss, mass, asked, due = agree(
-            [float(result.loss.detach()), mean_mass(result, state.stage.thoughts), float(stop["asked"]), float(due)],
+            [
+                float(result.loss.detach()),
+                progress(config, result, state.stage.thoughts),
+                float(stop["asked"]),
+                float(due),
+            ],
             accelerator,
         )
         stage = state.stage
@@ -272,6 +287,21 @@ def train(
     for number, handler in before.items():
         signal.signal(number, handler)
     return state
+
+
+def mean_result(parts: Sequence[Result]) -> Result:
+    """Return the mean of the results of batches that are one step's; of a mass, that of the batches that have any."""
+    count = torch.stack([part.mass_count for part in parts])
+    mass = (torch.stack([part.mass for part in parts]) * count).sum(0) / count.sum(0).clamp(min=1)
+    measured = {name: float(np.mean([part.measured[name] for part in parts])) for name in parts[0].measured}
+    loss = torch.stack([part.loss.detach() for part in parts]).mean()
+    return Result(loss, mass, count.sum(0), measured)
+
+
+def progress(config: TrainConfig, result: Result, thoughts: int) -> float:
+    """Return what a curriculum may go by: the share of rows that are right, or the frontier mass."""
+    by_accuracy = config.curriculum.by == "accuracy"
+    return result.measured["rows_right"] if by_accuracy else mean_mass(result, thoughts)
 
 
 def mean_mass(result: Result, thoughts: int) -> float:
@@ -303,7 +333,7 @@ class Writer:
         self.path = directory / "metrics.jsonl"
         trim(self.path, state.step)
         # Where only sampled walks are learned, in words, no answer is ever asked for.
-        plan, walks = config.curriculum, config.task == "edges" and find_method(config.method).said == "all"
+        plan, walks = config.curriculum, config.task == "edges" and method_of(config).said == "all"
         self.answers = not walks or min(plan.walk_share, plan.walk_share_late) < 1
         self.answers &= config.objective == "supervised"
 

@@ -5,6 +5,7 @@ each where the batch has it. The whole step is one call of one module, so that w
 after one backward pass, FSDP gathers weights before one forward pass) sees one call for one loss.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -35,16 +36,20 @@ class Result:
     """What else was measured of the batch."""
 
 
-def batch_loss(run: ForwardPass, batch: TrainBatch, slots: int | None = None) -> Result:
+def batch_loss(
+    run: ForwardPass, batch: TrainBatch, slots: int | None = None, totals: Sequence[float] | None = None
+) -> Result:
     """Run a batch through its slots and everything that is learned from them.
 
     Args:
         run: The forward pass, with the prefix already run.
         batch: What to run, on the model's device.
         slots: Run at least so many slots, whatever the batch needs; it changes no number.
+        totals: What the sums are divided by, where several batches are one step's; by default `batch.totals`.
     """
     hidden = _think(run, batch, max(batch.slots, slots or 0))
     mass = count = torch.zeros(batch.frontier.shape[2], device=run.device)
+    measured: dict[str, float] = {}
     terms = [(mass.sum(), 0.0)]  # of the slots; it is there in every process, whatever its batch
     if hidden is not None and batch.frontier.shape[2]:
         log_p = run.logits(hidden[:, :, batch.per_step - 1 : batch.slots : batch.per_step]).log_softmax(-1)
@@ -56,9 +61,13 @@ def batch_loss(run: ForwardPass, batch: TrainBatch, slots: int | None = None) ->
     for words in batch.words:
         here = read if len(words.ids) == read.graphs else read.first(len(words.ids))
         said = (here.ask if words.alone else here.say)(here.embed(words.ids), _after(run, batch, words))
-        terms.append((_cross_entropy(run, said.flatten(0, 2), words.labels), words.labels.total))
+        logits = _said(run, said.flatten(0, 2), words.labels)
+        terms.append((F.cross_entropy(logits, words.labels.token, reduction="sum"), words.labels.total))
+        if batch.measured and not words.alone:
+            measured |= _right(logits, words)
     sums, weights = zip(*terms, strict=True)
-    return Result((torch.stack(sums) / _per_process(torch.tensor(weights, device=run.device))).sum(), mass, count)
+    counted = _per_process(torch.tensor(weights if totals is None else totals, device=run.device))
+    return Result((torch.stack(sums) / counted).sum(), mass, count, measured)
 
 
 def _think(run: ForwardPass, batch: TrainBatch, slots: int) -> Float[Tensor, "G M slots d"] | None:
@@ -109,9 +118,17 @@ def _mass(p: Float[Tensor, "G M K V"], batch: TrainBatch) -> tuple[Float[Tensor,
     return on_frontier.sum((0, 1)) / count.clamp(min=1), count
 
 
-def _cross_entropy(run: ForwardPass, hidden: Float[Tensor, "places d"], labels: Labels) -> Float[Tensor, ""]:
+def _said(run: ForwardPass, hidden: Float[Tensor, "places d"], labels: Labels) -> Float[Tensor, "n vocab"]:
     # Only what is learned needs the LM head: of a large vocabulary, all logits would not fit into memory.
-    return F.cross_entropy(run.logits(hidden[labels.at]), labels.token, reduction="sum")
+    return run.logits(hidden[labels.at])
+
+
+def _right(logits: Float[Tensor, "n vocab"], words: Words) -> dict[str, float]:
+    """Return the share of labels, and of rows with all their labels, that are the likeliest token."""
+    right = (logits.detach().argmax(-1) == words.labels.token).float()
+    row = words.labels.at // words.ids.shape[2]
+    least = torch.ones(words.ids.shape[:2].numel(), device=right.device).scatter_reduce(0, row, right, "amin")
+    return {"tokens_right": float(right.mean()), "rows_right": float(least[row.unique()].mean())}
 
 
 def _per_process(weights: Float[Tensor, " terms"]) -> Float[Tensor, " terms"]:
@@ -158,12 +175,13 @@ class TrainStep(nn.Module):
         """Tie input and output embeddings again; FSDP asks for it after it has moved them."""
         self.model.tie_weights()
 
-    def forward(self, batch: TrainBatch, seed: int) -> Result:
+    def forward(self, batch: TrainBatch, seed: int, totals: Sequence[float] | None = None) -> Result:
         """Return the loss of a batch, a mean over the labels of all processes, and what was measured on the way.
 
         Args:
             batch: On any device.
             seed: Of dropout, where the model has any.
+            totals: Mean of `TrainBatch.totals` over the batches of this process that are one step's.
         """
         device, sharded = self.model.device, isinstance(self, FSDPModule)
         batch = batch.to(device)
@@ -175,4 +193,4 @@ class TrainStep(nn.Module):
         with torch.random.fork_rng(cards), torch.autocast(device.type, enabled=False):  # the pass says what is bf16
             torch.manual_seed(seed)
             run = open_pass(self.model, batch, self.dtype, whole=not sharded)
-            return batch_loss(run, batch, int(slots) if sharded else None)
+            return batch_loss(run, batch, int(slots) if sharded else None, totals)

@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 from workbench.catalog import current
 from workbench.errors import WorkbenchError
 from workbench.files import read_object, replacing, standing
+from workbench.model.adapters import add_lora, merged_state
 from workbench.model.checkpoint import Checkpoint, save_checkpoint
 from workbench.model.value_head import attach_value_head, without_head
 from workbench.settings import read_settings
@@ -53,6 +54,11 @@ class State:
         return self.checkpoint.model
 
 
+def trained(model: PreTrainedModel) -> list[tuple[str, torch.nn.Parameter]]:
+    """Return the weights that training changes, with their names."""
+    return [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
+
+
 def update_average(state: State, config: TrainConfig) -> None:
     """Take the weights after a step into their average.
 
@@ -62,7 +68,7 @@ def update_average(state: State, config: TrainConfig) -> None:
     before = state.step - config.average_from  # steps in the average so far
     if not config.average_from or before < 0:
         return
-    weights = {name: weight.detach() for name, weight in state.model.named_parameters()}
+    weights = {name: weight.detach() for name, weight in trained(state.model)}
     if not before:
         state.average = {name: weight.clone() for name, weight in weights.items()}
     for name, average in state.average.items():
@@ -104,7 +110,7 @@ def save_state(state: State, directory: Path, write: bool = True) -> None:
         for key, value in values.items()
     }
     tensors = {
-        "model": {name: held[name] for name, _ in state.model.named_parameters()},
+        "model": {name: held[name] for name, _ in trained(state.model)},
         "optimizer": moments,
         "average": state.average,
     }
@@ -127,6 +133,10 @@ def load_state(config: TrainConfig, directory: Path) -> State:
     """
     checkpoint = begin(config)
     model = checkpoint.model.train()
+    if lora := config.lora.rank:
+        marker = checkpoint.format.marker
+        tokens = sorted({marker.bot, marker.eot, marker.thought})
+        add_lora(model, lora, config.lora.alpha, tokens, config.lora.full_layers, config.seed)
     if config.objective != "supervised":
         data = RewardData(config, checkpoint)
         if config.objective == "latent_value":
@@ -148,7 +158,7 @@ def load_state(config: TrainConfig, directory: Path) -> State:
         state.average = load_file(average, device=str(model.device)) if average.exists() else {}
         stored = json.loads((saved / "state.json").read_text())
         with torch.no_grad():
-            for name, parameter in model.named_parameters():
+            for name, parameter in trained(model):
                 parameter.copy_(weights[name])
         for index, optimizer in enumerate(state.optimizers):
             held = optimizer.state_dict()
@@ -188,7 +198,7 @@ def export(state: State, directory: Path, write: bool = True) -> None:
     if not write and not sharded:
         return
     with averaged(state):
-        weights = gather(state.model.state_dict(), write) if sharded else without_head(state.model.state_dict())
+        weights = gather(state.model.state_dict(), write) if sharded else without_head(merged_state(state.model))
         if write:
             save_checkpoint(as_checkpoint(state), directory, dtype=torch.bfloat16, weights=weights)
 

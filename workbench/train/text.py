@@ -1,14 +1,15 @@
-"""Training data of problems as text, in any prompt format: one question per prompt, no shared prefix.
+"""Training data of problems as text, in any prompt format; questions on the same sentences may share them.
 
 A row is `question · slots · what is said`. What is said is learned, end token included; question, slots and the markers
 around them are not (official repository, dataset.py).
 """
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import takewhile
+from itertools import groupby, takewhile
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +17,17 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from workbench.errors import WorkbenchError
 from workbench.model.checkpoint import Checkpoint
 from workbench.model.coconut import guard
 from workbench.model.prompts import Format, Ids, Prompt, path
 from workbench.problems.files import load_any
 from workbench.problems.graph import hops
 from workbench.problems.problem import Item, Problem
-from workbench.problems.sets import generate, generate_items
+from workbench.problems.sets import generate, generate_asked, generate_items
 from workbench.train.batch import IGNORE, Ask, Labels, TrainBatch, Words
-from workbench.train.config import Schedule, Stage, TrainConfig
-from workbench.train.methods import Method, find_method
+from workbench.train.config import Schedule, Stage, TrainConfig, method_of
+from workbench.train.methods import Method
 
 
 @dataclass(frozen=True)
@@ -92,22 +94,44 @@ class TextData:
     def __init__(
         self, config: TrainConfig, checkpoint: Checkpoint, problems: Sequence[Problem | Item] | None = None
     ) -> None:
-        self.config, self.method = config, find_method(config.method)
+        self.config, self.method = config, method_of(config)
         self.model, self.format = checkpoint.model, checkpoint.format
         self.problems = training_problems(config) if problems is None else problems
+        self.groups = together(self.problems, config.rows.questions)
+        self._ordered: tuple[int, list[int]] = (-1, [])
         thoughts = config.curriculum.thoughts
         last = thoughts + any(len(problem.steps) > thoughts for problem in self.problems)
         tokens = 1
         if self.method.said == "tail":
             spans = [chain_span(self.format, prompt) for prompt in self.format.prompts(list(self.problems))]
             tokens = math.ceil(max(end - begin for begin, end in spans) / max(last, 1))
+        if epochs := config.rows.epochs_per_stage:
+            every = max(1, round(epochs * len(self.groups) * config.rows.questions / self._at_once / config.rows.batch))
+            config = replace(config, rows=replace(config.rows, steps_per_stage=every))
         self.schedule = Schedule.of(config, last, tokens)
+
+    @property
+    def _at_once(self) -> int:
+        """Batches of a step, of all processes."""
+        return int(os.environ.get("WORLD_SIZE", self.config.processes)) * self.config.accumulate
 
     def draw(self, stage: Stage, step: int, rank: int) -> TrainBatch:
         """Draw the batch of one step and process."""
-        rng = np.random.default_rng([self.config.seed, rank, step])
-        chosen = [self.problems[i] for i in rng.integers(0, len(self.problems), self.config.rows.batch)]
-        return self.batch(chosen, stage, rng)
+        config, rng = self.config, np.random.default_rng([self.config.seed, rank, step])
+        count, total = config.rows.batch // config.rows.questions, len(self.groups)
+        if config.rows.epochs_per_stage:  # without replacement, in an order of its own in every pass
+            places = (step * self._at_once + rank) * count + np.arange(count)
+            chosen = [self._order(place // total)[place % total] for place in places.tolist()]
+        else:
+            chosen = rng.integers(0, total, count).tolist()
+        problems = [problem for i in chosen for problem in self.groups[i]]
+        return self.batch(problems, stage, rng, config.rows.questions)
+
+    def _order(self, epoch: int) -> list[int]:
+        if self._ordered[0] != epoch:
+            order = np.random.default_rng([self.config.seed, 1 << 22, epoch]).permutation(len(self.groups))
+            self._ordered = epoch, order.tolist()
+        return self._ordered[1]
 
     def evaluation(self, stage: Stage) -> TrainBatch:
         """Return the first problems of every evaluation, asked at the last stage."""
@@ -119,8 +143,16 @@ class TextData:
         """Problems to answer at every evaluation; by default none of them is trained on."""
         return validation_problems(self.config)
 
-    def batch(self, problems: Sequence[Problem | Item], stage: Stage, rng: np.random.Generator) -> TrainBatch:
+    def batch(
+        self, problems: Sequence[Problem | Item], stage: Stage, rng: np.random.Generator, questions: int = 1
+    ) -> TrainBatch:
         """Return what is run and learned of problems at a stage.
+
+        Args:
+            problems: So many of each graph side by side as `questions` says.
+            stage: Where the run stands.
+            rng: Source of all randomness.
+            questions: Of each graph; what their prompts begin with is run once.
 
         Raises:
             WorkbenchError: A row is longer than the model has positions.
@@ -141,22 +173,57 @@ class TextData:
         )  # are there as many positions?
         opened = ask.opened(drawn)
         slots = self.method.slots(opened)
-        paths, frontier = _labels_of(prompts, opened if slots else 0)
-        question, pads, words = _laid_out(rows, form.pad)
+        shape = (len(rows) // questions, questions)
+        paths, frontier = (part.view(*shape, *part.shape[2:]) for part in _labels_of(prompts, opened if slots else 0))
+        shared = shared_tokens([row.prompt for row in rows], questions)
+        prefix = torch.tensor([row.prompt[:shared] for row in rows[::questions]], dtype=torch.long)
+        rows = [replace(row, prompt=row.prompt[shared:]) for row in rows]
+        question, pads, words = _laid_out(rows, form.pad, shape)
         return TrainBatch(
-            torch.zeros(len(rows), 0, dtype=torch.long),
+            prefix.view(shape[0], shared),
             question,
             pads,
             slots,
             form.marker.thought if self.method.fed == "pause" else None,
             self.method.per_step,
-            ask.heads(paths, frontier, drawn[:, None]),
+            ask.heads(paths, frontier, drawn.reshape(shape)),
             frontier,
             (words,),
+            measured=True,
         )
 
 
-def _laid_out(rows: Sequence[Row], pad: int) -> tuple[Int[Tensor, "G 1 q"], Int[Tensor, "G 1"], Words]:
+def together(problems: Sequence[Problem | Item], questions: int) -> list[Sequence[Problem | Item]]:
+    """Return problems in groups of so many that follow each other and have the same sentences before the question.
+
+    What is left over of a graph is left out.
+
+    Raises:
+        WorkbenchError: No graph has so many questions.
+    """
+    if questions == 1:
+        return [[problem] for problem in problems]
+    groups = []
+    for _, same in groupby(problems, key=lambda problem: problem.question.rpartition(". ")[0]):
+        held = list(same)
+        groups += [held[i : i + questions] for i in range(0, len(held) - questions + 1, questions)]
+    if not groups:
+        why = f"No {questions} problems that follow each other have the same sentences."
+        raise WorkbenchError("The problems cannot be asked together.", why, "Lower rows.questions, or generate them.")
+    return groups
+
+
+def shared_tokens(prompts: Sequence[Ids], questions: int) -> int:
+    """Return how many first tokens the prompts of every graph have in common; two tokens of each stay its own."""
+    if questions == 1:
+        return 0
+    groups = [prompts[i : i + questions] for i in range(0, len(prompts), questions)]
+    return min(min(_alike(group[0], one), len(one) - 2) for group in groups for one in group)
+
+
+def _laid_out(
+    rows: Sequence[Row], pad: int, shape: tuple[int, int]
+) -> tuple[Int[Tensor, "G M q"], Int[Tensor, "G M"], Words]:
     """Return questions, padded on the left, their padding, and what is said after their slots.
 
     What is said begins with the token whose hidden state the first label is read from: a marker, and where there is
@@ -169,11 +236,11 @@ def _laid_out(rows: Sequence[Row], pad: int) -> tuple[Int[Tensor, "G 1 q"], Int[
         for row in rows
     ]
     width, longest = (max(map(len, part)) for part in zip(*split, strict=True))
-    question = torch.tensor([[[pad] * (width - len(asked)) + list(asked)] for asked, _ in split])
-    ids = torch.tensor([[list(said[:-1]) + [pad] * (longest - len(said))] for _, said in split])
-    labels = torch.tensor([[list(said[1:]) + [IGNORE] * (longest - len(said))] for _, said in split])
-    after = torch.tensor([[width - 1 + row.slots] for row in rows])
-    pads = torch.tensor([[width - len(asked)] for asked, _ in split])
+    question = torch.tensor([[pad] * (width - len(asked)) + list(asked) for asked, _ in split]).view(*shape, width)
+    ids = torch.tensor([list(said[:-1]) + [pad] * (longest - len(said)) for _, said in split]).view(*shape, -1)
+    labels = torch.tensor([list(said[1:]) + [IGNORE] * (longest - len(said)) for _, said in split])
+    after = torch.tensor([width - 1 + row.slots for row in rows]).view(shape)
+    pads = torch.tensor([width - len(asked) for asked, _ in split]).view(shape)
     return question, pads, Words(ids, after, Labels.of(labels))
 
 
@@ -208,14 +275,18 @@ def training_problems(config: TrainConfig) -> Sequence[Problem | Item]:
     if config.rows.problems:
         return load_any(Path(config.rows.problems))
     if config.task == "prosqa":
-        return generate("released", config.rows.count, config.seed)
+        rows, hop_weights = config.rows, config.curriculum.hop_weights
+        if rows.edges or rows.questions > 1:
+            return generate_asked(rows.count, rows.questions, config.seed, hop_weights, rows.edges or None)
+        return generate("released", rows.count, config.seed)
     return generate_items(config.task, config.rows.count, config.seed)
 
 
 def validation_problems(config: TrainConfig) -> Sequence[Problem | Item]:
     """Return the first problems of `config.rows.validation`, or generated ones.
 
-    Generated ones are never trained on; those of arithmetic have sentences that training never has.
+    Generated ones are never trained on; those on graphs of `config.rows.edges` come in pairs that differ in the root
+    asked about; those of arithmetic have sentences that training never has.
 
     Raises:
         WorkbenchError: The file cannot be read.
@@ -223,5 +294,8 @@ def validation_problems(config: TrainConfig) -> Sequence[Problem | Item]:
     if config.rows.validation:
         return load_any(Path(config.rows.validation))[: config.watched]
     if config.task == "prosqa":
+        if edges := config.rows.edges:
+            hop_weights = config.curriculum.hop_weights
+            return generate_asked(config.watched, 2, config.seed + (1 << 30), hop_weights, edges, balanced=True)
         return generate("released", config.watched, config.seed + (1 << 30))
     return generate_items(config.task, config.watched, config.seed, "test")
