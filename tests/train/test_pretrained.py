@@ -64,10 +64,10 @@ def saved(directory: Path, family: str = "llama") -> str:
     return str(directory)
 
 
-def prepared(family: str = "llama", **changes: object) -> Checkpoint:
+def prepared(family: str = "llama") -> Checkpoint:
     tokenizer = bpe_tokenizer(markers=False)
-    sizes = {"max_position_embeddings": 512} if family != "gpt2" else {"n_positions": 512}
-    model = tiny_model(family, vocab_size=len(tokenizer), tie_word_embeddings=True, **sizes, **changes)
+    sizes: dict[str, Any] = {"max_position_embeddings": 512} if family != "gpt2" else {"n_positions": 512}
+    model = tiny_model(family, vocab_size=len(tokenizer), tie_word_embeddings=True, **sizes)
     return prepare_pretrained(model, tokenizer)
 
 
@@ -119,7 +119,7 @@ def test_only_what_is_small_trains_and_the_merged_model_computes_the_same(family
     assert all("lora_" in name or "norm" in name or "bias" in name or "ln_" in name for name in first)
     assert not any("lora_" in name for name in last)
     assert not any("embed" in name or "wte" in name for name in held)
-    plain = prepared(family, **{}).model
+    plain = prepared(family).model
     plain.load_state_dict(merged_state(made.model))
     given = made.format.prompts(PROBLEMS[:1])[0].ids
     ids = torch.tensor([[*given, made.format.marker.eot]])
@@ -162,10 +162,10 @@ def test_batches_that_are_added_up_give_the_gradient_of_one_large_batch() -> Non
     parts = [data.batch(PROBLEMS[i : i + n], mixed, np.random.default_rng(0), 4) for i, n in ((0, 4), (4, 8))]
     whole = data.batch(PROBLEMS[:12], mixed, np.random.default_rng(0), 4)
     totals = np.mean([part.totals for part in parts], 0).tolist()
-    sums: Counter = Counter()
+    sums: dict[str, torch.Tensor] = {}
     for part in parts:
         for name, gradient in gradients(made.model, step(part, 0, totals).loss / 2).items():
-            sums[name] = sums[name] + gradient
+            sums[name] = sums.get(name, torch.zeros(())) + gradient
     for name, gradient in gradients(made.model, step(whole, 0).loss).items():
         torch.testing.assert_close(sums[name], gradient, atol=1e-4, rtol=2e-3, msg=name)
 
@@ -251,7 +251,7 @@ def test_from_start_to_export(family: str, changes: dict[str, Any], tmp_path: Pa
         CONFIG, start=saved(tmp_path / "base", family), curriculum=plan, warmup_steps=1, learning_rate=1e-2,
         evaluate_every=4, **changes,
     )  # fmt: skip
-    losses = []
+    losses, made = [], tmp_path
     for name, parts in {"whole": [4], "parts": [2, 4]}.items():
         for steps in parts:
             save_config(replace(config, steps=steps, decay_from=steps, name=name), tmp_path / f"{name}.yaml")

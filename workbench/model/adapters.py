@@ -112,7 +112,7 @@ def add_lora(
     embedding = cast(nn.Embedding, model.get_input_embeddings())
     rows = TokenRows(tokens, embedding.weight[tokens])
     setattr(model, ROWS, rows)
-    embedding.register_forward_hook(lambda _module, given, out: rows.embed(given[0], out))
+    embedding.register_forward_hook(lambda _module, given, out: rows.embed(given[0], cast(Tensor, out)))
 
 
 def update_of(module: nn.Module) -> tuple[Tensor, Tensor] | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -138,7 +138,7 @@ def first_head(model: PreTrainedModel, recurrence: Recurrence, seed: int) -> dic
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
         state = ThoughtHead(model.config.hidden_size, recurrence).state_dict()
-    spread = model.get_input_embeddings().weight.detach().float().std()
+    spread = float(cast(nn.Embedding, model.get_input_embeddings()).weight.detach().float().std())
     if recurrence.norm:
         state["norm.weight"].fill_(spread)
     if recurrence.skip:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from workbench.files import write_whole
 from workbench.measure.statistics import wilson
 from workbench.measure.trace import answers
 from workbench.problems.problem import Item, Problem
-from workbench.train.batch import draw_seed
+from workbench.train.batch import TrainBatch, draw_seed
 from workbench.train.config import TrainConfig, method_of
 from workbench.train.distributed import check_sharding, deal, is_sharded, prepare
 from workbench.train.objective import Result, batch_loss, open_pass
@@ -192,7 +193,9 @@ def train_step(config: TrainConfig, state: State, step: nn.Module, accelerator: 
     # Batches that are added up take the place of as many processes, in what is drawn and in what they count.
     ranks = [accelerator.process_index + more * accelerator.num_processes for more in range(config.accumulate)]
     batches = [state.data.draw(state.stage, state.step, rank) for rank in ranks]
-    totals = np.mean([batch.totals for batch in batches], 0).tolist() if config.accumulate > 1 else None
+    totals = (
+        np.mean([cast(TrainBatch, batch).totals for batch in batches], 0).tolist() if config.accumulate > 1 else None
+    )
     factor, results = learning_rate(config, state.step), []
     for _ in range(config.reward.updates):
         parts = []
