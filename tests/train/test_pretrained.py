@@ -20,6 +20,7 @@ from workbench.model.coconut import lm_head, thoughts_of
 from workbench.model.recurrence import Recurrence
 from workbench.problems.graph import hops
 from workbench.problems.sets import generate_asked
+from workbench.train.adapter import open_adapter, save_adapter
 from workbench.train.batch import TrainBatch
 from workbench.train.config import (
     Curriculum,
@@ -267,6 +268,14 @@ def test_from_start_to_export(family: str, changes: dict[str, Any], tmp_path: Pa
     exported = load_checkpoint(made)
     assert exported.model.config.num_hidden_layers == changes.get("layers", 2)
     assert not [name for name in exported.model.state_dict() if "lora" in name or "base_layer" in name]
+    save_adapter(made, tmp_path / "adapter")
+    opened = load_checkpoint(open_adapter(tmp_path / "adapter", config.start, tmp_path / "opened"))
+    assert opened.meta == exported.meta
+    for name, weight in opened.model.state_dict().items():  # the update is rounded to bf16 before it is merged
+        torch.testing.assert_close(weight, exported.model.state_dict()[name], atol=0.02, rtol=0.02, msg=name)
+    other = saved(tmp_path / "other", "gpt2")
+    with pytest.raises(WorkbenchError, match="another base"):
+        open_adapter(tmp_path / "adapter", other, tmp_path / "wrong")
     said = [answer.said for answer in answers(exported, PROBLEMS[:4])]
     assert len(said) == 4
     if "average_from" not in changes:

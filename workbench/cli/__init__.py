@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from workbench.catalog import current
+from workbench.cli.adapter import adapter_app
 from workbench.cli.arguments import (
     Address,
     BatchSize,
@@ -73,6 +74,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(problems_app, name="problems")
+app.add_typer(adapter_app, name="adapter")
 register_compare(app)
 register_audit(app)
 
