@@ -20,7 +20,6 @@ from workbench.model.coconut import lm_head, thoughts_of
 from workbench.model.recurrence import Recurrence
 from workbench.problems.graph import hops
 from workbench.problems.sets import generate_asked
-from workbench.train.adapter import open_adapter, save_adapter
 from workbench.train.batch import TrainBatch
 from workbench.train.config import (
     Curriculum,
@@ -38,7 +37,7 @@ from workbench.train.init import begin
 from workbench.train.launch import train_command
 from workbench.train.loop import read_metrics
 from workbench.train.objective import TrainStep, batch_loss
-from workbench.train.state import load_state, trained
+from workbench.train.state import load_state, open_adapter, save_adapter, trained
 from workbench.train.text import TextData, together
 
 PROBLEMS = generate_asked(24, 4, 0, {1: 1.0, 2: 1.0}, edges=8)

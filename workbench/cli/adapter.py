@@ -14,10 +14,10 @@ def save(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where to write it; it may not be there yet.")],
 ) -> None:
     """Write the trained part of a run, in bf16, and its configuration."""
-    from workbench.train.adapter import WEIGHTS, save_adapter
+    from workbench.train.state import ADAPTER_WEIGHTS, save_adapter
 
     made = save_adapter(run, out)
-    typer.echo(f"Wrote {made}, {(made / WEIGHTS).stat().st_size / 1e6:.1f} MB.")
+    typer.echo(f"Wrote {made}, {(made / ADAPTER_WEIGHTS).stat().st_size / 1e6:.1f} MB.")
 
 
 @adapter_app.command(
@@ -29,7 +29,7 @@ def open_(
     out: Annotated[Path, typer.Option(metavar="DIR", help="The run directory to write.")],
 ) -> None:
     """Make the checkpoint that an adapter and its base are."""
-    from workbench.train.adapter import open_adapter
+    from workbench.train.state import open_adapter
 
     made = open_adapter(adapter, base, out)
     typer.echo(f"Wrote {made}. Look at it:  workbench evaluate {made} PROBLEMS")

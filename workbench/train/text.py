@@ -136,7 +136,8 @@ class TextData:
     def evaluation(self, stage: Stage) -> TrainBatch:
         """Return the first problems of every evaluation, asked at the last stage."""
         problems = self.validation[: self.config.rows.batch]
-        return self.batch(problems, replace(stage, thoughts=self.schedule.last), np.random.default_rng(0))
+        batch = self.batch(problems, replace(stage, thoughts=self.schedule.last), np.random.default_rng(0))
+        return replace(batch, measured=False)
 
     @cached_property
     def validation(self) -> Sequence[Problem | Item]:
