@@ -24,7 +24,7 @@ import ray
 import torch
 from ray import cloudpickle
 from ray.cloudpickle.cloudpickle import Pickler
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 from ray.util import ActorPool
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -38,6 +38,8 @@ _RETRIES = 3
 """Times that a batch is run again after the death of its worker."""
 _AHEAD = 2
 """Batches that wait at each worker, the one that it runs included."""
+_START_SECONDS = 600
+"""How long workers may take to start, which on a busy cluster is a wait for others."""
 _ALIKE = ("coconut-workbench", "torch", "transformers", "transformer-lens", "numpy")
 """Packages whose versions a worker must share with this process: else the last bits may differ."""
 
@@ -94,7 +96,7 @@ class RayEngine:
         gpus: Of each.
 
     Raises:
-        WorkbenchError: A worker has other versions of what computes.
+        WorkbenchError: The workers do not start, or one has other versions of what computes.
     """
 
     def __init__(self, workers: int, threads: int, gpus: float) -> None:
@@ -105,7 +107,15 @@ class RayEngine:
         self._shared: list[tuple[object, ray.ObjectRef]] = []
         self._numbers: Iterator[int] = count()
         here = _versions()
-        for found in ray.get([worker.versions.remote() for worker in self.workers]):
+        try:
+            there = ray.get([worker.versions.remote() for worker in self.workers], timeout=_START_SECONDS)
+        except GetTimeoutError as error:
+            raise WorkbenchError(
+                f"{workers} Ray workers did not start within {_START_SECONDS} seconds.",
+                "Others hold the processors or GPUs that they ask for.",
+                "Ask for fewer workers, or wait; ray status says what is free.",
+            ) from error
+        for found in there:
             if found != here:
                 other = ", ".join(f"{name} {found[name]}" for name in _ALIKE if found[name] != here[name])
                 raise WorkbenchError(
