@@ -1,6 +1,7 @@
 """What a problem of a report costs: processor time, memory, bytes written, by number of problems, model and thoughts.
 
     python -m benchmarks.scale --problems 500,5000
+    python -m benchmarks.scale --problems 100 --copies 200
     python -m benchmarks.scale --problems 200 --width 256,512 --layers 2,4 --thoughts 3,6
 
 Every report is written in a process of its own, on one thread, from problems that are generated before the clock
@@ -22,16 +23,19 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated
 
+import polars as pl
 import torch
 import typer
 from torch import Tensor
 
 from benchmarks.timing import finish
+from workbench.measure.provenance import provenance
 from workbench.model.checkpoint import Checkpoint, load_checkpoint, make_checkpoint
 from workbench.model.session import Session
 from workbench.problems.sets import generate
 from workbench.problems.vocabulary import edges_tokenizer
-from workbench.studies.report import ReportOptions, write_report
+from workbench.studies.artefacts import TableWriter, to_arrow
+from workbench.studies.report import SCHEMAS, ReportOptions, write_page, write_report
 from workbench.train.config import ModelConfig
 from workbench.train.init import build_model
 
@@ -84,15 +88,41 @@ def once(checkpoint: Checkpoint, count: int, thoughts: int | None) -> dict[str, 
     }  # fmt: skip
 
 
+def page_of(checkpoint: Checkpoint, count: int, times: int) -> dict[str, object]:
+    """Write a report, copy its tables so many times under other names, and return what their page costs."""
+    options = ReportOptions()
+    with tempfile.TemporaryDirectory() as place:
+        small, large = Path(place) / "small", Path(place) / "large"
+        write_report(checkpoint, generate("released", count, seed=1), small, options)
+        large.mkdir()
+        for name, schema in SCHEMAS.items():
+            table = pl.read_parquet(small / f"{name}.parquet")
+            names = [column for column in ("problem", "graph", "pair") if column in table.columns]
+            with TableWriter(large / f"{name}.parquet", schema, {}) as writer:
+                for number in range(times):
+                    writer.write(to_arrow(table.with_columns(pl.col(names) + f"-{number}")))
+        before, began = peak(), time.process_time()
+        page = write_page(large, checkpoint.name, options, provenance(0))
+        return {
+            "problems": count * times, "page_seconds": round(time.process_time() - began, 2),
+            "MB_before": round(before), "MB_after_page": round(peak()), "page_MB": round(page.stat().st_size / 1e6, 2),
+            "table_MB": round(sum(path.stat().st_size for path in large.glob("*.parquet")) / 1e6),
+        }  # fmt: skip
+
+
 def main(
     problems: Annotated[str, typer.Option(help="Numbers of problems.")] = "500,5000",
     run: Annotated[str, typer.Option(help="Run or checkpoint, where no width is given.")] = "fixtures/runs/base",
     width: Annotated[str, typer.Option(help="Widths of random models, each with the layers of the same place.")] = "",
     layers: Annotated[str, typer.Option(help="Their layers.")] = "",
     thoughts: Annotated[str, typer.Option(help="Numbers of thoughts; by default the trained one.")] = "",
+    copies: Annotated[int, typer.Option(help="Only the page, of the tables of one report so many times.")] = 0,
     alone: Annotated[bool, typer.Option(hidden=True, help="Write one report in this process.")] = False,
 ) -> None:
     """Run the benchmark."""
+    if copies:
+        finish(page_of(load_checkpoint(run), int(problems), copies))
+        return
     if alone:
         torch.set_num_threads(1)
         if width:
