@@ -1,5 +1,6 @@
 """Figures, tables and the controls of playback on the page."""
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from html import escape, unescape
@@ -11,13 +12,25 @@ import polars as pl
 import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig as Column
 
-from workbench.figures.style import with_ink
+from workbench.figures.style import INK, with_ink
+from workbench.measure.provenance import provenance
 
 CONFIG = {"displaylogo": False, "displayModeBar": False, "scrollZoom": False}
 MARKS = re.compile(r"(</?(?:b|i|br|sub|sup|span)(?: style='[\w:;.#% -]*')?>)")
 """Tags that titles of figures hold."""
 HEAD_ROOM, PANEL_ROOM = 12, 30
 """Pixels left above a figure whose title has been set as text of the page; more where its panels have titles."""
+
+CAPTION = "figure caption"
+"""Key in the session of what is written under saved figures."""
+SAVED = """<style>body {{ background: {ground}; color: {ink}; font: 15px/1.5 sans-serif; margin: 1.5rem; }}
+figcaption {{ max-width: 60rem; margin: 1rem 0; }} @media print {{ .save {{ display: none; }} }}</style>
+<figcaption>{caption}</figcaption>
+<div class="save"><button onclick="Plotly.downloadImage({name}, {{format: 'png', scale: 3, filename: {name}}})">PNG
+</button> <button onclick="Plotly.downloadImage({name}, {{format: 'svg', filename: {name}}})">SVG</button>
+<button onclick="print()">PDF, by the browser's print</button></div>
+"""
+"""What stands under a saved figure: its caption, and buttons that make files of it in the browser."""
 
 
 def level_figures() -> None:
@@ -66,9 +79,14 @@ def clicked(chart: str) -> list[list[Any]]:
 
 def download_figure(make: Callable[[], go.Figure], name: str, key: str, label: str = "HTML") -> None:
     """Offer a figure as one HTML file that opens without a network; it is drawn when asked for."""
-    theme = st.context.theme.type or "light"
-    download(label, lambda: _page(make(), name, theme).encode(), f"{name}.html", "text/html", key,
-              "The figure as one HTML file that opens offline")  # fmt: skip
+    theme, about = st.context.theme.type or "light", str(st.session_state.get(CAPTION, ""))
+    help_text = "The figure as one HTML file that opens offline, with a caption and buttons for PNG, SVG and PDF"
+    download(label, lambda: _page(make(), name, theme, about).encode(), f"{name}.html", "text/html", key, help_text)
+
+
+def caption_figures(text: str) -> None:
+    """Say what stands under the figures that are saved from this page: model, question, how many problems."""
+    st.session_state[CAPTION] = text
 
 
 def _alt(figure: go.Figure) -> str:
@@ -94,10 +112,17 @@ def _heading(figure: go.Figure) -> None:
     figure.update_layout(title=None, margin_t=room, height=layout["height"] - layout["margin"]["t"] + room)
 
 
-def _page(figure: go.Figure, name: str, theme: str) -> str:
+def _page(figure: go.Figure, name: str, theme: str, about: str = "") -> str:
     inked = with_ink(figure, theme)
-    inked.update_layout(paper_bgcolor="#ffffff" if theme == "light" else "#0e1117")
-    return inked.to_html(include_plotlyjs=True, full_html=True, config=CONFIG, div_id=name)
+    ground = "#ffffff" if theme == "light" else "#0e1117"
+    inked.update_layout(paper_bgcolor=ground)
+    page = inked.to_html(include_plotlyjs=True, full_html=True, config=CONFIG, div_id=name)
+    commit = provenance(0).commit
+    parts = (about, _alt(figure), f"Coconut Workbench{f', commit {commit[:12]}' if commit else ''}.")
+    caption = escape(" ".join(part for part in parts if part))
+    foot = SAVED.format(caption=caption, ground=ground, ink=INK[theme], name=escape(json.dumps(name), quote=True))
+    head, _, tail = page.rpartition("</body>")
+    return f"{head}{foot}</body>{tail}"
 
 
 # Tables

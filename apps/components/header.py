@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from apps import widgets
 from apps.state import Reading, View
 from apps.text import plain, plural, said
 from workbench.model.checkpoint import Checkpoint
@@ -78,6 +79,8 @@ def _supervision(checkpoint: Checkpoint) -> None:
 def draw(view: View, readings: Sequence[Reading]) -> None:
     """Draw the question, its badges and the answers of the runs."""
     problem = view.problem
+    names = " and ".join(reading.run.name for reading in readings)
+    widgets.caption_figures(f"{asked(problem)} Model {names}, problem {problem.id}, n = 1.")
     st.markdown(f"## {plain(asked(problem))}")
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if len(readings) == 1:

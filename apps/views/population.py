@@ -1,6 +1,8 @@
 """The page *Population*: a reading of a whole problem set, with its controls; every point leads to its problem."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from html import escape
 from typing import Any
 
@@ -66,14 +68,20 @@ def draw() -> None:
             st.info(no_thoughts(run.name, "there are none to read", more), icon=":material/block:")
         else:
             items, source = chosen
-            if recordings := _record(run, items, controls):
-                _show(reading, run, items, recordings, source)
+            show = partial(_show, reading, run, items, source=source)
+            if recordings := _record(run, items, controls, show):
+                show(recordings)
         with note:
             links.say_what_was_left_out()
 
 
-def _record(run: Run, items: tuple[Problem, ...], controls: Sequence[str]) -> list[Recording]:
-    """Return what was recorded, recording it where that has not been done; nothing where it was stopped."""
+def _record(
+    run: Run, items: tuple[Problem, ...], controls: Sequence[str], show: Callable[[Sequence[Recording]], None]
+) -> list[Recording]:
+    """Return what was recorded, recording it where that has not been done; nothing where it was stopped.
+
+    The model is shown as soon as it is recorded, before its controls are.
+    """
     asked = (run.name, run.thoughts, len(items), *controls)
     if cache.recorded(run, items, controls):
         return cache.set_recordings(run, items, controls, lambda label, done: None)
@@ -89,13 +97,23 @@ def _record(run: Run, items: tuple[Problem, ...], controls: Sequence[str]) -> li
             "server runs. Each begins with the thoughts alone, without a move of the bar."
         )
         st.button("Stop", key="stop", icon=":material/stop:", on_click=_stop, args=(asked,))
-    labels = [MODEL, *controls]
+    labels, first = [MODEL, *controls], (time.monotonic(), 0.0)
 
     def told(label: str, done: int) -> None:
-        share = (labels.index(label) + done / len(items)) / len(labels)
-        bar.progress(min(share, 1.0), f"{title(label)}: {done} of {len(items)} problems")
+        nonlocal first
+        share = min((labels.index(label) + done / len(items)) / len(labels), 1.0)
+        if not done and not first[1]:
+            first = time.monotonic(), share  # what was known before took no time
+        spent, made = time.monotonic() - first[0], share - first[1]
+        left = f", about {spent * (1 - share) / made:.0f} s left" if made > 0 else ""
+        bar.progress(share, f"{title(label)}: {done} of {len(items)} problems{left}")
 
-    recordings = cache.set_recordings(run, items, controls, told)
+    recordings = cache.set_recordings(run, items, (), told)
+    if controls:
+        with st.container():
+            st.caption("The model alone: its controls are being recorded, and join it then.")
+            show(recordings)
+        recordings = cache.set_recordings(run, items, controls, told)
     box.empty()
     links.keep_what_was_left_out()
     st.rerun()
@@ -107,7 +125,7 @@ def _stop(asked: tuple[object, ...]) -> None:
 
 
 def _show(
-    reading: Reading, run: Run, items: tuple[Problem, ...], recordings: Sequence[Recording], source: Source
+    reading: Reading, run: Run, items: tuple[Problem, ...], recordings: Sequence[Recording], *, source: Source
 ) -> None:
     bar, labels = st.empty(), [recording.label for recording in recordings]
 
@@ -120,6 +138,7 @@ def _show(
     bar.empty()
     ids = {problem.id for problem in items}
     name = f"{reading.name}-{run.name.replace('/', '-')}-{len(items)}"
+    widgets.caption_figures(f"{reading.question} Model {run.name}, {plural(len(items), 'problem')}.")
     _say(reading, run, frame)
     for place, figure in enumerate(figures):
         _figure(figure, f"{name}-{place}", f"population-{reading.name}-{place}", ids)

@@ -1,46 +1,20 @@
 """The explorer in a real Chromium: keys, clicks, links, both themes, downloads."""
 
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
-import numpy as np
 import pytest
 from playwright.sync_api import Browser, FilePayload, Page, expect
 
-from tests.browser.serve import running_explorer
-from tests.conftest import chain, tiny_model
-from workbench.model.checkpoint import make_checkpoint, save_checkpoint
-from workbench.problems.files import save_problems
-from workbench.problems.vocabulary import edges_tokenizer
-
-WAIT_MS = 120_000
-"""The first page waits for PyTorch to be imported."""
+from tests.browser.walk import STATE, WAIT_MS, open_page, start, tiny_explorer, walk
 
 
 @pytest.fixture(scope="module")
 def explorer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An explorer over a tiny run and five small problems, so that nothing here depends on what ships."""
-    home = tmp_path_factory.mktemp("browser")
-    meta: dict[str, object] = {"version": 1, "task": "prosqa", "format": "edges", "thoughts": 3}
-    checkpoint = make_checkpoint(tiny_model("qwen2"), edges_tokenizer(), meta, "reference")
-    save_checkpoint(checkpoint, home / "runs" / "reference" / "model")
-    (home / "problems").mkdir()
-    save_problems([chain(number, number + 1) for number in range(5)], home / "problems" / "released.json")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WORKBENCH_RUNS", str(home / "runs"))
-        patch.setenv("WORKBENCH_PROBLEMS", str(home / "problems"))
-        with running_explorer() as address:
-            yield address
-
-
-def open_page(page: Page, address: str) -> None:
-    """Open a link and wait for the graph to be drawn."""
-    page.goto(address)
-    page.locator(".js-plotly-plot .scatterlayer:visible").first.wait_for(timeout=WAIT_MS)
-    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=WAIT_MS)
+    with tiny_explorer(tmp_path_factory.mktemp("browser")) as address:
+        yield address
 
 
 def test_arrow_keys_move_through_the_thoughts_and_into_the_link(page: Page, explorer: str) -> None:
@@ -58,15 +32,6 @@ FIVE_PRESSES = """async () => {
     await new Promise(resolve => setTimeout(resolve, 150));
   }
 }"""
-STATE = """() => [
-  Number(new URLSearchParams(location.search).get('after') || 0),
-  Number([...document.querySelectorAll('*')].map(part => part.shadowRoot?.querySelector('.ticks [aria-checked=true]'))
-    .find(Boolean).firstChild.textContent),
-  ...[...document.querySelectorAll('.says, .figure-title')]
-    .filter(part => part.checkVisibility({visibilityProperty: true}))
-    .map(part => Number((/^After (\\d+) thought/.exec(part.innerText) || [])[1])).filter(depth => depth >= 0),
-]"""
-"""The number of thoughts in the address, in the control, in the sentence and over the graph."""
 
 
 def test_five_presses_end_five_thoughts_on_and_address_control_and_picture_agree(page: Page, explorer: str) -> None:
@@ -78,64 +43,14 @@ def test_five_presses_end_five_thoughts_on_and_address_control_and_picture_agree
     assert page.evaluate(STATE) == [5, 5, 5, 5]
 
 
-CONCEPTS = "lempus brimpus scrompus rempus sterpus hilpus".split()
-"""The concepts of `chain` in order: problem n asks for the n-th, and the next one is the other option."""
 ACTIONS = 12
-BOXES = (r"^Problem \(", "^Concept")
 
 
 def test_address_boxes_and_picture_agree_over_a_random_walk(page: Page, explorer: str) -> None:
-    page.set_viewport_size({"width": 1400, "height": 1600})
-    open_page(page, f"{explorer}/?concept=brimpus")
-    rng = np.random.default_rng(0)
-    page.get_by_text("Filter", exact=True).click()
-
-    def choose(box: str) -> None:
-        page.get_by_role("combobox", name=re.compile(box)).click()
-        options = page.get_by_role("option")
-        options.nth(int(rng.integers(options.count()))).click()
-
-    def hops() -> None:
-        pills = page.get_by_test_id("stButtonGroup").first.get_by_role("button")
-        pills.nth(int(rng.integers(pills.count()))).click()
-
-    acts = {
-        "next": lambda: page.get_by_role("button", name="→", exact=True).click(),
-        "before": lambda: page.get_by_role("button", name="←", exact=True).click(),
-        "key": lambda: page.locator("body").press(str(rng.choice(["ArrowLeft", "ArrowRight"]))),
-        "problem": lambda: choose(BOXES[0]),
-        "concept": lambda: choose(BOXES[1]),
-        "filter": hops,
-    }
-    for number in range(ACTIONS):
-        name = str(rng.choice(list(acts)))
-        page.mouse.move(700, 2)  # off the boxes, whose help would lie over others
-        acts[name]()
-        page.wait_for_timeout(500)  # the server is told when the hand rests
-        expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=WAIT_MS)
-        deadline = time.monotonic() + WAIT_MS / 1000  # and it may be busy
-        while (faults := disagreements(page)) and time.monotonic() < deadline:
-            page.wait_for_timeout(200)
+    """More of them: `python -m tests.browser.walk 1000 log.txt`."""
+    start(page, explorer)
+    for number, name, faults in walk(page, ACTIONS, seed=0):
         assert not faults, f"after action {number}, {name}: {faults}"
-
-
-def disagreements(page: Page) -> list[str]:
-    """Return in what the address, the boxes and the picture differ; the problem is one of `chain`."""
-    link = parse_qs(urlsplit(page.url).query)
-    problem, concept = (page.get_by_role("combobox", name=re.compile(box)).input_value() for box in BOXES)
-    target = int(problem.partition("-")[2])
-    asked = page.get_by_role("heading", level=2).first.inner_text()
-    after, *shown = page.evaluate(STATE)
-    curve = page.get_by_text(re.compile(r"^\w+ · hop|^\w+ · not reach")).first.inner_text()
-    holds = {
-        f"{page.url} has problem {problem}": link.get("problem", [problem]) == [problem],
-        f"{page.url} has concept {concept}": link.get("concept", [CONCEPTS[target]]) == [concept],
-        f"{concept} is a node of {problem}": concept in [*CONCEPTS[: target + 2], "Sally", "Tom"],
-        f"{problem} asks: {asked}": {CONCEPTS[target], CONCEPTS[target + 1]} <= set(re.findall(r"\w+", asked)),
-        f"{concept} is the concept of {curve}": curve.startswith(f"{concept} · "),
-        f"{page.url} has thought {shown}": {after or 1} == set(shown),
-    }
-    return [said for said, true in holds.items() if not true]
 
 
 def test_playing_runs_to_the_last_thought_and_stops(page: Page, explorer: str) -> None:
@@ -274,6 +189,12 @@ def test_a_figure_comes_down_as_a_page_that_needs_no_network(page: Page, explore
     saved = file.read_text()
     assert "Plotly.newPlot" in saved
     assert not re.search(r"<script[^>]+src=", saved)
+    page.goto(file.as_uri())
+    expect(page.locator("figcaption")).to_contain_text(re.compile(r"Model reference, problem chain-\d, n = 1"))
+    with page.expect_download(timeout=WAIT_MS) as drawn:
+        page.get_by_role("button", name="SVG").click()
+    drawn.value.save_as(tmp_path / "graph.svg")
+    assert "lempus" in (tmp_path / "graph.svg").read_text()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -6,6 +6,7 @@ import pytest
 
 from apps import cache, links
 from tests.explorer.page import Open, charts, fine, link, text
+from workbench.errors import WorkbenchError
 from workbench.measure.run_labels import CONTROLS, title
 from workbench.readings import READINGS
 
@@ -52,6 +53,20 @@ def test_a_set_is_recorded_once(opened: Open, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(cache, "record", fail)
     monkeypatch.setattr(cache, "record_controls", fail)
     assert fine(opened("population", controls="shuffled"))
+
+
+def test_the_model_is_drawn_before_its_controls_are_recorded(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object, **more: object) -> None:
+        raise WorkbenchError("No controls.", "Not yet.", "Wait.")
+
+    monkeypatch.setattr(cache, "record_controls", fail)
+    app = opened("population", controls="noise", thoughts="1")
+
+    assert "No controls." in text(app)
+    assert "The model alone" in text(app)
+    drawn = json.dumps(charts(app))
+    assert title("model") in drawn
+    assert title("noise") not in drawn
 
 
 def test_stopping_leaves_the_way_to_go_on(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
