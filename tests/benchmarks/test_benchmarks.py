@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import emergence, generator, readings, report, training_step
+from benchmarks import emergence, generator, readings, report, scale, training_step
 from benchmarks.timing import Side, compare
 from tests.conftest import tiny
 from tests.train.test_stage_checkpoints import keep
@@ -155,3 +155,12 @@ def test_emergence(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert all(0 <= one["low"] <= one["value"] <= one["high"] <= 1 for one in own["by_step"])
     assert [one["thought"] for one in own["appearance"]] == sorted({one["thought"] for one in own["by_step"]})
     assert sum(line.startswith("| 20 |") for line in shown) == 2
+
+
+def test_scale_counts_what_a_report_costs() -> None:
+    checkpoint = tiny(max_position_embeddings=256)
+    few, more = (scale.once(checkpoint, 4, thoughts) for thoughts in (1, 2))
+    assert (few["problems"], few["thoughts"], more["thoughts"]) == (4, 1, 2)
+    assert more["columns_per_problem"] > few["columns_per_problem"]  # type: ignore[operator]
+    assert more["table_bytes_per_problem"] > few["table_bytes_per_problem"]  # type: ignore[operator]
+    assert scale.page_of(checkpoint, 4, 3)["problems"] == 12
