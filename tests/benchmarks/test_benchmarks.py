@@ -159,8 +159,6 @@ def test_emergence(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
 
 def test_scale_counts_what_a_report_costs() -> None:
     checkpoint = tiny(max_position_embeddings=256)
-    few, more = (scale.once(checkpoint, 4, thoughts) for thoughts in (1, 2))
-    assert (few["problems"], few["thoughts"], more["thoughts"]) == (4, 1, 2)
-    assert more["columns_per_problem"] > few["columns_per_problem"]  # type: ignore[operator]
-    assert more["table_bytes_per_problem"] > few["table_bytes_per_problem"]  # type: ignore[operator]
-    assert scale.page_of(checkpoint, 4, 3)["problems"] == 12
+    found = scale.once(checkpoint, 3, 1)
+    assert (found["problems"], found["thoughts"]) == (3, 1)
+    assert found["columns_per_problem"] > 3 * 30  # type: ignore[operator]  # three prompts at least: its twin, its rewrite
