@@ -14,12 +14,14 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
+from tests import checks
 from workbench.model.checkpoint import Checkpoint, make_checkpoint
 from workbench.problems.problem import Problem
 from workbench.problems.prosqa import make_problem
 from workbench.problems.vocabulary import edges_tokenizer
 
 FAMILIES = ("gpt2", "llama", "qwen2")
+assert checks  # it must be imported before the library
 
 
 def tiny_model(family: str, seed: int = 0, **changes: object) -> PreTrainedModel:

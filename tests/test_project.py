@@ -6,19 +6,25 @@ import subprocess
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import networkx
 import numpy as np
 import pytest
 import yaml
-from jaxtyping import TypeCheckError
+from beartype import beartype
+from beartype.roar import BeartypeCallHintViolation
+from jaxtyping import Float, TypeCheckError
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.checks import checked, has_shapes
 from tests.release import constrained, locked, sbom
+from workbench.interventions.thoughts import Noise
 from workbench.problems import graph
+from workbench.problems.problem import Problem
 
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -245,8 +251,43 @@ def test_annotations_are_not_postponed() -> None:
 
 
 def test_shapes_and_types_of_the_library_are_checked_in_tests() -> None:
-    with pytest.raises(TypeCheckError):
+    wrong: Any = "three"
+    with pytest.raises(TypeCheckError):  # a shape
         graph.hops(np.zeros((2, 3), dtype=bool), 0)
+    with pytest.raises(BeartypeCallHintViolation):  # an argument without arrays
+        graph.hop_read(wrong, wrong)
+    with pytest.raises(BeartypeCallHintViolation):  # a field of a dataclass
+        Noise(at=wrong)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_an_inner_function_is_checked_each_time_it_is_defined(number: int) -> None:
+    def define(of: int) -> Callable[..., Any]:
+        @checked(typechecker=beartype)
+        def added(to: int, also: str = "") -> int:
+            """Add."""
+            return also if also else to + of  # type: ignore[return-value]
+
+        return added
+
+    made, wrong = define(number), "x"
+    assert made(1) == 1 + number
+    assert made.__doc__ == "Add."
+    for arguments in (wrong,), (1, wrong), (1, 2):
+        with pytest.raises(BeartypeCallHintViolation):
+            made(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("hint", "shapes"),
+    [
+        (int | None, False), (list[Problem], False), (Callable[[int], str], False), ("Problem", True),
+        (Float[np.ndarray, "a"], True), (dict[str, list[Float[np.ndarray, "a"] | None]], True),
+        (Callable[[Float[np.ndarray, "a"]], int], True),
+    ],
+)  # fmt: skip
+def test_annotations_with_shapes_are_left_to_jaxtyping(hint: Any, shapes: bool) -> None:
+    assert has_shapes(hint) == shapes
 
 
 def test_no_pickle_is_read_or_written() -> None:
