@@ -29,6 +29,8 @@ Option = TypeVar("Option", int, str)
 
 SIDE, DIFFERENCE = "side by side", "difference"
 ALL_HEADS = "all"
+TARGET_BEFORE = "target before"
+"""Key in the session of the target of the problem that was shown before."""
 FEW = 8
 """So many layers or heads stand side by side; more are in a list."""
 ATTENTION_HELP = (
@@ -276,6 +278,10 @@ def choose_concept(problem: Problem) -> str:
     """Draw the box and return the name chosen; the target until something else is."""
     target = problem.names[problem.target]
     names = [target, *sorted(name for name in problem.names if name != target)]
+    # What nobody chose follows the problem: the address holds no target, and would open another picture.
+    before, st.session_state[TARGET_BEFORE] = st.session_state.get(TARGET_BEFORE), target
+    if before != target and st.session_state.get("concept") == before:
+        st.session_state["concept"] = target
     widgets.settle("concept", names)
     return st.selectbox(
         "Concept", names, key="concept", bind="query-params",

@@ -144,6 +144,19 @@ def test_more_thoughts_than_trained_are_marked_and_a_smaller_number_takes_the_sl
     assert here(app) == 2
 
 
+@pytest.mark.parametrize(("chosen", "then"), [(None, "rempus"), ("scrompus", "scrompus")])
+def test_a_concept_that_nobody_chose_follows_the_problem(opened: Open, chosen: str | None, then: str) -> None:
+    app = opened(problem="chain-1")
+    assert app.selectbox(key="concept").value == "brimpus"  # the target
+    if chosen:
+        app.selectbox(key="concept").select(chosen)
+        app.run()
+    app.selectbox(key="problem").select("chain-3")
+    app.run()
+
+    assert app.selectbox(key="concept").value == then
+
+
 def test_the_concept_chosen_comes_with_its_numbers_and_the_tokens_that_spell_it(opened: Open) -> None:
     app = opened(concept="brimpus", problem="chain-3")
     table = app.dataframe[0].value
