@@ -17,7 +17,7 @@ from workbench.model.checkpoint import save_checkpoint
 from workbench.problems.files import load_problems
 from workbench.problems.sets import generate
 from workbench.studies.claims import Claim, claims_measured, literature
-from workbench.studies.reproduce import methods, values
+from workbench.studies.reproduce import values
 from workbench.studies.reproduce.bounds import Bound, Plan, digest, fresh_problems, frozen, shape
 from workbench.studies.reproduce.material import Finding, Material, NoRunError
 from workbench.studies.reproduce.page import Measured, checks, function_of, judge, measure, row, write_page
@@ -146,12 +146,12 @@ def material(tmp_path: Path) -> Material:
 
 
 def test_what_is_measured_is_what_the_model_does(material: Material) -> None:
-    found = methods.less(material, "coconut_words", "cot").statistics["exact answers"]
+    found = values.less(material, "coconut_words", "cot").statistics["exact answers"]
     assert found.value == pytest.approx((material.right("coconut_words") - material.right("cot")).mean())
     assert (found.n, found.independent) == (8, 4)  # two questions of each graph
 
     own, without = (material.right_after("reference_asked", k) for k in (2, 0))
-    lost = methods.removed(material, "reference_asked").statistics
+    lost = values.removed(material, "reference_asked").statistics
     if own.any():
         assert lost["share of exact answers lost"].value == pytest.approx(1 - without.sum() / own.sum())
     chosen = [trace.answers[2] for trace in material.traces("reference_asked", 2)]

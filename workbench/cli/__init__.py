@@ -13,7 +13,6 @@ import typer
 from typer.core import TyperGroup
 
 from workbench.catalog import current
-from workbench.cli.adapter import adapter_app
 from workbench.cli.arguments import (
     Address,
     BatchSize,
@@ -31,10 +30,10 @@ from workbench.cli.arguments import (
 )
 from workbench.cli.audit import register as register_audit
 from workbench.cli.compare import register as register_compare
-from workbench.cli.importing import base, import_
+from workbench.cli.compare import reproduce
+from workbench.cli.importing import adapter_app, base, import_
 from workbench.cli.problems import problems_app
 from workbench.cli.report import report
-from workbench.cli.reproduce import reproduce
 from workbench.cli.stop import stop
 from workbench.errors import WorkbenchError
 

@@ -25,8 +25,7 @@ from workbench.studies.audit.base import (
 )
 from workbench.studies.audit.content import content
 from workbench.studies.audit.generalization import generalization
-from workbench.studies.audit.localization import localization
-from workbench.studies.audit.necessity import necessity
+from workbench.studies.audit.necessity import localization, necessity
 from workbench.studies.audit.search import search
 from workbench.studies.audit.shortcuts import shortcuts
 

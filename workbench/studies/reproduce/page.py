@@ -11,7 +11,7 @@ from workbench.measure.provenance import provenance
 from workbench.measure.verdicts import Check, Ruling, Verdict, judge_page
 from workbench.studies.claims import Claim, literature
 from workbench.studies.pages import render, strong
-from workbench.studies.reproduce import methods, superposition, values
+from workbench.studies.reproduce import superposition, values
 from workbench.studies.reproduce.bounds import Plan, commit, digest, frozen
 from workbench.studies.reproduce.material import Finding, Material, NoRunError
 
@@ -67,7 +67,7 @@ def checks(plan: Plan | None, finding: Finding | None) -> list[Check]:
 def function_of(plan: Plan) -> Callable[..., Finding]:
     """Return the function that measures a claim."""
     name = plan.measure[0]
-    return next(getattr(one, name) for one in (methods, values, superposition) if hasattr(one, name))
+    return next(getattr(one, name) for one in (values, superposition) if hasattr(one, name))
 
 
 def measure(claim: Claim, bundled: Material, fresh: Material) -> Measured:
