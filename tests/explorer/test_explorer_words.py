@@ -75,8 +75,8 @@ def test_a_problem_without_a_graph_has_its_steps_beside_the_thoughts(opened: Ope
     decoded, answers = (table.value for table in app.dataframe)
     assert decoded["token 1"].tolist() == [f"{one[0][0]} {one[0][1]:.3f}" for one in trace.arrays.top_tokens]
     assert answers["answer"].str.strip().tolist() == [one.strip() or "(nothing)" for one in trace.arrays.answer_texts]
-    value = trace.arrays.values.max()
-    assert f"{value:.0%}" in shown
+    assert trace.arrays.values is not None
+    assert f"{trace.arrays.values.max():.0%}" in shown
     app.button(key="item on").click()
     assert fine(app.run())
     assert app.selectbox(key="item").value != first.id

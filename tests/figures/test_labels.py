@@ -37,8 +37,7 @@ def test_no_text_of_a_bundled_problem_overlaps_or_is_cut(bundled):
 def test_the_faults_are_found(bundled):
     drawn = graph(bundled[0])
     assert faults(drawn, 300)  # half as wide as pages draw it
-    names = next(trace for trace in drawn.data if trace.name == "names")  # type: ignore[attr-defined]
-    names.x = np.zeros(len(names.x))
+    drawn.for_each_trace(lambda names: names.update(x=np.zeros(len(names.x))), selector={"name": "names"})
     assert faults(drawn, 600)
 
 

@@ -28,7 +28,7 @@ from transformers import (
 from transformers.pytorch_utils import Conv1D
 
 from workbench.errors import WorkbenchError, clip, listed, unknown
-from workbench.files import read_object, replacing
+from workbench.files import file_sha256, read_object, replacing
 from workbench.model import limits
 from workbench.model.archives import Weights, read_weights, require_floats
 from workbench.model.checkpoint import (
