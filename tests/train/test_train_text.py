@@ -36,7 +36,9 @@ ANSWER = "| [A] brimpus <eos>"
 COCONUT = [(0, WHOLE), (1, SECOND), (2, ANSWER), (3, ANSWER)]
 
 ROWS = {
-    **dict.fromkeys(("coconut_next_node", "pause_as_thought", "coconut_words", "coconut_frontier"), COCONUT),
+    **dict.fromkeys(
+        ("coconut_next_node", "pause_as_thought", "pause_words", "coconut_words", "coconut_frontier"), COCONUT
+    ),
     "coconut_two": [(0, WHOLE), (2, SECOND), (4, ANSWER), (6, ANSWER)],
     "coconut_without_thought": [(0, WHOLE), (0, SECOND), (0, ANSWER), (0, ANSWER)],
     "cot": [(0, WHOLE)] * 4,
