@@ -33,7 +33,7 @@ ABOUT = {
     "configuration. Chance between the two options: 0.5. Figures of a whole set with intervals are in the audit.",
     "needed": "Whether its answers need its thoughts: the first sentence of its audit, about noise in place of all of "
     "them.",
-    "written": "When its weights were written on this machine: of a bundled run, when it came here.",
+    "written": "When its weights were written on this machine; empty of a bundled run: its files have the copy's day.",
     "audit": "Sentences of its audit that hold (●), that do not (○), and that are undecided or were not measured (◐). "
     "Found by the run's name; choose the run, and the page says whether the audit is of these weights.",
 }
@@ -186,7 +186,12 @@ def _row(name: str, path: Path, card: Card | None) -> dict[str, object]:
 
 
 def _written(folder: Path) -> date | None:
-    """Return the day of the newest file of weights; a checkpoint keeps none, as its bytes follow from its seed."""
+    """Return the day of the newest file of weights; a checkpoint keeps none, as its bytes follow from its seed.
+
+    None of a bundled run: the day would be that of the clone.
+    """
+    if folder.is_relative_to(catalog.ROOT / "fixtures"):
+        return None
     days = [file.stat().st_mtime for file in folder.glob("*.safetensors")]
     return datetime.fromtimestamp(max(days), UTC).date() if days else None
 
