@@ -107,7 +107,7 @@ def _heading(figure: go.Figure) -> None:
     layout: Any = figure["layout"]
     title, subtitle = layout["title"]["text"] or "", layout["title"]["subtitle"]["text"] or ""
     st.html(f'<div class="figure-title">{marked(title)}</div><div class="figure-note">{marked(subtitle)}</div>')
-    panels = any("paper" in str(note["yref"]) and note["y"] == 1 for note in layout["annotations"])
+    panels = any("paper" in str(note["yref"]) and abs((note["y"] or 0) - 1) < 1e-6 for note in layout["annotations"])
     room = PANEL_ROOM if panels else HEAD_ROOM
     figure.update_layout(title=None, margin_t=room, height=layout["height"] - layout["margin"]["t"] + room)
 

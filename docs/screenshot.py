@@ -50,6 +50,8 @@ def take(browser: Browser, address: str, name: str, theme: str) -> Path:
     page.goto(f"{address}/{VIEWS[name]}")
     page.locator(".js-plotly-plot:visible").first.wait_for(timeout=WAIT_MS)
     # Streamlit says "running" in a corner while a script works: the picture waits for it to be done.
+    # A population shows the model first and its controls when they are done: then the bar is gone.
+    expect(page.get_by_test_id("stProgress")).to_have_count(0, timeout=WAIT_MS)
     expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=WAIT_MS)
     page.wait_for_timeout(1000)  # plotly's own fade-in
     file = FOLDER / f"{name}-{theme}.png"

@@ -242,7 +242,7 @@ def grid(
     rows = -(-len(heads) // columns)
     broken = ["<br>".join("<br>".join(textwrap.wrap(p, 92 // columns)) for p in head.split("<br>")) for head in heads]
     tall = 15 * max(head.count("<br>") for head in broken)
-    gap = 64 + tall + below
+    gap = 78 + tall + below  # ticks, the axis' title, and the title of the panel underneath
     total = rows * plot + (rows - 1) * gap
     made = figure(title, subtitle, above=22 + tall, below=below, plot=total, **layout)
     made.set_subplots(
