@@ -114,5 +114,6 @@ def test_no_rule_that_does_not_reason_gets_far(items: list[Item]) -> None:
 def test_the_same_seed_makes_the_same_items_and_another_limit_others(items: list[Item]) -> None:
     assert generate("arithmetic", 10, seed=3) == items[:10]
     assert all(check(item, limit=40) == [] for item in generate("arithmetic", 50, seed=3, limit=40))
+    assert {len(item.steps) for item in generate("arithmetic", 50, seed=3, operations=3)} == {2, 3}
     with pytest.raises(WorkbenchError, match="leaves too little to calculate"):
         generate("arithmetic", 1, seed=3, limit=5)

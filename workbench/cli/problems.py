@@ -31,10 +31,11 @@ def generate(
     nodes: Annotated[int | None, typer.Option(help="Node slots of a graph, about a fifth of which stay empty.")] = None,
     split: Annotated[str, typer.Option(help="Of the other tasks: train or test.")] = "train",
     limit: Annotated[int | None, typer.Option(help="Of arithmetic: the largest number; 99 by default.")] = None,
+    operations: Annotated[int | None, typer.Option(help="Of arithmetic: most operations, 6 by default.")] = None,
     seed: Seed = 0,
 ) -> None:
     """Generate problems, each checked by its oracle."""
-    from workbench.problems.arithmetic import LIMIT
+    from workbench.problems.arithmetic import LIMIT, MOST
     from workbench.problems.files import save_items, save_problems
     from workbench.problems.prontoqa import HOPS
     from workbench.problems.sets import check_split, check_task
@@ -44,8 +45,12 @@ def generate(
     writable(out)
     if task != "prosqa":
         check_task(task)
-    given = {"FAMILY": family, "--nodes": nodes, "--hops": hops, "--limit": limit}
-    own = {"prosqa": ("FAMILY", "--nodes", "--hops"), "prontoqa": ("--hops",), "arithmetic": ("--limit",)}[task]
+    given = {"FAMILY": family, "--nodes": nodes, "--hops": hops, "--limit": limit, "--operations": operations}
+    own = {
+        "prosqa": ("FAMILY", "--nodes", "--hops"),
+        "prontoqa": ("--hops",),
+        "arithmetic": ("--limit", "--operations"),
+    }[task]
     foreign = [name for name, value in given.items() if value not in (None, "") and name not in own]
     foreign += ["--split"] if task == "prosqa" and split != "train" else []
     if foreign:
@@ -61,8 +66,8 @@ def generate(
         if hops is not None and not hops.isdecimal():
             why = "A ProntoQA file has one number of hops."
             raise WorkbenchError(f'"{hops}" is no number of hops.', why, "Write --hops 5.")
-        largest = LIMIT if limit is None else limit
-        save_items(make_items(task, count, seed, check_split(split), hops=int(hops or HOPS), limit=largest), out)
+        size = {"hops": int(hops or HOPS), "limit": LIMIT if limit is None else limit, "operations": operations or MOST}
+        save_items(make_items(task, count, seed, check_split(split), **size), out)
     typer.echo(f"Wrote {count} problems to {out}")
 
 

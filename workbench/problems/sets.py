@@ -10,7 +10,7 @@ import numpy as np
 
 from workbench.errors import WorkbenchError, unknown
 from workbench.problems import random_graphs
-from workbench.problems.arithmetic import LIMIT, Split, arithmetic_items
+from workbench.problems.arithmetic import FEWEST, LIMIT, MOST, Split, arithmetic_items
 from workbench.problems.files import save_items, save_problems
 from workbench.problems.graph import Adjacency
 from workbench.problems.problem import Item, Problem
@@ -266,7 +266,14 @@ SPLITS: tuple[Split, ...] = ("train", "test")
 
 
 def generate_items(
-    task: str, count: int, seed: int, split: Split = "train", *, hops: int = HOPS, limit: int = LIMIT
+    task: str,
+    count: int,
+    seed: int,
+    split: Split = "train",
+    *,
+    hops: int = HOPS,
+    limit: int = LIMIT,
+    operations: int = MOST,
 ) -> list[Item]:
     """Generate problems, each checked by its validator; the same arguments give the same problems.
 
@@ -280,6 +287,7 @@ def generate_items(
         split: "train" or "test".
         hops: For prontoqa: rules of the proof.
         limit: For arithmetic: the largest number.
+        operations: For arithmetic: the most operations of a story; the fewest is two.
 
     Raises:
         WorkbenchError: There is no such task, or the numbers are not offered.
@@ -289,7 +297,9 @@ def generate_items(
         why = "The number of problems must be at least 1."
         raise WorkbenchError(f"Cannot generate {count} problems.", why, "Ask for one or more.")
     key = f"{task} {split} {seed}"
-    items: Iterator[Item] = prontoqa_items(key, hops) if task == "prontoqa" else arithmetic_items(key, split, limit)
+    span = (min(FEWEST, operations), operations)
+    drawn = prontoqa_items(key, hops) if task == "prontoqa" else arithmetic_items(key, split, limit, span)
+    items: Iterator[Item] = drawn
     return [replace(item, id=f"{task}-{split}-{seed}-{place}") for place, item in enumerate(islice(items, count))]
 
 

@@ -19,6 +19,8 @@ from workbench.files import write_whole
 from workbench.model.coconut import AnswerReads
 from workbench.model.recurrence import IDENTITY, Recurrence
 from workbench.model.supervision import Supervision
+from workbench.problems.arithmetic import LIMIT, MOST
+from workbench.problems.prontoqa import HOPS
 from workbench.settings import build, read_settings
 from workbench.train.methods import Method, find_method, mixing_share
 from workbench.train.reward import Objective, RewardConfig, reward_faults
@@ -112,6 +114,12 @@ class RowsConfig:
     file, problems are taken together that follow each other and have the same sentences."""
     edges: int = 0
     """Most edges of a generated graph of ProsQA, with targets as `curriculum.hop_weights` has them; 0: as released."""
+    hops: int = HOPS
+    """Hops of a generated proof of ProntoQA."""
+    operations: int = MOST
+    """Most operations of a generated arithmetic story; the fewest is two."""
+    limit: int = LIMIT
+    """Largest number of a generated arithmetic story, in every step."""
     epochs_per_stage: float = 0.0
     """Passes over the problems in each stage but the last, in place of `steps_per_stage`; every problem once a pass."""
     steps_per_stage: int = 300

@@ -24,7 +24,7 @@ from workbench.model.prompts import Format, Ids, Prompt, path
 from workbench.problems.files import load_any
 from workbench.problems.graph import hops
 from workbench.problems.problem import Item, Problem
-from workbench.problems.sets import generate, generate_asked, generate_items
+from workbench.problems.sets import Split, generate, generate_asked, generate_items
 from workbench.train.batch import IGNORE, Ask, Labels, TrainBatch, Words
 from workbench.train.config import Schedule, Stage, TrainConfig, method_of
 from workbench.train.methods import Method
@@ -280,7 +280,7 @@ def training_problems(config: TrainConfig) -> Sequence[Problem | Item]:
         if rows.edges or rows.questions > 1:
             return generate_asked(rows.count, rows.questions, config.seed, hop_weights, rows.edges or None)
         return generate("released", rows.count, config.seed)
-    return generate_items(config.task, config.rows.count, config.seed)
+    return _items(config, config.rows.count, "train")
 
 
 def validation_problems(config: TrainConfig) -> Sequence[Problem | Item]:
@@ -299,4 +299,10 @@ def validation_problems(config: TrainConfig) -> Sequence[Problem | Item]:
             hop_weights = config.curriculum.hop_weights
             return generate_asked(config.watched, 2, config.seed + (1 << 30), hop_weights, edges, balanced=True)
         return generate("released", config.watched, config.seed + (1 << 30))
-    return generate_items(config.task, config.watched, config.seed, "test")
+    return _items(config, config.watched, "test")
+
+
+def _items(config: TrainConfig, count: int, split: Split) -> list[Item]:
+    rows = config.rows
+    size = {"hops": rows.hops, "limit": rows.limit, "operations": rows.operations}
+    return generate_items(config.task, count, config.seed, split, **size)
