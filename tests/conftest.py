@@ -1,6 +1,9 @@
 """Shared fixtures: tiny models with random weights, and problems made by hand."""
 
+import os
 from itertools import pairwise
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test waits for a hub; libraries read this when they are imported
 
 import pytest
 import torch

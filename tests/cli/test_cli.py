@@ -158,7 +158,7 @@ def test_problems_are_generated_and_checked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "more"), [("prontoqa", ["--hops", 3]), ("arithmetic", ["--limit", 40, "--operations", 3])]
+    ("task", "more"), [("prontoqa", ["--hops", 3]), ("arithmetic", ["--split", "test", "--operations", 3])]
 )
 def test_items_are_generated_and_checked(tmp_path: Path, task: str, more: list[object]) -> None:
     file = tmp_path / "few.json"
