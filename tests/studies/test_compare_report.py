@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import polars as pl
@@ -21,10 +22,11 @@ from tests.train.test_training import TINY
 from workbench.cli import app
 from workbench.errors import WorkbenchError
 from workbench.figures import accuracy_after_thoughts, accuracy_in_training
+from workbench.files import only_writer
 from workbench.problems.files import save_problems
 from workbench.problems.sets import generate
 from workbench.studies.compare.claims import load_published
-from workbench.studies.compare.jobs import Job, Jobs, last_error, plan, read_costs, shell_lines
+from workbench.studies.compare.jobs import COSTS, Job, last_error, plan, run_jobs, shell_lines, training_minutes
 from workbench.studies.compare.measure import is_measured, measure
 from workbench.studies.compare.page import report
 from workbench.studies.compare.suite import Suite, load_suite, plan_runs, standing, write_config
@@ -213,20 +215,52 @@ def test_a_wrong_problem_set_is_said_at_once(tmp_path: Path, given: str, message
     assert message in result.stderr
 
 
+def instead_of_python(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """Let a shell script stand for the interpreter that runs `-m workbench COMMAND`; its first argument is COMMAND."""
+    file = folder / "python"
+    file.write_text(f"#!/bin/sh\nshift 2\n{script}\n")
+    file.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(file))
+
+
 def test_a_job_that_fails_leaves_its_last_words_and_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script = tmp_path / "python"
-    script.write_text('#!/bin/sh\nshift 2\nif [ "$1" = bad ]; then echo "What.\n  why: Why.\n  do:  Do."; exit 2; fi\n')
-    script.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(script))
-    jobs = Jobs(tmp_path / "out", 2)
-    with jobs.locked():
-        jobs.run([Job("t/a", (("bad",), ("never",))), Job("t/b", (("good",), ("better",)))], seconds=0.05)
+    script = 'echo $1; if [ "$1" = bad ]; then echo "What.\n  why: Why.\n  do:  Do."; exit 2; fi'
+    instead_of_python(tmp_path, monkeypatch, script)
+    jobs = [Job("t/a", (("bad",), ("never",))), Job("t/b", (("good",), ("better",)))]
+    assert run_jobs(jobs, tmp_path, 2, Event(), seconds=0.05) == {"t/a": "What. Why."}
 
-    assert jobs.failed == {"t/a": "What. Why."}
-    assert sorted(cost.command for cost in read_costs(tmp_path / "out")) == ["bad", "better", "good"]
-    assert not jobs.running
+    assert (tmp_path / "logs/t/a.log").read_text().splitlines()[0] == "bad"
+    assert (tmp_path / "logs/t/b.log").read_text() == "good\nbetter\n"
+
+
+def test_a_stop_is_passed_on_and_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save = f"trap 'sleep 0.3; echo saved; exit 0' TERM; touch {tmp_path}/$1; while :; do sleep 0.05; done"
+    instead_of_python(tmp_path, monkeypatch, save)
+    stop = Event()
+
+    def tick(_: object) -> None:
+        if (tmp_path / "one").exists() and (tmp_path / "two").exists():
+            stop.set()
+
+    jobs = [Job("a", (("one",), ("after",))), Job("b", (("two",),)), Job("c", (("three",),))]
+    assert run_jobs(jobs, tmp_path, 2, stop, tick, seconds=0.05) == {}
+    assert [(tmp_path / f"logs/{key}.log").read_text() for key in "ab"] == ["saved\n"] * 2
+    assert not (tmp_path / "after").exists()
+    assert not (tmp_path / "three").exists()
+
+
+def test_costs_of_this_and_of_earlier_versions_are_counted(done: tuple[Suite, Path], tmp_path: Path) -> None:
+    runs = plan_runs(done[0], tmp_path)
+    first, second = (run.directory for run in runs)
+    first.mkdir(parents=True)
+    (first / COSTS).write_text('{"seconds": 9, "cpu_seconds": 60, "at": ""}\n{"seconds": 9, "cpu_s')
+    assert not second.exists()
+    of_all = [{"key": run.key, "command": name, "cpu_seconds": 30} for run in runs for name in ("train", "measure")]
+    (tmp_path / COSTS).write_text("".join(json.dumps(cost) + "\n" for cost in of_all))
+
+    assert training_minutes(tmp_path, runs) == {runs[0].key: 1.5, runs[1].key: 0.5}
 
 
 def test_the_last_line_of_any_other_failure_is_kept(tmp_path: Path) -> None:
@@ -236,9 +270,11 @@ def test_the_last_line_of_any_other_failure_is_kept(tmp_path: Path) -> None:
 
 
 def test_two_comparisons_do_not_share_a_directory(tmp_path: Path) -> None:
-    refused = pytest.raises(WorkbenchError, match="Another comparison is at work")
-    with Jobs(tmp_path, 1).locked(), refused, Jobs(tmp_path, 1).locked():
-        pass
+    command = ["compare", str(tiny_suite(tmp_path)), "--out", str(tmp_path / "out")]
+    with only_writer(tmp_path / "out"):
+        result = CliRunner().invoke(app, command)
+    assert result.exit_code == 2
+    assert "Another process is writing" in result.stderr
 
 
 @pytest.mark.slow
@@ -260,7 +296,7 @@ def test_a_suite_killed_midway_resumes_and_is_skipped_when_done(tmp_path: Path) 
     steps = [json.loads(line)["step"] for line in metrics.read_text().splitlines()]
     assert steps == sorted(set(steps)), "no record is repeated"
     assert steps[-1] == 60
-    spent = [cost.command for cost in read_costs(tmp_path / "out")]
-    assert spent == ["train", "measure"]
+    costs = (metrics.parent / COSTS).read_text()
+    assert len(costs.splitlines()) == 1, "a kill leaves no record"
     assert "index.html" in CliRunner().invoke(app, command).stdout
-    assert len(read_costs(tmp_path / "out")) == len(spent), "nothing is done twice"
+    assert (metrics.parent / COSTS).read_text() == costs, "nothing is done twice"

@@ -1,8 +1,9 @@
 """The commands `workbench audit` and `workbench audits`: batteries of interventions, and the cards that they fill."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -27,6 +28,8 @@ from workbench.errors import WorkbenchError
 from workbench.files import only_writer
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from workbench.model.checkpoint import Checkpoint
     from workbench.problems.problem import Item, Problem
     from workbench.studies.audit.base import AuditOptions
@@ -181,24 +184,25 @@ def _one_by_one(
 def _side_by_side(todo: Sequence[str], given: tuple[str, ...], out: Path, jobs: int) -> None:
     """Run batteries in processes of their own, and pass Ctrl-C on to them."""
     from workbench.cli.terminal import counting
-    from workbench.studies.compare.jobs import Job, Jobs
+    from workbench.studies.compare.jobs import Job, run_jobs
 
-    work, shown = Jobs(out, jobs), dict.fromkeys(todo, 0)
-    with on_signals(work.stop), counting(todo) as count:
+    stop, shown = Event(), dict.fromkeys(todo, 0)
+    with on_signals(stop.set), counting(todo) as count:
 
-        def tick() -> None:
+        def tick(futures: "Mapping[str, Future[str]]") -> None:
             for name in todo:
                 with suppress(OSError, ValueError):
                     at = int((out / "logs" / f"{name}.count").read_text())
                     count(name, at - shown[name])
                     shown[name] = at
-                if shown[name] and name not in work.running:
+                if futures[name].done():
                     count(name, None)
 
         for name in todo:
             (out / "logs" / f"{name}.count").unlink(missing_ok=True)
-        work.run([Job(name, (("audit-battery", *given, "--battery", name),)) for name in todo], tick)
-    if work.stopped:
+        batteries = [Job(name, (("audit-battery", *given, "--battery", name),)) for name in todo]
+        failed = run_jobs(batteries, out, jobs, stop, tick)
+    if stop.is_set():
         raise KeyboardInterrupt
-    for name, error in work.failed.items():
+    for name, error in failed.items():
         raise WorkbenchError(f"The battery {name} failed.", error, f"See {out / 'logs' / name}.log, and try again.")

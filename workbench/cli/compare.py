@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -12,7 +13,9 @@ from workbench.cli.arguments import command_line, load_graphs, on_signals
 from workbench.errors import WorkbenchError
 
 if TYPE_CHECKING:
-    from workbench.studies.compare.jobs import Jobs, Todo
+    from concurrent.futures import Future
+
+    from workbench.studies.compare.jobs import Todo
     from workbench.studies.compare.suite import Suite
 
 More = Annotated[
@@ -65,14 +68,15 @@ def compare(
     if dry_run:
         _show_plan(loaded, todo, jobs or loaded.jobs)
         return
-    work = _work(loaded, out, todo, only or [], jobs or loaded.jobs, train)
-    if work.stopped:
+    stop = Event()
+    failed = _work(loaded, out, todo, only or [], jobs or loaded.jobs, train, stop)
+    if stop.is_set():
         typer.echo("Stopped. The same command goes on from here.", err=True)
         raise typer.Exit(130)
-    for key, error in work.failed.items():
+    for key, error in failed.items():
         typer.echo(f"{key} failed: {error} (logs/{key}.log)", err=True)
-    typer.echo(f"Open {report(loaded, out, only or [], work.failed, command_line())}")
-    if work.failed:
+    typer.echo(f"Open {report(loaded, out, only or [], failed, command_line())}")
+    if failed:
         raise typer.Exit(1)
 
 
@@ -105,18 +109,17 @@ def _named(given: Sequence[str]) -> dict[str, Path]:
 
 
 def _work(
-    suite: "Suite", out: Path, todo: "Sequence[Todo]", only: Sequence[str], side_by_side: int, train: bool
-) -> "Jobs":
-    """Train and measure with a line of progress per run; Ctrl-C and SIGTERM are passed on."""
+    suite: "Suite", out: Path, todo: "Sequence[Todo]", only: Sequence[str], side_by_side: int, train: bool, stop: Event
+) -> dict[str, str]:
+    """Train and measure with a line of progress per run; Ctrl-C and SIGTERM set `stop`. Return the errors."""
     from rich.progress import MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
     from workbench.cli.terminal import bars
-    from workbench.studies.compare.jobs import Jobs, carry_out
+    from workbench.studies.compare.jobs import carry_out
     from workbench.studies.compare.suite import newest_step
 
-    work = Jobs(out, side_by_side)
     with (
-        on_signals(work.stop),
+        on_signals(stop.set),
         bars(MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[state]}")) as bar,
     ):
         lines = {
@@ -125,25 +128,20 @@ def _work(
             )
             for one in todo
         }
-        at_work: set[str] = set()
+        runs, ended = {one.run.key: one.run for one in todo}, set[str]()
 
-        def tick() -> None:
-            for one in todo:
-                key = one.run.key
-                if key not in at_work | work.running:
+        def tick(jobs: "Mapping[str, Future[str]]") -> None:
+            for key, job in jobs.items():
+                if key in ended or not (job.running() or job.done()):
                     continue
-                if key not in at_work:
-                    bar.start_task(lines[key])
-                running = key in work.running
-                state = "at work" if running else "failed" if key in work.failed else "done"
-                bar.update(lines[key], completed=newest_step(one.run), state="stopped" if work.stopped else state)
-                if not running:
+                bar.start_task(lines[key])
+                state = "at work" if job.running() else "failed" if job.result() else "done"
+                bar.update(lines[key], completed=newest_step(runs[key]), state="stopped" if stop.is_set() else state)
+                if job.done():
                     bar.stop_task(lines[key])
-            at_work.clear()
-            at_work.update(work.running)
+                    ended.add(key)
 
-        carry_out(suite, out, work, only, train=train, tick=tick)
-    return work
+        return carry_out(suite, out, side_by_side, stop, only, train=train, tick=tick)
 
 
 def _state(todo: "Todo", train: bool) -> Literal["waiting", "done", "not finished"]:

@@ -1,9 +1,11 @@
 """`workbench train`: one process or several, progress on the terminal, a checkpoint that everything else can open."""
 
+import json
 import multiprocessing
 import os
 import signal
 import socket
+import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import cast
@@ -23,6 +25,9 @@ from workbench.train.loop import train
 
 EXTENDABLE = ("steps", "decay_from", "evaluate_every", "keep_every", "checkpoint_seconds", "watched")
 """Keys of a configuration that a run may change when it is resumed."""
+COSTS = "costs.jsonl"
+"""In a run directory: a line for each time that the training was at work, with its seconds on the clock and of
+processors, those of all its processes together."""
 
 
 def train_command(config_path: Path, out: Path | None = None) -> Path:
@@ -33,7 +38,8 @@ def train_command(config_path: Path, out: Path | None = None) -> Path:
         out: The run directory; `runs/<name>` by default.
 
     Returns:
-        The run directory: `config.yaml`, `model/`, `metrics.jsonl`, `checkpoints/` of the stages, `latest/`.
+        The run directory: `config.yaml`, `model/`, `metrics.jsonl`, `costs.jsonl`, `checkpoints/` of the stages,
+        `latest/`.
 
     Raises:
         WorkbenchError: If the configuration is wrong or the directory holds another run.
@@ -147,14 +153,26 @@ def _work(config: TrainConfig, directory: Path) -> None:
     torch.set_num_threads(1)
     if "RANK" in os.environ and not torch.cuda.is_available():  # on GPUs accelerate chooses how they talk
         dist.init_process_group("gloo")
+    began, used = time.monotonic(), time.process_time()
     try:
         if os.environ.get("RANK", "0") != "0":
             train(config, directory)
         else:
             _train_and_show(config, directory)
     finally:
+        if os.environ.get("RANK", "0") == "0":
+            _record_cost(directory, time.monotonic() - began, time.process_time() - used)
         if dist.is_initialized():
             dist.destroy_process_group()
+
+
+def _record_cost(directory: Path, seconds: float, cpu_seconds: float) -> None:
+    """Add a line to the costs of a run; the processes of one training do the same work."""
+    cpu_seconds *= int(os.environ.get("WORLD_SIZE", "1"))
+    ended = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    with (directory / COSTS).open("a") as costs:
+        line = {"seconds": round(seconds, 2), "cpu_seconds": round(cpu_seconds, 2), "at": ended}
+        costs.write(json.dumps(line) + "\n")
 
 
 def _train_and_show(config: TrainConfig, directory: Path) -> None:

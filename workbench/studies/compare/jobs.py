@@ -1,21 +1,17 @@
 """What a suite still has to do, and the processes that do it: each an ordinary command that resumes by itself."""
 
-import fcntl
 import json
 import os
 import shlex
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
+from threading import Event
 
-from workbench.errors import WorkbenchError
+from workbench.files import only_writer
 from workbench.studies.compare.measure import is_measured
 from workbench.studies.compare.suite import (
     Page,
@@ -30,9 +26,10 @@ from workbench.studies.compare.suite import (
     standing,
     write_config,
 )
+from workbench.train.launch import COSTS
 
-LOCK = "suite.lock"
-COSTS = "costs.jsonl"
+Tick = Callable[[Mapping[str, Future[str]]], None]
+"""Called every so often with the jobs by key: at work, or done with their error, empty for none."""
 
 
 @dataclass(frozen=True)
@@ -45,138 +42,57 @@ class Job:
     """Arguments of `workbench`; the next one starts when the one before ended well."""
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What one command of a job took."""
+def run_jobs(
+    jobs: Sequence[Job],
+    out: Path,
+    side_by_side: int,
+    stop: Event,
+    tick: Tick = lambda _: None,
+    seconds: float = 1.0,
+) -> dict[str, str]:
+    """Run jobs in their order, so many at a time, and return the last error of those that failed by key.
 
-    key: str
-    command: str
-    seconds: float
-    """Wall time."""
-    cpu_seconds: float
-    """Of the command and all its processes."""
-    at: str
-    """When it ended, UTC."""
-
-
-class Jobs:
-    """Runs jobs side by side, passes a stop on to them, and keeps the last words of those that fail.
+    Threads of `concurrent.futures` wait for the commands. The few lines around `subprocess` are the stop: a command
+    that is asked to end saves first, and that has to be passed on and waited for. xargs does not pass it on, and in a
+    pool of processes the end of one worker is the end of all jobs.
 
     Args:
-        out: The suite's directory; logs go to `logs/`, costs to `costs.jsonl`.
-        side_by_side: Jobs at a time.
+        jobs: What to run.
+        out: Logs go to `logs/` in it.
+        side_by_side: Jobs at a time, a thread of computation each.
+        stop: Once it is set, no more commands are started, and those at work are asked to save and end.
+        tick: Called at this interval.
+        seconds: The interval.
     """
+    children: list[subprocess.Popen] = []
 
-    def __init__(self, out: Path, side_by_side: int) -> None:
-        self.out, self.side_by_side = out, side_by_side
-        self.running: set[str] = set()
-        """Keys of the jobs at work."""
-        self.failed: dict[str, str] = {}
-        """Last error line by key."""
-        self._processes: dict[str, subprocess.Popen] = {}
-        self._stopping, self._lock, self._held = False, Lock(), -1
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep a second suite out of the directory, also while a process of a killed one is still at work.
-
-        Raises:
-            WorkbenchError: Another one is at work.
-        """
-        self.out.mkdir(parents=True, exist_ok=True)
-        with (self.out / LOCK).open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise WorkbenchError(
-                    f"Another comparison is at work in {self.out.name}/.",
-                    f"It, or a training that it started, holds {LOCK}.",
-                    "Wait for it, or end it; then type the same command again.",
-                ) from error
-            self._held = file.fileno()
-            yield
-
-    def run(self, jobs: Sequence[Job], tick: Callable[[], None] = lambda: None, seconds: float = 1.0) -> None:
-        """Run jobs in their order; return when all are done, or after `stop`.
-
-        Args:
-            jobs: What to run.
-            tick: Called at this interval.
-            seconds: The interval.
-        """
-        with ThreadPoolExecutor(self.side_by_side) as pool:
-            waiting: set[Future[None]] = {pool.submit(self._run, job) for job in jobs}
-            while waiting:
-                done, waiting = wait(waiting, timeout=seconds, return_when=FIRST_COMPLETED)
-                for future in done:
-                    future.result()
-                tick()
-
-    def stop(self) -> None:
-        """Start no more jobs, and ask those at work to save and end."""
-        with self._lock:
-            self._stopping = True
-            for process in self._processes.values():
-                # Not Popen.terminate: it would take the exit status that `wait4` waits for.
-                with suppress(ProcessLookupError):
-                    os.kill(process.pid, signal.SIGTERM)
-
-    @property
-    def stopped(self) -> bool:
-        """Whether `stop` was called."""
-        return self._stopping
-
-    def _run(self, job: Job) -> None:
-        log = self.out / "logs" / f"{job.key}.log"
+    def run(job: Job) -> str:
+        log = out / "logs" / f"{job.key}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
-        self.running.add(job.key)
-        try:
-            for command in job.commands:
-                code = self._command(job.key, command, log)
-                if self._stopping:
-                    return
-                if code:
-                    self.failed[job.key] = last_error(log) or f"ended with status {code}"
-                    return
-        finally:
-            self.running.discard(job.key)
-
-    def _command(self, key: str, command: tuple[str, ...], log: Path) -> int:
-        began = time.monotonic()
-        with log.open("ab") as file:
-            with self._lock:
-                if self._stopping:
-                    return 0
+        for command in job.commands:
+            if stop.is_set():
+                break
+            with log.open("ab") as file:
                 # In this process's group: what ends the whole group ends the trainings too.
-                process = subprocess.Popen(
+                child = subprocess.Popen(
                     [sys.executable, "-m", "workbench", *command],
                     stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
                     env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"},
-                    pass_fds=[self._held] if self._held >= 0 else [],
                 )  # fmt: skip
-                self._processes[key] = process
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-            with self._lock:
-                del self._processes[key]
-                cpu = usage.ru_utime + usage.ru_stime
-                ended = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-                cost = Cost(key, command[0], round(time.monotonic() - began, 2), round(cpu, 2), ended)
-                with (self.out / COSTS).open("a") as costs:
-                    costs.write(json.dumps(asdict(cost)) + "\n")
-        return process.returncode
+                children.append(child)
+                code = child.wait()
+            if code and not stop.is_set():
+                return last_error(log) or f"ended with status {code}"
+        return ""
 
-
-def read_costs(out: Path) -> list[Cost]:
-    """Return what was spent in a suite's directory, oldest first; a line cut off by a kill is left out."""
-    path = out / COSTS
-    costs = []
-    for line in path.read_text().splitlines() if path.exists() else ():
-        try:
-            costs.append(Cost(**json.loads(line)))
-        except (ValueError, TypeError):
-            continue
-    return costs
+    with ThreadPoolExecutor(side_by_side) as pool:
+        futures = {job.key: pool.submit(run, job) for job in jobs}
+        while wait(futures.values(), seconds).not_done:
+            while stop.is_set() and children:
+                children.pop().terminate()
+            tick(futures)
+    tick(futures)
+    return {key: error for key, future in futures.items() if (error := future.result())}
 
 
 def last_error(log: Path) -> str:
@@ -251,28 +167,34 @@ def plan(suite: Suite, out: Path, only: Sequence[str] = ()) -> list[Todo]:
 def carry_out(
     suite: Suite,
     out: Path,
-    jobs: Jobs,
+    side_by_side: int,
+    stop: Event,
     only: Sequence[str] = (),
     *,
     train: bool = True,
-    tick: Callable[[], None] = lambda: None,
-    seconds: float = 1.0,
-) -> None:
-    """Train and measure what is left of a suite; a run is measured as soon as it is trained.
+    tick: Tick = lambda _: None,
+) -> dict[str, str]:
+    """Train and measure what is left of a suite, and return the errors of runs; each is measured once it is trained.
 
     Args:
         suite: What is compared.
         out: The suite's directory.
-        jobs: Runs the commands; may be stopped from a signal handler.
+        side_by_side: Runs at a time.
+        stop: See `run_jobs`.
         only: Methods; none for all.
         train: Whether to train; else what is there is measured, finished or not.
-        tick: Called at this interval, to show progress.
-        seconds: The interval.
+        tick: Called every second, to show progress.
+
+    Raises:
+        WorkbenchError: A configuration is wrong, or another comparison is at work in the directory.
     """
-    with jobs.locked():
+    failed = {}
+    with only_writer(out):
         for starts in (True, False):  # what others begin from is there before they begin
             todo = [one for one in plan(suite, out, only) if one.start is starts]
-            jobs.run([job for one in todo if (job := _job(one, out, train, suite.page))], tick, seconds)
+            jobs = [job for one in todo if (job := _job(one, out, train, suite.page))]
+            failed |= run_jobs(jobs, out, side_by_side, stop, tick)
+    return failed
 
 
 def _job(todo: Todo, out: Path, train: bool, page: Page) -> Job | None:
@@ -291,8 +213,7 @@ def shell_lines(suite: Suite, out: Path, only: Sequence[str] = ()) -> list[str]:
     """Return what is left of a suite as lines for a shell, each of which goes on by itself after it was cut off.
 
     Lines may run side by side, on any machines that share the directory. Where runs begin from trainings of the suite
-    that are not done, the lines are those trainings alone: the others may be asked for once they are. A line records no
-    cost in `costs.jsonl`.
+    that are not done, the lines are those trainings alone: the others may be asked for once they are.
 
     Args:
         suite: What is compared.
@@ -312,12 +233,21 @@ def shell_lines(suite: Suite, out: Path, only: Sequence[str] = ()) -> list[str]:
 
 
 def training_minutes(out: Path, runs: Sequence[PlannedRun]) -> dict[str, float]:
-    """Return the core-minutes that were spent on training, by key of the run, as far as recorded."""
-    keys, minutes = {run.key for run in runs}, dict[str, float]()
-    for cost in read_costs(out):
-        if cost.key in keys and cost.command == "train":
-            minutes[cost.key] = minutes.get(cost.key, 0.0) + cost.cpu_seconds / 60
-    return minutes
+    """Return the core-minutes that were spent on training, by key of the run, as far as recorded.
+
+    A training records its own in its directory; before, the suite did, in a file for all.
+    """
+    minutes = dict[str, float]()
+    for run, path in [(None, out / COSTS), *((run, run.directory / COSTS) for run in runs)]:
+        for line in path.read_text().splitlines() if path.exists() else ():
+            try:
+                cost = json.loads(line)
+                key, spent = run.key if run else cost["key"], float(cost["cpu_seconds"]) / 60
+            except (ValueError, TypeError, KeyError):  # cut off by a kill
+                continue
+            if cost.get("command", "train") == "train":
+                minutes[key] = minutes.get(key, 0.0) + spent
+    return {run.key: minutes[run.key] for run in runs if run.key in minutes}
 
 
 def _rates(runs: Sequence[PlannedRun], out: Path) -> dict[object, float]:
