@@ -107,7 +107,8 @@ def test_a_method_that_asks_for_a_graph_is_noted_where_there_is_none() -> None:
     assert notes(replace(CONFIG, method="coconut_words")) == notes(GIVEN) == []
 
 
-def test_a_wider_model_computes_the_same_and_all_of_it_learns(tmp_path: Path) -> None:
+@pytest.mark.parametrize("layers", [2, 3])
+def test_a_larger_model_computes_the_same_and_all_of_it_learns(tmp_path: Path, layers: int) -> None:
     model = ModelConfig(width=32, layers=2, heads=4, mlp_width=48)
     config = replace(CONFIG, task="edges", method="coconut_words", model=model)
     small = begin(config)
@@ -115,7 +116,9 @@ def test_a_wider_model_computes_the_same_and_all_of_it_learns(tmp_path: Path) ->
         for weight in small.model.parameters():  # gains and biases too are not what a new model has
             weight.add_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)), alpha=0.05)
     save_checkpoint(small, tmp_path / "run" / "model", torch.float32)
-    wide = replace(config, start=str(tmp_path / "run"), model=ModelConfig(width=48, layers=2, heads=6, mlp_width=100))
+    wide = replace(
+        config, start=str(tmp_path / "run"), model=ModelConfig(width=48, layers=layers, heads=6, mlp_width=100)
+    )
     grown = begin(wide)
     assert grown.model.config.hidden_size == 48
     ids = torch.arange(3, 23)[None]
@@ -125,7 +128,7 @@ def test_a_wider_model_computes_the_same_and_all_of_it_learns(tmp_path: Path) ->
     assert not after.hidden_states[-1][..., 32:].any()
     optimizer = torch.optim.SGD(grown.model.parameters(), lr=0.1)
     start = {name: weight.detach().clone() for name, weight in grown.model.named_parameters()}
-    for _ in range(3):
+    for _ in range(4):
         optimizer.zero_grad()
         grown.model(ids, labels=ids).loss.backward()
         optimizer.step()
@@ -134,8 +137,8 @@ def test_a_wider_model_computes_the_same_and_all_of_it_learns(tmp_path: Path) ->
         assert not torch.equal(last, start[name][-1] if "bias" not in name else start[name]), name
 
 
-@pytest.mark.parametrize("sizes", [(32, 3, 4, 48), (48, 2, 4, 48), (16, 2, 2, 48), (48, 2, 6, 40)])
-def test_what_cannot_be_widened_is_refused(tmp_path: Path, sizes: tuple[int, int, int, int]) -> None:
+@pytest.mark.parametrize("sizes", [(32, 1, 4, 48), (48, 2, 4, 48), (16, 2, 2, 48), (48, 2, 6, 40)])
+def test_what_cannot_be_made_larger_is_refused(tmp_path: Path, sizes: tuple[int, int, int, int]) -> None:
     save_checkpoint(tiny(), tmp_path / "held")
     with pytest.raises(WorkbenchError, match="do not agree"):
         begin(replace(CONFIG, task="edges", start=str(tmp_path / "held"), model=ModelConfig(*sizes)))

@@ -171,8 +171,8 @@ class TrainConfig:
     """How a thought is made of the hidden state before it: as it is (identity), by an MLP (projection), or as a mean
     of embeddings (mixture)."""
     model: ModelConfig = field(default_factory=ModelConfig)
-    """Sizes of the model with random weights. Beside `start` they are those of the checkpoint, or wider ones (a model
-    from scratch is widened without a change of what it computes), or are left out."""
+    """Sizes of the model with random weights. Beside `start` they are those of the checkpoint, or larger ones (a
+    model from scratch is made wider or deeper without a change of what it computes), or are left out."""
     rows: RowsConfig = field(default_factory=RowsConfig)
     curriculum: Curriculum = field(default_factory=Curriculum)
     graphs: int = 16

@@ -86,7 +86,7 @@ def begin(config: TrainConfig) -> Checkpoint:
     """Return what a run begins with, as it is before the first step.
 
     `config.start` may name a checkpoint of the workbench, which goes on with the method of this run (the official
-    GSM8k regime starts Coconut from CoT) and is widened first where `config.model` is wider (`widened`); or a
+    GSM8k regime starts Coconut from CoT) and is made larger first where `config.model` is (`enlarged`); or a
     pre-trained model, which gets the markers it lacks and reads the text format. Without it a small model with random
     weights is built, for the words of the task.
 
@@ -123,7 +123,7 @@ def begin(config: TrainConfig) -> Checkpoint:
             "Name a checkpoint trained on the task edges, or leave `start` out.",
         )
     if config.model != ModelConfig() and _differences(sizes(before.model.config), config.model):
-        before = replace(before, model=widened(before.model, config.model, config.seed))
+        before = replace(before, model=enlarged(before.model, config.model, config.seed))
     if config.layers:
         keep_layers(before.model, config.layers)
     fields = checkpoint_fields(replace(config, recurrence=made), start)
@@ -168,7 +168,7 @@ def check_start(config: TrainConfig) -> tuple[Path, str]:
             f"`start` and `model` do not agree: the run would begin with {name}.",
             "; ".join(other),
             "Leave `model` out to train the checkpoint, or `start` to train a new model of these sizes. A model from"
-            " scratch can be widened: the same layers, as many more heads as it is wider, an MLP no narrower.",
+            " scratch can be made larger: no fewer layers, as many more heads as it is wider, an MLP no narrower.",
         )
     return directory, name
 
@@ -192,24 +192,24 @@ def _grows(has: ModelConfig, wanted: ModelConfig, held: PreTrainedConfig) -> boo
     return (
         held.model_type == "qwen2"
         and held.num_key_value_heads == has.heads
-        and has.layers == wanted.layers
+        and has.layers <= wanted.layers
         and has.width <= wanted.width
         and has.mlp_width <= wanted.mlp_width
         and has.width * wanted.heads == wanted.width * has.heads  # heads keep their size
     )
 
 
-def widened(model: PreTrainedModel, config: ModelConfig, seed: int) -> Qwen2ForCausalLM:
-    """Return a wider model that computes the same function (after Net2Net, Chen et al. 2016, arXiv 1511.05641).
+def enlarged(model: PreTrainedModel, config: ModelConfig, seed: int) -> Qwen2ForCausalLM:
+    """Return a larger model that computes the same function (after Net2Net, Chen et al. 2016, arXiv 1511.05641).
 
-    What is new reads at random and writes nothing: new dimensions of the residual stream are zero, new heads and MLP
-    neurons have random inputs and zero outputs. Gains are multiplied by the root of the old width over the new, because
-    the norms divide by the root mean square over more dimensions. So logits and thoughts stay what they were (up to
-    rounding) until the first step, and every new weight soon gets a gradient.
+    What is new reads at random and writes nothing: new dimensions of the residual stream are zero; new heads, MLP
+    neurons and layers have random inputs and zero outputs, and new layers come last. Gains are multiplied by the root
+    of the old width over the new, because the norms divide by the root mean square over more dimensions. So logits and
+    thoughts stay what they were (up to rounding) until the first step, and every new weight soon gets a gradient.
 
     Args:
         model: A Qwen2 model as `build_model` makes it.
-        config: Its new sizes: the same layers and size of a head, neither width smaller.
+        config: Its new sizes: heads of the same size, nothing smaller.
         seed: Of the random inputs, spread by 1/sqrt(fan-in).
     """
     made = build_model(config, seed, model.config.max_position_embeddings)
@@ -219,12 +219,13 @@ def widened(model: PreTrainedModel, config: ModelConfig, seed: int) -> Qwen2ForC
     held = dict(model.named_parameters())
     with torch.no_grad():
         for name, parameter in made.named_parameters():
-            old = held[name]
+            old = held.get(name)  # None: of a new layer
             if "norm" in name:
-                parameter.fill_(float(old.mean()))
+                parameter.fill_(1.0 if old is None else float(old.mean()))
             elif parameter.dim() == 1 or "embed_tokens" in name or "o_proj" in name or "down_proj" in name:
                 parameter.zero_()
-            parameter[tuple(slice(size) for size in old.shape)] = old
+            if old is not None:
+                parameter[tuple(slice(size) for size in old.shape)] = old
             if "norm" in name:
                 parameter.mul_(gain)
     return made
