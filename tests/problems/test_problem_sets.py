@@ -124,7 +124,9 @@ def test_the_shipped_sets_load_and_are_what_their_names_say():
         "edge_rewrites": 500,
         "far": 300,
         "small": 500,
+        "two_hops": 500,
     }
+    assert {graph.structure(problem).length for problem in sets["two_hops"]} == {2}
     assert set(blind.blind_accuracies(sets["balanced"]).values()) == {0.5}
     assert {graph.structure(problem).length for problem in sets["far"]} == set(range(7, 13))
     by_id = {problem.id: problem for problem in sets["released"]}

@@ -175,7 +175,8 @@ def make_problem_sets(out_dir: Path, seed: int = 0) -> dict[str, int]:
     released.json (500, as the released test set), balanced.json (500, in pairs), swaps.json (250 problems of
     released.json, each followed by its entity swap), edge_rewrites.json (250 problems of released.json that
     have a single-edge rewrite, each followed by one of them), far.json (300, 7 to 12 hops, balanced), small.json (500,
-    3 and 4 hops on graphs of about 22 edges, balanced).
+    3 and 4 hops on graphs of about 22 edges, balanced), two_hops.json (500, 2 hops on graphs of about 10 edges,
+    balanced: those of docs/comparison.md).
 
     Returns:
         The number of problems of each file by its name.
@@ -186,6 +187,7 @@ def make_problem_sets(out_dir: Path, seed: int = 0) -> dict[str, int]:
     rewrites = [(problem, found[rng.integers(len(found))]) for problem in released if (found := edge_rewrites(problem))]
     far = generate("balanced", 300, seed, FAR_HOPS)
     small = generate("balanced", 500, seed + 1, {3: 1.0, 4: 1.0}, nodes=18)
+    two = generate("balanced", 500, seed + 2, {2: 1.0}, nodes=10)
     sets = {
         "released.json": released,
         "balanced.json": generate("balanced", 500, seed),
@@ -193,6 +195,7 @@ def make_problem_sets(out_dir: Path, seed: int = 0) -> dict[str, int]:
         "edge_rewrites.json": [problem for pair in rewrites[:250] for problem in pair],
         "far.json": [replace(problem, id=problem.id.replace("balanced", "far")) for problem in far],
         "small.json": [replace(problem, id=problem.id.replace("balanced", "small")) for problem in small],
+        "two_hops.json": [replace(problem, id=problem.id.replace("balanced", "two")) for problem in two],
     }
     out_dir = Path(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
