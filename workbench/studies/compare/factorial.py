@@ -421,7 +421,7 @@ def tables_of(
         },
         {"chance, uniform over the concepts": level("mass_of_others_chance")},
         "The same graph and root, another leaf in the question; on the nodes at the thought's hop that are neither of "
-        "the two targets. No difference: the thoughts do not depend on what is asked for.",
+        "the two targets. A difference of zero would say that the thoughts do not depend on what is asked for.",
     )  # fmt: skip
     answers = _table(
         cells, "Answers, and whether the thoughts are needed",
