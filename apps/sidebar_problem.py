@@ -170,7 +170,7 @@ def _filtered(items: tuple[Problem, ...], run: Run) -> list[str]:
         )  # fmt: skip
         resistant = st.toggle(
             "Shortcut-resistant", key="resistant", bind="query-params",
-            help="Only problems where the best query-blind rule (the option farther from its nearest source) "
+            help="Only problems where a query-blind rule (the option farther from its nearest source) "
             "is wrong or cannot tell.",
         )  # fmt: skip
         right: dict[str, bool] = {}
@@ -289,9 +289,10 @@ def _refuse_words(name: str, path: Path) -> None:
     if count:
         raise WorkbenchError(
             f"{name} holds no graphs.",
-            f"Its {count} problems are words alone, as those of ProntoQA and arithmetic are, and the explorer draws "
+            f"Its {count} problems are words alone, as those of ProntoQA and arithmetic are, and this page draws "
             "the nodes of a graph.",
-            "Upload problems in the official ProsQA format; how a run of another task trained is on the page Training.",
+            "Upload problems in the official ProsQA format. For this file: `workbench trace RUN FILE`; the bundled "
+            "sets of other tasks are on the page Steps.",
         )
 
 

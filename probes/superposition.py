@@ -16,7 +16,8 @@
 # %% [markdown]
 # # Is a thought a superposition?
 #
-# Theory says that a thought is (1/√|V|) Σ u_v, the embeddings of its frontier's nodes added up. We ask in three
+# Theory (arXiv 2505.12514) constructs thought *k* as (1/√|V|) Σ u_v, u_v the embeddings of all nodes V reached within
+# *k* steps. A trained model may hold the frontier alone, the nodes exactly *k* steps away. We ask in three
 # steps: which set does a thought point to, how much of it is a sum at all, and does the model go on as if nothing had
 # happened when the sum takes the thought's place?
 

@@ -56,8 +56,8 @@ breadth = wb.read("breadth", model, problems, controls=["untrained", "shuffled"]
 breadth.figures[0]
 
 # %% [markdown]
-# The mass is on the frontier for the model and for nothing else. That is a picture still. Does the answer need it?
-# Noise of the thoughts' own length takes their place:
+# The mass is on the frontier for the model, and not for these two controls. That is a picture still. Does
+# the answer need it? Noise of the thoughts' own length takes their place:
 
 # %%
 print("right with its own thoughts:", model.answer(problems).accuracy)

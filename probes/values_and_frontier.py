@@ -48,8 +48,8 @@ search_tree(tree)
 # ## Is there anything to read?
 #
 # **Candidate mass** first: the raw probability on the frontier. Where it is near zero a normalised value is noise.
-# On `reference` the LM head of thought *k* names hop *k*, and the words forced after *k* thoughts name hop *k* + 1.
-# The words fade sooner.
+# On `reference` the LM head of thought *k* names hop *k*, and the words forced after *k* thoughts name hop *k* as
+# well (hop 1 after none). The words fade sooner.
 
 # %%
 from workbench.figures import values as figures

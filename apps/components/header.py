@@ -15,7 +15,7 @@ from workbench.problems.vocabulary import NAMES
 from workbench.train.methods import METHODS
 
 RESISTANT_HELP = (
-    "The best query-blind rule, the option farther from its nearest source, is wrong or cannot tell here. "
+    "A query-blind rule, the option farther from its nearest source, is wrong or cannot tell here. "
     "It chooses right in 91 % of the released test problems."
 )
 SHORTCUT_HELP = (

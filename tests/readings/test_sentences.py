@@ -19,7 +19,7 @@ def table(mass: float, control: float, graphs: int = 40, run: str = "shuffled") 
         for twin in range(2)
         for k in (1, 2)
     ]
-    columns = ["run", "problem", "graph", "readout", "thought", "candidate_mass", "candidate_mass_chance"]
+    columns = ["run", "problem", "graph", "readout", "thought", "mass_without_target", "mass_without_target_chance"]
     return pl.DataFrame(rows, columns, orient="row")
 
 
@@ -43,12 +43,12 @@ def test_the_verdict_asks_for_more_than_chance_and_than_the_control(mass, contro
 def test_the_numbers_are_means_over_problems_with_intervals_over_graphs():
     rows = table(0.6, 0.1)
     found = sentence("breadth", rows)
-    own = rows.filter(run="model").group_by("problem", maintain_order=True).agg(pl.col("candidate_mass").mean())
+    own = rows.filter(run="model").group_by("problem", maintain_order=True).agg(pl.col("mass_without_target").mean())
     graphs = own["problem"].str.split("-").list.first().to_numpy()
-    expected = resample(own["candidate_mass"] - 0.2, clusters=graphs)
+    expected = resample(own["mass_without_target"] - 0.2, clusters=graphs)
     assert found is not None
     assert (found.checks[0].estimate.low, found.checks[0].estimate.high) == pytest.approx((expected.low, expected.high))
-    assert f"{own['candidate_mass'].mean():.3f}, chance 0.200" in found.text
+    assert f"{own['mass_without_target'].mean():.3f}, chance 0.200" in found.text
 
 
 def test_a_control_that_may_show_as_much_does_not_count():

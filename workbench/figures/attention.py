@@ -59,7 +59,7 @@ def attention_by_class(table: pl.DataFrame, layer: int) -> go.Figure:
         class_means(rows, "attention", "edges"),
         f"Attention to an edge when a thought is made · layer {layer}",
         f"Mean over the edges of a class (by source, one hop before the thought), sum over {heads} heads, with its "
-        "95 % interval over problems<br>classes are nested; problems whose chain is long enough",
+        "95 % interval over graphs<br>classes are nested; problems whose chain is long enough",
         f"attention per edge (sum of {heads} heads)", panel="class",
         panels={name: CLASS_TITLES[name] for name in NESTED}, wide=5, chance="chance: spread evenly over all edges",
     )  # fmt: skip
@@ -79,7 +79,7 @@ def attention_by_head(table: pl.DataFrame) -> go.Figure:
     made = lines(
         means.sort("layer", "head", maintain_order=True).with_columns(head=pl.format("{}.{}", "layer", "head")),
         "Attention to a frontier edge, head by head",
-        "Mean over frontier edges and all thoughts with its 95 % interval over problems; "
+        "Mean over frontier edges and all thoughts with its 95 % interval over graphs; "
         "short bar: the same attention to edges spread evenly",
         "attention per edge", x="head", axis="layer.head", bars=True, looks=run_looks(means[RUN]),
         chance="chance: spread evenly over all edges",
@@ -123,7 +123,7 @@ def copy_bars(table: pl.DataFrame, layer: int) -> go.Figure:
     made = lines(
         means.with_columns(pl.col("place").cast(pl.String)),
         f"Where an edge's tokens attend to · layer {layer}",
-        "Share of attention, mean over heads, edges and problems with its 95 % interval over problems; "
+        "Share of attention, mean over heads, edges and problems with its 95 % interval over graphs; "
         "short bar: spread evenly over what the token can see",
         "share of attention", x="place", axis="place attended to", bars=True, panel="token",
         panels={token: f"from the {token}" for token in TOKENS}, chance="chance: spread evenly", below=72,

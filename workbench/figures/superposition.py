@@ -90,7 +90,7 @@ def set_cosines(table: pl.DataFrame) -> go.Figure:
     """Draw the cosine of thoughts with each set's superposition, the model beside its controls."""
     return _by_set(
         set_means(table), (*RIVALS, "target"), "Cosine of thought k and (1/√|V|) Σ u over a set V of nodes",
-        "1: the thought is the set's superposition; mean over problems with its 95 % interval", "cosine",
+        "1: the thought is the set's superposition; mean over problems with its 95 % interval over graphs", "cosine",
         "chance: as many random concepts of the problem",
     )  # fmt: skip
 
@@ -100,8 +100,8 @@ def set_shares(table: pl.DataFrame) -> go.Figure:
     shown = ("optimal", "frontier", "hop before", "hop after", "reached", "another frontier", "concepts", "vocabulary")
     return _by_set(
         set_means(table, "explained"), shown, "Share of thought k explained by a set's embeddings",
-        "Squared length in the span of the embeddings (least squares), mean over problems with its 95 % interval"
-        "<br>what all tokens leave over is no superposition of names", "share of squared length",
+        "Squared length in the span of the embeddings (least squares), mean over problems with its 95 % interval over "
+        "graphs<br>what all tokens leave over is no superposition of names", "share of squared length",
         "chance: as many random concepts; last two: a random direction",
     )  # fmt: skip
 
@@ -212,7 +212,7 @@ def inner_products_by_class(table: pl.DataFrame, column: str = "input") -> go.Fi
     words, unit = COLUMNS[column]
     return lines(
         class_means(by_class(table, column), column, "nodes"), f"Thought k and the nodes at hop k · {words}",
-        f"Mean over the nodes of a class with its 95 % interval over problems; classes are nested<br>{_LONG_ENOUGH}",
+        f"Mean over the nodes of a class with its 95 % interval over graphs; classes are nested<br>{_LONG_ENOUGH}",
         unit, panel="class", panels={name: CLASS_TITLES[name] for name in NESTED}, wide=5,
         chance="chance: mean over all nodes",
     )  # fmt: skip
@@ -268,7 +268,7 @@ def inner_product_histogram(table: pl.DataFrame, column: str = "input") -> go.Fi
 
 
 def shares(table: pl.DataFrame, seed: int = 0) -> pl.DataFrame:
-    """Return the share of the thoughts' variance that each sum explains, with a bootstrap interval over problems.
+    """Return the share of the thoughts' variance that each sum explains, with a bootstrap interval over graphs.
 
     Args:
         table: `readings.node_vectors.codes_frame`.

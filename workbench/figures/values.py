@@ -478,7 +478,7 @@ def correlations(table: pl.DataFrame, *, apart: bool = True, seed: int = 0) -> p
     Args:
         table: `height_frame`.
         apart: Whether to correlate the candidates that reach the target, and those that do not, by themselves too.
-        seed: Seed of the bootstrap over problems.
+        seed: Seed of the bootstrap over graphs.
 
     Returns:
         Columns run, readout, thought, height (one of `HEIGHTS`), reaches_target (correlation over the candidates that

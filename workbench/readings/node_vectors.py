@@ -1,7 +1,8 @@
 """A thought as a sum of one vector per node: a linear node dictionary, learned or taken from the embeddings.
 
-Theory says that a thought is (1/√|V|) Σ u_v over the nodes v of its frontier V, u_v their embeddings (Reasoning by
-Superposition, arXiv 2505.12514). A trained model need not use the embeddings. So the vectors are also learned, by ridge
+The construction of Reasoning by Superposition (arXiv 2505.12514) for thought k is (1/√|V|) Σ u_v, u_v the embeddings of
+all nodes v reached within k steps. Here the sum is over the frontier alone, the nodes exactly k steps away. A trained
+model need not use the embeddings. So the vectors are also learned, by ridge
 regression of thoughts on the names at each hop. What they explain on other problems is how much of a thought is a
 superposition at all, in whatever directions.
 """
@@ -161,7 +162,7 @@ def learn_vectors(
 def scaled_embeddings(
     thoughts: Thoughts, tokens: Tokens, now: Members, embedding: Float[np.ndarray, "vocab d"]
 ) -> NodeVectors:
-    """Return the node vectors of the theory: for each thought a constant, and one number times the embeddings.
+    """Return embeddings as node vectors: for each thought a constant, and one number times the embeddings.
 
     Args:
         thoughts: Thought 1..K of every problem; the numbers are fitted to them by least squares.
@@ -378,7 +379,8 @@ CODES = Reading(
     name="codes",
     title="What a thought is the sum of",
     question="How much of a thought can be predicted from its graph by adding one vector per frontier node?",
-    source="Theory: arXiv 2505.12514, section 4 (the vectors are the embeddings); learned vectors: the workbench's own",
+    source="Theory: arXiv 2505.12514, section 4 (the embeddings of all nodes reached); here of the frontier. Learned "
+    "vectors: the workbench's own",
     chance="0, what the mean thought explains; codes summed over another problem's frontier are the control.",
     schema=1,
     frame=codes_frame,

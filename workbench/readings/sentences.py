@@ -48,8 +48,9 @@ class Sentence:
 
 CLAIMS: dict[str, Claim] = {
     "breadth": Claim(
-        "the thoughts put more probability on the nodes at their own hop than an even spread over the concepts would",
-        "probability there", "candidate_mass", "candidate_mass_chance", {"readout": "lm_head"},
+        "the thoughts put more probability on the nodes at their own hop, target excluded, than an even spread over "
+        "the concepts would", "probability there", "mass_without_target", "mass_without_target_chance",
+        {"readout": "lm_head"},
     ),
     "behaviour": Claim(
         "after all thoughts the target is chosen over the other option more often than by the best query-blind rule",
@@ -80,7 +81,7 @@ def sentence(name: str, table: pl.DataFrame) -> Sentence | None:
 
     Examples:
         >>> rows = {"run": "model", "problem": [f"p{i}" for i in range(40)], "readout": "lm_head"}
-        >>> rows |= {"candidate_mass": 0.9, "candidate_mass_chance": [0.1, 0.2] * 20}
+        >>> rows |= {"mass_without_target": 0.9, "mass_without_target_chance": [0.1, 0.2] * 20}
         >>> sentence("breadth", pl.DataFrame(rows)).verdict
         'holds'
     """

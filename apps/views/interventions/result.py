@@ -243,7 +243,7 @@ def _how_often(subject: Subject, plan: Plan, control: Control | None) -> None:
     found, test = shares(table)
     rule, level = floor(subject.items[:count])
     about = (
-        "Share of the problems answered rightly without interventions; interval of 95 %, over problems. Forced choice: "
+        "Share of the problems answered rightly without interventions; interval of 95 %, over graphs. Forced choice: "
         "the target is likelier than the other option. A plan that breaks the format loses answers and may keep it. "
         f"Floor: {rule}, a rule that does not read which entity is asked about, gets {level.mean():.2f} of them right."
     )

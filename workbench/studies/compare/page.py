@@ -273,8 +273,8 @@ def control_table(task: TaskReport, judged: SetReport) -> Table:
     heads = (Column("method", "text"), *[Column(m.title) for m in defined])
     note = (
         "Exact answers, but for the forced choice. With its thoughts removed a model may name neither option and fall "
-        "below the coin, which says that it was never asked so early; noise of matched norm keeps the form of the "
-        "answer and is the fairer control."
+        "below the coin, which says that it was never asked so early; noise of matched norm often keeps the form of "
+        "the answer, and the forced choice does not depend on it."
     )
     return Table(f"{judged.name}: controls", heads, tuple(rows), (note,), base)
 
