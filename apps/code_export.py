@@ -75,18 +75,18 @@ def training(home: Path, count: int, source: Source, readout: str) -> str:
     ])  # fmt: skip
 
 
-def steps(run: Run, item: str, file: Path) -> str:
+def steps(run: Run, item: str, file: str) -> str:
     """Return the script of the page Steps: one problem without a graph.
 
     Args:
         run: The run chosen.
         item: Id of the problem.
-        file: The set that it is of.
+        file: The set that it is of, as it is shown.
     """
     return "\n".join([
         IMPORT,
         "",
-        f"problem = next(one for one in wb.load_problems({catalog.shown(file)!r}) if one.id == {item!r})",
+        f"problem = next(one for one in wb.load_problems({file!r}) if one.id == {item!r})",
         f"model = wb.load({catalog.shown(run.path)!r})",
         f"trace = model.trace(problem, thoughts={run.thoughts})",
         "for number, tokens in enumerate(trace.arrays.top_tokens, 1):",

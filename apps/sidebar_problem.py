@@ -4,6 +4,7 @@ What was typed stays, whatever is wrong with it.
 """
 
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -18,9 +19,10 @@ from workbench import catalog
 from workbench.errors import WorkbenchError
 from workbench.problems.files import load_items, load_problems
 from workbench.problems.graph import structure
-from workbench.problems.problem import Problem
+from workbench.problems.problem import Item, Problem
 from workbench.problems.prosqa import parse_question
 from workbench.problems.sets import MOST_HOPS, generate
+from workbench.problems.uploads import Sound
 
 FIRST = {"released": "released-194"}
 """Problem set to the id of the problem that is open first, picked by hand: the reference model is right, the best
@@ -63,7 +65,7 @@ def choose_problem(run: Run) -> tuple[Problem, Source] | None:
     if name == RANDOM:
         return _random()
     if name == UPLOADED:
-        items = _uploaded()
+        items = upload()
         return _from_set(items, run, None) if items else None
     file = catalog.problem_sets()[name]
     return _from_set(_telling_first(name, cache.problems(file)), run, file)
@@ -83,7 +85,7 @@ def choose_set() -> tuple[tuple[Problem, ...], Source] | None:
             "Choose a set at the left, or go to the page Thoughts for this problem.",
         )
     file = None if name == UPLOADED else catalog.problem_sets()[name]
-    items = _uploaded() if file is None else cache.problems(file)
+    items = upload() if file is None else cache.problems(file)
     if not items:
         return None
     counts = [*(str(count) for count in COUNTS if count < len(items)), ALL]
@@ -242,25 +244,37 @@ def _use_example() -> None:
     st.session_state["question"] = EXAMPLE
 
 
-def _uploaded() -> tuple[Problem, ...] | None:
-    """Draw the upload box and read the file; None while there is none.
+def upload() -> tuple[Problem, ...] | None:
+    """Draw the upload box for problems with graphs and read the file; None while there is none.
 
     Raises:
         WorkbenchError: The file is no JSON, too large, or one of its problems is faulty.
     """
+    return _upload(read_upload, ["json"], "problems in the official ProsQA format")
+
+
+def upload_items() -> tuple[Item, ...] | None:
+    """Draw the upload box for problems in words and read the file; None while there is none.
+
+    Raises:
+        WorkbenchError: The file is none of those that docs/tasks.md names, too large, or a problem is faulty.
+    """
+    kinds = "problems of ProntoQA, arithmetic, GSM8k or your own (question, steps, answer)"
+    return _upload(lambda name, content: _read(name, content, load_items), ["json", "jsonl", "txt"], kinds)
+
+
+def _upload(read: Callable[[str, bytes], tuple[Sound, ...]], types: list[str], holds: str) -> tuple[Sound, ...] | None:
     file = st.file_uploader(
-        "JSON file", type="json", max_upload_size=LARGEST_UPLOAD_MB, key="file",
-        help="A list of problems in the official ProsQA format; every one is checked.",
+        "File", type=types, max_upload_size=LARGEST_UPLOAD_MB, key="file",
+        help=f"A list of {holds}; every one is checked.",
     )  # fmt: skip
     if file is None:
-        st.session_state["to do"] = (
-            "**Drop a JSON file** with problems in the official ProsQA format into the box at the left."
-        )
+        st.session_state["to do"] = f"**Drop a file** with {holds} into the box at the left."
         return None
     # The end of a long name keeps its kind; no file system takes more than 255 bytes, and a letter is up to four.
     name, content = re.sub(r"[^\w.-]", "_", Path(file.name).name)[-60:] or "upload.json", file.getvalue()
-    key = (name, sha256(content).hexdigest())
-    return cache.kept("uploaded", key, lambda: read_upload(name, content), "Checking every problem ...")
+    key = (*types, name, sha256(content).hexdigest())
+    return cache.kept("uploaded", key, lambda: read(name, content), "Checking every problem ...")
 
 
 def read_upload(name: str, content: bytes) -> tuple[Problem, ...]:
@@ -269,13 +283,18 @@ def read_upload(name: str, content: bytes) -> tuple[Problem, ...]:
     Raises:
         WorkbenchError: It holds none, or a faulty one.
     """
+    return _read(name, content, load_problems)
+
+
+def _read(name: str, content: bytes, load: Callable[[Path], list[Sound]]) -> tuple[Sound, ...]:
     with TemporaryDirectory() as folder:
         path = Path(folder) / name
         path.write_bytes(content)
         try:
-            return tuple(load_problems(path))
+            return tuple(load(path))
         except WorkbenchError as error:
-            _refuse_words(name, path)
+            if load is load_problems:
+                _refuse_words(name, path)
             # The user knows the file by its name, not by where the server put it for a moment.
             parts = (part.replace(f"{folder}/", "") for part in (error.what, error.why, error.do))
             raise WorkbenchError(*parts) from None
@@ -291,8 +310,7 @@ def _refuse_words(name: str, path: Path) -> None:
             f"{name} holds no graphs.",
             f"Its {count} problems are words alone, as those of ProntoQA and arithmetic are, and this page draws "
             "the nodes of a graph.",
-            "Upload problems in the official ProsQA format. For this file: `workbench trace RUN FILE`; the bundled "
-            "sets of other tasks are on the page Steps.",
+            "Upload them on the page Steps, or problems in the official ProsQA format here.",
         )
 
 

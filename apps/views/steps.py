@@ -11,6 +11,7 @@ from apps import cache, code_export, links, widgets
 from apps.components.header import method_badges
 from apps.errors import in_words
 from apps.sidebar_model import choose_count, choose_run, open_another
+from apps.sidebar_problem import NO_FILE, UNLINKED, UPLOADED, say_what_to_do, upload_items
 from apps.state import Run
 from apps.text import no_thoughts, plain, plural, said
 from workbench import catalog
@@ -36,11 +37,14 @@ def draw() -> None:
             run = choose_run(words=True)
             open_another()
             items, file = _choose_set(run)
-            item = _choose_item(items)
+            item = _choose_item(items) if items else None
             run = choose_count(run)
         if run.checkpoint.format.name == "edges":
             _say_who_reads_words(run)
             links.say_what_was_left_out()
+            return
+        if item is None:
+            say_what_to_do()
             return
         note = st.container()
         trace = cache.trace(run.path, item, run.thoughts)
@@ -55,19 +59,24 @@ def draw() -> None:
         _answers(item, trace)
         with st.expander("Code for this view", icon=":material/code:"):
             st.caption(code_export.CAPTION)
-            st.code(code_export.steps(run, item.id, file), language="python")
-        st.caption("The address bar holds the whole view: copy it, and it opens again just so.")
+            st.code(code_export.steps(run, item.id, catalog.shown(file) if file else NO_FILE), language="python")
+        st.caption("The address bar holds the whole view: copy it, and it opens again just so." if file else UNLINKED)
         with note:
             links.say_what_was_left_out()
 
 
-def _choose_set(run: Run) -> tuple[tuple[Item, ...], Path]:
-    """Draw the box of tasks, at first that of the run, and return the problems of the one chosen and their file."""
+def _choose_set(run: Run) -> tuple[tuple[Item, ...], Path | None]:
+    """Draw the box of tasks, at first that of the run, and return the problems of the one chosen and their file.
+
+    Without an uploaded file there is no problem; an uploaded one has no path that a link could hold.
+    """
     sets, own = catalog.task_sets(), str(run.checkpoint.meta.get("task", ""))
     name = st.selectbox(
-        "Task", list(sets), list(sets).index(own) if own in sets else 0, key="task", bind="query-params",
-        help="Problems without a graph. For a file of your own: `workbench trace RUN FILE`, or Python (docs/tasks.md).",
+        "Task", [*sets, UPLOADED], list(sets).index(own) if own in sets else 0, key="task", bind="query-params",
+        help="Problems without a graph: a bundled set, or a file of your own.",
     )  # fmt: skip
+    if name == UPLOADED:
+        return upload_items() or (), None
     if own in sets and name != own:
         st.caption(f":orange[{plain(run.name)} was trained on {plain(own)}, not on this task.]")
     return cache.items(sets[name]), sets[name]
@@ -164,10 +173,15 @@ def _picture(run: Run, items: Sequence[Item], item: Item, trace: Trace) -> None:
 
 def _values_said(table: pl.DataFrame, others: int) -> str:
     best = table.sort("raw", descending=True).row(0, named=True)
+    chance = (
+        f"chance {best['chance']:.1%}, the mean of the same thought about {plural(others, 'other problem')}"
+        if others
+        else "no chance level: the file has no other problem"
+    )
     return (
         f'<p class="says">The value that the LM head speaks of most is that of step {best["step"]}, '
         f"{escape(best['value'])}: <b>{best['raw']:.0%}</b> of the probability of thought {best['thought']} "
-        f"(chance {best['chance']:.1%}, the mean of the same thought about {plural(others, 'other problem')}). "
+        f"({chance}). "
         '<span class="sure">One problem: a description, no verdict on the model.</span></p>'
     )
 

@@ -1,5 +1,6 @@
 """Runs and files whose problems are words alone: the explorer draws graphs, and says so."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,22 @@ def test_a_run_that_reads_graphs_offers_those_that_read_words(opened: Open) -> N
     app.button(key="open words").click()
     assert fine(app.run())
     assert "The steps of the solution" in text(app)
+
+
+def test_a_file_of_ones_own_opens_and_one_with_graphs_is_refused(opened: Open) -> None:
+    (first, *_) = load_items(TASKS / "arithmetic.json")
+    app = opened("steps", run="words", task="uploaded")
+    assert "Drop a file" in text(app)
+    content = json.dumps({"question": first.question, "steps": first.steps, "answer": first.answer}).encode()
+    app.file_uploader(key="file").set_value(("mine.jsonl", content, "application/json"))
+    assert fine(app.run())
+    assert app.selectbox(key="item").value == "mine-0"
+    assert all(step in text(app) for step in first.steps)
+    assert "no chance level" in text(app)
+    assert "An uploaded file lives in this session only" in text(app)
+    assert "wb.load_problems('YOUR FILE.json')" in app.code[0].value
+
+    graphs = (TASKS.parent / "problems" / "two_hops.json").read_bytes()
+    app.file_uploader(key="file").set_value(("graphs.json", graphs, "application/json"))
+    app.run()
+    assert "No items in graphs.json" in app.error[0].value

@@ -434,6 +434,7 @@ def values_of_steps(table: pl.DataFrame, others: int) -> go.Figure:
     cells = [
         table.select("thought", label.alias("step"), value=column, panel=pl.lit(name))
         for name, column in ((own, "raw"), (elsewhere, "chance"))
+        if others or name == own
     ]
     empty = [pl.lit(None, pl.Float64).alias(name) for name in ("low", "high", "n")]
     made = maps(
