@@ -372,6 +372,21 @@ def test_safetensors_are_known_by_their_bytes(gpt2: Path, tmp_path: Path) -> Non
     hold_to(wb.import_model(tmp_path / "pytorch_model.bin", tmp_path / "mine", gpt2, **OFFICIAL), model)
 
 
+def test_weights_in_several_files_are_read_together_or_not_at_all(gpt2: Path, tmp_path: Path) -> None:
+    model, folder = grown("gpt2"), tmp_path / "theirs"
+    folder.mkdir()
+    held = list(wrapped(model).items())
+    parts = [folder / f"pytorch_model-0000{number}-of-00002.bin" for number in (1, 2)]
+    for part, some in zip(parts, (held[:5], held[5:]), strict=True):
+        torch.save(dict(some), part)
+    (folder / "training_args.bin").write_bytes(b"")
+    hold_to(wb.import_model(folder, tmp_path / "mine", gpt2, **OFFICIAL), model)
+    parts[0].unlink()
+    with pytest.raises(wb.WorkbenchError, match="not complete") as caught:
+        wb.import_model(folder, tmp_path / "other", gpt2, **OFFICIAL)
+    assert "1 of 2 files pytorch_model" in caught.value.why
+
+
 def test_what_is_not_told_is_asked_for_with_what_is_known(gpt2: Path, tmp_path: Path) -> None:
     torch.save(adapted(grown("gpt2"), LAYERS["gpt2"]), tmp_path / "model.bin")
     with pytest.raises(NotToldError, match="does not say how it thinks") as caught:

@@ -56,6 +56,8 @@ _MARKER_IDS = {"bot": "latent_start_id", "eot": "latent_end_id", "thought": "lat
 """Fields of a foreign config.json that number the markers."""
 _TOKENIZER_FILES = ["config.json", "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json"]
 _WEIGHT_FILES = ("pytorch_model.bin", "checkpoint_*", "*.bin", "*.pt", "*.pth", "*.ckpt")
+_PART = re.compile(r"(.+)-\d{5}-of-(\d{5})\.bin")
+"""One of the files that transformers split large weights into, each a file of torch.save."""
 _NO_WEIGHTS = ("training_args.bin", "optimizer.bin", "optimizer.pt", "scheduler.bin", "scheduler.pt")
 
 
@@ -200,6 +202,12 @@ def _find(source: str | Path) -> _Found:
         return _Found(named, files, own)
     for pattern in _WEIGHT_FILES:
         files = [file for file in sorted(path.glob(pattern)) if file.is_file() and file.name not in _NO_WEIGHTS]
+        parts = [part for file in files if (part := _PART.fullmatch(file.name))]
+        if parts and len(parts) == len(files) and len({(part[1], part[2]) for part in parts}) == 1:
+            if len(parts) != int(parts[0][2]):
+                why = f"It has {len(parts)} of {int(parts[0][2])} files {parts[0][1]}-….bin."
+                raise WorkbenchError(f"{source} is not complete.", why, "Copy or download the others.")
+            return _Found(named, files, own)
         if len(files) == 1:
             return _Found(named, files, own)
         if files:
