@@ -84,5 +84,5 @@ lock: setup ## Write requirements.lock from constraints.txt (needs uv; WHEELS=..
 	  --no-emit-index-url --no-emit-find-links --no-header --no-annotate >> requirements.new
 	@mv requirements.new requirements.lock && rm constraints.cpu
 
-release: setup ## Go through the checklist of a release; wheel, bill of materials and licences go into dist/
+release: $(LAB) ## Go through the checklist of a release; wheel, bill of materials and licences go into dist/
 	@$(PY) -m tests.release --out dist

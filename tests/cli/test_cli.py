@@ -215,6 +215,7 @@ def test_a_file_of_others_is_read_but_not_called_sound(tmp_path: Path) -> None:
         ("evaluate", ("RUN",)),
         ("evaluate run file --thoughts -1", ("--thoughts",)),
         ("evaluate run file --nonsense", ("--nonsense",)),
+        ("evaluate run file --engine rai", ("'--engine': 'rai' is not one of 'local', 'ray'",)),
         ("explore --port 99999", ("--port",)),
     ],
 )

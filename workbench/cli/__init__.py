@@ -50,6 +50,9 @@ class Commands(TyperGroup):
         """Run a command."""
         try:
             return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")  # pydantic's, which Typer passes on
+            raise
         except WorkbenchError as error:
             typer.echo(str(error), err=True)
         except OSError as error:
