@@ -167,7 +167,13 @@ def test_a_large_set_is_sampled_for_the_figures_and_says_so(
 
     html = (tmp_path / "index.html").read_text()
     assert "made from 4 problems drawn by the seed" in html
-    assert "The first 3 of 10" in html
+    assert "10 to 10 of 10" in html
+    last = json.loads(f"[{(tmp_path / 'problems' / '000003.js').read_text()[5:-2]}]")
+    assert last[0] == "000003"
+    shown = re.findall("<tr .*?<a href[^>]*>([^<]*)", "".join([html, *(
+        json.loads(f"[{file.read_text()[5:-2]}]")[1] for file in sorted((tmp_path / "problems").iterdir())
+    )]))  # fmt: skip
+    assert shown == [problem.id for problem in problems]
     assert json.loads((tmp_path / "evaluation.json").read_text())["n"] == 4
 
 

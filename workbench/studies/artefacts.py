@@ -4,10 +4,11 @@ A directory names in a manifest (`report.json`, `audit.json`) all that decides i
 problems, options, versions. The same inputs open it again; other inputs need another directory, or `overwrite`.
 """
 
+import ctypes
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -140,6 +141,12 @@ def to_arrow(frame: pl.DataFrame) -> pa.Table:
     return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
+def _give_back() -> None:
+    """Return memory that is free to the system: glibc keeps what lies between blocks in use, more with every part."""
+    with suppress(AttributeError):  # of other C libraries, which have no such function
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 class Shards:
     """Tables of a large set, made and kept a part of the problems at a time.
 
@@ -190,6 +197,7 @@ class Shards:
         with replacing(part, folder=True) as unfinished:
             for name, frame in tables().items():
                 pq.write_table(to_arrow(frame), unfinished / f"{name}.parquet", compression="zstd")
+        _give_back()
         return True
 
     def join(self, count: int) -> None:

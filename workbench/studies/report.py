@@ -1,5 +1,6 @@
 """A report: a problem set run in parts, its tables (Parquet), and a page made from the tables alone."""
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -33,15 +34,17 @@ from workbench.model.checkpoint import Checkpoint
 from workbench.problems.problem import Item, Problem
 from workbench.problems.shortcuts import best_rule, item_floor
 from workbench.studies.artefacts import Shards
-from workbench.studies.pages import drawings, write_html
+from workbench.studies.pages import drawings, render, write_html
 
 MANIFEST = "report.json"
 READINGS_PAGE, READINGS_FOLDER = "readings.html", "readings"
 """Written by `report_readings` into the same directory."""
 MOST_IN_FIGURES = 10_000
 """Problems that figures and intervals are made from; of a larger set a sample drawn by the seed."""
-MOST_IN_TABLE = 5_000
-"""Rows of the page's problem table; the Parquet file has all of them."""
+MOST_IN_TABLE = 1_000
+"""Rows of the page's problem table that are shown at a time; the page loads others from files beside it."""
+PARTS_FOLDER = "problems"
+"""Where those files are."""
 TRACES_SCHEMA = 2
 """Version of the columns of `traces_frame`; raised when a column changes its name, type or meaning."""
 SCHEMAS = {
@@ -127,7 +130,14 @@ def write_report(
         "schema versions": schemas_of(problems),
         **asdict(origin),
     }
-    pages = ("index.html", "plotly.min.js", "evaluation.json", READINGS_PAGE, f"{READINGS_FOLDER}/*.parquet")
+    pages = (
+        "index.html",
+        "plotly.min.js",
+        "evaluation.json",
+        READINGS_PAGE,
+        f"{READINGS_FOLDER}/*.parquet",
+        PARTS_FOLDER,
+    )
     shards = Shards(directory, MANIFEST, inputs, schemas_of(problems), pages, overwrite=overwrite)
     parts = range(0, len(problems), options.shard)
     if shards.complete:
@@ -247,6 +257,8 @@ def write_page(
 ) -> Path:
     """Write index.html, plotly.min.js and evaluation.json beside complete tables, and return the page.
 
+    Of more than `MOST_IN_TABLE` problems the others' rows go into files of their own, which the page loads when asked.
+
     It reads the tables alone, so that it can be made again without running anything.
 
     Args:
@@ -263,6 +275,16 @@ def write_page(
     drawn = _figures(tables, evaluation.thoughts, origin.seed)
     # Figures that are drawn per hop and thought are left to the drawings.
     headline = [figure for figure in evaluation.figures if "_by_" not in figure.name]
+    parts = range(0, tables.total, MOST_IN_TABLE)
+
+    def rows(start: int) -> list[dict[str, object]]:
+        found = tables.part("problems", start, MOST_IN_TABLE)
+        return _rows(found, checkpoint, options.problems.stem, options.explorer)
+
+    for number, start in enumerate(parts[1:], 1):
+        (directory / PARTS_FOLDER).mkdir(exist_ok=True)
+        html = render("problem_rows.html", rows=rows(start))
+        write_whole(directory / PARTS_FOLDER / f"{number:06d}.js", f'show("{number:06d}", {json.dumps(html)})\n')
     return write_html(
         directory / "index.html",
         "report.html",
@@ -271,7 +293,8 @@ def write_page(
         problems=str(options.problems),
         figures=headline,
         drawn=drawings(drawn),
-        rows=_rows(tables.first("problems", MOST_IN_TABLE), checkpoint, options.problems.stem, options.explorer),
+        rows=rows(0),
+        parts=[(start + 1, min(start + MOST_IN_TABLE, tables.total)) for start in parts],
         tables=sorted(path.stem for path in directory.glob("*.parquet")),
         thoughts=evaluation.thoughts,
         supervision=supervision,
@@ -305,9 +328,9 @@ class _Tables:
         wanted = dict.fromkeys((*about(found.collect_schema()), *(columns or ())))
         return found.select(*wanted).collect() if columns else found.collect()
 
-    def first(self, name: str, rows: int) -> pl.DataFrame:
-        """Return the first rows of a table."""
-        return pl.scan_parquet(self.directory / f"{name}.parquet").head(rows).collect()
+    def part(self, name: str, start: int, rows: int) -> pl.DataFrame:
+        """Return so many rows of a table from a place on."""
+        return pl.scan_parquet(self.directory / f"{name}.parquet").slice(start, rows).collect()
 
 
 def _figures(tables: _Tables, thoughts: int, seed: int) -> list[go.Figure]:
