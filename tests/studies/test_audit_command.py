@@ -15,6 +15,7 @@ from workbench.problems.files import save_problems
 from workbench.problems.sets import generate
 from workbench.studies.audit import run as audit
 from workbench.studies.audit.base import AuditOptions
+from workbench.studies.audit.card import write_card
 from workbench.studies.audit.run import BATTERIES, inputs_of, is_done, join, open_audit, part_of, run_battery
 
 OPTIONS = AuditOptions(fit=30, further=4)
@@ -46,6 +47,11 @@ def test_an_audit_from_end_to_end(given: tuple[Path, Path], tmp_path: Path) -> N
     assert html.count('<li data-verdict="too few"') > 0  # six problems
     text = (tmp_path / "a" / "card.md").read_text()
     assert html.count("<li data-verdict") == sum(text.count(f"\n- {mark} ") for mark in "●○◐–")
+    assert "**Aim" not in text  # of the reference models alone
+    about = tmp_path / "a" / "audit.json"
+    about.write_text(json.dumps(json.loads(about.read_text()) | {"checkpoint": "reference"}))
+    write_card(tmp_path / "a", table, "workbench audit reference")
+    assert "**Aim " in (tmp_path / "a" / "card.md").read_text()
 
 
 def test_what_is_done_is_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

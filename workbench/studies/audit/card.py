@@ -63,6 +63,8 @@ that is no better than a coin to begin with does not need what it is held to."""
 APART = 0.1
 """By how much value and control must differ where a rule asks for a threshold and for a difference."""
 NO_BETTER = "its exact answers are not shown to be better than a coin"
+AIMED = ("reference", "reference_asked")
+"""The models that the aims are for; their cards alone say whether an aim is met."""
 MARKS: dict[Verdict, str] = {"holds": "●", "does not hold": "○", "undecided": "◐"}
 """Before a sentence; a dash where nothing can be said."""
 
@@ -94,7 +96,7 @@ class Sentence:
     """Whether it says what the model can do. All others ask how it does it: of a model that is no better than a coin,
     whatever it gets right it got right by luck, and they are not judged."""
     aim: bool = False
-    """Whether it is one of the aims for the bundled reference model."""
+    """Whether it is one of the aims for the bundled reference models (`AIMED`)."""
 
     @property
     def condition_in_words(self) -> str:
@@ -290,10 +292,11 @@ def write_card(directory: Path, table: pl.DataFrame, command: str) -> Path:
         made = [_figure(part, one) for one in card_texts().drawings if one.battery == name]
         figures = tuple(figure for figure in made if figure is not None)
         sections.append(Section(TITLES[name], (), tuple(tables_of(part)), figures))
+    inputs = read_inputs(directory)
     context = {
-        "inputs": read_inputs(directory), "command": command, "summary": said(table, card_texts().sentences),
+        "inputs": inputs, "command": command, "summary": said(table, card_texts().sentences),
         "measures": {name: measure.meaning for name, measure in MEASURES.items()}, "files": (TABLE, MANIFEST),
-        "fewest": FEWEST,
+        "fewest": FEWEST, "aims": inputs["checkpoint"] in AIMED,
     }  # fmt: skip
     write_whole(directory / MARKDOWN, render("card.md", **context, sections=sections))
     drawn = [(section, drawings(section.figures)) for section in sections]
@@ -458,7 +461,10 @@ def side_by_side(cards: list[Card], battery: str) -> Table | None:
     rows = tuple(
         (card.title, card.supervision, *(_mark(card.decided.get(sentence)) for sentence in sentences)) for card in cards
     )
-    notes = tuple(f"**{one.short}**: {one.condition_in_words}{'; an aim' if one.aim else ''}." for one in sentences)
+    notes = tuple(
+        f"**{one.short}**: {one.condition_in_words}{'; an aim for the reference models' if one.aim else ''}."
+        for one in sentences
+    )
     return Table("", columns, rows, notes)
 
 
