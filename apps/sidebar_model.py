@@ -71,7 +71,7 @@ def choose_beside(run: Run) -> Run | None:
     if st.session_state.get("beside") not in (None, *others):
         st.session_state["beside"] = None
     beside = st.selectbox(
-        "Beside it", others, index=None, key="beside", bind="query-params",
+        "Compare with", others, index=None, key="beside", bind="query-params",
         placeholder="Nothing" if others else "There is no second run yet",
         help="A second run or checkpoint on the same problem, node by node.",
     )  # fmt: skip
@@ -91,7 +91,7 @@ def choose_thoughts(run: Run, beside: Run | None) -> tuple[Run, Run | None]:
     counts = [_thoughts("Number of thoughts", "thoughts", run)] * 2
     if beside is not None and beside.checkpoint.thoughts != run.checkpoint.thoughts:
         counts[1] = _thoughts(f"Thoughts of {plain(beside.name)}", "thoughts_beside", beside)
-    then = widgets.segments("Then", (AS_TRAINED, *SAYS), "then", THEN_HELP, wide=True)
+    then = widgets.segments("After the thoughts", (AS_TRAINED, *SAYS), "then", THEN_HELP, wide=True)
     first, second = (
         replace(one, thoughts=count, says=SAYS.get(then, one.checkpoint.says)) if one else None
         for one, count in zip((run, beside), counts, strict=True)
@@ -131,7 +131,7 @@ def reads_words(run: Run) -> bool:
 def open_another() -> None:
     """Let the user name a folder or a hub model. Only what is typed here is opened, never what a link says."""
     added = _added()
-    with st.popover("Open another …", width="stretch", type="tertiary"):
+    with st.popover("Open another run …", width="stretch", type="tertiary"):
         source = st.text_input("Folder or hub name", placeholder="runs/mine or organisation/model", key="another run")
         if st.button("Open", disabled=not source.strip()):
             with st.spinner("Fetching …"):
@@ -160,12 +160,12 @@ def _added() -> dict[str, Path]:
 def _load(name: str, runs: dict[str, Path], words: bool = False) -> Run:
     """Load a run and say below its box which method was chosen in it."""
     run = Run(name, runs[name], cache.checkpoint(runs[name]))
-    about = [method_title(run.checkpoint), f"**{run.checkpoint.supervision}**"]
+    about = [method_title(run.checkpoint), f"supervision: **{run.checkpoint.supervision}**"]
     if run.checkpoint.fed == "pause" and run.checkpoint.thoughts:
         about.append(f":orange[{PAUSE}]")
     elif apart(run.checkpoint):
         about.append(f":orange[fed: {plain(run.checkpoint.recurrence)}; read: the hidden state before it]")
-    if said := ": ".join(part for part in about if part):
+    if said := "; ".join(part for part in about if part):
         st.caption(said)
     if reads_words(run) and not words:
         raise WorkbenchError(

@@ -36,9 +36,9 @@ STRANGE_SHOWN = 8
 
 
 def method_title(checkpoint: Checkpoint) -> str:
-    """Return the method's name as tables call it; empty where the checkpoint names none that is known."""
+    """Return the method's name without its supervision, which stands beside it; empty where it is not known."""
     method = METHODS.get(str(checkpoint.meta.get("method", "")))
-    return method.title if method else ""
+    return method.title.removesuffix(f", {method.asked}") if method else ""
 
 
 def apart(checkpoint: Checkpoint) -> bool:
@@ -55,7 +55,7 @@ def method_badges(checkpoint: Checkpoint) -> None:
 def _method_badges(checkpoint: Checkpoint) -> None:
     method = METHODS.get(str(checkpoint.meta.get("method", "")))
     if method:
-        st.badge(method.title, icon=":material/school:", color="blue", help=method.summary)
+        st.badge(method_title(checkpoint), icon=":material/school:", color="blue", help=method.summary)
     _supervision(checkpoint)
     if checkpoint.fed == "pause" and checkpoint.thoughts:
         st.badge(PAUSE, icon=":material/pause:", color="orange", help=PAUSE_HELP)
@@ -73,7 +73,9 @@ def _supervision(checkpoint: Checkpoint) -> None:
     color = (
         "orange" if one.is_asked else "green" if one.asked in ("words only", "answers alone", "rewarded") else "gray"
     )
-    st.badge(str(one), icon=":material/label:", color=color, help=f"How its thoughts were trained. {one.help}")
+    st.badge(
+        f"supervision: {one}", icon=":material/label:", color=color, help=f"How its thoughts were trained. {one.help}"
+    )
 
 
 def draw(view: View, readings: Sequence[Reading]) -> None:

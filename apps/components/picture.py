@@ -214,7 +214,7 @@ def sentence(reading: Reading, depth: int) -> str:
             said += f" <b>This readout hardly speaks of hop {hop} here: the values in the graph are mostly noise.</b>"
         elif hop > about.length:
             said += f" The target, {plural(about.length, 'hop')} away, is behind it."
-    return f'<p class="says">{said} <span class="sure">One problem: a description, no verdict on the model.</span></p>'
+    return f'<p class="says">{said} <span class="sure">This is one problem; the page Population has many.</span></p>'
 
 
 def _share(value: float) -> str:
@@ -259,13 +259,14 @@ def continuation(reading: Reading, depth: int) -> str:
         escape(text) if true else f'<span class="false">✗ {escape(text)}</span>'
         for text, true in _sentences(trace, depth)
     )
+    false = "✗: not true in this graph. " if "✗" in spoken else ""
     right = bool(trace.answer_right[depth])
     target, negative = (trace.answers[depth][n] for n in (trace.graph_problem.target, trace.graph_problem.negative))
     answer = escape(trace.answer_texts[depth].strip() or "nothing")
     return (
         f'<div class="card"><b>Made to speak after {plural(depth, "thought")}</b> '
         f'<span class="chip {COLOURS[category]}" title="{escape(MEANINGS[category], quote=True)}">{category}</span>'
-        f"<p>{spoken}</p><small>Asked for the answer at once: {answer} "
+        f"<p>{spoken}</p><small>{false}Asked for the answer at once: {answer} "
         f'(<span class="{"true" if right else "false"}">{"right" if right else "wrong"}</span>), probability of the '
         f"target {target:.3f}, of the negative {negative:.3f}.</small></div>"
     )

@@ -164,7 +164,7 @@ def _picture(run: Run, items: Sequence[Item], item: Item, trace: Trace) -> None:
         st.html(
             f'<p class="says">After {plural(run.thoughts, "thought")}, <b>{shares[-1, 0]:.0%}</b> of the probability '
             f"of the options is on {first} (chance {1 / len(item.options):.0%}). "
-            '<span class="sure">One problem: a description, no verdict on the model.</span></p>'
+            '<span class="sure">This is one problem. It proves nothing about the model in general.</span></p>'
         )
         widgets.chart(option_by_thought(shares[:, 0], len(item.options)), f"options-{item.id}")
     if trace.values is None and trace.choices is None:
@@ -182,7 +182,7 @@ def _values_said(table: pl.DataFrame, others: int) -> str:
         f'<p class="says">The value that the LM head speaks of most is that of step {best["step"]}, '
         f"{escape(best['value'])}: <b>{best['raw']:.0%}</b> of the probability of thought {best['thought']} "
         f"({chance}). "
-        '<span class="sure">One problem: a description, no verdict on the model.</span></p>'
+        '<span class="sure">This is one problem. It proves nothing about the model in general.</span></p>'
     )
 
 

@@ -21,7 +21,8 @@ def test_every_kind_of_run_opens_and_says_what_it_is(opened: Open) -> None:
         app.run()
 
         assert fine(app), name
-        assert METHODS[name].title in text(app)
+        assert METHODS[name].title.removesuffix(f", {METHODS[name].asked}") in text(app)
+        assert f"supervision: {METHODS[name].asked}" in text(app)
         assert len(charts(app)) == 3
         assert (header.PAUSE in text(app)) == (name == "pause_as_thought")
         assert ("trained without thoughts" in text(app)) == (name in ("cot", "no_cot"))

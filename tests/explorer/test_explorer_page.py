@@ -38,7 +38,7 @@ def test_the_sentence_says_mass_and_chance_of_the_thought_shown(opened: Open) ->
     (ran,) = run(load_checkpoint(catalog.runs()["reference"]), [chain(3, 4)])
     for depth in (1, 2, 3):
         go(app, depth)
-        (said,) = [part for part in html(app) if "no verdict on the model" in part]
+        (said,) = [part for part in html(app) if "This is one problem" in part]
         mass = ran.lm_head[depth - 1, 1 + depth]  # a chain: the nodes 2, 3, ... follow the root
 
         assert fine(app)
