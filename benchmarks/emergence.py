@@ -3,7 +3,7 @@
     python -m benchmarks.emergence
 
 Prints, for the model and each control, the mass on the frontier without the target by training step and thought, each
-with its 95 % interval over problems, its chance level and the number of problems; when it appears
+with its 95 % interval over graphs, its chance level and the number of problems; when it appears
 (`readings.emergence.appearance`); and the share of answers exactly right after all thoughts. Markdown first, and the
 same as one JSON object in the last line.
 """

@@ -1,4 +1,4 @@
-"""A second look at the README's finding, without the workbench: is a sum over the frontier enough of a thought?
+"""A second look at `reference_asked`, without the workbench: is a sum over the frontier enough of a thought?
 
     python -m benchmarks.second_look
 

@@ -32,7 +32,7 @@ from workbench.readings.superposition import random_members
 
 Space = Literal["codes", "embeddings"]
 SPACES: tuple[Space, ...] = ("codes", "embeddings")
-"""Learned vectors, and those of the theory."""
+"""Learned vectors, and embeddings."""
 
 SUMS = ("embeddings", "codes", "codes, hop before too", "codes, other graph")
 """What thoughts are predicted from. The last one is a control: codes summed over the frontier of another problem."""
