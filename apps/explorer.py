@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from apps import links
+from apps import demo, links
 
 # One problem on a small model: a second thread gains nothing, and on a busy machine the two wait for each other (1 to
 # 11 seconds a problem instead of 0.1). PyTorch reads this when it is imported; a value set in the shell stays.
@@ -98,6 +98,7 @@ def _draw() -> None:
         for title, (_, icon) in PAGES.items()
     }  # fmt: skip
     page = st.navigation(list(pages.values()), position="top")
+    demo.admit()
     links.remember_what_was_asked()
     links.follow(pages)
     links.keep_over_pages(page.url_path)

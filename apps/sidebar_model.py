@@ -5,7 +5,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from apps import cache, links, widgets
+from apps import cache, demo, links, widgets
 from apps.components.header import PAUSE, apart, method_title
 from apps.state import Run
 from apps.text import plain
@@ -129,7 +129,12 @@ def reads_words(run: Run) -> bool:
 
 
 def open_another() -> None:
-    """Let the user name a folder or a hub model. Only what is typed here is opened, never what a link says."""
+    """Let the user name a folder or a hub model. Only what is typed here is opened, never what a link says.
+
+    A demo opens nothing.
+    """
+    if demo.on():
+        return
     added = _added()
     with st.popover("Open another run …", width="stretch", type="tertiary"):
         source = st.text_input("Folder or hub name", placeholder="runs/mine or organisation/model", key="another run")

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 import streamlit as st
 
-from apps import cache, widgets
+from apps import cache, demo, widgets
 from apps.state import Run, Source
 from apps.text import plural
 from workbench import catalog
@@ -89,6 +89,8 @@ def choose_set() -> tuple[tuple[Problem, ...], Source] | None:
     if not items:
         return None
     counts = [*(str(count) for count in COUNTS if count < len(items)), ALL]
+    if demo.on() and len(items) > demo.MOST_PROBLEMS:
+        counts = [str(demo.MOST_PROBLEMS)]
     widgets.settle("count", counts)  # of a larger set
     count = widgets.segments(
         f"Problems, of {len(items)}", counts, "count", "The first of the file, in its order.", wide=True
@@ -110,7 +112,8 @@ def say_what_to_do() -> None:
 
 def _choose_set(about: str) -> str:
     return st.selectbox(
-        "Problem set", [*catalog.problem_sets(), *OWN], key="set", bind="query-params", help=about
+        "Problem set", [*catalog.problem_sets(), *(own for own in OWN if own != UPLOADED or not demo.on())],
+        key="set", bind="query-params", help=about,
     )  # fmt: skip
 
 
@@ -166,7 +169,7 @@ def _filtered(items: tuple[Problem, ...], run: Run) -> list[str]:
             "Hops from root to target", lengths, selection_mode="multi", key="hops", bind="query-params",
             help="None chosen means all.",
         )  # fmt: skip
-        outcome = widgets.segments(
+        outcome = "any" if demo.on() and len(items) > demo.MOST_PROBLEMS else widgets.segments(
             f"Answer after {plural(run.thoughts, 'thought')}", OUTCOMES, "outcome",
             "The first time, the whole set is answered; that takes some seconds.", wide=True,
         )  # fmt: skip
@@ -224,7 +227,7 @@ def _pasted() -> tuple[Problem, Source] | None:
         key="question",
         bind="query-params" if short else None,
         persist_state="session",
-        max_chars=LONGEST_QUESTION,
+        max_chars=demo.LONGEST_QUESTION if demo.on() else LONGEST_QUESTION,
         placeholder=EXAMPLE,
         help="One sentence per edge, the question last. The graph is read from the sentences; "
         "target and negative follow from it.",

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import streamlit as st
 
-from apps import cache, code_export, links, widgets
+from apps import cache, code_export, demo, links, widgets
 from apps.components.header import method_badges
 from apps.errors import in_words
 from apps.sidebar_model import choose_count, choose_run, open_another
@@ -71,8 +71,9 @@ def _choose_set(run: Run) -> tuple[tuple[Item, ...], Path | None]:
     Without an uploaded file there is no problem; an uploaded one has no path that a link could hold.
     """
     sets, own = catalog.task_sets(), str(run.checkpoint.meta.get("task", ""))
+    own_file = () if demo.on() else (UPLOADED,)
     name = st.selectbox(
-        "Task", [*sets, UPLOADED], list(sets).index(own) if own in sets else 0, key="task", bind="query-params",
+        "Task", [*sets, *own_file], list(sets).index(own) if own in sets else 0, key="task", bind="query-params",
         help="Problems without a graph: a bundled set, or a file of your own.",
     )  # fmt: skip
     if name == UPLOADED:

@@ -217,6 +217,7 @@ def test_a_file_of_others_is_read_but_not_called_sound(tmp_path: Path) -> None:
         ("evaluate run file --nonsense", ("--nonsense",)),
         ("evaluate run file --engine rai", ("'--engine': 'rai' is not one of 'local', 'ray'",)),
         ("explore --port 99999", ("--port",)),
+        ("explore --address 0.0.0.0", ("is not served at 0.0.0.0", "Add --demo")),
     ],
 )
 def test_a_mistake_is_said_before_the_work(

@@ -243,8 +243,14 @@ def list_runs() -> None:
 def explore(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 8501,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser window.")] = True,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="For the public: no uploads, no paths, bounded sizes and rates.")
+    ] = False,
+    address: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="To serve at; another one than this machine's only with --demo.")
+    ] = "localhost",
 ) -> None:
-    """Open the explorer in a browser; it is served to this machine only."""
+    """Open the explorer in a browser; it is served to this machine only, unless it is a demo."""
     import os
     import subprocess
     from importlib.util import find_spec
@@ -256,10 +262,19 @@ def explore(
         raise WorkbenchError(
             "The explorer needs Streamlit.", "It is not installed.", "Type: pip install 'coconut-workbench[app]'"
         )
-    command = [sys.executable, "-m", "streamlit", "run", str(page), "--server.address", "localhost"]
+    if address not in ("localhost", "127.0.0.1") and not demo:
+        raise WorkbenchError(
+            f"The explorer is not served at {address}.",
+            "It opens any folder that is typed, and asks for no password.",
+            "Add --demo, which opens none.",
+        )
+    command = [sys.executable, "-m", "streamlit", "run", str(page), "--server.address", address]
     command += ["--server.port", str(port), "--server.headless", str(not browser).lower()]
     folders = [part for part in (os.environ.get(catalog.RUNS_VARIABLE), str(Path("runs").absolute())) if part]
     env = os.environ | {catalog.RUNS_VARIABLE: os.pathsep.join(folders)}
+    if demo:  # what is shown is named by whoever hosts it
+        env |= {catalog.RUNS_VARIABLE: os.environ.get(catalog.RUNS_VARIABLE, ""), "WORKBENCH_DEMO": "1"}
+        command += ["--server.maxUploadSize", "1"]
     raise typer.Exit(subprocess.call(command, cwd=page.parents[1], env=env))
 
 
