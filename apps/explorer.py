@@ -27,10 +27,10 @@ STYLE = """
   [data-testid="stMainBlockContainer"] h2 { padding: 0; letter-spacing: -0.01em; }
   [data-testid="stMetricValue"] { font-size: 1.4rem; font-variant-numeric: tabular-nums; }
   [class*="st-key-steps-"] { position: relative; gap: 0; overflow-x: auto; }
-  [class*="st-key-at-"][class*="graph-"] { min-width: 600px; }
+  [class*="st-key-at-"][class*="graph-"] { min-width: 480px; }
   @media (max-width: 1350px) {
-    .st-key-picture [data-testid="stHorizontalBlock"]:has(> [data-testid="stColumn"]) { flex-wrap: wrap; }
-    .st-key-picture [data-testid="stColumn"] { flex: 1 1 600px; min-width: min(600px, 100%); }
+    [class*="st-key-picture"] [data-testid="stHorizontalBlock"]:has(> [data-testid="stColumn"]) { flex-wrap: wrap; }
+    [class*="st-key-picture"] [data-testid="stColumn"] { flex: 1 1 480px; min-width: min(480px, 100%); }
   }
   .says { font-size: 1.06rem; line-height: 1.45; margin: 0; }
   .says .sure { opacity: 0.8; font-size: 0.9rem; }
@@ -55,6 +55,8 @@ STYLE = """
   [data-testid="stCaptionContainer"] code { color: inherit; }
   [data-testid="stMain"] ::placeholder, [data-testid="stSidebar"] ::placeholder { color: var(--ink); opacity: 0.8; }
   :root { --ink: light-dark(#1f2733, #c3c8d2); }
+  .legend { display: flex; flex-wrap: wrap; gap: 0.2rem 1.4rem; font-size: 0.84rem; justify-content: center; }
+  .legend i { display: inline-block; width: 1.6rem; vertical-align: middle; }
   .figure-title { font-weight: 600; font-size: 1.02rem; }
   .figure-note { font-size: 0.82rem; line-height: 1.35; opacity: 0.72; margin-top: 0.1rem; }
 </style>

@@ -12,7 +12,7 @@ import polars as pl
 import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig as Column
 
-from workbench.figures.style import INK, with_ink
+from workbench.figures.style import GREEN, GREY, INK, PURPLE, with_ink
 from workbench.measure.provenance import provenance
 
 CONFIG = {"displaylogo": False, "displayModeBar": False, "scrollZoom": False}
@@ -20,6 +20,18 @@ MARKS = re.compile(r"(</?(?:b|i|br|sub|sup|span)(?: style='[\w:;.#% -]*')?>)")
 """Tags that titles of figures hold."""
 HEAD_ROOM, PANEL_ROOM = 12, 30
 """Pixels left above a figure whose title has been set as text of the page; more where its panels have titles."""
+
+BAR_ROOM = 58
+"""Pixels under a graph for its bar of colours alone."""
+LEGEND = (
+    (f'<b style="color: {GREEN}">□</b>', "root"), (f'<b style="color: {GREEN}">◇</b>', "target"),
+    (f'<b style="color: {PURPLE}">▽</b>', "negative"),
+    (f'<i style="border-top: 3px solid {GREEN}"></i>', "on a shortest path"),
+    (f'<i style="border-top: 2px solid {GREY}"></i>', "edge to the next hop"),
+    (f'<i style="border-top: 2px dashed {GREY}"></i>', "edge to any other row"),
+    (f'<i style="border-top: 1px solid {GREY}"></i>', "among unreachable nodes"),
+)  # fmt: skip
+"""What stands in the one legend of several graphs: a mark and its meaning."""
 
 CAPTION = "figure caption"
 """Key in the session of what is written under saved figures."""
@@ -39,6 +51,20 @@ def level_figures() -> None:
 
 
 # Figures
+
+
+def one_legend() -> None:
+    """Draw the legend of graphs that stand side by side and have none of their own (`without_legend`)."""
+    st.html(f'<div class="legend">{"".join(f"<span>{mark} {text}</span>" for mark, text in LEGEND)}</div>')
+
+
+def without_legend(figure: go.Figure) -> go.Figure:
+    """Take the legend out of a graph, and the room for it."""
+    layout: Any = figure["layout"]
+    foot = min(layout["margin"]["b"], BAR_ROOM)
+    return figure.update_layout(
+        showlegend=False, margin_b=foot, height=layout["height"] - layout["margin"]["b"] + foot
+    )  # fmt: skip
 
 
 def figure(

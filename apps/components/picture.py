@@ -20,7 +20,7 @@ from apps.text import code, plain, plural
 from workbench.figures import node_curve, problem_graph, thought_strip
 from workbench.figures.graph import EdgeAttention
 from workbench.measure.behaviour import Behaviour, classify, parse_continuation
-from workbench.measure.scores import NOISE_MASS, statistics
+from workbench.measure.scores import NOISE_MASS, NodeScores, statistics
 from workbench.measure.trace import Trace
 from workbench.problems.english import is_a
 from workbench.problems.problem import Problem
@@ -102,7 +102,10 @@ def _two(view: View, readings: Sequence[Reading], steps: Steps) -> str:
     if picture == DIFFERENCE:
         _graph(readings, 0, steps, concept, "difference", less=True)
     widgets.level_figures()
-    for column, (place, reading) in zip(st.columns(2, gap="medium"), enumerate(readings), strict=True):
+    if picture != DIFFERENCE:
+        widgets.one_legend()
+    columns = st.container(key="pictures").columns(2, gap="medium")
+    for column, (place, reading) in zip(columns, enumerate(readings), strict=True):
         with column:
             key = reading.run.name
 
@@ -116,7 +119,7 @@ def _two(view: View, readings: Sequence[Reading], steps: Steps) -> str:
             if picture != DIFFERENCE:
                 _graph(readings, place, steps, concept, key, drawn=drawn)
             steps.text(lambda depth, reading=reading, own=own: continuation(reading, own(depth)))
-            _concept(reading, concept, steps, key)
+            _concept(reading, concept, steps, key, [other.scores for other in readings])
             _strip(reading, steps, key)
     return concept
 
@@ -159,7 +162,9 @@ def _graph(
 
     def draw_one(depth: int) -> None:
         chart = f"graph-{key}-{depth}"
-        widgets.chart(kept_figure((*about, node, depth, drawn), lambda: make(depth)), chart, clicked(chart, problem))
+        made = kept_figure((*about, node, depth, drawn), lambda: make(depth))
+        paired = len(readings) > 1 and not less
+        widgets.chart(widgets.without_legend(made) if paired else made, chart, clicked(chart, problem))
         if drawn:
             arrows = _read_attention(reading, depths_of(readings, depth)[place], drawn)
             # Wide arrows must not hide that most of the attention goes elsewhere.
@@ -306,12 +311,12 @@ def clicked_nodes(chart: str, problem: Problem, place: int = 0) -> list[int]:
     return [node for node in nodes if 0 <= node < len(problem.names)]
 
 
-def _concept(reading: Reading, name: str, steps: Steps, key: str) -> None:
+def _concept(reading: Reading, name: str, steps: Steps, key: str, beside: Sequence[NodeScores] = ()) -> None:
     """Draw the concept's values over the thoughts, as a curve and in numbers, and the tokens that spell it."""
     problem, checkpoint = reading.trace.graph_problem, reading.run.checkpoint
     node = problem.names.index(name)
     first = reading.scores.depths[0]  # the browser moves the mark
-    widgets.chart(node_curve(reading.scores, node, depth=first), f"curve-{key}")
+    widgets.chart(node_curve(reading.scores, node, depth=first, beside=beside), f"curve-{key}")
     (prompt,) = checkpoint.format.prompts([problem])
     ids = prompt.nodes[node]
     spelled = " ".join(code(checkpoint.tokenizer.decode([number])) for number in ids)

@@ -15,6 +15,7 @@ from PIL import ImageFont
 
 from tests.measure.test_scores import trace
 from workbench.figures import problem_graph
+from workbench.figures.labels import NARROWEST
 from workbench.measure.scores import node_scores
 from workbench.problems.files import load_problems
 from workbench.problems.problem import Problem
@@ -26,10 +27,11 @@ Box = tuple[str, float, float, float, float]
 """Text, left, top, right, bottom; in pixels from the plot's upper left corner."""
 
 
-def picture_width(window: int) -> float:
-    """Pixels of the picture on the page Thoughts, whose boxes are open; from 1,351 pixels on numbers are beside it."""
+def picture_widths(window: int) -> tuple[float, ...]:
+    """Pixels of one picture, and of each of two; up to 1,350 pixels nothing is beside them. The sidebar is open."""
     page = min(window - 300, 1900) - 80
-    return max(600.0, float(page if window <= 1350 else (page - 32) * 1.3 / 2.3))
+    shares = (1.0,) if window <= 1350 else (1.3 / 2.3, 0.5)
+    return tuple(max(float(NARROWEST), (page - 32 * (share < 1)) * share) for share in shares)
 
 
 @lru_cache(maxsize=4096)
@@ -103,5 +105,5 @@ if __name__ == "__main__":
         for one in load_problems(file)[::every]:
             drawn, problems = graph(one), problems + 1
             for window in WINDOWS:
-                totals[window] += len(faults(drawn, picture_width(window)))
+                totals[window] += sum(len(faults(drawn, width)) for width in picture_widths(window))
         print(file.stem, problems, totals, flush=True)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -229,6 +230,14 @@ def test_curve_shows_the_node_beside_target_negative_and_chance(problem, scores)
     target, negative = problem.names[problem.target], problem.names[problem.negative]
     assert names == {f"{target} (target)", f"{negative} (negative)", "chance"}
     assert "entity" in text_of(figures.node_curve(scores, problem.root))
+
+
+def test_curves_side_by_side_have_one_axis(problem, scores):
+    flat = replace(scores, value=np.full_like(scores.value, scores.chance_value))
+    curves = [figures.node_curve(one, problem.target, beside=(scores, flat)) for one in (scores, flat)]
+    assert curves[0].layout.yaxis.range == curves[1].layout.yaxis.range  # type: ignore[attr-defined]
+    alone = figures.node_curve(flat, problem.target).layout.yaxis.range  # type: ignore[attr-defined]
+    assert alone != curves[1].layout.yaxis.range  # type: ignore[attr-defined]
 
 
 def test_token_table_knows_which_tokens_name_a_node(problem):

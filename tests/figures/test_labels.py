@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tests.figures.label_boxes import SETS, WINDOWS, boxes, faults, graph, picture_width
+from tests.figures.label_boxes import SETS, WINDOWS, boxes, faults, graph, picture_widths
 from workbench.figures.labels import NARROWEST, shortened, text_width
 from workbench.problems.files import load_problems
 from workbench.problems.problem import Problem
@@ -28,17 +28,17 @@ def bundled(tmp_path_factory: pytest.TempPathFactory) -> list[Problem]:
 
 
 def test_no_text_of_a_bundled_problem_overlaps_or_is_cut(bundled):
-    assert min(map(picture_width, WINDOWS)) == NARROWEST
+    widths = {NARROWEST, *(width for window in WINDOWS for width in picture_widths(window))}
     for problem in bundled:
         drawn = graph(problem)
-        assert not {(window, text) for window in WINDOWS for text in faults(drawn, picture_width(window))}, problem.id
+        assert not {(width, text) for width in widths for text in faults(drawn, width)}, problem.id
 
 
 def test_the_faults_are_found(bundled):
     drawn = graph(bundled[0])
-    assert faults(drawn, 300)  # half as wide as pages draw it
+    assert faults(drawn, 240)  # half as wide as pages draw it
     drawn.for_each_trace(lambda names: names.update(x=np.zeros(len(names.x))), selector={"name": "names"})
-    assert faults(drawn, 600)
+    assert faults(drawn, NARROWEST)
 
 
 def wide_problem(names: list[str]) -> Problem:
@@ -50,8 +50,8 @@ def wide_problem(names: list[str]) -> Problem:
 def test_names_that_find_no_room_are_shortened_and_stay_whole_on_hover():
     names = ["Tom", "Sally", *(f"{letter}{'umble' * 4}pus" for letter in "abcdefghijklmnop")]
     drawn = graph(wide_problem(names))
-    written = {text for text, *_ in boxes(drawn, 600)[0]}
-    assert not faults(drawn, 600)
+    written = {text for text, *_ in boxes(drawn, NARROWEST)[0]}
+    assert not faults(drawn, NARROWEST)
     assert any("…" in text for text in written)
     hovered = next(trace.hovertext for trace in drawn.data if trace.name == "nodes")  # type: ignore[attr-defined]
     assert all(any(f"<b>{name}</b>" in text for text in hovered) for name in names)

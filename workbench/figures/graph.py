@@ -278,7 +278,7 @@ def _nodes(
     write(
         result, f"<b>{what}</b>: share of the mass on the {int(about.concepts.sum())} concepts, "
         f"{'−1 to 1, chance 0' if signed else f'0 to 1, chance {scores.chance_value:.3f}'}",
-        0, 0, 11, xref="paper", xanchor="left", yref="paper", yshift=-6, yanchor="top",
+        0, 0, 11, xref="paper", xanchor="left", xshift=8 - MARGINS[0], yref="paper", yshift=-6, yanchor="top",
     )  # fmt: skip
     for name, (shape, colour) in ROLES.items():
         entry(result, name, f"{shape}-open", colour, line={"width": 2.5})

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from workbench.figures.layout import Layout
 from workbench.problems.problem import Problem
 
-NARROWEST = 600
+NARROWEST = 480
 """Pixels of the narrowest picture; pages scroll sideways where they have less."""
 MARGINS = 84, 16
 """Pixels left and right of the plot."""

@@ -19,7 +19,7 @@ from workbench.problems.problem import Problem
 SWEEPS = 12
 GAP = 1.1
 """Room between the rows and the side band, in node distances."""
-BAND_ROW = 5
+BAND_ROW = 4
 """Most nodes in a row of the side band."""
 BAND_STEP = 0.75
 """Least distance of the rows of the side band, in hop rows."""

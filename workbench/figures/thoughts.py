@@ -1,5 +1,6 @@
 """Figures of one problem over its thoughts: where the mass lies, one node, the likeliest tokens, the search tree."""
 
+from collections.abc import Sequence
 from html import escape
 
 import numpy as np
@@ -134,7 +135,9 @@ def thought_strip(scores: NodeScores, *, depth: int | None = None) -> go.Figure:
 # One node
 
 
-def node_curve(scores: NodeScores, node: int, *, depth: int | None = None) -> go.Figure:
+def node_curve(
+    scores: NodeScores, node: int, *, depth: int | None = None, beside: Sequence[NodeScores] = ()
+) -> go.Figure:
     """Draw a node's value over the thoughts with its chance level, target and negative beside it.
 
     The shaded column is where the readout stands for the node's own hop: a breadth-first search peaks there.
@@ -143,6 +146,7 @@ def node_curve(scores: NodeScores, node: int, *, depth: int | None = None) -> go
         scores: One readout of one problem.
         node: The node to draw.
         depth: Number of thoughts to mark as the current one.
+        beside: Scores drawn in other figures with the same axis: their values fit in it too.
 
     Returns:
         A figure whose points have `customdata[0]` = number of thoughts.
@@ -155,11 +159,11 @@ def node_curve(scores: NodeScores, node: int, *, depth: int | None = None) -> go
     lines = [(n, f"{problem.names[n]} ({role})", colour, symbol) for n, role, colour, symbol in lines if n != node]
     roles = {problem.root: " (root)", problem.target: " (target)", problem.negative: " (negative)"}
     lines.append((node, name + roles.get(node, ""), BLUE, "circle"))
-    shown = np.nan_to_num(scores.value[:, [n for n, *_ in lines]])
     values = ", ".join(
         f"{v:.2f} after {k}" for k, v in zip(depths, scores.value[:, node], strict=True) if not np.isnan(v)
     )
-    top = max(float(shown.max()) * 1.12, 3 * scores.chance_value)
+    most = max(float(np.nan_to_num(one.value[:, [n for n, *_ in lines]]).max()) for one in (scores, *beside))
+    top = max(most * 1.12, 3 * scores.chance_value)
     ends = [depths[0] - 0.4, depths[-1] + 0.4]
     made = figure(
         f"{name} · {where} · {heights}",

@@ -112,7 +112,8 @@ def _graphs(subject: Subject, view: View, plan: Plan, steps: Steps, picture: str
         _graph(named[0], steps, subject, plan, "difference", named[1])
         return
     widgets.level_figures()
-    for column, scores, name in zip(st.columns(2, gap="medium"), (old, new), ("before", "after"), strict=True):
+    columns = st.container(key="pictures").columns(2, gap="medium")
+    for column, scores, name in zip(columns, (old, new), ("before", "after"), strict=True):
         with column:
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 st.markdown("**Without interventions**" if name == "before" else "**With the plan**")
