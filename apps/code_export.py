@@ -107,7 +107,8 @@ def interventions(view: View, plan: Plan, control: str | None, depth: int, file:
         file: Of the set that the problem is of, which sources and means are taken from.
     """
     others = ""
-    if plan.needs_set or set(plan.sources) - {"twin"}:
+    codes = any(getattr(one, "space", "") == "codes" for one in plan.interventions)
+    if plan.needs_set or codes or set(plan.sources) - {"twin"}:
         path = catalog.shown(file) if file else "YOUR FILE.json"
         others = f", others=wb.load_problems({path!r})"
     return "\n".join([

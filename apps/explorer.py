@@ -31,6 +31,7 @@ STYLE = """
   @media (max-width: 1350px) {
     [class*="st-key-picture"] [data-testid="stHorizontalBlock"]:has(> [data-testid="stColumn"]) { flex-wrap: wrap; }
     [class*="st-key-picture"] [data-testid="stColumn"] { flex: 1 1 480px; min-width: min(480px, 100%); }
+    [class*="st-key-picture"] [data-testid="stColumn"] [data-testid="stColumn"] { flex: 1 1 0; min-width: 0; }
   }
   .says { font-size: 1.06rem; line-height: 1.45; margin: 0; }
   .says .sure { opacity: 0.8; font-size: 0.9rem; }

@@ -13,7 +13,7 @@ PARAMETERS = (
     "set", "hops", "outcome", "resistant", "problem", "question", "seed", "far",
     "family", "after", "concept", "picture", "attention", "layer", "head", "below", "tree", "tree_controls", "lens",
     "count", "controls", "reading", "under", "step", "beneath",
-    "task", "item", "surgery", "tour", "against", "results", "kind", "find",
+    "task", "item", "surgery", "off", "tour", "against", "results", "kind", "find",
 )  # fmt: skip
 """Every parameter of a link; each is the key of a box on one of the pages."""
 

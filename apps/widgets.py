@@ -234,6 +234,8 @@ def segments(
 
 
 def metrics(shown: Sequence[tuple[str, str, str, str]], columns: int = 0) -> None:
-    """Draw numbers side by side: label, value, what stands below it, and help of each."""
-    for column, (label, value, note, about) in zip(st.columns(columns or len(shown)), shown, strict=False):
-        column.metric(label, value, note, delta_color="off", delta_arrow="off", help=about)
+    """Draw numbers in rows of so many, by default one row: label, value, what stands below it, and help of each."""
+    across = columns or len(shown)
+    for row in range(0, len(shown), across):
+        for column, (label, value, note, about) in zip(st.columns(across), shown[row : row + across], strict=False):
+            column.metric(label, value, note, delta_color="off", delta_arrow="off", help=about)

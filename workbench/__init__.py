@@ -42,6 +42,7 @@ PUBLIC: dict[str, str] = {
     "Move": "workbench.interventions.thoughts",
     "Add": "workbench.interventions.thoughts",
     "Superpose": "workbench.interventions.thoughts",
+    "Swap": "workbench.interventions.thoughts",
     "Shuffle": "workbench.interventions.thoughts",
     "Permute": "workbench.interventions.thoughts",
     "Perturb": "workbench.interventions.thoughts",
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
     from workbench.interventions.thoughts import Remove as Remove
     from workbench.interventions.thoughts import Shuffle as Shuffle
     from workbench.interventions.thoughts import Superpose as Superpose
+    from workbench.interventions.thoughts import Swap as Swap
     from workbench.interventions.thoughts import Zero as Zero
     from workbench.model.engines import engine as engine
     from workbench.model.importing import import_model as import_model

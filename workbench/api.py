@@ -48,6 +48,7 @@ from workbench.problems.variants import entity_swap, twin
 from workbench.readings import ITEM_READINGS, READINGS, find_reading
 from workbench.readings.arithmetic import record_items
 from workbench.readings.lenses import RAW, read_lenses
+from workbench.readings.node_vectors import named_spaces
 from workbench.train.state import stage_checkpoints
 
 Asked = Problem | Item
@@ -750,7 +751,8 @@ def plan_inputs(
         problem: The problem.
         plan: The plan.
         thoughts: Number of thoughts.
-        others: Problems of the same set; sources are found by their ids, means are taken over the first of them.
+        others: Problems of the same set; sources are found by their ids, means are taken over the first of them, and
+            codes are learned from generated problems like all of them.
 
     Raises:
         WorkbenchError: There is no such source.
@@ -778,7 +780,7 @@ def plan_inputs(
     if plan.needs_set and others:
         several = [problem, *others[: MOST_OTHERS - 1]]
         given["set_thoughts"] = think_about(checkpoint, several, thoughts)
-    return given
+    return given | named_spaces(checkpoint, [problem, *others], plan, thoughts)
 
 
 def _inputs(checkpoint: Checkpoint, plan: Plan, asked: Sequence[Asked], thoughts: int | None) -> dict[str, Any]:
@@ -795,4 +797,4 @@ def _inputs(checkpoint: Checkpoint, plan: Plan, asked: Sequence[Asked], thoughts
         given["sources"] = {TWIN: twins}
     if plan.needs_set:
         given["set_thoughts"] = think_about(checkpoint, list(asked), thoughts)
-    return given
+    return given | named_spaces(checkpoint, [one for one in asked if isinstance(one, Problem)], plan, thoughts)

@@ -137,6 +137,7 @@ def _choose_picture(readings: Sequence[Reading], depths: Sequence[int]) -> str:
 
 def choose_picture(about: str) -> str:
     """Draw the choice between two graphs side by side and their difference."""
+    widgets.settle("picture", (SIDE, DIFFERENCE))
     return widgets.segments("Graph", (SIDE, DIFFERENCE), "picture", about)
 
 

@@ -23,7 +23,7 @@ from workbench.measure.verdicts import FEWEST
 from workbench.problems.problem import Problem
 from workbench.readings import READINGS
 from workbench.readings.base import Reading
-from workbench.readings.sentences import sentence
+from workbench.readings.sentences import past_target, sentence
 
 USUAL_CONTROLS = ("untrained", "shuffled")
 WIDTH = 1150
@@ -32,6 +32,8 @@ RULE = (
     "Holds: the whole 95 % interval of each difference, over graphs, is above zero; does not hold: one is below; "
     f"undecided: zero lies in one; too few: under {FEWEST} graphs. Mean over the thoughts of a problem, then problems."
 )
+OVER_THOUGHTS = ("breadth", "parallelism", "superposition")
+"""Readings of a frontier, which thoughts past the target have not."""
 CONTROL_TITLES = {control.name: control.title for control in CONTROLS.values()}
 CONTROLS_HELP = "Runs that should not show what the model shows, in the same axes:\n\n" + "\n\n".join(
     f"**{control.title}**: {control.what}" for control in CONTROLS.values()
@@ -142,6 +144,8 @@ def _show(
     _say(reading, run, frame)
     for place, figure in enumerate(figures):
         _figure(figure, f"{name}-{place}", f"population-{reading.name}-{place}", ids)
+    if reading.name in OVER_THOUGHTS:
+        _say_past_the_target(run, items, recordings[0])
     _open_by_name(ids)
     for one in recordings:
         if one.label == OTHER_TARGET:
@@ -184,6 +188,28 @@ def _say(reading: Reading, run: Run, frame: pl.DataFrame) -> None:
         f'<p class="says"><span class="chip {colour}">{found.verdict}</span> For {escape(run.name)}: '
         f'{escape(found.text)}.</p><p class="figure-note">{RULE}</p>'
     )
+
+
+def _say_past_the_target(run: Run, items: tuple[Problem, ...], own: Recording) -> None:
+    """Draw what the model does in thoughts for hops beyond the target, where there is no frontier to read."""
+    key = (cache.fingerprint(run.path), cache.set_key(items), run.thoughts)
+    rows = cache.kept("past target", key, lambda: past_target(own.traces))
+    for row in rows.iter_rows(named=True):
+        masses = (
+            f"{row['target']:.0%} of the probability is on the target, {row['negative']:.0%} on the other option, "
+            f"{row['reachable']:.0%} on other nodes that the root reaches, {row['unreachable']:.0%} on those that it "
+            f"does not, {row['outside']:.0%} on all else (spread evenly, {row['chance']:.0%} on each concept)"
+        )
+        st.html(
+            f'<p class="says">After {plural(row["thought"], "thought")}, past the target of '
+            f"{plural(row['n'], 'problem')}: {masses}. Asked for the answer then, <b>{row['right']:.0%}</b> "
+            f"[{row['low']:.0%}, {row['high']:.0%}] are right; after as many thoughts as the target is hops away, "
+            f"{row['at_target']:.0%}.</p>"
+        )
+    if rows.height:
+        st.html(
+            '<p class="figure-note">Of the model alone; intervals of 95 % over graphs. A description, no verdict.</p>'
+        )
 
 
 def _figure(figure: go.Figure, name: str, key: str, ids: set[str]) -> None:

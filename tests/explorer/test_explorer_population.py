@@ -96,6 +96,15 @@ def test_a_run_of_pauses_is_read_too(opened: Open) -> None:
     assert fine(opened("population", run="pause_as_thought", controls="shuffled"))
 
 
+def test_what_the_model_does_past_the_target_is_said(opened: Open) -> None:
+    said = text(opened("population", controls="shuffled", reading="breadth"))
+
+    # The targets of chain-0 to chain-4 are 1 to 5 hops away; the model thinks three thoughts.
+    assert "After 2 thoughts, past the target of 1 problem" in said
+    assert "After 3 thoughts, past the target of 2 problems" in said
+    assert "After 1 thought, past" not in said
+
+
 @pytest.mark.parametrize("kind", ["pasted", "random"])
 def test_one_problem_is_no_population(opened: Open, kind: str) -> None:
     app = opened("population", set=kind)

@@ -13,6 +13,7 @@ from tests.explorer.page import Open, charts, fine, go, link, markdown, text
 from workbench.interventions.plan import Plan
 from workbench.interventions.text import from_address
 from workbench.problems.shortcuts import floor
+from workbench.readings import node_vectors
 
 PAGE = "surgery"
 TWO = "project:at=2;nodes=brimpus"
@@ -37,13 +38,13 @@ def operate(app: AppTest, title: str, *nodes: str) -> AppTest:
 
 
 def test_without_a_plan_both_graphs_show_the_same_run(opened: Open) -> None:
-    app = opened(PAGE)
+    app = opened(PAGE, picture="side by side")
 
     assert fine(app)
     assert values(app, 0) == values(app, 1)
     assert "unchanged, to the last bit" in text(app)
     assert "There is no intervention yet" in text(app)
-    assert link(app) == {}
+    assert link(app) == {"picture": "side by side"}
     assert all(chart.proto.alt for chart in app.get("plotly_chart"))
 
 
@@ -54,14 +55,15 @@ def test_a_link_opens_problem_plan_and_view(opened: Open) -> None:
     assert fine(app)
     assert not app.info
     assert link(app) == asked
-    assert [button.label for button in app.button if str(button.key).startswith("drop-")] == [
-        "1. remove brimpus out of thought 2", "2. noise \\(seed 0\\) in thought 3, strength 0.5",
+    assert [app.toggle(key=f"on-{place}").label for place in range(2)] == [
+        "1. remove brimpus out of thought 2", "2. noise \\(seed 0\\) in thought 3",
     ]  # fmt: skip
+    assert [app.slider(key=f"strength-{place}").value for place in range(2)] == [1.0, 0.5]
     assert app.segmented_control(key="later thoughts").value == "freeze"
 
 
 def test_before_the_thought_intervened_on_nothing_has_changed_and_after_it_all_has(opened: Open) -> None:
-    app = opened(PAGE, surgery=TWO, problem="chain-3", after="1", results="Numbers")
+    app = opened(PAGE, surgery=TWO, problem="chain-3", after="1", results="Numbers", picture="side by side")
     assert fine(app)
     assert values(app, 0) == values(app, 1)
     assert "unchanged, to the last bit" in text(app)
@@ -100,7 +102,7 @@ def test_every_kind_offered_can_be_added_and_is_in_the_link(opened: Open) -> Non
         assert fine(app)
         (one,) = from_address(link(app)["surgery"]).interventions
         assert (one.kind, one.at) == (kind.kind, (2,))
-        assert plain(one.described(3)) in next(button.label for button in app.button if button.key == "drop-0")
+        assert plain(one.described(3)) in app.toggle(key="on-0").label
         assert "Right is" in text(app)
         app.button(key="reset").click()
         for field in kind.node_fields:
@@ -131,6 +133,64 @@ def test_interventions_go_on_stack_and_are_undone_dropped_and_reset(opened: Open
     assert fine(app)
     assert "surgery" not in link(app)
     assert app.button(key="undo").disabled
+
+
+def test_a_node_is_removed_added_moved_and_swapped_by_buttons(opened: Open) -> None:
+    app = opened(PAGE, problem="chain-3", after="2", concept="brimpus", results="Numbers")
+    for title, kind in (("Remove", "project"), ("Add", "add"), ("Move", "move"), ("Swap", "swap")):
+        app.button(key=f"do-{title}").click()
+        app.run()
+        if title in ("Move", "Swap"):
+            app.selectbox(key="second node").set_value("scrompus")
+            app.run()
+        assert fine(app)
+        one = from_address(link(app)["surgery"]).interventions[-1]
+        assert (one.kind, one.at, one.nodes) == (kind, (2,), ("brimpus",))  # type: ignore[attr-defined]
+        assert getattr(one, "to", ("scrompus",)) == ("scrompus",)
+    assert len(from_address(link(app)["surgery"]).interventions) == 4
+
+
+def test_operations_are_switched_off_made_weaker_exchanged_and_edited(opened: Open) -> None:
+    app = opened(PAGE, surgery=f"{TWO}~zero:at=3", problem="chain-3", after="2", results="Numbers")
+    with_both = app.metric[1].value
+    app.toggle(key="on-1").set_value(False)
+    app.run()
+    assert link(app)["off"] == "2"
+    assert app.metric[1].value == opened(PAGE, surgery=TWO, problem="chain-3", results="Numbers").metric[1].value
+    assert app.metric[1].value != with_both
+
+    app.button(key="up-1").click()
+    app.run()
+    assert (link(app)["surgery"], link(app)["off"]) == (f"zero:at=3~{TWO}", "1")
+    app.slider(key="strength-1").set_value(0.5)
+    app.run()
+    assert from_address(link(app)["surgery"]).interventions[1].strength == 0.5  # type: ignore[attr-defined]
+    app.button(key="edit-1").click()
+    app.run()
+    app.multiselect(key="op nodes").set_value(["scrompus"])
+    app.run()
+    app.button(key="operate").click()
+    app.run()
+    zero, edited = from_address(link(app)["surgery"]).interventions
+    assert (zero.kind, edited.nodes, edited.strength) == ("zero", ("scrompus",), 0.5)  # type: ignore[attr-defined]
+    app.button(key="drop-0").click()
+    app.run()
+    assert "off" not in link(app)
+    for _ in range(4):
+        app.button(key="undo").click()
+        app.run()
+    assert (link(app)["surgery"], link(app)["off"]) == (f"{TWO}~zero:at=3", "2")
+    assert fine(app)
+
+
+def test_codes_are_directions_too(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node_vectors, "CODES_FROM", 24)
+    shown = []
+    for space in ("codes", "embedding"):
+        app = opened(PAGE, set="pairs", surgery=f"project:nodes=on_path;space={space};at=1", results="Numbers")
+        assert fine(app)
+        shown.append(list(app.dataframe[-1].value["step"]))
+    assert shown[0] != shown[1]
 
 
 def test_a_list_without_end_is_refused_in_words(opened: Open) -> None:

@@ -24,7 +24,7 @@ def test_the_answer_stands_beside_its_control_and_chance(opened: Open) -> None:
     assert fine(app)
     assert [metric.label for metric in app.metric][-1] == "p(target), control"
     assert "8 draws" in app.metric[-1].delta
-    assert "chance between the two" in json.dumps(charts(app)[3])
+    assert "chance between the two" in json.dumps(charts(app)[2])
 
 
 def test_the_strength_has_a_curve_with_its_control_in_the_same_axes(opened: Open) -> None:
@@ -98,10 +98,19 @@ def test_many_problems_are_asked_when_wanted_with_interval_n_and_control(opened:
     assert "The plan fits 2 of 2 problems" in text(app)
 
 
+def test_a_node_by_name_is_asked_of_many_problems_as_the_set_it_is_of(opened: Open) -> None:
+    app = opened(PAGE, problem="chain-3", surgery=TWO, results="Numbers")
+    app.button(key="ask many").click()
+    app.run()
+
+    assert fine(app)
+    assert "On 5 problems, on_path in place of brimpus" in text(app)
+
+
 @pytest.mark.parametrize(
     ("asked", "why"),
     [
-        ({"surgery": TWO, "problem": "chain-3"}, "names nodes of this problem"),
+        ({"surgery": TWO.replace("2", "1"), "problem": "chain-3"}, "names nodes of this problem"),
         ({"surgery": ""}, "There is no intervention yet"),
         ({"surgery": "mean", "problem": "chain-3"}, "whole set at once"),
         ({"surgery": "zero", "set": "random"}, "of no bundled set"),
@@ -137,7 +146,7 @@ def test_a_stop_asks_first_and_tells_then(opened: Open, bundled: None, title: st
     app.pills(key=f"guess {title}").set_value("something else")
     app.run()
     assert fine(app)
-    assert len(charts(app)) > 3
+    assert len(charts(app)) >= 3
     answer = app.metric[0].value.replace("\\", "")
     assert f"it answers **{answer}**" in text(app)
     assert "Your guess, something else, was" in text(app)
@@ -163,7 +172,7 @@ def test_changing_the_plan_leaves_the_stop(opened: Open, bundled: None) -> None:
 
     assert fine(app)
     assert "no longer the plan of that stop" in text(app)
-    assert len(charts(app)) > 3
+    assert len(charts(app)) >= 3
     app.button(key="back to stop").click()
     app.run()
     assert link(app)["surgery"] == next(iter(STOPS.values())).plan

@@ -233,7 +233,7 @@ def test_curve_shows_the_node_beside_target_negative_and_chance(problem, scores)
 
 
 def test_curves_side_by_side_have_one_axis(problem, scores):
-    flat = replace(scores, value=np.full_like(scores.value, scores.chance_value))
+    flat = replace(scores, raw=np.full_like(scores.raw, 0.01))
     curves = [figures.node_curve(one, problem.target, beside=(scores, flat)) for one in (scores, flat)]
     assert curves[0].layout.yaxis.range == curves[1].layout.yaxis.range  # type: ignore[attr-defined]
     alone = figures.node_curve(flat, problem.target).layout.yaxis.range  # type: ignore[attr-defined]

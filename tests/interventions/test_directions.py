@@ -29,7 +29,7 @@ from workbench.interventions.base import Context, Intervention
 from workbench.interventions.nodes import SETS, NodeSets, members, node_values
 from workbench.interventions.plan import Plan
 from workbench.interventions.run import run_intervened
-from workbench.interventions.thoughts import Add, Move, Project, Superpose, Zero
+from workbench.interventions.thoughts import Add, Move, Project, Superpose, Swap, Zero
 from workbench.model.checkpoint import Checkpoint
 from workbench.problems.problem import Problem
 from workbench.problems.prosqa import make_problem
@@ -58,6 +58,13 @@ def without(units: Tensor, v: Tensor) -> Tensor:
 def moved(old: Tensor, new: Tensor, share: float, v: Tensor) -> Tensor:
     has = coefficients(old, v)
     return v - share * old.T @ has + share * has.sum() * new.sum(0) / len(new)
+
+
+def swapped(units: Tensor, size: int, share: float, v: Tensor) -> Tensor:
+    """The first `size` nodes against the others: what both sides have is taken out, and put in crosswise."""
+    has, old, new = coefficients(units, v), units[:size], units[size:]
+    crossed = has[size:].sum() * old.mean(0) + has[:size].sum() * new.mean(0)
+    return v + share * (crossed - units.T @ has)
 
 
 def added(units: Tensor, v: Tensor) -> Tensor:
@@ -109,6 +116,10 @@ def test_each_is_its_formula(kind: str, space: str) -> None:
             partial(Move, some, other, space=space, strength=0.7),
             lambda row: at_frontier(lambda u, v: moved(u, normalize(raw(row, [2, 3]), dim=-1), 0.7, v))(row),
         ),
+        *ways(
+            partial(Swap, ("0", "2"), ("3",), space=space, strength=0.7),
+            by_hand([0, 2, 3], lambda u, v: swapped(u, 2, 0.7, v)),
+        ),
         *ways(partial(Add, some, space=space, strength=0.5), at_frontier(added)),
         *ways(partial(Superpose, some, "even", space=space), lambda row: partial(superposed, row)),
         *ways(partial(Superpose, some, "value", space=space), lambda row: partial(superposed, row, weighted=True)),
@@ -126,7 +137,7 @@ def test_each_is_its_formula(kind: str, space: str) -> None:
 
 SAME: list[Intervention] = [
     Project(strength=0.0), Project(()), Move(strength=0.0), Move((), ("2",)), Move(("2",), ()),
-    Add(strength=0.0), Add(()),
+    Add(strength=0.0), Add(()), Swap(("2",), ("3",), strength=0.0), Swap((), ("2",)), Swap(("2",), ()),
     Superpose(strength=0.0), Superpose(()), Superpose(("frontier",), "value", strength=0.0),
 ]  # fmt: skip
 
@@ -150,6 +161,25 @@ def test_what_is_projected_out_is_gone_turned_round_or_left_in_part(tiny_checkpo
     close(round_ @ units.T, -(own @ units.T))
     close(half @ units.T, 0.5 * own @ units.T)
     close(round_.norm(dim=-1), own.norm(dim=-1))
+
+
+def test_swapping_twice_gives_the_thought_back_and_directions_may_be_those_of_the_thought(
+    tiny_checkpoint: Checkpoint,
+) -> None:
+    one, rows = Swap(("2",), ("3",)), rows_of(tiny_checkpoint)[0]
+    by_thought = torch.stack([rows, rows.flip(0), rows])
+    alone = [Project(("2",), space=space, at=(2,)) for space in ("thoughts", "second")]
+    own, twice, *both = (
+        torch.from_numpy(outcome.thoughts[0])
+        for outcome in run_intervened(
+            tiny_checkpoint, [forest()], [[], [one, one], *([step] for step in alone)], keep_thoughts=True,
+            spaces={"thoughts": by_thought, "second": rows.flip(0)},
+        )
+        if outcome.thoughts is not None
+    )  # fmt: skip
+    close(twice, own)
+    close(both[0], both[1])
+    assert (both[0] - own).abs().max() > 1e-3
 
 
 def test_the_order_matters_and_nothing_gives_no_nan(tiny_checkpoint: Checkpoint) -> None:

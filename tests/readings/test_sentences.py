@@ -1,12 +1,16 @@
 """The sentence above a reading: its verdict follows from intervals over graphs, beside chance and each control."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
 
+from tests.measure.test_scores import TEXT, raw, trace
 from workbench.measure.statistics import resample
+from workbench.problems.prosqa import parse_question
 from workbench.readings import READINGS
-from workbench.readings.sentences import CLAIMS, OPPOSED, sentence
+from workbench.readings.sentences import CLAIMS, OPPOSED, past_target, sentence
 
 
 def table(mass: float, control: float, graphs: int = 40, run: str = "shuffled") -> pl.DataFrame:
@@ -62,3 +66,25 @@ def test_a_control_that_may_show_as_much_does_not_count():
 def test_claims_are_of_readings_that_exist_and_others_say_nothing():
     assert set(CLAIMS) <= set(READINGS)
     assert sentence("geometry", table(0.6, 0.1)) is None
+
+
+def test_what_is_done_past_the_target_is_said_of_those_problems_alone() -> None:
+    """By hand: the target, lempus, is three hops away, so that of four thoughts the last one is past it."""
+    problem = parse_question(TEXT)
+    target, negative = (problem.names[node] for node in (problem.target, problem.negative))
+    values = raw(problem, **{target: 0.5, negative: 0.1, "terpus": 0.2, "Alex": 0.05})
+    said = f" {target}"
+    late, never = (
+        replace(trace(problem, lm_head=values), answer_texts=texts) for texts in (("", "", "", said, said), ("",) * 5)
+    )
+    table = past_target([late, never])
+
+    assert table["thought"].to_list() == [4]
+    row = table.row(0, named=True)
+    assert row["n"] == 2
+    names = ("target", "negative", "reachable", "unreachable", "outside")
+    assert [row[name] for name in names] == pytest.approx([0.5, 0.1, 0.2, 0.0, 0.15])
+    assert row["chance"] == pytest.approx(1 / 7)
+    assert late.answer_right[4] != never.answer_right[4]
+    assert (row["right"], row["at_target"]) == (0.5, 0.5)
+    assert row["low"] <= 0.5 <= row["high"]

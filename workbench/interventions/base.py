@@ -54,8 +54,8 @@ class Context:
     as `own`."""
     sources: Mapping[str, Thoughts] = field(default_factory=dict)
     """Thoughts about other sets, by name; row i belongs to problem i of this one."""
-    spaces: Mapping[str, Float[Tensor, "vocab d"]] = field(default_factory=dict)
-    """Learned directions of every token, by name: those of a probe, a lens."""
+    spaces: Mapping[str, Float[Tensor, "*K vocab d"]] = field(default_factory=dict)
+    """Learned directions of every token, by name: those of a probe, a lens; for all thoughts, or by thought."""
     edges: Mapping[str, Sequence[Sequence[int]]] = field(default_factory=dict)
     """By name, numbers of edges of each problem of the whole set, which attention can be cut from."""
 
@@ -105,8 +105,8 @@ class Context:
         """Return the hop that thought k stands for."""
         return hop_read(k, self.checkpoint.thoughts_per_step)
 
-    def space(self, name: str) -> Float[Tensor, "vocab d"]:
-        """Return the directions of all tokens in a space.
+    def space(self, name: str, k: int) -> Float[Tensor, "vocab d"]:
+        """Return the directions of all tokens in a space, for thought k.
 
         Raises:
             WorkbenchError: There is no such space.
@@ -118,17 +118,18 @@ class Context:
             return model.get_output_embeddings().weight.detach()  # type: ignore[union-attr, return-value]
         if name not in self.spaces:
             raise unknown("space", name, [*SPACES, *sorted(self.spaces)])
-        return self.spaces[name].to(model.device)
+        found = self.spaces[name].to(model.device)
+        return found if found.dim() == 2 else found[k - 1]
 
     def random_directions(self, seed: int, k: int, like: Float[Tensor, "batch d"]) -> Float[Tensor, "batch d"]:
         """Draw a unit vector for each problem by its number and that of the thought, so that batches change nothing."""
         drawn = [np.random.default_rng([seed, row, k]).standard_normal(like.shape[1]) for row in self.rows]
         return normalize(torch.from_numpy(np.stack(drawn)).to(like), dim=-1)
 
-    def directions(self, row: int, nodes: Int[Tensor, " m"], space: str) -> Float[Tensor, "m d"]:
-        """Return the directions of nodes of one row: those of the tokens that their names begin with."""
+    def directions(self, row: int, k: int, nodes: Int[Tensor, " m"], space: str) -> Float[Tensor, "m d"]:
+        """Return the directions of nodes of one row for thought k: those of the tokens that their names begin with."""
         first = torch.tensor([word[0] for word in self.prompts[row].nodes])
-        return self.space(space)[first[nodes]]
+        return self.space(space, k)[first[nodes]]
 
 
 KINDS: dict[str, type["Intervention"]] = {}

@@ -210,6 +210,24 @@ def node_name(problem: Problem, node: int) -> str:
     return str(node) if name in SETS else name
 
 
+def set_of(problem: Problem, node: int, hop: int) -> str | None:
+    """Return the name of the set that a node stands for in a thought about a hop, None where there is none of its kind.
+
+    The same change can then be made on many problems, in which its name stands for another node.
+    """
+    about = structure(problem)
+    for role in ("root", "target", "negative"):
+        if node == getattr(problem, role):
+            return role
+    if about.hops[node] == hop:
+        return "on_path" if about.optimal[node] else "off_path"
+    twin = _twin(problem)
+    if about.reachable[node] or not about.concepts[node]:
+        return None
+    on_twins_path = twin is not None and bool(twin.optimal[node]) and twin.hops[node] == hop
+    return "other_side" if on_twins_path else "strangers"
+
+
 def node_values(context: Context, row: int, k: int) -> Float[np.ndarray, " nodes"]:
     """Return the LM-head value of each node in thought k without interventions; zeros beyond the last thought."""
     prompt = context.prompts[row]

@@ -39,8 +39,8 @@ class Given(TypedDict, total=False):
     """Problems that named sources think about, one for each of the problems: {"twin": twins}."""
     set_thoughts: Thoughts | None
     """What was thought about the whole set without interventions; made where it is needed and not given."""
-    spaces: Mapping[str, Float[Tensor, "vocab d"]] | None
-    """Learned directions of every token that interventions name."""
+    spaces: Mapping[str, Float[Tensor, "*K vocab d"]] | None
+    """Learned directions of every token that interventions name, the same for all thoughts or by thought."""
     edges: Mapping[str, Sequence[Sequence[int]]]
     """See `Context.edges`."""
 
@@ -122,7 +122,8 @@ class InterventionRunner:
             if one is not None:
                 require_shape(name, one, "problems", count, width)
         for name, directions in self.spaces.items():
-            require_shape(f'space "{name}"', directions, embedding_rows(checkpoint.model), width)
+            by_thought = (count,) if directions.dim() == 3 else ()
+            require_shape(f'space "{name}"', directions, *by_thought, embedding_rows(checkpoint.model), width)
         self._mean: dict[str, Tensor] | None = None
         self._seen: tuple[Context | None, dict[str, Mapping[str, Tensor]]] = (None, {})
         if problems and self.set_thoughts is None and any(plan.needs_set for plan in plans):

@@ -342,7 +342,8 @@ class _OnNodes(ABC, Intervention, node_fields=("nodes",)):
     nodes: tuple[str, ...] = ()
     """Names of node sets, of nodes, or numbers of nodes."""
     space: str = field(default="embedding", kw_only=True)
-    """Where the directions are read: "embedding", "unembedding", or the name of given ones."""
+    """Where the directions are read: "embedding", "unembedding", or the name of given ones. "codes" are the linear node
+    dictionary of the model, which the explorer and `workbench.api` learn where it is named."""
     strength: float = field(default=1.0, kw_only=True)
     """Share: 0 changes nothing."""
 
@@ -363,9 +364,9 @@ class _OnNodes(ABC, Intervention, node_fields=("nodes",)):
     def change_row(self, context: Context, row: int, k: int, vector: Vector, nodes: Nodes) -> Vector | None:
         """Return what becomes of one row's vector, given the nodes named, one at least; None where it stays."""
 
-    def units(self, context: Context, row: int, nodes: Nodes, like: Vector) -> Float[Tensor, "m d"]:
+    def units(self, context: Context, row: int, k: int, nodes: Nodes, like: Vector) -> Float[Tensor, "m d"]:
         """Return the directions of nodes, at length 1 and in double precision."""
-        return normalize(context.directions(row, nodes, self.space).to(like).double(), dim=-1)
+        return normalize(context.directions(row, k, nodes, self.space).to(like).double(), dim=-1)
 
 
 @dataclass(frozen=True)
@@ -393,7 +394,7 @@ class Project(
 
     def change_row(self, context: Context, row: int, k: int, vector: Vector, nodes: Nodes) -> Vector | None:
         """Take out the part that lies in the span."""
-        units = self.units(context, row, nodes, vector)
+        units = self.units(context, row, k, nodes, vector)
         inside = components(vector.double(), units) @ units
         return (vector.double() - self.strength * inside).to(vector)
 
@@ -429,9 +430,46 @@ class Move(
         getting = members(context, row, k, self.to)
         if not len(getting):
             return None
-        old, new = (self.units(context, row, some, vector) for some in (nodes, getting))
+        old, new = (self.units(context, row, k, some, vector) for some in (nodes, getting))
         has = components(vector.double(), old)
         return (vector.double() + self.strength * (has.sum() * new.mean(0) - has @ old)).to(vector)
+
+
+@dataclass(frozen=True)
+class Swap(
+    _OnNodes,
+    kind="swap",
+    says="swap {nodes} and {to}{space}",
+    title="Swap nodes",
+    unit="share of the components exchanged",
+    most=2.0,
+    node_fields=("nodes", "to"),
+):
+    """The components along two nodes, or two sets of nodes, exchanged.
+
+    Both are read together, by least squares. Of several nodes each side gives what it has together, and gets the
+    other's in even parts. Where either set is empty the thought stays.
+
+    Examples:
+        >>> model, problems = wb.load("reference_asked"), wb.load_problems("balanced", 20)
+        >>> print(model.answer(problems, wb.Swap(at=(1,))).n)
+        20
+    """
+
+    nodes: tuple[str, ...] = ("on_path",)
+    """On the one side: names of node sets, of nodes, or numbers of nodes."""
+    to: tuple[str, ...] = ("other_side",)
+    """On the other."""
+
+    def change_row(self, context: Context, row: int, k: int, vector: Vector, nodes: Nodes) -> Vector | None:
+        """Exchange the components."""
+        others = members(context, row, k, self.to)
+        if not len(others):
+            return None
+        units = self.units(context, row, k, torch.cat([nodes, others]), vector)
+        has, size = components(vector.double(), units), len(nodes)
+        gets = torch.cat([has[size:].sum().expand(size) / size, has[:size].sum().expand(len(others)) / len(others)])
+        return (vector.double() + self.strength * (gets - has) @ units).to(vector)
 
 
 @dataclass(frozen=True)
@@ -457,7 +495,7 @@ class Add(
 
     def change_row(self, context: Context, row: int, k: int, vector: Vector, nodes: Nodes) -> Vector | None:
         """Add the direction."""
-        units = normalize(context.directions(row, nodes, self.space).to(vector), dim=-1)
+        units = normalize(context.directions(row, k, nodes, self.space).to(vector), dim=-1)
         return vector + self.strength * vector.norm() * normalize(units.sum(0), dim=0)
 
 
@@ -508,9 +546,9 @@ class Superpose(
             share = share / share.sum()
         old = vector
         if self.rest:
-            units = self.units(context, row, members(context, row, k, ("concepts",)), vector)
+            units = self.units(context, row, k, members(context, row, k, ("concepts",)), vector)
             old = (components(vector.double(), units) @ units).to(vector)
-        total = (share.to(vector)[:, None] * context.directions(row, nodes, self.space).to(vector)).sum(0)
+        total = (share.to(vector)[:, None] * context.directions(row, k, nodes, self.space).to(vector)).sum(0)
         return vector + self.strength * (normalize(total, dim=0) * old.norm() * self.length - old)
 
 

@@ -10,15 +10,19 @@ superposition at all, in whatever directions.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import polars as pl
 import torch
 from jaxtyping import Bool, Float, Int
+from scipy.optimize import nnls
+from transformers import PreTrainedModel
 
 from workbench.errors import WorkbenchError
 from workbench.figures.superposition import explained_by_thought
 from workbench.interventions.nodes import NodeSet
+from workbench.interventions.plan import Plan
 from workbench.interventions.run import run_intervened, think_about
 from workbench.interventions.thoughts import Patch, exchanged
 from workbench.measure.recording import Recording
@@ -43,6 +47,12 @@ NOISE, OWN = "noise", "its own thought"
 OTHERS, PATH = "as many other concepts", "shortest path alone"
 MEAN, WITHOUT, RESIDUAL = "mean thought", "the thought without its sum", "own sum, another problem's residual"
 """What else is put in a thought's place, beside its sum: see `beside_a_sum` and `kept_when_replaced`."""
+
+CODES_FROM = 400
+"""Generated problems that codes for interventions are learned from; the audit takes more."""
+MOST_CODES = 8
+"""Dictionaries kept for a model."""
+_CODES: WeakKeyDictionary[PreTrainedModel, dict[object, "NodeVectors"]] = WeakKeyDictionary()
 
 Thoughts = Float[np.ndarray, "n K d"]
 Tokens = Int[np.ndarray, "n nodes"]
@@ -223,7 +233,7 @@ def squared_errors(thoughts: Thoughts, predicted: Thoughts) -> Float[np.ndarray,
 
 
 def learn_from_generated(
-    checkpoint: Checkpoint, problems: Sequence[Problem], count: int, seed: int = 0
+    checkpoint: Checkpoint, problems: Sequence[Problem], count: int, seed: int = 0, thoughts: int | None = None
 ) -> tuple[dict[Space, NodeVectors], int]:
     """Learn both kinds of vectors from what a model thinks about generated problems on other graphs.
 
@@ -232,6 +242,7 @@ def learn_from_generated(
         problems: Those that the vectors will be used on; others like them are generated.
         count: Problems to generate.
         seed: Of the generator.
+        thoughts: How many the model thinks; by default as many as it was trained with.
 
     Returns:
         The vectors by their name of `SPACES`, and the number of problems that were run.
@@ -240,15 +251,61 @@ def learn_from_generated(
         WorkbenchError: No such problems can be generated.
     """
     made = alike(problems, count, seed)
-    thoughts = think_about(checkpoint, made).double().cpu().numpy()
+    fed = think_about(checkpoint, made, thoughts).double().cpu().numpy()
     tokens, hops = nodes_of(checkpoint, made)
     embedding = embedding_of(checkpoint)
-    read = [hop_read(k, checkpoint.thoughts_per_step) for k in range(1, thoughts.shape[1] + 1)]
+    read = [hop_read(k, checkpoint.thoughts_per_step) for k in range(1, fed.shape[1] + 1)]
     now, before = at_hops(hops, read), at_hops(hops, [hop - 1 for hop in read])
     return {
-        "codes": learn_vectors(thoughts, tokens, now, before, len(embedding)),
-        "embeddings": scaled_embeddings(thoughts, tokens, now, embedding),
+        "codes": learn_vectors(fed, tokens, now, before, len(embedding)),
+        "embeddings": scaled_embeddings(fed, tokens, now, embedding),
     }, len(made)
+
+
+def codes_of(checkpoint: Checkpoint, problems: Sequence[Problem], thoughts: int | None = None) -> NodeVectors:
+    """Return the linear node dictionary of a model for problems like these; learned once for a model and a set.
+
+    Raises:
+        WorkbenchError: No such problems can be generated.
+    """
+    known = _CODES.setdefault(checkpoint.model, {})
+    key = frozenset(problem.question for problem in problems), thoughts
+    if key not in known:
+        while len(known) >= MOST_CODES:
+            known.pop(next(iter(known)))
+        known[key] = learn_from_generated(checkpoint, problems, CODES_FROM, thoughts=thoughts)[0]["codes"]
+    return known[key]
+
+
+def named_spaces(
+    checkpoint: Checkpoint, problems: Sequence[Problem], plan: Plan, thoughts: int | None = None
+) -> dict[str, dict[str, torch.Tensor]]:
+    """Return what a run under a plan must be given where the plan names "codes" as its directions; else nothing.
+
+    Raises:
+        WorkbenchError: No problems can be generated to learn codes from.
+    """
+    if not any(getattr(one, "space", "") == "codes" for one in plan.interventions):
+        return {}
+    return {"spaces": {"codes": torch.from_numpy(codes_of(checkpoint, problems, thoughts).now).float()}}
+
+
+def decomposed(
+    thought: Float[np.ndarray, " d"], constant: Float[np.ndarray, " d"], vectors: Float[np.ndarray, "m d"]
+) -> tuple[Float[np.ndarray, " m"], float]:
+    """Write a thought as a constant part and a sum of vectors with weights of zero or more (least squares).
+
+    Returns:
+        The weights, and the share of the squared distance from the constant part that the sum explains.
+
+    Examples:
+        >>> weights, share = decomposed(np.array([3.0, 1.0]), np.array([0.0, 1.0]), np.eye(2))
+        >>> weights.tolist(), share
+        ([3.0, 0.0], 1.0)
+    """
+    off = thought - constant
+    weights, left = nnls(vectors.T, off)
+    return weights, 1 - float(left**2 / max(float(off @ off), 1e-12))
 
 
 def nodes_of(checkpoint: Checkpoint, problems: Sequence[Problem]) -> tuple[Tokens, Tokens]:

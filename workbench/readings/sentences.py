@@ -6,12 +6,15 @@ hold where one of these differences is below zero. Readings without an entry in 
 their figures stand beside their controls alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
+from workbench.measure.arrays import Trace
 from workbench.measure.run_labels import MODEL, RUN, title
+from workbench.measure.scores import node_scores
 from workbench.measure.statistics import Estimate, graphs_of, resample
 from workbench.measure.verdicts import Check, Verdict, judge
 
@@ -105,6 +108,40 @@ def sentence(name: str, table: pl.DataFrame) -> Sentence | None:
     without = "" if len(checks) > 1 else "; no control beside it that should show less"
     numbers = f"{claim.what} {mean:.3f}, chance {chance:.3f}"
     return Sentence(verdict, f"{claim.says}: {numbers}; {gaps}{without} ({n}{graphs})", tuple(checks))
+
+
+def past_target(traces: Sequence[Trace]) -> pl.DataFrame:
+    """Return what a model does past the target: one row per thought for a hop beyond some problems' targets.
+
+    Columns: thought; n (the problems of which that is so, all else is about them alone); target, negative, reachable
+    (other nodes that the root reaches), unreachable, outside (mean raw probability under the LM head of the thought, of
+    all tokens); chance (of one concept, spread evenly); right, low, high (share of answers right after so many
+    thoughts, interval of 95 % over graphs); at_target (after as many thoughts as stand for the target's hop).
+    """
+    found = []
+    scores = [node_scores(trace, "lm_head") for trace in traces]
+    for k in sorted({k for one in scores for k in one.depths}):
+        rows, right, reached, graphs = [], [], [], []
+        for one, trace in zip(scores, traces, strict=True):
+            if k not in one.depths or one.hops_read[one.row(k)] <= one.structure.length:
+                continue
+            raw, about, problem = one.raw[one.row(k)], one.structure, one.problem
+            options = [problem.target, problem.negative]
+            rest = about.concepts.copy()
+            rest[options] = False
+            rows.append((*raw[options], raw[rest & about.reachable].sum(), raw[rest & ~about.reachable].sum(),
+                         max(1 - raw.sum(), 0.0), one.chance_value))  # fmt: skip
+            right.append(bool(trace.answer_right[k]))
+            arrives = about.length * trace.thoughts_per_step
+            reached.append(bool(trace.answer_right[arrives]))
+            graphs.append(problem.graph)
+        if rows:
+            names = ("target", "negative", "reachable", "unreachable", "outside", "chance")
+            share = resample(np.array(right, float), clusters=np.array(graphs))
+            means = dict(zip(names, np.mean(rows, axis=0).tolist(), strict=True))
+            answers = {"right": share.value, "low": share.low, "high": share.high, "at_target": float(np.mean(reached))}
+            found.append({"thought": k, "n": len(rows)} | means | answers)
+    return pl.DataFrame(found)
 
 
 def _by_problem(claim: Claim, table: pl.DataFrame) -> pl.DataFrame:

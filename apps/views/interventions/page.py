@@ -6,19 +6,22 @@ import streamlit as st
 
 from apps import cache, links, widgets
 from apps.components import header, stepper
-from apps.components.picture import DIFFERENCE, choose_picture, kept_figure
+from apps.components.picture import DIFFERENCE, SIDE, kept_figure
 from apps.components.stepper import Steps
 from apps.errors import in_words, show
 from apps.sidebar_model import choose_count, choose_readout, choose_run, open_another
 from apps.sidebar_problem import choose_problem, open_set, say_what_to_do
 from apps.state import Reading, View
 from apps.text import no_thoughts
+from apps.views.interventions import operations, result, tour
 from apps.views.interventions import plan as editing
-from apps.views.interventions import result, tour
 from apps.views.interventions.subject import Subject
 from workbench.figures import problem_graph
 from workbench.interventions.plan import Plan
 from workbench.measure.scores import NodeScores, node_scores
+
+AFTER = "with the plan"
+"""The picture that is usual: one graph, beside it what is done and what comes of it."""
 
 
 def draw() -> None:
@@ -56,14 +59,22 @@ def draw() -> None:
 def _moving(subject: Subject, view: View, stop: tour.Stop | None) -> None:
     with in_words():
         card = st.container(border=True) if stop else None
-        boxes = st.container()
-        done, row = st.container(), st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
-        first, second, third = (
-            row.container(horizontal=True, vertical_alignment="bottom", gap="small", width="content") for _ in range(3)
-        )
-        with third:
+        moves, beside = st.container(), st.session_state.get("picture") == SIDE
+        if beside:
+            right, left = st.container(), st.container()
+        else:
+            left, right = st.container(key="picture-plan").columns([1.25, 1], gap="medium")
+        with right:
+            nodes, done, row = (
+                st.container(),
+                st.container(),
+                st.container(horizontal=True, vertical_alignment="bottom"),
+            )
+            boxes, results = st.container(), st.container()
+        with row:
             editing.write()
-        plan, faulty = editing.read()
+        whole, faulty = editing.read()
+        plan = editing.acting(whole)
         here = stop is not None and stop.is_open(subject.problem, plan)
         guess = None
         if card and stop:
@@ -71,29 +82,38 @@ def _moving(subject: Subject, view: View, stop: tour.Stop | None) -> None:
                 guess = tour.ask(stop, subject.problem) if here else tour.offer_the_way_back(stop)
         hidden = here and guess is None
         before = node_scores(cache.trace(view.run.path, view.problem, view.run.thoughts), view.readout)
+        with moves:
+            version = (subject.problem.id, subject.run.name, view.readout, plan)
+            steps = stepper.choose(before.depths, stepper.labels(before), hash(version))
         with done:
-            editing.listed(plan, subject.run.thoughts)
-        with first:
-            editing.switches(plan)
-        version = (subject.problem.id, subject.run.name, view.readout, plan)
-        steps = stepper.choose(before.depths, stepper.labels(before), hash(version))
-        with boxes:
-            if not hidden:
-                editing.editor(subject, plan, steps.here)
+            operations.listed(whole, subject.run.thoughts, steps.here)
+        with row:
+            editing.switches(whole)
+        if not hidden:
+            with nodes:
+                operations.node_card(subject, whole, steps.here)
+            with boxes:
+                editing.editor(subject, whole, steps.here)
+        with right:
             if "refused" in st.session_state:
                 show(st.session_state.pop("refused"))
-        if faulty:
-            show(faulty)
+            if faulty:
+                show(faulty)
         if hidden:
-            st.info("Guess first, and see then: here is the run without interventions.", icon=":material/help:")
-            _graph(before, steps, subject, Plan(), "before")
+            with left:
+                st.info("Guess first, and see then: here is the run without interventions.", icon=":material/help:")
+                _graph(before, steps, subject, whole, Plan(), "before")
             steps.finish()
             return
-        with second:
-            picture = choose_picture("difference: values with the plan less those without it.")
+        with left:
+            picture = _choose_picture()
+            drawn = st.container()
+        with results:
             result.choose_control(plan)
-        result.metrics(subject, plan)
-        _graphs(subject, view, plan, steps, picture)
+            result.metrics(subject, plan)
+            result.many(subject, plan)
+        with drawn:
+            _graphs(subject, view, whole, plan, steps, picture)
         result.draw(subject, view, plan, steps.here)
         links.footnote(view.source.unlinked, "problem, plan and view")
         if card and stop and guess:
@@ -103,14 +123,28 @@ def _moving(subject: Subject, view: View, stop: tour.Stop | None) -> None:
         steps.finish()
 
 
-def _graphs(subject: Subject, view: View, plan: Plan, steps: Steps, picture: str) -> None:
+def _choose_picture() -> str:
+    options = (AFTER, DIFFERENCE, SIDE)
+    widgets.settle("picture", options)
+    return widgets.segments(
+        "Graph", options, "picture",
+        "difference: values with the plan less those without it. side by side: both, without and with the plan.",
+    )  # fmt: skip
+
+
+def _graphs(subject: Subject, view: View, whole: Plan, plan: Plan, steps: Steps, picture: str) -> None:
     before, after, table = subject.traces(plan)
     old, new = node_scores(before, view.readout), node_scores(after, view.readout)
     if picture == DIFFERENCE:
         steps.draw("badge", lambda depth: result.badge(table, view.readout, depth))
         named = replace(new, checkpoint="with the plan"), replace(old, checkpoint="without it")
-        _graph(named[0], steps, subject, plan, "difference", named[1])
+        _graph(named[0], steps, subject, whole, plan, "difference", named[1])
         return
+    if picture == AFTER:
+        steps.draw("badge", lambda depth: result.badge(table, view.readout, depth))
+        _graph(new, steps, subject, whole, plan, "after")
+        return
+    widgets.one_legend()
     widgets.level_figures()
     columns = st.container(key="pictures").columns(2, gap="medium")
     for column, scores, name in zip(columns, (old, new), ("before", "after"), strict=True):
@@ -121,12 +155,13 @@ def _graphs(subject: Subject, view: View, plan: Plan, steps: Steps, picture: str
                     st.badge("the run as it is", icon=":material/psychology:", color="gray")
                 else:
                     steps.draw("badge", lambda depth: result.badge(table, view.readout, depth))
-            _graph(scores, steps, subject, plan, name)
+            _graph(scores, steps, subject, whole, plan, name, paired=True)
 
 
 def _graph(
-    scores: NodeScores, steps: Steps, subject: Subject, plan: Plan, name: str, less: NodeScores | None = None
-) -> None:
+    scores: NodeScores, steps: Steps, subject: Subject, whole: Plan, plan: Plan, name: str,
+    less: NodeScores | None = None, paired: bool = False,
+) -> None:  # fmt: skip
     problem, marked = subject.problem, st.session_state.get("concept")
     node = problem.names.index(marked) if marked in problem.names else None
     about = (*subject.key(plan), scores.readout, name, node)
@@ -135,7 +170,8 @@ def _graph(
         key = f"plan-{name}-{depth}"
         drawn = kept_figure((*about, depth), lambda: problem_graph(scores, depth, selected=node, compare=less))
         drawn.update_layout(legend={"xref": "container", "x": 0.01, "font": {"size": 10}, "entrywidth": 140})
-        widgets.chart(drawn, key, editing.clicked(key, problem))
+        drawn = widgets.without_legend(drawn) if paired else drawn
+        widgets.chart(drawn, key, operations.clicked(key, problem, whole))
 
     steps.draw(f"graph-plan-{name}", draw_one)  # of the least width of all graphs
     widgets.download_figure(

@@ -21,9 +21,13 @@ from workbench.interventions.text import MOST_ADDRESS, from_address, to_address
 from workbench.problems.problem import Problem
 from workbench.problems.variants import entity_swap
 
-ADDRESS, PAST, KEPT = "surgery", "plans before", "plan kept"
-"""Where in the session the text of the plan stands, those before it, and what other pages leave of it."""
+ADDRESS, OFF, PAST, KEPT = "surgery", "off", "plans before", "plan kept"
+"""Where in the session the text of the plan stands, which of its operations are switched off, the pairs of both before,
+and what other pages leave of them."""
 MOST_PAST = 100
+MOST_OFF = 100
+EDITED = "edited"
+"""Key in the session of the place of the operation that the boxes edit."""
 PROPAGATE, FREEZE = "propagate", "freeze"
 LATER_HELP = (
     "**propagate**: the thoughts after one that was changed are thought anew, and change with it.  \n"
@@ -36,6 +40,8 @@ OFFERED = {kind.title: kind for kind in sorted(KINDS.values(), key=lambda kind: 
 
 HERE, ON, ALL = "this thought", "from it on", "every thought"
 OTHER, OWN = "another problem", "this run itself"
+DIRECTIONS = (*SPACES, "codes")
+"""Spaces that the page offers."""
 NODES = "op nodes"
 """Key of the box that a click on a node fills."""
 SETS_HELP = "Nodes by name (or click one in a graph), or a set, meant anew for every thought k:\n\n" + "\n\n".join(
@@ -50,13 +56,15 @@ LARGEST_SEED = 2**31 - 1
 def come_back() -> None:
     """Take up, before any box is drawn, the plan that was being made when another page was opened."""
     kept = st.session_state.get(KEPT)
-    if kept and ADDRESS not in st.query_params and not links.is_bound(ADDRESS):
-        st.session_state.pop(ADDRESS, None)
-        links.put(ADDRESS, kept)
+    if kept and kept[0] and ADDRESS not in st.query_params and not links.is_bound(ADDRESS):
+        for key, text in zip((ADDRESS, OFF), kept, strict=True):
+            st.session_state.pop(key, None)
+            if text:
+                links.put(key, text)
 
 
 def write() -> None:
-    """Draw the box with the plan's text, which binds it to the link; before anything reads the plan."""
+    """Draw the boxes with the plan's text, which bind it to the link; before anything reads the plan."""
     if len(_text()) > MOST_ADDRESS:
         del st.session_state[ADDRESS]
     with st.popover("As text", icon=":material/edit:", type="tertiary"):
@@ -64,75 +72,88 @@ def write() -> None:
             "Plan", key=ADDRESS, bind="query-params", max_chars=MOST_ADDRESS, help=WRITTEN_HELP,
             placeholder="project:nodes=on_path;at=2",
         )  # fmt: skip
-    st.session_state[KEPT] = st.session_state.get(ADDRESS)
+        st.text_input(
+            "Switched off", key=OFF, bind="query-params", max_chars=MOST_OFF, placeholder="2,3",
+            help="Numbers of the operations of the plan that are left out for now.",
+        )  # fmt: skip
+    st.session_state[KEPT] = _both()
 
 
 def read() -> tuple[Plan, WorkbenchError | None]:
-    """Return the plan that the text says; where it says none, an empty one and why."""
+    """Return the plan that the text says, with what is switched off; where it says none, an empty one and why."""
     try:
         return from_address(_text().strip()), None
     except WorkbenchError as error:
         return Plan(), error
 
 
-def set_text(text: str) -> None:
+def switched_off() -> set[int]:
+    """Return the places of the operations that are switched off, from 0."""
+    parts = str(st.session_state.get(OFF) or "").split(",")
+    return {int(part) - 1 for part in parts if part.strip().isdecimal()}
+
+
+def acting(plan: Plan) -> Plan:
+    """Return a plan without what is switched off."""
+    off = switched_off()
+    kept = tuple(one for place, one in enumerate(plan.interventions) if place not in off)
+    return Plan(kept, plan.freeze and bool(kept))
+
+
+def set_text(text: str, off: str = "") -> None:
     """Replace the plan's text, in a callback; the one before can be had back."""
     past = st.session_state.setdefault(PAST, [])
-    past.append(_text())
+    past.append(_both())
     del past[:-MOST_PAST]
-    st.session_state[ADDRESS] = text
+    st.session_state[ADDRESS], st.session_state[OFF] = text, off
 
 
 def _text() -> str:
     return str(st.session_state.get(ADDRESS) or "")
 
 
-def _change(plan: Plan) -> None:
-    set_text(to_address(plan))
+def _both() -> tuple[str, str]:
+    return _text(), str(st.session_state.get(OFF) or "")
 
 
-def _undo() -> None:
+def change(plan: Plan, off: set[int]) -> None:
+    """Make another plan of the page's, in a callback; `off` holds the places that are switched off."""
+    set_text(to_address(plan), ",".join(str(place + 1) for place in sorted(off)))
+
+
+def undo() -> None:
+    """Go back to the plan before the last change, in a callback."""
     if past := st.session_state.get(PAST):
-        st.session_state[ADDRESS] = past.pop()
+        st.session_state[ADDRESS], st.session_state[OFF] = past.pop()
 
 
-def _drop(plan: Plan, place: int) -> None:
-    kept = plan.interventions[:place] + plan.interventions[place + 1 :]
-    _change(Plan(kept, plan.freeze and bool(kept)))
+def freeze(plan: Plan) -> None:
+    """Let later thoughts change, or freeze them, in the callback of that box."""
+    change(Plan(plan.interventions, st.session_state["later thoughts"] == FREEZE), switched_off())
 
 
-def _freeze(plan: Plan) -> None:
-    _change(Plan(plan.interventions, st.session_state["later thoughts"] == FREEZE))
-
-
-def _add(one: Intervention, plan: Plan) -> None:
+def add(one: Intervention, plan: Plan) -> None:
+    """Add an operation, in a callback; or put it in the place of the one that is edited."""
+    made, place = list(plan.interventions), st.session_state.pop(EDITED, None)
+    if place is not None and place < len(made):
+        made[place] = one
+    else:
+        made.append(one)
     try:
-        _change(Plan((*plan.interventions, one), plan.freeze))
+        change(Plan(tuple(made), plan.freeze), switched_off())
     except WorkbenchError as error:
         st.session_state["refused"] = error
-
-
-def listed(plan: Plan, thoughts: int) -> None:
-    """Draw the interventions, in their order; each can be taken back."""
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        for place, one in enumerate(plan.interventions):
-            st.button(
-                f"{place + 1}. {plain(one.described(thoughts))}", key=f"drop-{place}", icon=":material/close:",
-                type="tertiary", on_click=_drop, args=(plan, place), help="Take this one back",
-            )  # fmt: skip
-        if not plan.interventions:
-            st.caption("There is no intervention yet: both graphs show the same run.")
 
 
 def switches(plan: Plan) -> None:
     """Draw what holds for the whole plan: propagate or freeze, undo, reset."""
     st.session_state["later thoughts"] = FREEZE if plan.freeze else PROPAGATE
     st.segmented_control(
-        "Later thoughts", (PROPAGATE, FREEZE), required=True, key="later thoughts", on_change=_freeze, args=(plan,),
+        "Later thoughts", (PROPAGATE, FREEZE), required=True, key="later thoughts", on_change=freeze, args=(plan,),
         help=LATER_HELP,
     )  # fmt: skip
     st.button(
-        "Undo", icon=":material/undo:", disabled=not st.session_state.get(PAST), on_click=_undo, key="undo",
+        "Undo", icon=":material/undo:", disabled=not st.session_state.get(PAST), on_click=undo, key="undo",
         help="Back to the plan before the last change",
     )  # fmt: skip
     st.button(
@@ -146,8 +167,9 @@ def switches(plan: Plan) -> None:
 
 def editor(subject: Subject, plan: Plan, depth: int) -> None:
     """Draw the boxes and the button; `depth` is the number of thoughts shown."""
-    k, count = max(depth, 1), subject.run.thoughts
-    with st.container(border=True, gap="small"):
+    k, count, edited = max(depth, 1), subject.run.thoughts, st.session_state.get(EDITED)
+    title = "Any other operation" if edited is None else f"Edit operation {edited + 1}"
+    with st.expander(title, icon=":material/tune:", expanded=edited is not None):
         kind = OFFERED[st.pills(
             f"Change thought {k}", list(OFFERED), default=next(iter(OFFERED)), required=True, key="operation",
             help="\n\n".join(f"**{plain(title)}**: {plain(kind.help())}" for title, kind in OFFERED.items()),
@@ -160,10 +182,32 @@ def editor(subject: Subject, plan: Plan, depth: int) -> None:
                 fields[option.name] in ((), None) for option in kind.options() if option.nodes or _takes(option)
             )
             st.button(
-                "Add to the plan", type="primary", icon=":material/content_cut:", key="operate", on_click=_add,
+                "Add to the plan" if edited is None else f"Put in place of {edited + 1}", type="primary",
+                icon=":material/content_cut:", key="operate", on_click=add,
                 args=(None if lacks else kind(**fields, at=at), plan), disabled=lacks,
                 help="Choose a node first" if lacks else "Made after those in the list already",
             )  # fmt: skip
+            if edited is not None:
+                st.button("Cancel", key="no edit", type="tertiary", on_click=lambda: st.session_state.pop(EDITED, None))
+
+
+def edit(place: int, one: Intervention, k: int) -> None:
+    """Fill the boxes with an operation, in a callback; adding puts another one in its place."""
+    st.session_state[EDITED], st.session_state["operation"] = place, one.title
+    st.session_state["op where"] = HERE if one.at == (k,) else ON if one.at and one.at[0] == k else ALL
+    for option in one.options():
+        value = getattr(one, option.name)
+        key = f"op {option.name}" + (f" {one.most:g}" if option.name == "strength" else "")
+        if option.nodes:
+            st.session_state[key] = list(value)
+        else:
+            st.session_state[key] = " ".join(map(str, value)) if isinstance(value, tuple) else value
+
+
+def can_edit(one: Intervention) -> bool:
+    """Return whether the boxes can hold an operation."""
+    usual = 0.0 <= getattr(one, "strength", 0.0) <= one.most
+    return bool(one.title) and usual and not any(_takes(option) for option in one.options())
 
 
 def clicked(chart: str, problem: Problem) -> Callable[[], None]:
@@ -197,7 +241,7 @@ def _box(subject: Subject, kind: type[Intervention], option: Option) -> Any:
         return _source(subject, key)
     if option.name == "strength":
         return st.slider("Strength", 0.0, kind.most, 1.0, 0.05, key=f"{key} {kind.most:g}", width=130, help=about)
-    if choices := SPACES if option.name == "space" else option.choices:
+    if choices := DIRECTIONS if option.name == "space" else option.choices:
         return widgets.segments(label, choices, key, about or "", linked=False)
     if option.type is bool:
         return st.toggle(label, option.default, key=key, help=about)

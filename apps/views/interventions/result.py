@@ -1,5 +1,6 @@
 """What came of a plan: what changed, the answer beside its control, strengths, many problems, words, code."""
 
+from dataclasses import replace
 from urllib.parse import quote, urlencode
 
 import polars as pl
@@ -13,12 +14,13 @@ from apps.views.interventions.subject import Subject
 from workbench.figures.interventions import answer_options, downstream_map, strength_curve_figure
 from workbench.interventions.base import Control
 from workbench.interventions.controls import BEFORE, CONTROL, INTERVENED, with_strength
-from workbench.interventions.nodes import SETS
+from workbench.interventions.nodes import SETS, set_of
 from workbench.interventions.plan import Plan
 from workbench.interventions.text import to_yaml
 from workbench.measure.effects import STEP, THOUGHT, shares
 from workbench.measure.scores import node_scores
 from workbench.measure.trace import Answer, Trace
+from workbench.problems.graph import hop_read
 from workbench.problems.shortcuts import floor
 
 CONTROL_WORDS: dict[str | None, str] = {
@@ -100,7 +102,7 @@ def metrics(subject: Subject, plan: Plan) -> None:
         low, mean, high = (getattr(beside["target"], name)() for name in ("min", "mean", "max"))
         note = f"{low:.3f} to {high:.3f}, {plural(beside.height, 'draw')}"
         shown.append(("p(target), control", f"{mean:.3f}", note, f"Control: {CONTROL_WORDS[control]}."))
-    widgets.metrics(shown, 4)
+    widgets.metrics(shown, 2)
 
 
 def draw(subject: Subject, view: View, plan: Plan, depth: int) -> None:
@@ -218,11 +220,74 @@ def _code(subject: Subject, view: View, plan: Plan, depth: int) -> None:
 # The same plan on many problems
 
 
+def in_sets(subject: Subject, plan: Plan) -> tuple[Plan, dict[str, str]]:
+    """Return a plan with sets of nodes in place of names, and which set stands for which name.
+
+    A name stands for another node in every problem. Where a node is of no set at a thought that is changed, its name
+    stays.
+    """
+    names, made = subject.problem.names, []
+    found: dict[str, str] = {}
+    for one in plan.interventions:
+        fields: dict[str, tuple[str, ...]] = {}
+        thoughts = [k for k in range(1, subject.run.thoughts + 1) if one.acts_on(k)]
+        for field in one.node_fields:
+            for name in getattr(one, field):
+                node = names.index(name) if name in names else int(name) if name.isdecimal() else None
+                if name not in SETS and node is not None and node < len(names):
+                    hops = {hop_read(k, subject.run.checkpoint.thoughts_per_step) for k in thoughts}
+                    sets = {set_of(subject.problem, node, hop) for hop in hops}
+                    if len(sets) == 1 and (only := sets.pop()):
+                        found[name] = only
+                        name = only
+                fields[field] = (*fields.get(field, ()), name)
+        made.append(replace(one, **fields) if fields else one)
+    return Plan(tuple(made), plan.freeze), found
+
+
+def many(subject: Subject, plan: Plan) -> None:
+    """Draw what the plan does on `MANY` problems beside the one: the shares with interval and control, or a button."""
+    general, named = in_sets(subject, plan)
+    if not plan.interventions or _reason(subject, general):
+        return
+    count, control = min(MANY, len(subject.items)), control_of(general)
+    words = "".join(f", {set_} in place of {plain(name)}" for name, set_ in named.items())
+    known = subject.known_on_set(general, control, count)
+    if not known and not st.button(
+        f"On {plural(count, 'problem')}", key="ask many", icon=":material/play_arrow:",
+        help=f"The same plan on the first problems of the set{words}.",
+    ):  # fmt: skip
+        return
+    bar = st.empty()
+    table = subject.on_set(
+        general, control, count, lambda done: bar.progress(done / count, f"{done} of {count} problems") and None
+    )
+    bar.empty()
+    found, _ = shares(table)
+    kept, beside = found["kept"], found.get("control_kept")
+    said = f"**{kept.value:.0%}** [{kept.low:.0%}, {kept.high:.0%}] of {kept.n} right answers are kept" if kept.n else (
+        "none was right without the plan"
+    )  # fmt: skip
+    if kept.n and beside and beside.n:
+        said += f"; under the control {beside.value:.0%} [{beside.low:.0%}, {beside.high:.0%}]"
+    st.markdown(f"On {plural(count, 'problem')}{words}: {said}. {WORTH}")
+
+
+WORTH = "Intervals of 95 %, over problems; more under *How often*."
+MANY = 100
+"""Problems that are asked beside the one."""
+
+
 def _how_often(subject: Subject, plan: Plan, control: Control | None) -> None:
     """Draw the choice of how many, and what came of it: with interval, n, and a control drawn for each of them."""
+    plan, named = in_sets(subject, plan)
     if reason := _reason(subject, plan):
         st.caption(reason)
         return
+    if named:
+        st.caption(
+            f"Sets stand for nodes here: {plain('; '.join(f'{set_} for {name}' for name, set_ in named.items()))}."
+        )
     total = len(subject.items)
     counts = [str(count) for count in COUNTS if count < total] or [str(total)]
     widgets.settle("how many", counts)
@@ -275,6 +340,6 @@ def _reason(subject: Subject, plan: Plan) -> str:
             f"This plan names nodes of this problem ({plain(', '.join(alone))}), and a name stands for another node "
             "in every problem. Choose sets of nodes (`set: on_path`, for one) to ask many problems."
         )
-    if plan.needs_set:
-        return "Means and exchanges need the whole set at once: `workbench.interventions.run` makes them."
+    if plan.needs_set or any(getattr(one, "space", "") == "codes" for one in plan.interventions):
+        return "Means, exchanges and codes need the whole set at once: `workbench.interventions.run` makes them."
     return ""

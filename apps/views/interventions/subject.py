@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import streamlit as st
 
 from apps import cache
 from apps.state import Run
@@ -112,5 +113,6 @@ class Subject:
         return (*content, to_address(plan), control, count)
 
     def _given(self, plan: Plan) -> dict[str, Any]:
-        """Return the sources and the thoughts of the set that a plan asks for."""
-        return plan_inputs(self.run.checkpoint, self.problem, plan, self.run.thoughts, self.others)
+        """Return the sources, the thoughts of the set and the codes that a plan asks for."""
+        with st.spinner("Preparing what the plan names ..."):
+            return plan_inputs(self.run.checkpoint, self.problem, plan, self.run.thoughts, self.others)
