@@ -195,6 +195,7 @@ def _say_past_the_target(run: Run, items: tuple[Problem, ...], own: Recording) -
     key = (cache.fingerprint(run.path), cache.set_key(items), run.thoughts)
     rows = cache.kept("past target", key, lambda: past_target(own.traces))
     for row in rows.iter_rows(named=True):
+        interval = f"[{row['low']:.0%}, {row['high']:.0%}]" if row["low"] == row["low"] else "(no interval: one graph)"
         masses = (
             f"{row['target']:.0%} of the probability is on the target, {row['negative']:.0%} on the other option, "
             f"{row['reachable']:.0%} on other nodes that the root reaches, {row['unreachable']:.0%} on those that it "
@@ -203,7 +204,7 @@ def _say_past_the_target(run: Run, items: tuple[Problem, ...], own: Recording) -
         st.html(
             f'<p class="says">After {plural(row["thought"], "thought")}, past the target of '
             f"{plural(row['n'], 'problem')}: {masses}. Asked for the answer then, <b>{row['right']:.0%}</b> "
-            f"[{row['low']:.0%}, {row['high']:.0%}] are right; after as many thoughts as the target is hops away, "
+            f"{interval} are right; after as many thoughts as the target is hops away, "
             f"{row['at_target']:.0%}.</p>"
         )
     if rows.height:

@@ -73,7 +73,7 @@ def test_what_is_done_past_the_target_is_said_of_those_problems_alone() -> None:
     problem = parse_question(TEXT)
     target, negative = (problem.names[node] for node in (problem.target, problem.negative))
     values = raw(problem, **{target: 0.5, negative: 0.1, "terpus": 0.2, "Alex": 0.05})
-    said = f" {target}"
+    said = target
     late, never = (
         replace(trace(problem, lm_head=values), answer_texts=texts) for texts in (("", "", "", said, said), ("",) * 5)
     )
@@ -87,4 +87,4 @@ def test_what_is_done_past_the_target_is_said_of_those_problems_alone() -> None:
     assert row["chance"] == pytest.approx(1 / 7)
     assert late.answer_right[4] != never.answer_right[4]
     assert (row["right"], row["at_target"]) == (0.5, 0.5)
-    assert row["low"] <= 0.5 <= row["high"]
+    assert np.isnan(row["low"])  # one graph has no interval
