@@ -452,8 +452,8 @@ class Swap(
 
     Examples:
         >>> model, problems = wb.load("reference_asked"), wb.load_problems("balanced", 20)
-        >>> print(model.answer(problems, wb.Swap(at=(1,))).n)
-        20
+        >>> print(model.answer(problems, wb.Swap(at=(1,))).accuracy)
+        0.800 [0.569, 0.924]
     """
 
     nodes: tuple[str, ...] = ("on_path",)
