@@ -123,7 +123,7 @@ def load(source: "str | Path | Model | Checkpoint" = "reference") -> "Model":
         raise WorkbenchError(
             f"Cannot load {source!r:.80}.", "A model is named by text or a path.", f"Known runs: {', '.join(known)}."
         )
-    return Model(load_checkpoint(known.get(catalog.run_name(str(source), known), source)))
+    return Model(load_checkpoint(known.get(catalog.typed_run(str(source), known), source)))
 
 
 def load_problems(source: Problems = "released", count: int | None = None) -> "ProblemList":

@@ -4,6 +4,7 @@ Links hold these names and nothing else, so that no link can make the explorer r
 """
 
 import os
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -51,6 +52,20 @@ def run_name(name: str, known: Iterable[str] | None = None) -> str:
     run, slash, checkpoint = name.partition("/")
     known = runs() if known is None else known
     return name if name in known else f"{FORMER_RUNS.get(run, run)}{slash}{checkpoint}"
+
+
+def typed_run(name: str, known: Iterable[str]) -> str:
+    """Return what a run is called today, and warn where its former name was typed: it will not be known for ever.
+
+    Args:
+        name: As typed in a command or a script; links keep theirs, and nothing is said of them.
+        known: The names of today.
+    """
+    today = run_name(name, known)
+    if today != name:
+        told = f'The run "{name}" is called "{today}" now; version 1.0 will not know its former name.'
+        warnings.warn(told, FutureWarning, stacklevel=3)
+    return today
 
 
 def current(path: Path) -> Path:

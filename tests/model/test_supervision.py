@@ -118,6 +118,9 @@ def test_former_names_of_runs_open_what_they_opened(tmp_path: Path) -> None:
     for former, name in catalog.FORMER_RUNS.items():
         assert catalog.run_name(former) == name
         assert catalog.current(RUNS / former / "model") == RUNS / name / "model"
+        with pytest.warns(FutureWarning, match=f'is called "{name}" now'):
+            assert catalog.typed_run(former, catalog.runs()) == name
+        assert catalog.typed_run(name, catalog.runs()) == name
     assert catalog.run_name("coconut", {"coconut": tmp_path}) == "coconut"  # a run of one's own has its name
     assert catalog.run_name("emergence/step") == "emergence/step"
     assert catalog.current(tmp_path / "coconut") == tmp_path / "coconut"

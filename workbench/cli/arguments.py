@@ -73,8 +73,10 @@ def load_run(run: str) -> "Checkpoint":
     from workbench.model.checkpoint import load_checkpoint
 
     logging.disable_progress_bar()  # two lines of "Loading weights" for a model of ten megabytes
-    known = {} if os.path.exists(run) else catalog.runs()
-    return load_checkpoint(known.get(catalog.run_name(run, known), run))
+    if os.path.exists(run):
+        return load_checkpoint(run)
+    known = catalog.runs()
+    return load_checkpoint(known.get(catalog.typed_run(run, known), run))
 
 
 @contextmanager
