@@ -1,5 +1,8 @@
 """The page Interventions without a browser: operating, stacking, undoing, links, the cone, what cannot be done."""
 
+from base64 import b64decode
+
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -191,6 +194,19 @@ def test_codes_are_directions_too(opened: Open, monkeypatch: pytest.MonkeyPatch)
         assert fine(app)
         shown.append(list(app.dataframe[-1].value["step"]))
     assert shown[0] != shown[1]
+
+
+def test_a_thought_is_drawn_as_a_sum_of_node_codes_beside_random_directions(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_vectors, "CODES_FROM", 24)
+    app = opened(PAGE, set="pairs", picture="sum of nodes", after="2", results="Numbers")
+
+    assert fine(app)
+    (weights,) = [trace["marker"]["color"] for trace in charts(app)[0]["data"] if trace.get("name") == "nodes"]
+    assert (np.frombuffer(b64decode(weights["bdata"]), weights["dtype"]) ** 2).sum() == pytest.approx(1)
+    assert "as a sum of node codes" in text(app)
+    assert "random directions" in text(app)
 
 
 def test_a_list_without_end_is_refused_in_words(opened: Open) -> None:

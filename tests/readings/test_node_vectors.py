@@ -32,6 +32,7 @@ from workbench.readings.node_vectors import (
     at_hops,
     beside_a_sum,
     cross_fitted,
+    decomposition,
     kept_when_replaced,
     learn_vectors,
     name_weights,
@@ -69,6 +70,24 @@ def test_names_count_by_one_over_the_root_of_their_number() -> None:
 
     assert found[0, [5, 7]].tolist() == pytest.approx([2**-0.5] * 2)
     assert found.sum() == pytest.approx(2**0.5)
+
+
+def test_a_thought_made_of_a_few_codes_is_taken_apart_into_them_and_random_directions_explain_less() -> None:
+    model, problem = tiny(), chain(0, 5)
+    (prompt,) = model.format.prompts([problem])
+    first = [word[0] for word in prompt.nodes]
+    rng, vocab, width = np.random.default_rng(0), len(model.tokenizer), 64
+    now, constant = rng.standard_normal((2, vocab, width)), rng.standard_normal((2, width))
+    codes = NodeVectors(constant, now, np.zeros_like(now))
+    concepts = np.flatnonzero(structure(problem).concepts)
+    one, other = concepts[0], concepts[2]
+    made = constant[1] + 3 * now[1, first[one]] + now[1, first[other]]
+    weights, explained, chance = decomposition(model, problem, np.stack([constant[0], made]), codes)
+
+    assert weights[1, [one, other]] == pytest.approx([0.75, 0.25])
+    assert weights[1].sum() == pytest.approx(1)
+    assert explained[1] == pytest.approx(1)
+    assert chance[1] < 0.5
 
 
 def test_codes_are_found_again_up_to_what_the_constant_holds() -> None:

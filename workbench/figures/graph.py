@@ -1,6 +1,6 @@
 """The problem's graph with a readout's values drawn on it, and attention along its edges."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,7 @@ from workbench.figures.style import (
     figure,
     plural,
     root_bar,
+    told,
     write,
 )
 from workbench.measure.scores import NOISE_MASS, READOUT_TITLES, NodeScores
@@ -145,6 +146,43 @@ def problem_graph(
             marker={"symbol": "circle-open", "size": size[selected] + 14, "color": PURPLE, "line": {"width": 3}},
         )  # fmt: skip
     return result
+
+
+def sum_graph(
+    scores: NodeScores, depth: int, weights: Float[np.ndarray, "K nodes"], explained: float, chance: float, *,
+    selected: int | None = None,
+) -> go.Figure:  # fmt: skip
+    """Draw a thought as a sum of node vectors: colour and size are each node's weight, a share of all weights.
+
+    Args:
+        scores: Of the problem, for the numbers of thoughts and the hops that they are read as.
+        depth: Number of the thought.
+        weights: Of each node in thoughts 1..K, shares that sum to one.
+        explained: Share of the thought that the sum explains.
+        chance: What as many random directions explain.
+        selected: Node to mark.
+
+    Raises:
+        WorkbenchError: There is no such depth.
+    """
+    hops = tuple(scores.hops_read[scores.row(k)] for k in range(1, len(weights) + 1))
+    own = replace(scores, readout="lm_head", depths=tuple(range(1, len(weights) + 1)), hops_read=hops, raw=weights)
+    made, row = problem_graph(own, depth, selected=selected), weights[depth - 1]
+    here = scores.structure.hops == hops[depth - 1]
+    hovers = [f"<b>{name}</b><br>weight {weight:.3f}" for name, weight in zip(own.problem.names, row, strict=True)]
+    made.update_traces(hovertext=hovers, selector={"name": "nodes"})
+    made.for_each_annotation(
+        lambda note: note.update(
+            text=note.text.replace("value, LM head</b>: share of the mass", "weight</b>: share of all weights")
+            .replace("value", "weight")
+        )
+    )  # fmt: skip
+    said = f"Weights of zero or more; the sum explains {explained:.0%} of the thought (random directions {chance:.0%})"
+    subtitle = f"{said}. On hop {hops[depth - 1]}: <b>{row[here].sum():.3f}</b> of the weights"
+    return told(
+        made.update_layout(title={"text": f"Thought {depth} as a sum of node codes", "subtitle": {"text": subtitle}}),
+        f"Thought {depth} of problem {own.problem.id} as a sum of node codes. {said}.",
+    )
 
 
 def _other_values(scores: NodeScores, compare: NodeScores | None, depth: int) -> np.ndarray | None:

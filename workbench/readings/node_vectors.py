@@ -50,6 +50,7 @@ MEAN, WITHOUT, RESIDUAL = "mean thought", "the thought without its sum", "own su
 
 CODES_FROM = 400
 """Generated problems that codes for interventions are learned from; the audit takes more."""
+CHANCE_DRAWS = 8
 MOST_CODES = 8
 """Dictionaries kept for a model."""
 _CODES: WeakKeyDictionary[PreTrainedModel, dict[object, "NodeVectors"]] = WeakKeyDictionary()
@@ -394,6 +395,31 @@ def beside_a_sum(thoughts: Thoughts, summed: Thoughts, other: Int[np.ndarray, " 
     """
     mean, rest = np.broadcast_to(thoughts.mean(0), thoughts.shape), thoughts - summed
     return {MEAN: mean, WITHOUT: mean + rest, RESIDUAL: summed + rest[other]}
+
+
+def decomposition(
+    checkpoint: Checkpoint, problem: Problem, fed: Float[np.ndarray, "K d"], codes: NodeVectors, seed: int = 0
+) -> tuple[Float[np.ndarray, "K nodes"], Float[np.ndarray, " K"], Float[np.ndarray, " K"]]:
+    """Write each thought about a problem as a sum of the codes of its concepts: see `decomposed`.
+
+    Returns:
+        The weight of each node, as shares of all weights; the share that the sum explains; and, as its chance, what as
+        many random directions of the same lengths explain (mean of `CHANCE_DRAWS` draws).
+    """
+    (tokens,) = first_tokens(checkpoint, [problem])
+    members = np.flatnonzero(structure(problem).concepts)
+    weights, shares, chance = np.zeros((len(fed), len(tokens))), np.zeros(len(fed)), np.zeros(len(fed))
+    rng = np.random.default_rng(seed)
+    for k, thought in enumerate(fed.astype(np.float64)):
+        vectors, constant = codes.now[k, tokens[members]], codes.constant[k]
+        found, shares[k] = decomposed(thought, constant, vectors)
+        weights[k, members] = found / max(found.sum(), 1e-12)
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        for _ in range(CHANCE_DRAWS):
+            random = rng.standard_normal(vectors.shape)
+            random *= lengths / np.linalg.norm(random, axis=1, keepdims=True)
+            chance[k] += decomposed(thought, constant, random)[1] / CHANCE_DRAWS
+    return weights, shares, chance
 
 
 def _nodes_put_in(recording: Recording, seed: int) -> dict[str, Thoughts]:

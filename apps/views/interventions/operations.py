@@ -6,14 +6,13 @@ from dataclasses import replace
 import streamlit as st
 
 from apps.components.picture import choose_concept, clicked_nodes
-from apps.text import plain, plural
+from apps.text import plain
 from apps.views.interventions import plan as editing
 from apps.views.interventions.subject import Subject
 from workbench.interventions.base import Intervention
 from workbench.interventions.nodes import node_name
 from workbench.interventions.plan import Plan
 from workbench.interventions.thoughts import Add, Move, Project, Swap
-from workbench.problems.graph import structure
 from workbench.problems.problem import Problem
 
 PENDING = "pending node"
@@ -66,9 +65,6 @@ def node_card(subject: Subject, plan: Plan, depth: int) -> None:
                     act = _wait, (title, node, k)
                 st.button(f"{title} …" if act[0] is _wait else title, key=f"do-{title}", help=plain(about),
                           on_click=act[0], args=act[1])  # fmt: skip
-        hop = int(structure(problem).hops[problem.names.index(node)])
-        where = f"{plural(hop, 'hop')} from {plain(problem.names[problem.root])}" if hop >= 0 else "not reachable"
-        st.caption(f"{plain(node)} is {where}; what is done here is done at thought {k}.")
 
 
 def clicked(chart: str, problem: Problem, plan: Plan) -> Callable[[], None]:
@@ -116,7 +112,7 @@ def _made(kind: str, node: str, other: str, k: int) -> Intervention:
 
 # The list
 
-HELPS = {"up": "Earlier", "down": "Later", "edit": "Edit", "drop": "Take it back"}
+HELPS = {"up": "One place earlier", "edit": "Edit", "drop": "Take it back"}
 
 
 def listed(plan: Plan, thoughts: int, depth: int) -> None:
@@ -128,16 +124,15 @@ def listed(plan: Plan, thoughts: int, depth: int) -> None:
         with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"operation-{place}"):
             key, label = f"on-{place}", f"{place + 1}. {plain(replace_strength(one).described(thoughts))}"
             st.session_state[key] = place not in off
-            st.toggle(label, key=key, on_change=_switch, args=(plan, place), help="Switch this operation on or off")
+            st.toggle(label, key=key, on_change=_switch, args=(plan, place))
             if hasattr(one, "strength"):
                 _strength(plan, place, one)
             for icon, name, act, args, disabled in (
                 ("arrow_upward", "up", _exchange, (plan, place, place - 1), place == 0),
-                ("arrow_downward", "down", _exchange, (plan, place, place + 1), place == last),
                 ("edit", "edit", editing.edit, (place, one, max(depth, 1)), not editing.can_edit(one)),
                 ("close", "drop", _drop, (plan, place), False),
             ):
-                if name in ("up", "down") and not last:
+                if name == "up" and not last:
                     continue
                 st.button(
                     "", key=f"{name}-{place}", icon=f":material/{icon}:", type="tertiary", on_click=act, args=args,
@@ -155,7 +150,7 @@ def _strength(plan: Plan, place: int, one: Intervention) -> None:
     least, most = min(0.0, now), max(float(one.most), now)
     st.session_state[key] = now
     st.slider(
-        "Strength", least, most, step=0.05, key=key, on_change=_set_strength, args=(plan, place), width=130,
+        "Strength", least, most, step=0.05, key=key, on_change=_set_strength, args=(plan, place), width=96,
         label_visibility="collapsed", help=f"Strength: {one.unit or 'share'}",
     )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import plotly.graph_objects as go
 import streamlit as st
 
 from apps import cache, links, widgets
@@ -17,11 +18,12 @@ from apps.views.interventions import operations, result, tour
 from apps.views.interventions import plan as editing
 from apps.views.interventions.subject import Subject
 from workbench.figures import problem_graph
+from workbench.figures.graph import sum_graph
 from workbench.interventions.plan import Plan
 from workbench.measure.scores import NodeScores, node_scores
 
-AFTER = "with the plan"
-"""The picture that is usual: one graph, beside it what is done and what comes of it."""
+AFTER, SUM = "with the plan", "sum of nodes"
+"""The picture that is usual: one graph, beside it what is done and what comes of it; and the thoughts as sums."""
 
 
 def draw() -> None:
@@ -65,12 +67,9 @@ def _moving(subject: Subject, view: View, stop: tour.Stop | None) -> None:
         else:
             left, right = st.container(key="picture-plan").columns([1.25, 1], gap="medium")
         with right:
-            nodes, done, row = (
-                st.container(),
-                st.container(),
-                st.container(horizontal=True, vertical_alignment="bottom"),
-            )
-            boxes, results = st.container(), st.container()
+            nodes, done, results = st.container(), st.container(), st.container()
+            row = st.container(horizontal=True, vertical_alignment="bottom")
+            boxes = st.container()
         with row:
             editing.write()
         whole, faulty = editing.read()
@@ -109,8 +108,10 @@ def _moving(subject: Subject, view: View, stop: tour.Stop | None) -> None:
             picture = _choose_picture()
             drawn = st.container()
         with results:
+            numbers = st.container()
             result.choose_control(plan)
-            result.metrics(subject, plan)
+            with numbers:
+                result.metrics(subject, plan)
             result.many(subject, plan)
         with drawn:
             _graphs(subject, view, whole, plan, steps, picture)
@@ -124,11 +125,12 @@ def _moving(subject: Subject, view: View, stop: tour.Stop | None) -> None:
 
 
 def _choose_picture() -> str:
-    options = (AFTER, DIFFERENCE, SIDE)
+    options = (AFTER, DIFFERENCE, SIDE, SUM)
     widgets.settle("picture", options)
     return widgets.segments(
         "Graph", options, "picture",
-        "difference: values with the plan less those without it. side by side: both, without and with the plan.",
+        "difference: values with the plan less those without it. side by side: both, without and with the plan. "
+        "sum of nodes: each thought as a sum of node codes, vectors learned from generated problems on other graphs.",
     )  # fmt: skip
 
 
@@ -143,6 +145,9 @@ def _graphs(subject: Subject, view: View, whole: Plan, plan: Plan, steps: Steps,
     if picture == AFTER:
         steps.draw("badge", lambda depth: result.badge(table, view.readout, depth))
         _graph(new, steps, subject, whole, plan, "after")
+        return
+    if picture == SUM:
+        _graph(new, steps, subject, whole, plan, "sum")
         return
     widgets.one_legend()
     widgets.level_figures()
@@ -166,15 +171,22 @@ def _graph(
     node = problem.names.index(marked) if marked in problem.names else None
     about = (*subject.key(plan), scores.readout, name, node)
 
+    def make(depth: int) -> go.Figure:
+        if name != "sum":
+            return problem_graph(scores, depth, selected=node, compare=less)
+        weights, shares, chance = subject.as_sum(plan)
+        k = max(depth, 1)
+        return sum_graph(scores, k, weights, float(shares[k - 1]), float(chance[k - 1]), selected=node)
+
     def draw_one(depth: int) -> None:
         key = f"plan-{name}-{depth}"
-        drawn = kept_figure((*about, depth), lambda: problem_graph(scores, depth, selected=node, compare=less))
+        drawn = kept_figure((*about, depth), lambda: make(depth))
         drawn.update_layout(legend={"xref": "container", "x": 0.01, "font": {"size": 10}, "entrywidth": 140})
         drawn = widgets.without_legend(drawn) if paired else drawn
         widgets.chart(drawn, key, operations.clicked(key, problem, whole))
 
     steps.draw(f"graph-plan-{name}", draw_one)  # of the least width of all graphs
     widgets.download_figure(
-        lambda: problem_graph(scores, steps.here, selected=node, compare=less),
+        lambda: make(steps.here),
         f"plan-{name}-{problem.id}-{steps.here}", f"save-plan-{name}", "Graph as HTML",
     )  # fmt: skip

@@ -19,6 +19,7 @@ from workbench.measure.effects import downstream, on_each
 from workbench.measure.trace import Trace
 from workbench.measure.trace import run as run_plan
 from workbench.problems.problem import Problem
+from workbench.readings.node_vectors import codes_of, decomposition
 
 DRAWS, DRAWS_BY_STRENGTH = 8, 4
 """Draws of the control: of a plan, and at each strength of a curve."""
@@ -80,6 +81,20 @@ class Subject:
             ),
             "Answering at every strength ...",
         )  # fmt: skip
+
+    def as_sum(self, plan: Plan) -> tuple[Any, Any, Any]:
+        """Return the thoughts under a plan as sums of node codes, as `node_vectors.decomposition` does.
+
+        Raises:
+            WorkbenchError: The plan cannot be made, or no problems can be generated to learn codes from.
+        """
+
+        def make() -> tuple[Any, Any, Any]:
+            run, about = self.run, self.items or (self.problem,)
+            fed = self._trace(plan).as_fed
+            return decomposition(run.checkpoint, self.problem, fed, codes_of(run.checkpoint, about, run.thoughts))
+
+        return cache.kept("as a sum", self.key(plan), make, "Learning one vector per node ...")
 
     def known_on_set(self, plan: Plan, control: Control | None, count: int) -> bool:
         """Return whether the plan has been made on so many problems already."""
