@@ -180,6 +180,8 @@ class Shards:
         self.complete = bool(held and held.get("complete")) and all((directory / name).exists() for name in tables)
         if held is None:
             self._mark(complete=False)
+        if self.complete:  # a process that was killed when all was done may have left them
+            shutil.rmtree(self._parts, ignore_errors=True)
 
     def part(self, number: int) -> Path:
         """Return the directory of a part; it exists once the part is done."""
