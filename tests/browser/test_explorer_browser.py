@@ -1,19 +1,27 @@
 """The explorer in a real Chromium: keys, clicks, links, both themes, downloads."""
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlencode, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, FilePayload, Page, expect
+from playwright.sync_api import Browser, Dialog, FilePayload, Page, expect
 
 from tests.browser.walk import STATE, WAIT_MS, open_page, start, tiny_explorer, walk
 
 
 @pytest.fixture(scope="module")
-def explorer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the explorer of this file finds runs and problems."""
+    return tmp_path_factory.mktemp("browser")
+
+
+@pytest.fixture(scope="module")
+def explorer(home: Path) -> Iterator[str]:
     """An explorer over a tiny run and five small problems, so that nothing here depends on what ships."""
-    with tiny_explorer(tmp_path_factory.mktemp("browser")) as address:
+    with tiny_explorer(home) as address:
         yield address
 
 
@@ -212,3 +220,32 @@ def test_both_themes_draw_without_a_complaint_and_without_a_network(
     assert (max(levels) < 90) == (theme == "dark")
     assert complaints == []
     context.close()
+
+
+MARKS = "![a](x.png) <img src=x onerror=alert(1)> `$x^2$` **b** \"q\" 'r'"
+"""A name that a folder can have."""
+
+
+@pytest.mark.parametrize("place", ["", "surgery"])
+def test_names_with_marks_are_text(page: Page, home: Path, explorer: str, place: str) -> None:
+    run, problems = home / "runs" / MARKS, home / "problems" / f"{MARKS}.json"
+    if not run.exists():
+        shutil.copytree(home / "runs" / "reference", run)
+        shutil.copy(home / "problems" / "released.json", problems)
+    far = "`![a](http://example.invalid/x)`</script><script>alert(2)</script>" + "x" * 3000
+    asked = {"run": MARKS, "set": MARKS, "beside": MARKS, "problem": far, "concept": far, "surgery": far, "after": "2"}
+    heard: list[str] = []
+    host = explorer.partition("//")[2]
+    page.on("request", lambda one: heard.append(one.url) if urlsplit(one.url).netloc not in ("", host) else None)
+    page.on("pageerror", lambda error: heard.append(str(error)))
+
+    def dismiss(dialog: Dialog) -> None:
+        heard.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", dismiss)
+    open_page(page, f"{explorer}/{place}?{urlencode(asked)}")
+    expect(page.get_by_role("combobox", name="Run").first).to_have_value(MARKS, timeout=WAIT_MS)
+    expect(page.get_by_text("asks for something that is not here").first).to_be_visible(timeout=WAIT_MS)
+    assert page.locator("img[src=x], img[src='x.png'], .katex, img[src*=example]").count() == 0
+    assert not heard

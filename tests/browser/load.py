@@ -1,0 +1,138 @@
+"""Many sessions at once: `python -m tests.browser.load --sessions 20`; needs Chromium.
+
+Each session is a window of one browser. It steps through ten thoughts, opens two more problems and one
+intervention by its link, while all others do the same. Printed are the median and the 95th percentile of every kind of action in
+seconds on the clock of the browser, the errors, requests to other hosts, and the memory of the server before, after the
+sessions, and after so many runs of its page (`--reruns`, each another problem in one window).
+"""
+
+import asyncio
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import psutil
+import typer
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+
+from tests.browser.serve import QUIET, find_chromium
+from tests.browser.walk import tiny_explorer
+
+PATIENCE_MS = 600_000
+HERE = """() => [...document.querySelectorAll('*')].map(part => part.shadowRoot?.querySelector(
+  '.ticks [aria-checked=true]')).find(Boolean)?.firstChild.textContent"""
+ASKED = "() => document.querySelector('h2')?.innerText"
+
+
+class Measured:
+    """Seconds by kind of action, and what went wrong."""
+
+    def __init__(self) -> None:
+        """Nothing yet."""
+        self.seconds: dict[str, list[float]] = defaultdict(list)
+        self.errors: list[str] = []
+
+    async def action(self, kind: str, page: Page, act: Awaitable[object], watched: str) -> None:
+        """Act, and wait until what is watched on the page is another than before."""
+        before, began = await page.evaluate(watched), time.perf_counter()
+        await act
+        await page.wait_for_function(f"before => ({watched})() !== before", arg=before, timeout=PATIENCE_MS, polling=20)
+        self.note(kind, time.perf_counter() - began)
+
+    def note(self, kind: str, seconds: float) -> None:
+        """Keep what an action took, and say it."""
+        self.seconds[kind].append(seconds)
+        print(f"{kind}: {seconds:.2f} s", file=sys.stderr)
+
+    async def opened(self, context: BrowserContext, address: str) -> Page:
+        """Open the page in a window of its own and wait for its picture."""
+        page = await context.new_page()
+        host = address.partition("//")[2].partition("/")[0]
+        page.on("request", lambda one: self._note(one.url, host))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        began = time.perf_counter()
+        await page.goto(address, timeout=PATIENCE_MS)
+        await page.locator(".js-plotly-plot .scatterlayer:visible").first.wait_for(timeout=PATIENCE_MS)
+        self.note("first picture", time.perf_counter() - began)
+        return page
+
+    def _note(self, url: str, host: str) -> None:
+        if host not in url and not url.startswith(("data:", "blob:", "about:")):
+            self.errors.append(f"asked for {url}")
+
+
+async def session(browser: Browser, address: str, measured: Measured) -> None:
+    """Do what one visitor does."""
+    context = await browser.new_context(viewport={"width": 1400, "height": 1600})
+    context.set_default_timeout(PATIENCE_MS)
+    try:
+        page = await measured.opened(context, f"{address}/?thoughts=6")
+        for number in range(10):
+            key = "ArrowRight" if number < 5 else "ArrowLeft"
+            await measured.action("step", page, page.locator("body").press(key), HERE)
+            await page.wait_for_timeout(300)
+        for _ in range(2):
+            on = page.get_by_role("button", name="→", exact=True).click()
+            await measured.action("problem", page, on, ASKED)
+        began = time.perf_counter()
+        await page.goto(f"{address}/surgery?problem=chain-3&after=2&surgery=project:at=2;nodes=brimpus")
+        await page.get_by_text("of the probability went elsewhere").first.wait_for()
+        measured.note("intervention, opened by a link", time.perf_counter() - began)
+        if await page.get_by_test_id("stException").count():
+            measured.errors.append("an exception on the page")
+    except Exception as error:
+        measured.errors.append(f"{type(error).__name__}: {str(error).splitlines()[0]}")
+    finally:
+        await context.close()
+
+
+def memory(port: int) -> float:
+    """Return the memory in MB of the server that listens on a port, which this process started."""
+    children = psutil.Process(os.getpid()).children(recursive=True)
+    servers = [one for one in children if any(str(port) in part for part in one.cmdline())]
+    return max(one.memory_info().rss for one in servers) / 2**20
+
+
+async def visit(address: str, sessions: int, reruns: int) -> None:
+    """Measure and print."""
+    port, measured, held = int(address.rpartition(":")[2]), Measured(), {}
+    async with async_playwright() as playwright:
+        arguments = [*QUIET, "--no-sandbox"] if os.geteuid() == 0 else list(QUIET)
+        browser = await playwright.chromium.launch(executable_path=find_chromium(), args=arguments)
+        await session(browser, address, Measured())  # the first visitor waits for PyTorch
+        held["one session"] = memory(port)
+        await asyncio.gather(*(session(browser, address, measured) for _ in range(sessions)))
+        held[f"{sessions} sessions"] = memory(port)
+        context = await browser.new_context()
+        page = await measured.opened(context, address)
+        for number in range(1, reruns + 1):
+            on = page.get_by_role("button", name="→", exact=True).click()
+            await measured.action("rerun", page, on, ASKED)
+            if number in (100, reruns):
+                held[f"{number} reruns"] = memory(port)
+        await browser.close()
+    for kind, seconds in measured.seconds.items():
+        middle, high = statistics.median(seconds), np.percentile(seconds, 95)
+        print(f"{kind}: n {len(seconds)}, median {middle:.2f} s, p95 {high:.2f} s")
+    print("memory of the server, MB:", {name: round(size) for name, size in held.items()})
+    print(f"load of the machine {os.getloadavg()[0]:.1f}; {len(measured.errors)} errors", *measured.errors[:10])
+
+
+def main(
+    sessions: Annotated[int, typer.Option(help="Sessions at once.")] = 20,
+    reruns: Annotated[int, typer.Option(help="Runs of the page afterwards, in one window.")] = 0,
+) -> None:
+    """Start an explorer over a tiny run, and visit it."""
+    with tempfile.TemporaryDirectory() as home, tiny_explorer(Path(home)) as address:
+        asyncio.run(visit(address, sessions, reruns))
+
+
+if __name__ == "__main__":
+    typer.run(main)
