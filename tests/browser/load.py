@@ -1,9 +1,9 @@
 """Many sessions at once: `python -m tests.browser.load --sessions 20`; needs Chromium.
 
-Each session is a window of one browser. It steps through ten thoughts, opens two more problems and one
-intervention by its link, while all others do the same. Printed are the median and the 95th percentile of every kind of action in
-seconds on the clock of the browser, the errors, requests to other hosts, and the memory of the server before, after the
-sessions, and after so many runs of its page (`--reruns`, each another problem in one window).
+Each session is a window of one browser. It steps through ten thoughts, opens two more problems and one intervention by
+its link, while all others do the same. Printed are the median and the 95th percentile of every kind of action, seconds
+on the clock of the browser, the errors, requests to other hosts, and the memory of the server after one session, after
+all of them, and after so many runs of its page (`--reruns`, each another problem in one window).
 """
 
 import asyncio
