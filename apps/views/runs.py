@@ -39,10 +39,10 @@ ABOUT = {
 }
 
 WIDTHS = {
-    "run": 165, "supervision": 275, "accuracy": 130, "needed": 100, "audit": 115, "thoughts": 72, "written": 92,
-    "parameters": 74, "method": 280, "fed": 180, "task": 74,
+    "run": 190, "supervision": 215, "accuracy": 78, "needed": 96, "audit": 112, "thoughts": 72, "parameters": 84,
+    "method": 175, "written": 92, "fed": 180, "task": 74,
 }  # fmt: skip
-"""The columns in their order and their pixels: in a window of 1,440 all up to the parameters are seen."""
+"""The columns in their order and their pixels: in a window of 1,440 all up to the method are seen."""
 
 
 def draw() -> None:
@@ -83,9 +83,7 @@ def _table(rows: Sequence[dict[str, object]], total: int) -> None:
     columns: dict[str, widgets.Column] = {
         name: kinds.Column(width=width, help=ABOUT.get(name), pinned=name == "run") for name, width in WIDTHS.items()
     } | {
-        "accuracy": kinds.NumberColumn(
-            "accuracy in training", format="%.3f", width=WIDTHS["accuracy"], help=ABOUT["accuracy"]
-        ),
+        "accuracy": kinds.NumberColumn("accuracy", format="%.3f", width=WIDTHS["accuracy"], help=ABOUT["accuracy"]),
         "parameters": kinds.NumberColumn(format="compact", width=WIDTHS["parameters"], help=ABOUT["parameters"]),
         "written": kinds.DateColumn(format="YYYY-MM-DD", width=WIDTHS["written"], help=ABOUT["written"]),
     }
