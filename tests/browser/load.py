@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Awaitable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -95,9 +96,12 @@ async def session(browser: Browser, address: str, measured: Measured) -> None:
 
 def memory(port: int) -> float:
     """Return the memory in MB of the server that listens on a port, which this process started."""
-    children = psutil.Process(os.getpid()).children(recursive=True)
-    servers = [one for one in children if any(str(port) in part for part in one.cmdline())]
-    return max(one.memory_info().rss for one in servers) / 2**20
+    held = [0]
+    for one in psutil.Process(os.getpid()).children(recursive=True):
+        with suppress(psutil.Error):  # of a window that has just ended
+            if any(f"port={port}" in part for part in one.cmdline()):
+                held.append(one.memory_info().rss)
+    return max(held) / 2**20
 
 
 async def visit(address: str, sessions: int, reruns: int) -> None:
