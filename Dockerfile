@@ -6,10 +6,10 @@ WORKDIR /workbench
 COPY requirements.lock ./
 RUN pip install --no-cache-dir --require-hashes --extra-index-url "$TORCH_INDEX" -r requirements.lock
 COPY . .
-RUN pip install --no-cache-dir --no-deps . && useradd --create-home demo
+RUN pip install --no-cache-dir --no-deps . && useradd --create-home --home-dir /srv/demo demo
 USER demo
 # Beside a checkout that cannot be written to: nothing is kept but in memory.
-WORKDIR /home/demo
+WORKDIR /srv/demo
 ENV HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1
 EXPOSE 8501
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s CMD \

@@ -234,7 +234,8 @@ def test_curve_shows_the_node_beside_target_negative_and_chance(problem, scores)
 
 def test_curves_side_by_side_have_one_axis(problem, scores):
     flat = replace(scores, raw=np.full_like(scores.raw, 0.01))
-    curves = [figures.node_curve(one, problem.target, beside=(scores, flat)) for one in (scores, flat)]
+    peaked = replace(flat, raw=np.where(np.arange(flat.raw.shape[1]) == problem.target, 0.9, flat.raw))
+    curves = [figures.node_curve(one, problem.target, beside=(peaked, flat)) for one in (peaked, flat)]
     assert curves[0].layout.yaxis.range == curves[1].layout.yaxis.range  # type: ignore[attr-defined]
     alone = figures.node_curve(flat, problem.target).layout.yaxis.range  # type: ignore[attr-defined]
     assert alone != curves[1].layout.yaxis.range  # type: ignore[attr-defined]
