@@ -119,25 +119,32 @@ def listed(plan: Plan, thoughts: int, depth: int) -> None:
     """Draw the operations in their order: each can be switched off, edited, moved, made stronger, taken back."""
     if not plan.interventions:
         st.caption("There is no intervention yet: click a node in the graph, then one of the buttons above.")
-    off, last = editing.switched_off(), len(plan.interventions) - 1
+    off = editing.switched_off()
     for place, one in enumerate(plan.interventions):
         with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"operation-{place}"):
             key, label = f"on-{place}", f"{place + 1}. {plain(replace_strength(one).described(thoughts))}"
             st.session_state[key] = place not in off
             st.toggle(label, key=key, on_change=_switch, args=(plan, place))
-            if hasattr(one, "strength"):
-                _strength(plan, place, one)
-            for icon, name, act, args, disabled in (
-                ("arrow_upward", "up", _exchange, (plan, place, place - 1), place == 0),
-                ("edit", "edit", editing.edit, (place, one, max(depth, 1)), not editing.can_edit(one)),
-                ("close", "drop", _drop, (plan, place), False),
-            ):
-                if name == "up" and not last:
-                    continue
-                st.button(
-                    "", key=f"{name}-{place}", icon=f":material/{icon}:", type="tertiary", on_click=act, args=args,
-                    disabled=disabled, help=HELPS[name],
-                )  # fmt: skip
+            # These stay together: where the name is long, all of them go below it.
+            with st.container(horizontal=True, vertical_alignment="center", gap="small", width="content"):
+                _dials(plan, place, one, max(depth, 1))
+
+
+def _dials(plan: Plan, place: int, one: Intervention, k: int) -> None:
+    """Draw an operation's strength and its buttons."""
+    if hasattr(one, "strength"):
+        _strength(plan, place, one)
+    for icon, name, act, args, disabled in (
+        ("arrow_upward", "up", _exchange, (plan, place, place - 1), place == 0),
+        ("edit", "edit", editing.edit, (place, one, k), not editing.can_edit(one)),
+        ("close", "drop", _drop, (plan, place), False),
+    ):
+        if name == "up" and len(plan.interventions) == 1:
+            continue
+        st.button(
+            "", key=f"{name}-{place}", icon=f":material/{icon}:", type="tertiary", on_click=act, args=args,
+            disabled=disabled, help=HELPS[name],
+        )  # fmt: skip
 
 
 def replace_strength(one: Intervention) -> Intervention:
