@@ -66,7 +66,11 @@ def generate(
         if hops is not None and not hops.isdecimal():
             why = "A ProntoQA file has one number of hops."
             raise WorkbenchError(f'"{hops}" is no number of hops.', why, "Write --hops 5.")
-        size = {"hops": int(hops or HOPS), "limit": LIMIT if limit is None else limit, "operations": operations or MOST}
+        size = {
+            "hops": int(hops or HOPS),
+            "limit": LIMIT if limit is None else limit,
+            "operations": MOST if operations is None else operations,
+        }
         save_items(make_items(task, count, seed, check_split(split), **size), out)
     typer.echo(f"Wrote {count} problems to {out}")
 
