@@ -290,7 +290,7 @@ def generate_items(
         split: "train" or "test".
         hops: For prontoqa: rules of the proof.
         limit: For arithmetic: the largest number.
-        operations: For arithmetic: the most operations of a story; the fewest is two.
+        operations: For arithmetic: the most operations of a story; the fewest is two, or one where the most is one.
 
     Raises:
         WorkbenchError: There is no such task, or the numbers are not offered.

@@ -117,7 +117,7 @@ class RowsConfig:
     hops: int = HOPS
     """Hops of a generated proof of ProntoQA."""
     operations: int = MOST
-    """Most operations of a generated arithmetic story; the fewest is two."""
+    """Most operations of a generated arithmetic story; the fewest is two, or one where the most is one."""
     limit: int = LIMIT
     """Largest number of a generated arithmetic story, in every step."""
     epochs_per_stage: float = 0.0
