@@ -8,8 +8,9 @@ from urllib.parse import parse_qs, quote
 import pytest
 
 from workbench.errors import WorkbenchError
-from workbench.interventions.base import Intervention, Option
+from workbench.interventions.base import SET_PHRASES, Intervention, Option
 from workbench.interventions.layers import Ablate, Knockout, PatchLayer
+from workbench.interventions.nodes import SETS
 from workbench.interventions.plan import Plan
 from workbench.interventions.text import KINDS, from_address, from_yaml, to_address, to_code, to_yaml
 from workbench.interventions.thoughts import Add, Interpolate, Noise, Patch, Project, Remove
@@ -82,6 +83,12 @@ def test_what_older_versions_wrote_is_read() -> None:
     assert to_address(from_address("transplant:donor=b")) == "patch_thought:source=b"
 
 
+def test_every_set_of_nodes_has_words_for_a_description() -> None:
+    assert SET_PHRASES.keys() == SETS.keys()
+    assert Project(nodes=("all_on_path",)).label == "remove the shortest-path nodes of all hops"
+    assert Project(nodes=("root", "7")).label == "remove the root + 7"
+
+
 def test_a_new_kind_is_one_class() -> None:
     @dataclass(frozen=True)
     class Flip(Intervention, kind="flip", says="turn {nodes}", node_fields=("nodes",)):
@@ -95,7 +102,7 @@ def test_a_new_kind_is_one_class() -> None:
     try:
         one = from_address("flip:at=1,2,3;strength=0.5").interventions[0]
         assert one == Flip(strength=0.5, at=(1, 2, 3))
-        assert one.described(4) == "turn root in thoughts 1 to 3, strength 0.5"
+        assert one.described(4) == "turn the root in thoughts 1 to 3, strength 0.5"
         assert one.controls == ("other nodes", "random direction")
         assert Flip.help() == "The thought with its sign turned. More of it."
         assert Flip.options() == [

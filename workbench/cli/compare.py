@@ -61,8 +61,10 @@ def compare(
         return
     if loaded.page == "comparison":
         from workbench.studies.compare.page import report
-    else:
+    elif loaded.page == "superposition":
         from workbench.studies.compare.factorial import report
+    else:
+        from workbench.studies.compare.rewards import report
 
     todo = plan(loaded, out, only or [])
     if dry_run:
@@ -84,7 +86,8 @@ def measure(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
     problems: More = None,
     page: Annotated[
-        Literal["comparison", "superposition"], typer.Option(help="What it is measured for, as the suite says.")
+        Literal["comparison", "superposition", "reward"],
+        typer.Option(help="What it is measured for, as the suite says."),
     ] = "comparison",
 ) -> None:
     """Ask a run all that the page of a suite needs to know, and keep it beside the run."""

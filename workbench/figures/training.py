@@ -411,17 +411,21 @@ def accuracy_by_cost(costs: pl.DataFrame) -> go.Figure:
     return fit_legend(made, f"Accuracy by minutes of training: {told}.")
 
 
-def worth_of_parts(worth: pl.DataFrame) -> go.Figure:
+def worth_of_parts(
+    worth: pl.DataFrame, title: str = "What each part is worth",
+    what: str = "Accuracy with the part less accuracy without it",
+) -> go.Figure:  # fmt: skip
     """Draw what each part of a method adds to accuracy: the method with it less the method without.
 
     Args:
         worth: Columns set, part, value, low, high; a point per row.
+        title: Of the figure.
+        what: The difference, in words.
     """
     require_rows(worth)
     parts, sets = worth["part"].unique(maintain_order=True), worth["set"].unique(maintain_order=True)
     made = figure(
-        "What each part is worth", "Accuracy with the part less accuracy without it, the same problems and seeds, with "
-        "its 95 % interval; at 0 it adds nothing",
+        title, f"{what}; the same problems and seeds<br>With 95 % intervals; at 0 nothing is added",
         plot=46 * len(parts) + 30, xaxis={"title": "difference of accuracy"}, margin_l=290,
         yaxis={
             "autorange": "reversed", "showgrid": False, "tickvals": list(range(len(parts))), "ticktext": list(parts),
@@ -443,7 +447,7 @@ def worth_of_parts(worth: pl.DataFrame) -> go.Figure:
         )  # fmt: skip
     told = "; ".join(f"{part} {value:+.2f} on {name}" for name, part, value in worth.select(
         "set", "part", "value").iter_rows())  # fmt: skip
-    return fit_legend(made, f"What each part adds to accuracy: {told}.")
+    return fit_legend(made, f"{title}. {what}: {told}.")
 
 
 def mass_by_cell(means: pl.DataFrame, points: pl.DataFrame, starts: Sequence[str], losses: Sequence[str]) -> go.Figure:

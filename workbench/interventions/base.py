@@ -337,9 +337,35 @@ class Intervention:
         return confined
 
 
+SET_PHRASES = {
+    "frontier": "the nodes at its hop",
+    "within": "the nodes up to its hop",
+    "optimal": "the shortest-path nodes at its hop",
+    "on_path": "the shortest-path nodes at its hop, target excluded",
+    "off_path": "as many other nodes at its hop",
+    "others": "the nodes at its hop on no shortest path",
+    "leading": "the nodes at its hop that reach the target",
+    "leading_and_target": "the nodes at its hop that reach the target, and the target",
+    "all_on_path": "the shortest-path nodes of all hops",
+    "all_off_path": "as many other nodes of all hops",
+    "other_side": "the shortest-path nodes of the twin",
+    "strangers": "as many nodes out of reach",
+    "top": "its likeliest node",
+    "reachable": "the nodes within reach",
+    "distractor": "the nodes out of reach",
+    "concepts": "all concepts",
+    "root": "the root",
+    "target": "the target",
+    "negative": "the other option",
+}
+"""The sets of nodes (`nodes.SETS`) as a description names them."""
+
+
 def _shown(name: str, value: Any) -> str:
     """Return a field as a description shows it; those with a usual value say nothing where they have it."""
     match name, value:
+        case (("nodes" | "to"), tuple()):
+            return " + ".join(SET_PHRASES.get(one, str(one)) for one in value) or "nothing"
         case "source", _:
             return {"twin": "the twin", "own": "its own run"}.get(str(value), str(value))
         case "thought", _:

@@ -329,7 +329,10 @@ def check_split(split: str) -> Split:
 
 
 def make_task_sets(out_dir: Path, seed: int = SHIPPED_SEED, count: int = 200) -> dict[str, int]:
-    """Write the test problems that ship, a file per task: the same seed gives the same bytes.
+    """Write the problems of the other tasks that ship: the same seed gives the same bytes.
+
+    They are test problems of each task, and small arithmetic (two or three operations up to 30, in the wordings of
+    training) for what a reward changes: 1,000 problems to judge on, 200 to watch a training by.
 
     Returns:
         The number of problems of each file by its name.
@@ -337,6 +340,11 @@ def make_task_sets(out_dir: Path, seed: int = SHIPPED_SEED, count: int = 200) ->
     out_dir = Path(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
     sets = {f"{task}.json": generate_items(task, count, seed, "test") for task in TASKS}
+    for name, small, own in (
+        ("arithmetic_small", 5 * count, seed + 1),
+        ("arithmetic_small_validation", count, seed + 2),
+    ):
+        sets[f"{name}.json"] = generate_items("arithmetic", small, own, limit=30, operations=3)
     for name, items in sets.items():
         save_items(items, out_dir / name)
     return {name: len(items) for name, items in sets.items()}

@@ -201,8 +201,8 @@ def _job(todo: Todo, out: Path, train: bool, page: Page) -> Job | None:
     run, commands = todo.run, []
     if todo.train and train:
         commands.append(("train", str(write_config(run, out)), "--out", str(run.directory)))
-    at = standing(run)  # the page about thoughts counts finished runs alone
-    if todo.measure and (train or (at.finished if page == "superposition" else at.model is not None)):
+    at = standing(run)  # the other pages count finished runs alone
+    if todo.measure and (train or (at.model is not None if page == "comparison" else at.finished)):
         sets = [f"{name}={file}" for name, file in present_sets(run.task)[0].items()]
         asked = [part for one in sets for part in ("--problems", one)]
         commands.append(("measure", str(run.directory), *asked, "--page", page))

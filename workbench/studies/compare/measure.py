@@ -30,6 +30,7 @@ from workbench.problems.problem import Item, Problem
 from workbench.problems.shortcuts import blind_score, nearest_source
 from workbench.problems.variants import drawn_rewrite, entity_swap
 from workbench.studies.artefacts import write_manifest, write_table
+from workbench.studies.compare.samples import SAMPLES_SCHEMA, samples_frame
 from workbench.studies.compare.suite import Page
 from workbench.studies.compare.thoughts import THOUGHTS_SCHEMA, thoughts_frame
 from workbench.train.methods import METHODS
@@ -37,6 +38,8 @@ from workbench.train.state import newest_model
 
 ANSWERS_SCHEMA = 2
 """Version of the columns of `answers_frame`."""
+ENDINGS: dict[Page, str] = {"comparison": "", "superposition": "-thoughts", "reward": "-samples"}
+"""Of the names of tables."""
 FOLDER = "compare"
 """Of a run directory: what was measured for comparisons."""
 COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -114,7 +117,7 @@ def is_measured(directory: Path, name: str, file: Path, page: Page = "comparison
 
 
 def _table(directory: Path, name: str, page: Page) -> Path:
-    return directory / FOLDER / f"{name}{'' if page == 'comparison' else '-thoughts'}.parquet"
+    return directory / FOLDER / f"{name}{ENDINGS[page]}.parquet"
 
 
 def answers_frame(checkpoint: Checkpoint, problems: Sequence[Problem | Item], seed: int = 0) -> pl.DataFrame:
@@ -196,6 +199,7 @@ def questions(checkpoint: Checkpoint) -> list[Asked]:
 MEASURED: dict[Page, tuple[Callable[..., pl.DataFrame], int]] = {
     "comparison": (answers_frame, ANSWERS_SCHEMA),
     "superposition": (thoughts_frame, THOUGHTS_SCHEMA),
+    "reward": (samples_frame, SAMPLES_SCHEMA),
 }
 """By page: from a checkpoint, problems and a seed to the table that it is made from, and the version of its columns."""
 

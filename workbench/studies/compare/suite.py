@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 
 from workbench.catalog import FORMER_METHODS
 from workbench.errors import WorkbenchError
+from workbench.measure.verdicts import Relation
 from workbench.settings import build, read_settings
 from workbench.train.config import TrainConfig, load_config, save_config
 from workbench.train.launch import EXTENDABLE
@@ -19,7 +20,7 @@ from workbench.train.state import newest_model
 
 T = TypeVar("T")
 
-Page = Literal["comparison", "superposition"]
+Page = Literal["comparison", "superposition", "reward"]
 STARTS = "starts"
 """Folder of a task: the trainings that its runs begin from."""
 MOST_NAME = 100
@@ -28,6 +29,28 @@ MOST_SEEDS = 1000
 """Runs of a method in a suite, and settings tried for it."""
 DEFAULT = "default"
 """Key of a per-method setting that holds for every method without its own."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A run of a task under a name of its own, where a method's name does not say what it is: a reward, a control."""
+
+    config: dict[str, Any] = field(default_factory=dict)
+    """Keys of the training configuration that differ from the base, the method among them. `start` may be the name of
+    one of the task's starts."""
+    less: str = ""
+    """The variant that its answers are compared with, as a rule the one that it begins from, not trained."""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A claim about the accuracy of two variants, written down before it is measured."""
+
+    says: str
+    first: str
+    relation: Relation
+    """Of the first variant's share of right answers to the second's; a margin of two points (`verdicts.bounds`)."""
+    second: str
 
 
 @dataclass(frozen=True)
@@ -44,8 +67,12 @@ class SuiteTask:
     """What runs begin from, by a name of your choice: "" for random weights, the directory of a checkpoint, or a
     training configuration (YAML), which is trained first; paths relative to the suite file. Every method is trained
     from each of them. Without any, all begin as the base says."""
+    variants: dict[str, Variant] = field(default_factory=dict)
+    """Runs by a name of your choice, in place of methods. Each begins from one of the starts."""
+    contrasts: tuple[Contrast, ...] = ()
+    """Claims about variants."""
     seeds: dict[str, int] = field(default_factory=lambda: {DEFAULT: 1})
-    """Number of seeds of a method, or of all others under "default"; they are numbered from the base's seed on."""
+    """Number of seeds of a method or variant, or of all others under "default"; numbered from the base's seed on."""
     overrides: dict[str, dict[str, Any]] = field(default_factory=dict)
     """For a method: keys of the training configuration that differ from the base. The report lists each of them."""
     tried: dict[str, int] = field(default_factory=lambda: {DEFAULT: 1})
@@ -75,7 +102,8 @@ class Suite:
     timed: int = 20
     """Problems that every method is timed on."""
     page: Page = "comparison"
-    """What is measured, and the page about it: the answers of methods, or what the thoughts hold by start and loss."""
+    """What is measured, and the page about it: the answers of methods, what the thoughts hold by start and loss, or
+    what a reward changed in variants."""
 
 
 def load_suite(path: Path) -> Suite:
@@ -123,10 +151,13 @@ def _checked(task: SuiteTask, path: Path) -> SuiteTask:
         )
     try:
         methods = tuple(find_method(method).name for method in task.methods)
-        seeds, tried, overrides = _by_method(task.seeds), _by_method(task.tried), _by_method(task.overrides)
+        seeds, tried, overrides = (
+            one if task.variants else _by_method(one) for one in (task.seeds, task.tried, task.overrides)
+        )
     except WorkbenchError as error:
         raise _wrong(path, f"{where}: {error.what} {error.why}", error.do) from error
     task = dataclasses.replace(task, methods=methods, seeds=seeds, tried=tried, overrides=overrides)
+    _check_variants(task, path, where)
     if not task.methods or len(set(task.methods)) < len(task.methods):
         raise _wrong(path, f"{where}: methods must name at least one, and none twice", "change the list")
     for method, count in (*task.seeds.items(), *task.tried.items()):
@@ -139,6 +170,21 @@ def _checked(task: SuiteTask, path: Path) -> SuiteTask:
     base = _file(folder, task.base, path, f"{where}, base")
     starts = {name: _start(folder, given, path, f"{where}, starts.{name}") for name, given in task.starts.items()}
     return dataclasses.replace(task, base=base, problems=problems, optional=optional, starts=starts)
+
+
+def _check_variants(task: SuiteTask, path: Path, where: str) -> None:
+    """Check the names of variants, and that contrasts name them."""
+    for name in task.variants:
+        if not 0 < len(name.encode()) <= MOST_NAME or not name.replace("_", "").replace("-", "").isalnum():
+            raise _wrong(path, f"{where}: {name!r} is no name of a variant", "use letters, digits and dashes")
+    named = [
+        *((f"variants.{name}.less", variant.less) for name, variant in task.variants.items() if variant.less),
+        *((f"contrasts, {one.says}", name) for one in task.contrasts for name in (one.first, one.second)),
+        *(("seeds", name) for name in task.seeds if task.variants and name != DEFAULT),
+    ]
+    for key, name in named:
+        if name not in task.variants:
+            raise _wrong(path, f"{where}, {key}: there is no variant {name}", "name one of the variants")
 
 
 def _start(folder: Path, given: str, path: Path, where: str) -> str:
@@ -182,6 +228,8 @@ class PlannedRun:
     """Its name in logs and tables: "prosqa/cot-0", where the task names starts "prosqa/words/cot-0"."""
     start: str = ""
     """Name of what it begins from, where the task names starts."""
+    variant: str = ""
+    """Its name, where the task has variants."""
 
 
 @dataclass(frozen=True)
@@ -208,6 +256,9 @@ def plan_runs(suite: Suite, out: Path) -> list[PlannedRun]:
     runs = []
     for task in suite.tasks:
         base = load_config(Path(task.base))
+        if task.variants:
+            runs += _plan_variants(task, base, out)
+            continue
         for name, (place, start) in itertools.product(task.methods, enumerate(task.starts or [""])):
             config = with_overrides(base, task.overrides.get(name, {}), f"overrides of {name} in task {task.name}")
             if start:
@@ -220,6 +271,22 @@ def plan_runs(suite: Suite, out: Path) -> list[PlannedRun]:
                 runs.append((order, PlannedRun(task, METHODS[name], seed, config, directory, key, start)))
     runs.sort(key=lambda pair: pair[0])
     return [run for _, run in runs]
+
+
+def _plan_variants(task: SuiteTask, base: TrainConfig, out: Path) -> list[tuple[tuple[int, int, int], PlannedRun]]:
+    """Return the runs of a task's variants, each with its place in the order of training."""
+    found = []
+    for place, (name, variant) in enumerate(task.variants.items()):
+        config = with_overrides(base, variant.config, f"variant {name} in task {task.name}")
+        start = config.start if config.start in task.starts else ""
+        if start:
+            config = dataclasses.replace(config, start=_begins_from(task, start, out))
+        for seed in range(base.seed, base.seed + task.seeds_of(name)):
+            key = f"{task.name}/{name}-{seed}"
+            own = dataclasses.replace(config, seed=seed, name=key.replace("/", "-"))
+            run = PlannedRun(task, find_method(config.method), seed, own, out / key, key, start, name)
+            found.append(((seed - base.seed, place, 0), run))
+    return found
 
 
 def _directory(folder: Path, method: str, seed: int) -> Path:
@@ -251,13 +318,14 @@ def _begins_from(task: SuiteTask, name: str, out: Path) -> str:
 
 
 def chosen_runs(suite: Suite, out: Path, only: Sequence[str] = ()) -> list[PlannedRun]:
-    """Return the runs of some methods, or of all where none is named, as `plan_runs`.
+    """Return the runs of some methods or variants, or of all where none is named, as `plan_runs`.
 
     Raises:
         WorkbenchError: A configuration is wrong, or a method is not in the suite.
     """
-    only = [find_method(method).name for method in only]
-    runs = [run for run in plan_runs(suite, out) if not only or run.method.name in only]
+    variants = {name for task in suite.tasks for name in task.variants}
+    only = [one if one in variants else find_method(one).name for one in only]
+    runs = [run for run in plan_runs(suite, out) if not only or (run.variant or run.method.name) in only]
     if not runs:
         raise WorkbenchError(
             "There is nothing to compare.", f"No task of the suite has the method {', '.join(only)}.", "Name another."
