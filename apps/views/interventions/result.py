@@ -258,12 +258,7 @@ def many(subject: Subject, plan: Plan) -> None:
         help=f"The same plan on the first problems of the set{words}.",
     ):  # fmt: skip
         return
-    bar = st.empty()
-    table = subject.on_set(
-        general, control, count, lambda done: bar.progress(done / count, f"{done} of {count} problems") and None
-    )
-    bar.empty()
-    found, _ = shares(table)
+    found, _ = shares(_asked(subject, general, control, count))
     kept, beside = found["kept"], found.get("control_kept")
     said = f"**{kept.value:.0%}** [{kept.low:.0%}, {kept.high:.0%}] of {kept.n} right answers are kept" if kept.n else (
         "none was right without the plan"
@@ -271,6 +266,16 @@ def many(subject: Subject, plan: Plan) -> None:
     if kept.n and beside and beside.n:
         said += f"; under the control {beside.value:.0%} [{beside.low:.0%}, {beside.high:.0%}]"
     st.markdown(f"On {plural(count, 'problem')}{words}: {said}. {WORTH}")
+
+
+def _asked(subject: Subject, plan: Plan, control: Control | None, count: int) -> pl.DataFrame:
+    """Return what a plan does on the first problems of the set, with a bar while they are asked."""
+    bar = st.empty()
+    table = subject.on_set(
+        plan, control, count, lambda done: bar.progress(done / count, f"{done} of {count} problems") and None
+    )
+    bar.empty()
+    return table
 
 
 WORTH = "Intervals of 95 %, over problems; more under *How often*."
@@ -300,11 +305,7 @@ def _how_often(subject: Subject, plan: Plan, control: Control | None) -> None:
         asked = st.button("Ask them", key="ask set", icon=":material/play_arrow:", disabled=known)
     if not known and not asked:
         return
-    bar = st.empty()
-    table = subject.on_set(
-        plan, control, count, lambda done: bar.progress(done / count, f"{done} of {count} problems") and None
-    )
-    bar.empty()
+    table = _asked(subject, plan, control, count)
     found, test = shares(table)
     rule, level = floor(subject.items[:count])
     about = (
