@@ -18,8 +18,9 @@ from workbench.model.adapters import add_lora, merged_state, update_of
 from workbench.model.checkpoint import Checkpoint, load_checkpoint, prepare_pretrained
 from workbench.model.coconut import lm_head, thoughts_of
 from workbench.model.recurrence import Recurrence
+from workbench.problems.files import save_items
 from workbench.problems.graph import hops
-from workbench.problems.sets import generate_asked
+from workbench.problems.sets import generate_asked, generate_items
 from workbench.train.batch import TrainBatch
 from workbench.train.config import (
     Curriculum,
@@ -40,6 +41,7 @@ from workbench.train.objective import TrainStep, batch_loss
 from workbench.train.state import load_state, open_adapter, save_adapter, trained
 from workbench.train.text import TextData, together
 
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 PROBLEMS = generate_asked(24, 4, 0, {1: 1.0, 2: 1.0}, edges=8)
 CONFIG = TrainConfig(
     task="prosqa",
@@ -281,3 +283,26 @@ def test_from_start_to_export(family: str, changes: dict[str, Any], tmp_path: Pa
         merged = merged_state(state.model)
         for name, weight in exported.model.state_dict().items():
             torch.testing.assert_close(weight, merged[name].bfloat16().float(), atol=1e-6, rtol=0, msg=name)
+
+
+def test_the_configurations_for_qwen_go_from_start_to_export_on_a_tiny_one(tmp_path: Path) -> None:
+    """Supervised training, then both kinds of reward from what it exported: only sizes and files are changed."""
+    save_items(generate_items("arithmetic", 12, 0, operations=2), tmp_path / "problems.json")
+    start = saved(tmp_path / "base", "qwen2")
+    for name in ("qwen-gsm8k", "qwen-grpo", "qwen-latent-value"):
+        config = load_config(CONFIGS / f"{name}.yaml")
+        file = str(tmp_path / "problems.json")
+        rows = replace(config.rows, problems=file, validation=file, batch=2)
+        reward = config.reward
+        if config.objective == "latent_value":
+            reward = replace(reward, head=replace(reward.head, width=4, steps=1))
+        small = replace(
+            config, start=start, rows=rows, reward=reward, accumulate=min(config.accumulate, 2), steps=2, decay_from=2,
+            evaluate_every=2, watched=2, keep_every=10,
+        )  # fmt: skip
+        save_config(small, tmp_path / f"{name}.yaml")
+        made = train_command(tmp_path / f"{name}.yaml", tmp_path / name)
+        exported = load_checkpoint(made)
+        assert (exported.thoughts, exported.thoughts_per_step) == (6, 2)
+        assert ("pass@8" in read_metrics(made)[-1]) == (config.objective != "supervised")
+        start = start if config.objective != "supervised" else str(made)
