@@ -8,10 +8,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import networkx as nx
 import pytest
 
 import workbench as wb
 from workbench.errors import WorkbenchError
+from workbench.problems.networks import to_networkx
 
 ANYTHING: Any = 3
 LIBRARY = Path(wb.__file__).parent
@@ -78,6 +80,15 @@ def test_an_intervention_may_be_one_a_list_a_plan_or_text(model: "wb.Model") -> 
 def test_a_twin_lends_its_thoughts(model: "wb.Model") -> None:
     problems = wb.load_problems("balanced", 20)
     assert model.answer(problems, "transplant").accuracy.value < 0.2 < model.answer(problems).accuracy.value
+
+
+def test_a_graph_of_networkx_is_a_problem() -> None:
+    (problem,) = wb.load_problems("small", 1)
+    (again,) = wb.load_problems(to_networkx(problem))
+
+    assert again == problem
+    with pytest.raises(WorkbenchError, match="This graph is no ProsQA problem"):
+        wb.load_problems(nx.DiGraph([("Tom", "lempus")]))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
 import plotly.graph_objects as go
@@ -41,6 +41,7 @@ from workbench.model.lens import CoconutLens
 from workbench.model.prompts import with_graph
 from workbench.model.supervision import Supervision
 from workbench.problems.files import graphs_of, is_data_set, load_any
+from workbench.problems.networks import from_networkx
 from workbench.problems.problem import Item, Problem
 from workbench.problems.prosqa import parse_question
 from workbench.problems.sets import generate as generated
@@ -55,9 +56,10 @@ Asked = Problem | Item
 """What a model can be asked: a problem with a graph, or an item that is words alone."""
 
 if TYPE_CHECKING:
+    import networkx as nx
     from transformer_lens import ActivationCache
 
-    Problems = str | Path | Asked | Iterable[Asked]
+    Problems = str | Path | nx.Graph | Asked | Iterable[Asked]
     """Whatever `load_problems` takes."""
     Interventions = Plan | Intervention | Sequence[Intervention] | str
     """One intervention, several, a plan, or the text of a plan as a link to the explorer holds it."""
@@ -132,7 +134,7 @@ def load_problems(source: Problems = "released", count: int | None = None) -> "P
     Args:
         source: The name of a set (`wb.list_problem_sets()`), a file of any task (docs/tasks.md), a data set of the
             Hugging Face hub ("openai/gsm8k:main@test"), the text of a question (one sentence for each edge, the
-            question last), or problems, which are returned as they are.
+            question last), a networkx graph whose nodes have roles, or problems, which are returned as they are.
         count: How many, from the beginning; by default all.
 
     Raises:
@@ -177,15 +179,13 @@ def _problems(source: object) -> list[Asked]:
         if os.path.isfile(source) or is_data_set(Path(source)):  # False, and no error, for a name no file system takes
             return list(load_any(Path(source)))
         raise unknown("problem set", source, known, "Name a set, a file that exists, or give the text of a question.")
+    if hasattr(source, "nodes") and hasattr(source, "edges"):  # a graph of networkx
+        source = [from_networkx(cast("nx.Graph", source))]
     found = list(source) if isinstance(source, Iterable) else []
     strange = next((one for one in found if not isinstance(one, Problem | Item)), None)
     if not found or strange is not None:
-        what = f"{strange!r:.60}" if found else f"{source!r:.60}"
-        raise WorkbenchError(
-            f"Cannot ask {what}.",
-            "It is no problem.",
-            'Give problems, say wb.load_problems("released"), or their file.',
-        )
+        do = 'Give problems, say wb.load_problems("released"), or their file.'
+        raise WorkbenchError(f"Cannot ask {(strange if found else source)!r:.60}.", "It is no problem.", do)
     return found
 
 

@@ -15,7 +15,6 @@ from workbench.measure.class_means import (
     NESTED,
     class_codes,
     class_means,
-    within_problems,
 )
 from workbench.measure.recording import Recording, record, record_controls
 from workbench.model.coconut import collate
@@ -131,17 +130,6 @@ def test_class_means_resample_problems_and_weigh_their_edges() -> None:
     assert found["spread"] == pytest.approx(np.sqrt(0.5**2 + np.var([1, 3, 3, 3])))  # within and between problems
     alone = class_means(table[:1], "v", "w", classes=APART)
     assert alone.select("low", "high").row(0) == (None, None)
-
-
-def test_a_preference_that_only_pooling_makes_is_told_apart() -> None:
-    # Both problems treat their edges alike; the one with a single other edge has more for each.
-    rows = [("a", "optimal", 3.0, 1), ("a", "off the path", 3.0, 1), ("b", "optimal", 1.0, 1)]
-    rows += [("b", "off the path", 1.0, 9), ("c", "optimal", 6.0, 1)]
-    names = ["problem", "class", "v", "w"]
-    table = pl.DataFrame([{"run": "model", "thought": 1, **dict(zip(names, row, strict=True))} for row in rows])
-    (found,) = within_problems(table, "v", "w").rows(named=True)
-    assert found["pooled"] == pytest.approx(10 / 3 - 12 / 10)
-    assert (found["value"], found["n"]) == (0, 2)
 
 
 def test_inner_products_are_logits_where_embeddings_are_tied(recordings) -> None:
