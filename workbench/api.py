@@ -180,7 +180,7 @@ def _problems(source: object) -> list[Asked]:
             return list(load_any(Path(source)))
         raise unknown("problem set", source, known, "Name a set, a file that exists, or give the text of a question.")
     if hasattr(source, "nodes") and hasattr(source, "edges"):  # a graph of networkx
-        source = [from_networkx(cast("nx.Graph", source))]
+        return list[Asked]((from_networkx(cast("nx.Graph", source)),))
     found = list(source) if isinstance(source, Iterable) else []
     strange = next((one for one in found if not isinstance(one, Problem | Item)), None)
     if not found or strange is not None:
