@@ -254,6 +254,15 @@ def test_a_configuration_survives_the_round_trip(tmp_path):
     assert load_config(tmp_path / "config.yaml") == TINY
 
 
+@pytest.mark.parametrize("schema", ["99", "0", "new", "[1]"])
+def test_a_run_of_a_later_version_is_said_to_be_one(tmp_path, schema):
+    save_config(TINY, tmp_path / "config.yaml")
+    text = (tmp_path / "config.yaml").read_text()
+    (tmp_path / "config.yaml").write_text(text.replace("schema: 1", f"schema: {schema}"))
+    with pytest.raises(WorkbenchError, match="Update the workbench"):
+        load_config(tmp_path / "config.yaml")
+
+
 def test_a_run_directory_is_not_trained_over_with_another_configuration(tmp_path):
     claim(TINY, tmp_path / "run")
     claim(replace(TINY, steps=20), tmp_path / "run")

@@ -26,6 +26,10 @@ from workbench.train.methods import Method, find_method, mixing_share
 from workbench.train.reward import Objective, RewardConfig, reward_faults
 
 
+RUN_SCHEMA = 1
+"""Version of a run directory: of config.yaml, where it stands, and of metrics.jsonl. A file without one has the first."""
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """A Qwen2 model with random weights."""
@@ -215,7 +219,15 @@ def load_config(path: Path) -> TrainConfig:
         WorkbenchError: If the file cannot be read, a key is unknown (the nearest known one is named) or a value is
             of the wrong type or out of range.
     """
-    config = build(TrainConfig, read_settings(path, "configuration"), f"configuration {path}")
+    given = read_settings(path, "configuration")
+    schema = given.pop("schema", RUN_SCHEMA)
+    if schema not in range(1, RUN_SCHEMA + 1):
+        raise WorkbenchError(
+            f"Cannot use the configuration {path}.",
+            f"Its schema is {schema!r:.60}; this version of the workbench knows 1 to {RUN_SCHEMA}",
+            "Update the workbench.",
+        )
+    config = build(TrainConfig, given, f"configuration {path}")
     least_one = (
         *("graphs", "questions", "processes", "steps", "evaluate_every", "keep_every", "watched", "rows.batch"),
         *("rows.questions", "accumulate"),
@@ -270,8 +282,8 @@ def load_config(path: Path) -> TrainConfig:
 
 
 def save_config(config: TrainConfig, path: Path) -> None:
-    """Write a configuration as YAML."""
-    write_whole(path, yaml.safe_dump(dataclasses.asdict(config), sort_keys=False))
+    """Write a configuration as YAML, with the version of its form."""
+    write_whole(path, yaml.safe_dump({"schema": RUN_SCHEMA, **dataclasses.asdict(config)}, sort_keys=False))
 
 
 def checkpoint_fields(config: TrainConfig, start: Supervision | None = None) -> dict[str, object]:
