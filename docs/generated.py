@@ -18,6 +18,8 @@ from workbench.measure.columns import columns, tables
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGURATION, REWARD = "workbench.train.config", "workbench.train.reward"
+SUITES = "workbench.studies.compare.suite"
+SUITE_PARTS = ("Suite", "SuiteTask", "Variant", "Contrast")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -26,6 +28,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "reference/python.md": python_page(),
         "reference/commands.md": commands_page(),
         "reference/configuration.md": configuration_page(),
+        "reference/suites.md": suites_page(),
         "reference/columns.md": columns_page(),
     }.items():
         files.append(File.generated(config, name, content=text))
@@ -58,6 +61,7 @@ def commands_page() -> str:
 def configuration_page() -> str:
     """Return the page of the training configuration, from its dataclasses."""
     module, reward = (griffe.load(name, search_paths=[str(ROOT)]) for name in (CONFIGURATION, REWARD))
+    top, classes = module.classes["TrainConfig"], {**module.classes, **reward.classes}
     lines = [
         "# Training configuration",
         "",
@@ -65,21 +69,35 @@ def configuration_page() -> str:
         "known one. Examples: `configs/` in the repository.",
         "",
     ]
-    top = module.classes["TrainConfig"]
-    named = {str(one.annotation) for one in top.attributes.values()}
-    for name, found in {"TrainConfig": top, **module.classes, **reward.classes}.items():
-        if found is not top and name not in named:
-            continue
-        fields = [one for one in found.attributes.values() if one.annotation is not None]
-        lines += [f"## {name}", "", _line(found.docstring.value if found.docstring else ""), ""]
-        lines += ["| key | type | default | meaning |", "|---|---|---|---|"]
-        lines += [
-            f"| `{one.name}` | `{_cell(one.annotation)}` | `{_cell(one.value)}` | "
-            f"{_line(one.docstring.value if one.docstring else '')} |"
-            for one in fields
-        ]
-        lines += [""]
-    return "\n".join(lines)
+    named = {str(field.annotation) for one in (top, classes["RewardConfig"]) for field in one.attributes.values()}
+    return "\n".join(
+        [*lines, *_keys(top), *(line for name in classes if name in named for line in _keys(classes[name]))]
+    )
+
+
+def suites_page() -> str:
+    """Return the page of the suites of `workbench compare`, from their dataclasses."""
+    classes = griffe.load(SUITES, search_paths=[str(ROOT)]).classes
+    lines = [
+        "# Suites",
+        "",
+        "A YAML file for `workbench compare`: what is trained, measured and judged. Examples: `configs/suites/` in the "
+        "repository.",
+        "",
+    ]
+    return "\n".join([*lines, *(line for name in SUITE_PARTS for line in _keys(classes[name]))])
+
+
+def _keys(found: griffe.Class) -> list[str]:
+    """Return the keys of a dataclass as lines of a page."""
+    lines = [f"## {found.name}", "", _line(found.docstring.value if found.docstring else ""), ""]
+    lines += ["| key | type | default | meaning |", "|---|---|---|---|"]
+    for one in found.attributes.values():
+        if one.annotation is not None:
+            meaning = _line(one.docstring.value if one.docstring else "")
+            default = "required" if one.value is None else f"`{_cell(one.value)}`"
+            lines.append(f"| `{one.name}` | `{_cell(one.annotation)}` | {default} | {meaning} |")
+    return [*lines, ""]
 
 
 def columns_page() -> str:
