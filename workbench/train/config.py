@@ -26,7 +26,7 @@ from workbench.train.methods import Method, find_method, mixing_share
 from workbench.train.reward import Objective, RewardConfig, reward_faults
 
 RUN_SCHEMA = 1
-"""Version of a run directory: of config.yaml, where it stands, and of metrics.jsonl. A file without one is the first."""
+"""Version of a run directory: of config.yaml, where it stands, and of metrics.jsonl; 1 in a file without one."""
 
 
 @dataclass(frozen=True)
