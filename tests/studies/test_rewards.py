@@ -17,7 +17,7 @@ from workbench.problems.files import save_problems
 from workbench.problems.sets import generate
 from workbench.studies.compare import samples
 from workbench.studies.compare.measure import measure
-from workbench.studies.compare.rewards import NOISE, PASS_ANY, Row, gain, judge_all, report
+from workbench.studies.compare.rewards import NOISE, PASS_ANY, Row, chance_of, gain, judge_all, report
 from workbench.studies.compare.samples import SAMPLES, sampled_right, samples_frame
 from workbench.studies.compare.suite import (
     Contrast,
@@ -29,6 +29,7 @@ from workbench.studies.compare.suite import (
     plan_runs,
     plan_starts,
 )
+from workbench.studies.compare.thoughts import thoughts_frame
 from workbench.train.config import save_config
 from workbench.train.launch import claim
 from workbench.train.loop import train
@@ -149,7 +150,15 @@ def test_the_page_shows_every_variant_and_what_is_not_there(done: tuple[Suite, P
             "Start words: trained by start.yaml, 4 steps", "Value heads", "AUC by thought", "pass at 8", "thought 2",
         ):  # fmt: skip
             assert part in text, (name, part)
-    assert page.read_text().count("Plotly.newPlot") == 2
+    assert page.read_text().count("Plotly.newPlot") == 3
+
+
+def test_the_chance_of_a_mass_is_that_of_the_trace() -> None:
+    checkpoint, problems = tiny(thoughts=2, max_position_embeddings=512), generate("released", 5, seed=3)
+    row = made("any", 0.5)
+    for k, chance in enumerate(chance_of(problems, [row]), 1):
+        table = thoughts_frame(checkpoint, problems).filter(pl.col("thought") == k)
+        assert chance == pytest.approx(table["mass_without_target_chance"].mean())
 
 
 # Hand-made rows

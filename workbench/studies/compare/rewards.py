@@ -22,6 +22,8 @@ from workbench.measure.provenance import provenance
 from workbench.measure.statistics import Estimate, across_seeds
 from workbench.measure.verdicts import FEWEST, MARGIN, Check, Ruling, bounds, judge_page
 from workbench.problems.files import load_any
+from workbench.problems.graph import structure
+from workbench.problems.problem import Problem
 from workbench.studies.compare.measure import is_measured, read_measured
 from workbench.studies.compare.samples import SAMPLES
 from workbench.studies.compare.suite import (
@@ -173,10 +175,11 @@ def report(suite: Suite, out: Path, only: Sequence[str], failed: Mapping[str, st
         name, file = next(iter(present_sets(task)[0].items()))
         runs = [run for run in planned if run.task is task]
         rows = gather_rows(task, runs, name, file)
-        judged = judge_all(task, rows)
-        intro = (f"{len(load_any(file))} problems of the set {name}.", *_notes(suite, task, out, rows, failed))
-        tables = (_claims(judged), *tables_of(rows))
-        sections.append(Section(task.name, intro, tuple(one for one in tables if one.rows), tuple(figures_of(rows))))
+        judged, problems = judge_all(task, rows), load_any(file)
+        chance = chance_of([problem for problem in problems if isinstance(problem, Problem)], rows)
+        intro = (f"{len(problems)} problems of the set {name}.", *_notes(suite, task, out, rows, failed))
+        tables = tuple(table for table in (_claims(judged), *tables_of(rows, chance)) if table.rows)
+        sections.append(Section(task.name, intro, tables, tuple(figures_of(rows, chance))))
         told[task.name] = _as_dict(rows, judged)
     context = {
         "command": command,
@@ -216,8 +219,26 @@ def _notes(suite: Suite, task: SuiteTask, out: Path, rows: Sequence[Row], failed
 # Tables and figures
 
 
-def tables_of(rows: Sequence[Row]) -> list[Table]:
-    """Lay out what is known of every variant: its answers, its runs, value heads, and thoughts."""
+def chance_of(problems: Sequence[Problem], rows: Sequence[Row]) -> list[float]:
+    """Return the mass of each thought on its nodes, target excluded, if it were spread evenly; a mean over problems."""
+    found = []
+    for k in range(1, max((row.config.curriculum.thoughts for row in rows), default=0) + 1 if problems else 1):
+        about = [structure(problem) for problem in problems]
+        counts = [
+            ((np.asarray(one.hops) == k) & (np.arange(len(one.hops)) != problem.target)).sum() / np.sum(one.concepts)
+            for one, problem in zip(about, problems, strict=True)
+        ]
+        found.append(float(np.mean([count for count in counts if count])))
+    return found
+
+
+def tables_of(rows: Sequence[Row], chance: Sequence[float] = ()) -> list[Table]:
+    """Lay out what is known of every variant: its answers, its runs, value heads, and thoughts.
+
+    Args:
+        rows: Of a task.
+        chance: `chance_of` its problems.
+    """
     by = {row.name: row for row in rows}
 
     def against(of: Callable[[Row, Row], Estimate]) -> Callable[[Row], str]:
@@ -261,7 +282,7 @@ def tables_of(rows: Sequence[Row]) -> list[Table]:
         },
         "Before: when the head's own training ended and the model's began. On validation problems, mean over seeds.",
     )  # fmt: skip
-    return [answers, runs, heads, _masses(rows, by)]
+    return [answers, runs, heads, _masses(rows, by, chance)]
 
 
 def _table(title: str, rows: Sequence[Row], columns: Mapping[str, Callable[[Row], str]], note: str) -> Table:
@@ -276,21 +297,28 @@ def _table(title: str, rows: Sequence[Row], columns: Mapping[str, Callable[[Row]
     return Table(title, (*heads, *map(Column, columns)), made, (note,))
 
 
-def _masses(rows: Sequence[Row], by: Mapping[str, Row]) -> Table:
+def _with_masses(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row.seeds and not row.tables[0]["masses"].is_null().all()]
+
+
+def _mass(k: int) -> pl.Expr:
+    return pl.col("masses").list.get(k, null_on_oob=True)
+
+
+def _masses(rows: Sequence[Row], by: Mapping[str, Row], chance: Sequence[float]) -> Table:
     """Lay out the mass of the thoughts on the nodes at their hops, of tasks with a graph."""
-    there = [row for row in rows if row.seeds and not row.tables[0]["masses"].is_null().all()]
-    count = max((row.config.curriculum.thoughts for row in there), default=0)
+    there = _with_masses(rows)
 
     def mass(row: Row, k: int) -> str:
-        own = pl.col("masses").list.get(k, null_on_oob=True)
         less = by.get(row.variant.less)
-        change = f" ({_told(gain(row, less, own), sign=True)})" if less in there and less is not row else ""
-        return _told(row.estimate(own)) + change
+        change = f" ({_told(gain(row, less, _mass(k)), sign=True)})" if less in there else ""
+        return _told(row.estimate(_mass(k))) + change
 
     return _table(
         "Mass of the thoughts on the nodes at their hops, target excluded", there,
-        {f"thought {k + 1}": lambda row, k=k: mass(row, k) for k in range(count)},
-        "Raw probability under the LM head; in brackets less that of the variant it is compared with.",
+        {f"thought {k + 1}": lambda row, k=k: mass(row, k) for k in range(len(chance) if there else 0)},
+        "Raw probability under the LM head; in brackets less that of the variant it is compared with. Chance, evenly "
+        f"over the concepts: {', '.join(f'{one:.3f}' for one in chance)}.",
     )  # fmt: skip
 
 
@@ -308,8 +336,13 @@ def _claims(judged: Sequence[tuple[Contrast, Check, Ruling]]) -> Table:
     return Table("Claims", heads, tuple(rows))
 
 
-def figures_of(rows: Sequence[Row]) -> list[go.Figure]:
-    """Draw what every variant gains, and the predictions of value heads beside true accuracy."""
+def figures_of(rows: Sequence[Row], chance: Sequence[float] = ()) -> list[go.Figure]:
+    """Draw what every variant gains, predictions of value heads beside true accuracy, and the masses of thoughts.
+
+    Args:
+        rows: Of a task.
+        chance: `chance_of` its problems.
+    """
     by, found = {row.name: row for row in rows}, []
     points = [
         (told, row.name, made.value, made.low, made.high)
@@ -340,6 +373,23 @@ def figures_of(rows: Sequence[Row]) -> list[go.Figure]:
                 "First seed: what the value head predicts, beside the share of sampled answers that are right",
                 "share", x="step", axis="steps of training", by="line", looks=looks, panel="variant", wide=2,
                 limits=(-0.02, 1.04), chance="",
+            )
+        )  # fmt: skip
+    masses = [
+        (row.name, k + 1, made.value, made.low, made.high, made.n, even)
+        for row in _with_masses(rows) for k, even in enumerate(chance)
+        if not np.isnan((made := row.estimate(_mass(k))).value)
+    ]  # fmt: skip
+    if masses:
+        table = pl.DataFrame(masses, ["variant", "thought", "value", "low", "high", "n", "chance"], orient="row")
+        names = table["variant"].unique(maintain_order=True)
+        looks = {name: Look(name, SERIES[place % len(SERIES)]) for place, name in enumerate(names)}
+        found.append(
+            lines(
+                table, "What the thoughts hold, before and after",
+                "Raw mass of the LM head on the nodes at the thought's hop, target excluded<br>"
+                "Means with 95 % intervals; dashed: evenly over the concepts", "raw mass (probability)", by="variant",
+                looks=looks, limits=(-0.02, 1.04),
             )
         )  # fmt: skip
     return found
