@@ -27,7 +27,8 @@ STYLE = """
   [data-testid="stMainBlockContainer"] h2 { padding: 0; letter-spacing: -0.01em; }
   [data-testid="stMetricValue"] { font-size: 1.4rem; font-variant-numeric: tabular-nums; }
   [class*="st-key-steps-"] { position: relative; gap: 0; overflow-x: auto; }
-  [class*="st-key-at-"][class*="graph-"] { min-width: 480px; }
+  [class*="st-key-at-"][class*="graph-"] { min-width: 480px; gap: 0.3rem; }
+  .st-key-steps-graph-only { margin-top: -0.7rem; }
   @media (max-width: 1350px) {
     [class*="st-key-picture"] [data-testid="stHorizontalBlock"]:has(> [data-testid="stColumn"]) { flex-wrap: wrap; }
     [class*="st-key-picture"] [data-testid="stColumn"] { flex: 1 1 480px; min-width: min(480px, 100%); }
@@ -58,6 +59,8 @@ STYLE = """
   :root { --ink: light-dark(#1f2733, #c3c8d2); }
   .legend { display: flex; flex-wrap: wrap; gap: 0.2rem 1.4rem; font-size: 0.84rem; justify-content: center; }
   .legend i { display: inline-block; width: 1.6rem; vertical-align: middle; }
+  .figure-head { display: flex; flex-wrap: wrap; justify-content: space-between; align-items: baseline; gap: 0 1rem; }
+  .figure-head .legend { gap: 0.1rem 0.9rem; font-size: 0.8rem; }
   .figure-title { font-weight: 600; font-size: 1.02rem; }
   .figure-note { font-size: 0.82rem; line-height: 1.35; opacity: 0.72; margin-top: 0.1rem; }
 </style>

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from html import escape, unescape
 from io import BytesIO
-from typing import Any
+from typing import Any, cast
 
 import plotly.graph_objects as go
 import polars as pl
@@ -23,15 +23,19 @@ HEAD_ROOM, PANEL_ROOM = 12, 30
 
 BAR_ROOM = 58
 """Pixels under a graph for its bar of colours alone."""
+SQUARE = f"width: 0.65rem; height: 0.65rem; border: 2px solid {GREEN}"
+TRIANGLE = "polygon(evenodd, 0 0, 100% 0, 50% 100%, 0 0, 26% 16%, 74% 16%, 50% 64%, 26% 16%)"
 LEGEND = (
-    (f'<b style="color: {GREEN}">□</b>', "root"), (f'<b style="color: {GREEN}">◇</b>', "target"),
-    (f'<b style="color: {PURPLE}">▽</b>', "negative"),
+    (f'<i style="{SQUARE}"></i>', "root"), (f'<i style="{SQUARE}; transform: rotate(45deg)"></i>', "target"),
+    (f'<i style="width: 0.8rem; height: 0.7rem; background: {PURPLE}; clip-path: {TRIANGLE}"></i>', "negative"),
     (f'<i style="border-top: 3px solid {GREEN}"></i>', "on a shortest path"),
     (f'<i style="border-top: 2px solid {GREY}"></i>', "edge to the next hop"),
     (f'<i style="border-top: 2px dashed {GREY}"></i>', "edge to any other row"),
     (f'<i style="border-top: 1px solid {GREY}"></i>', "among unreachable nodes"),
 )  # fmt: skip
 """What stands in the one legend of several graphs: a mark and its meaning."""
+ABOVE = 4
+"""So many of them stand beside the title of a graph, where they are seen before one scrolls."""
 
 CAPTION = "figure caption"
 """Key in the session of what is written under saved figures."""
@@ -55,7 +59,11 @@ def level_figures() -> None:
 
 def one_legend() -> None:
     """Draw the legend of graphs that stand side by side and have none of their own (`without_legend`)."""
-    st.html(f'<div class="legend">{"".join(f"<span>{mark} {text}</span>" for mark, text in LEGEND)}</div>')
+    st.html(_legend(LEGEND))
+
+
+def _legend(entries: Sequence[tuple[str, str]]) -> str:
+    return f'<div class="legend">{"".join(f"<span>{mark} {text}</span>" for mark, text in entries)}</div>'
 
 
 def without_legend(figure: go.Figure) -> go.Figure:
@@ -87,10 +95,17 @@ def figure(
     download_figure(make, name, f"save-{key}", label)
 
 
-def chart(figure: go.Figure, key: str, on_click: Callable[[], None] | None = None) -> None:
-    """Draw a figure with its alt text; its title becomes text of the page, which wraps where it is narrow."""
-    words = _alt(figure)
-    _heading(figure)
+def chart(figure: go.Figure, key: str, on_click: Callable[[], None] | None = None, *, graph: bool = False) -> None:
+    """Draw a figure with its alt text; its title becomes text of the page, which wraps where it is narrow.
+
+    Args:
+        figure: What to draw.
+        key: Unique on the page.
+        on_click: What a click on a point does.
+        graph: Whether it is a problem's graph: the first entries of its legend then stand beside the title.
+    """
+    words, layout = _alt(figure), cast("Any", figure["layout"])
+    _heading(figure, LEGEND[:ABOVE] if graph and layout["showlegend"] is not False else ())
     st.plotly_chart(
         figure, key=key, on_select=on_click or "ignore", selection_mode="points", config=CONFIG, alt=words
     )  # fmt: skip
@@ -129,10 +144,13 @@ def marked(text: str) -> str:
     return "".join(part if MARKS.fullmatch(part) else escape(unescape(part)) for part in MARKS.split(text))
 
 
-def _heading(figure: go.Figure) -> None:
+def _heading(figure: go.Figure, entries: Sequence[tuple[str, str]] = ()) -> None:
     layout: Any = figure["layout"]
+    for _, name in entries:
+        figure.update_traces(showlegend=False, selector={"name": name})
     title, subtitle = layout["title"]["text"] or "", layout["title"]["subtitle"]["text"] or ""
-    st.html(f'<div class="figure-title">{marked(title)}</div><div class="figure-note">{marked(subtitle)}</div>')
+    head = f'<div class="figure-title">{marked(title)}</div>{_legend(entries) if entries else ""}'
+    st.html(f'<div class="figure-head">{head}</div><div class="figure-note">{marked(subtitle)}</div>')
     panels = any("paper" in str(note["yref"]) and abs((note["y"] or 0) - 1) < 1e-6 for note in layout["annotations"])
     room = PANEL_ROOM if panels else HEAD_ROOM
     figure.update_layout(title=None, margin_t=room, height=layout["height"] - layout["margin"]["t"] + room)

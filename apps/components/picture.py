@@ -165,7 +165,7 @@ def _graph(
         chart = f"graph-{key}-{depth}"
         made = kept_figure((*about, node, depth, drawn), lambda: make(depth))
         paired = len(readings) > 1 and not less
-        widgets.chart(widgets.without_legend(made) if paired else made, chart, clicked(chart, problem))
+        widgets.chart(widgets.without_legend(made) if paired else made, chart, clicked(chart, problem), graph=True)
         if drawn:
             arrows = _read_attention(reading, depths_of(readings, depth)[place], drawn)
             # Wide arrows must not hide that most of the attention goes elsewhere.

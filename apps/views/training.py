@@ -162,7 +162,7 @@ def _moving(checkpoint: Run, problem: Problem, scores: dict[int, NodeScores], st
                 key = f"training-graph-{depth}"
                 about = (*cache.run_key(checkpoint, problem), now.readout, node, depth)
                 made = kept_figure(about, lambda: problem_graph(now, depth, selected=node))
-                widgets.chart(made, key, clicked(key, problem))
+                widgets.chart(made, key, clicked(key, problem), graph=True)
 
             steps.draw("training-graph", graph)
             widgets.download_figure(

@@ -1,8 +1,8 @@
 """Contrast of every text that is seen on a page, by WCAG 2.2: computed in the browser from the colours used.
 
 `python -m tests.browser.contrast` lists the pairs below 4.5 : 1 on every page of the explorer, in both themes. Opacity
-counts; text in figures stands on the page, or on the cell or box drawn beneath it. Tables are pictures (canvas) and not
-seen by this; texts of controls that are switched off are exempt, as in WCAG.
+counts; text in figures stands on the page, or on the cell, box or node drawn beneath it. Tables are pictures (canvas)
+and not seen by this; texts of controls that are switched off are exempt, as in WCAG.
 """
 
 from playwright.sync_api import Browser, Page, expect
@@ -14,6 +14,7 @@ PAGES = {
     "Thoughts": "?after=2",
     "Thoughts, past the target": "?after=6",
     "two runs": "?beside=coconut_words&after=2",
+    "difference of two runs": "?beside=coconut_words&after=2&picture=difference",
     "Interventions": "surgery?problem=released-194&after=2",
     "Population": "population?set=small&count=100&controls=",
     "Training": "training",
@@ -40,6 +41,13 @@ BELOW = """least => {
   const parents = part => part ? [part, ...parents(part.parentElement ?? part.getRootNode().host)] : [];
   const ground = part => parents(part).reverse().reduce(
     (under, one) => over(parse(getComputedStyle(one).backgroundColor), under), [255, 255, 255]);
+  const beneath = (part, {left, right, top, bottom}) => {
+    const [x, y] = [(left + right) / 2, (top + bottom) / 2];
+    return [...part.closest('svg').querySelectorAll('path.point')].findLast(one => {
+      const mark = one.getBoundingClientRect();
+      return mark.left < x && x < mark.right && mark.top < y && y < mark.bottom && mark.width >= 14;
+    });
+  };
   const found = {};
   const look = root => {
     const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT | NodeFilter.SHOW_ELEMENT);
@@ -54,7 +62,9 @@ BELOW = """least => {
       if (part.closest('[data-testid=stIconMaterial]')) continue; // an icon, whose name is its text
       // The number over a slider's knob is a child of the knob and stands above it.
       const over_knob = part.closest('[data-testid=stSliderThumbValue]');
-      const under = ground(over_knob ? part.closest('[data-testid=stSlider]') : part);
+      const mark = part.closest('.textpoint') && beneath(part, box); // a number in the node of a graph
+      const under = mark ? parse(getComputedStyle(mark).fill).slice(0, 3)
+        : ground(over_knob ? part.closest('[data-testid=stSlider]') : part);
       const whole = parents(part);
       let share = whole.reduce((all, one) => all * Number(getComputedStyle(one).opacity), 1);
       let colour = parse(drawn ? style.fill : style.color);

@@ -5,11 +5,13 @@ Over all bundled problems: `python -m tests.figures.label_boxes`, some 15 minute
 
 import re
 import sys
+from dataclasses import replace
 from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 from PIL import ImageFont
 
@@ -73,9 +75,11 @@ def boxes(figure: go.Figure, width: float) -> tuple[list[Box], Box]:
 
     traces: Any = figure.data
     for trace_ in traces:
-        for x, y, text in zip(trace_.x, trace_.y, trace_.text, strict=True) if trace_.mode == "text" else ():
-            at = (x - left) / (right - left) * wide, (y - top) / (foot - top) * tall
-            put(text, trace_.textfont.size, *at, "center", "middle")
+        if trace_.mode == "text":
+            sizes = np.broadcast_to(trace_.textfont.size, len(trace_.x))
+            for x, y, text, size in zip(trace_.x, trace_.y, trace_.text, sizes.tolist(), strict=True):
+                at = (x - left) / (right - left) * wide, (y - top) / (foot - top) * tall
+                put(text, size, *at, "center", "middle")
     for note in layout.annotations:
         x = note.x * wide if note.xref == "paper" else (note.x - left) / (right - left) * wide
         y = (1 - note.y) * tall if note.yref == "paper" else (note.y - top) / (foot - top) * tall
@@ -93,9 +97,10 @@ def faults(figure: go.Figure, width: float) -> list[str]:
     return said + [f"{a[0]} is cut" for a in found if a[1] < left or a[2] < top or a[3] > right or a[4] > foot]
 
 
-def graph(problem: Problem) -> go.Figure:
-    """The graph of a problem after one thought, of a made-up trace."""
-    return problem_graph(node_scores(trace(problem), "lm_head"), 1)
+def graph(problem: Problem, values: np.ndarray | None = None) -> go.Figure:
+    """The graph of a problem after one thought, of a made-up trace; all values of its nodes at will."""
+    scores = node_scores(trace(problem), "lm_head")
+    return problem_graph(scores if values is None else replace(scores, raw=np.tile(values, (len(scores.raw), 1))), 1)
 
 
 if __name__ == "__main__":

@@ -11,11 +11,13 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plotly.colors import sample_colorscale
 
 from tests.measure.test_scores import trace
 from workbench import figures
 from workbench.errors import WorkbenchError
 from workbench.figures.layout import crossings, layout
+from workbench.figures.style import DIFFERENCE_SCALE, VALUE_SCALE, readable_on
 from workbench.measure.behaviour import Behaviour
 from workbench.measure.scores import READOUTS, NodeScores, node_scores, scores_frame, statistics_frame
 from workbench.problems.graph import structure
@@ -174,6 +176,49 @@ def test_hover_says_value_rank_hop_heights_and_class(problem, scores):
     hover = nodes(figures.problem_graph(scores, 2))["hovertext"][problem.target]
     for part in ("value", "chance", "rank", "raw probability", "hop", "longest", "shortest", "class", "target"):
         assert part in hover
+
+
+def contrast(one: str, two: str) -> float:
+    """WCAG 2.2, of colours as "#rrggbb" or "rgb(r, g, b)"."""
+
+    def light(colour: str) -> float:
+        found = re.findall(r"[0-9A-Fa-f]{2}", colour) if colour[0] == "#" else re.findall(r"\d+", colour)
+        parts = [int(level, 16 if colour[0] == "#" else 10) / 255 for level in found]
+        parts = [level / 12.92 if level <= 0.04045 else ((level + 0.055) / 1.055) ** 2.4 for level in parts]
+        return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+    high, low = sorted((light(one), light(two)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("share", [0.0499, 0.0501, 0.5, 0.9, 0.996, 1.0])
+def test_a_value_of_a_twentieth_and_twice_chance_stands_in_its_node(problem, share):
+    """The one value given, the others share the rest evenly."""
+    concepts = structure(problem).concepts
+    rest = (1 - share) / (concepts.sum() - 1)
+    values = np.where(np.arange(len(concepts)) == problem.target, share, rest * concepts)
+    drawn = figures.problem_graph(node_scores(trace(problem, lm_head=np.tile(values, (4, 1))), "lm_head"), 1)
+    numbers = part(drawn, "numbers")
+    chance = 1 / concepts.sum()
+    shown = {0.0501: ".05", 0.5: ".50", 0.9: ".90", 0.996: ">.99", 1.0: "1"}.get(share)
+    assert list(numbers.text) == ([shown] if shown and share >= max(0.05, 2 * chance) else [])
+    assert [*zip(numbers.x, numbers.y, strict=True)] in ([], [tuple(positions(drawn)[:, problem.target])])
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_numbers_are_read_on_every_colour_of_their_nodes(problem, scores, signed):
+    """Nodes of a value each, over the whole scale; plotly interpolates the same way."""
+    values = np.linspace(-1 if signed else 0.05, 1, 301)
+    values = values[np.abs(values) >= 0.1] if signed else values
+    scale = DIFFERENCE_SCALE if signed else VALUE_SCALE
+    places = [(np.sign(v) * abs(v) ** 0.5 + 1) / 2 if signed else v**0.5 for v in values]
+    for colour in map(str, sample_colorscale(scale, places)):
+        assert contrast(readable_on(colour), colour) >= 4.5
+    drawn = figures.problem_graph(scores, 2, compare=node_scores(trace(problem, 1), "lm_head") if signed else None)
+    mark, numbers = part(drawn, "nodes").marker, part(drawn, "numbers")
+    assert len(numbers.text)
+    shown = [value for value in np.sign(mark.color) * np.square(mark.color) if abs(value) >= (0.1 if signed else 0.09)]
+    assert [float(text.replace("−", "-")) for text in numbers.text] == pytest.approx(shown, abs=0.0051)
 
 
 def test_difference_is_antisymmetric_and_needs_the_same_problem(problem, scores):

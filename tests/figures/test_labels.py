@@ -3,11 +3,15 @@
 import json
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 
 from tests.figures.label_boxes import SETS, WINDOWS, boxes, faults, graph, picture_widths
+from tests.figures.test_figures import part
 from workbench.figures.labels import NARROWEST, shortened, text_width
+from workbench.figures.layout import layout
 from workbench.problems.files import load_problems
+from workbench.problems.graph import structure
 from workbench.problems.problem import Problem
 from workbench.problems.prosqa import make_problem
 
@@ -32,6 +36,35 @@ def test_no_text_of_a_bundled_problem_overlaps_or_is_cut(bundled):
     for problem in bundled:
         drawn = graph(problem)
         assert not {(width, text) for width in widths for text in faults(drawn, width)}, problem.id
+
+
+def test_numbers_stand_in_their_nodes_and_touch_no_name(bundled):
+    for problem in bundled:
+        made, concepts = layout(problem), structure(problem).concepts
+        crowd = [np.isclose(made.y, level, atol=1e-3).sum() for level in made.y]
+        # As many as can have a number, of the fullest rows: half of the concepts, and fewer than twenty.
+        few = min((concepts.sum() - 1) // 2, 19)
+        numbered = np.lexsort((made.x, -np.array(crowd) * concepts))[:few]
+        drawn = graph(problem, np.isin(np.arange(len(concepts)), numbered).astype(float))
+        assert list(part(drawn, "numbers").text) == [f"{1 / few:.2f}"[1:] if few > 1 else "1"] * few, problem.id
+        for width in (NARROWEST, picture_widths(1440)[0]):
+            assert not faults(drawn, width), (problem.id, width)
+            assert not outside(drawn, width), (problem.id, width)
+
+
+def outside(figure: go.Figure, width: float) -> list[str]:
+    """Numbers that reach out of their node: of a circle's or a square's height, and width half-way to its rim."""
+    scale = {"diamond": 1.3, "triangle-down": 1.0}
+    marks, numbers = part(figure, "nodes"), part(figure, "numbers")
+    at = {(x, y): n for n, (x, y) in enumerate(zip(marks.x, marks.y, strict=True))}
+    found = [box for box in boxes(figure, width)[0] if box[0] in numbers.text]
+    said = []
+    for (text, left, top, right, foot), x, y in zip(found, numbers.x, numbers.y, strict=True):
+        node = at[x, y]
+        across = marks.marker.size[node] * scale.get(marks.marker.symbol[node], 1.0)
+        if right - left > across or foot - top > across + 4:  # a font is higher than its digits
+            said.append(f"{text} in {across:.1f}")
+    return said
 
 
 def test_the_faults_are_found(bundled):

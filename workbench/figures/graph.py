@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 from jaxtyping import Float
+from plotly.colors import sample_colorscale
 
 from workbench.errors import WorkbenchError
 from workbench.figures.labels import (
@@ -17,6 +18,7 @@ from workbench.figures.labels import (
     UNDER,
     Labels,
     place_labels,
+    text_width,
 )
 from workbench.figures.layout import Layout, layout
 from workbench.figures.style import (
@@ -33,6 +35,7 @@ from workbench.figures.style import (
     entry,
     figure,
     plural,
+    readable_on,
     root_bar,
     told,
     write,
@@ -41,7 +44,7 @@ from workbench.measure.scores import NOISE_MASS, READOUT_TITLES, NodeScores
 from workbench.problems.graph import NODE_CLASSES, structure
 from workbench.problems.problem import Problem
 
-ROW_PIXELS, ABOVE = 98, 0.45
+ROW_PIXELS, ABOVE = 98, 0.38
 """Height of a row in pixels, and rows above the first."""
 SMALLEST, LARGEST = 11.0, 34.0
 """Diameter in pixels of a node with no value and of one with all of it; the area grows with the value."""
@@ -53,6 +56,11 @@ FADED = 0.4
 """Opacity of the graph's own edges under attention."""
 HOVER = slice(4, 12)
 """Samples of a curve that show the number: its middle, clear of both nodes."""
+LEAST_NUMBER, TIMES_CHANCE, LEAST_DIFFERENCE = 0.05, 2, 0.1
+"""From where on a node's value is written in it, in itself and times chance; and from where on a difference is, since a
+smaller node has no room for its sign."""
+NUMBER_SIZES, DIGIT_HEIGHT = (8.0, 12.0), 0.72
+"""Smallest and largest font of a number in a node, in pixels; and how high digits are, in parts of the font's size."""
 ROLES = {"root": ("square", GREEN), "target": ("diamond", GREEN), "negative": ("triangle-down", PURPLE)}
 """Shape and colour of the nodes that the question is about."""
 
@@ -108,7 +116,8 @@ def problem_graph(
     """Draw the graph: row k holds the nodes at hop k, colour and size are the values after `depth` thoughts.
 
     Values are normalised over the concepts in the problem; colour and diameter follow their square root, so that the
-    area is proportional to the value and a quarter is still well seen. Positions depend on the problem alone.
+    area is proportional to the value and a quarter is still well seen. Positions depend on the problem alone. In a node
+    stands its value where it is .05 or more and at least twice chance, or its difference where it is .1 or more.
 
     Args:
         scores: One readout of one problem.
@@ -139,6 +148,7 @@ def problem_graph(
         draw_attention(result, attention, problem, made, labels.below, size / 2)
     _nodes(result, scores, row, drawn, other, size, made, roles)
     _names(result, scores, made, labels, roles)
+    _numbers(result, drawn, made, scores.chance_value, signed=other is not None)
     if selected is not None:
         result.add_scatter(
             x=[made.x[selected]], y=[made.y[selected]], mode="markers", hoverinfo="skip", showlegend=False,
@@ -281,11 +291,11 @@ def _rows(
         left, right = made.band
         outside = ~about.reachable & about.concepts
         result.add_shape(
-            type="rect", layer="below", x0=left, x1=right, y0=-0.42, y1=labels.foot,
+            type="rect", layer="below", x0=left, x1=right, y0=0.03 - ABOVE, y1=labels.foot,
             fillcolor=alpha(GREY, 0.07), line={"color": FAINT, "width": 1},
         )  # fmt: skip
         text = f"unreachable: {', '.join(told(outside))}"
-        write(result, text, right, -0.42, 11, xanchor="right", yanchor="bottom", opacity=0.85)
+        write(result, text, right, 0.03 - ABOVE, 11, xanchor="right", yanchor="bottom", opacity=0.85)
 
 
 def _nodes(
@@ -353,6 +363,39 @@ def _names(result: go.Figure, scores: NodeScores, made: Layout, labels: Labels, 
             name="names", textfont={"size": FONT}, opacity=opacity, hoverinfo="skip", showlegend=False,
             cliponaxis=False,
         )  # fmt: skip
+
+
+def _numbers(result: go.Figure, drawn: np.ndarray, made: Layout, chance: float, *, signed: bool) -> None:
+    """Write the largest values into their nodes, in black or white, whichever is better read on the node's colour."""
+    least = LEAST_DIFFERENCE if signed else max(LEAST_NUMBER, TIMES_CHANCE * chance)
+    nodes = np.flatnonzero(np.abs(drawn) >= least).tolist()
+    traces: Any = result.data
+    marker = next(one.marker for one in traces if one.name == "nodes")
+    scale = DIFFERENCE_SCALE if signed else VALUE_SCALE
+    places = [(marker.color[node] - marker.cmin) / (marker.cmax - marker.cmin) for node in nodes]
+    text = [short_number(float(drawn[node]), signed=signed) for node in nodes]
+    # The box of a number fits into the circle inside the outline; a triangle has less room.
+    room = [marker.size[n] * (0.72 if marker.symbol[n] == "triangle-down" else 1.0) - 2 for n in nodes]
+    fonts = [wide / np.hypot(text_width(said, 1.0), DIGIT_HEIGHT) for wide, said in zip(room, text, strict=True)]
+    result.add_scatter(
+        x=made.x[nodes], y=made.y[nodes], mode="text", text=text, name="numbers", hoverinfo="skip", showlegend=False,
+        cliponaxis=False, textfont={
+            "size": np.clip(fonts, *NUMBER_SIZES).round(1),
+            "color": [readable_on(str(one)) for one in sample_colorscale(scale, places)],
+        },
+    )  # fmt: skip
+
+
+def short_number(value: float, *, signed: bool = False) -> str:
+    """Return a fraction with two digits and no leading zero, and a value that is not quite one as such.
+
+    Examples:
+        >>> short_number(0.6221), short_number(0.9981), short_number(-0.31, signed=True)
+        ('.62', '>.99', '−.31')
+    """
+    size = abs(value)
+    said = "1" if size == 1 else ">.99" if size >= 0.995 else f"{size:.2f}".lstrip("0")
+    return f"{'−' if value < 0 else '+'}{said}" if signed else said
 
 
 # Edges: down to the next row, arcs along a row, side loops back up

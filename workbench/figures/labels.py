@@ -26,6 +26,7 @@ APART = 4.0
 ADVANCES = {
     **dict.fromkeys("ijl'|", 222), **dict.fromkeys("ftI .,:;!/()[]", 278), **dict.fromkeys('r-"', 355),
     **dict.fromkeys("ckJsvxyz", 500), **dict.fromkeys("abdeghnopqu0123456789_", 556), **dict.fromkeys("FLTZ", 611),
+    **dict.fromkeys("+−<>=", 584),
     **dict.fromkeys("AEBKPSVXYCDHNRUw&", 722), **dict.fromkeys("GOQ", 778), "m": 833, **dict.fromkeys("MW%@", 1015),
 }  # fmt: skip
 """Widths of letters in thousandths of the font's size: Helvetica's, those of a kind rounded up."""

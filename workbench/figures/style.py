@@ -11,6 +11,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 import polars as pl
+from plotly.colors import unlabel_rgb
 
 from workbench.errors import WorkbenchError
 from workbench.measure.run_labels import CONTROLS, MODEL
@@ -188,6 +189,26 @@ def with_ink(made: go.Figure, theme: str) -> go.Figure:
     """Return a copy of a figure with the ink of a "light" or "dark" page, for pages that bring no theme."""
     copy = go.Figure(made)
     return copy.update_layout(template={"layout": {"font": {"color": INK[theme]}}})
+
+
+GREY_BETWEEN = (1.05 * 0.05) ** 0.5 - 0.05
+"""Luminance with the same contrast to black and to white."""
+ON_LIGHT, ON_DARK = "#010101", "#FEFEFE"
+"""Text on a mark's own colour, the same on light and dark pages; all but black and white, since a grey between has a
+contrast of 4.55 to both."""
+
+
+def readable_on(colour: str) -> str:
+    """Return the colour of a text on a mark, black or white: whichever has the higher contrast (WCAG 2.2), 4.5 or more.
+
+    Args:
+        colour: Of the mark, as "rgb(r, g, b)".
+    """
+    red, green, blue = (
+        (c / 255 + 0.055) ** 2.4 / 1.055**2.4 if c > 10 else c / 255 / 12.92 for c in unlabel_rgb(colour)
+    )
+    light = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    return ON_LIGHT if light > GREY_BETWEEN else ON_DARK
 
 
 def alpha(colour: str, opacity: float) -> str:

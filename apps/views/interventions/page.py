@@ -183,7 +183,7 @@ def _graph(
         drawn = kept_figure((*about, depth), lambda: make(depth))
         drawn.update_layout(legend={"xref": "container", "x": 0.01, "font": {"size": 10}, "entrywidth": 140})
         drawn = widgets.without_legend(drawn) if paired else drawn
-        widgets.chart(drawn, key, operations.clicked(key, problem, whole))
+        widgets.chart(drawn, key, operations.clicked(key, problem, whole), graph=True)
 
     steps.draw(f"graph-plan-{name}", draw_one)  # of the least width of all graphs
     widgets.download_figure(
