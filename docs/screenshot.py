@@ -86,8 +86,8 @@ def tour(browser: Browser, address: str, number: int, title: str) -> Path:
     return file
 
 
-def figure(browser: Browser, report: Path, theme: str) -> Path:
-    """Save the first figure of a page that a suite wrote.
+def figures(browser: Browser, report: Path, theme: str) -> list[Path]:
+    """Save the figures of a page that a suite wrote.
 
     Args:
         browser: A running Chromium.
@@ -95,7 +95,8 @@ def figure(browser: Browser, report: Path, theme: str) -> Path:
         theme: "light" or "dark".
 
     Returns:
-        The file written, `NAME-THEME.png` beside this script, NAME being that of the Markdown page.
+        The files written beside this script: `NAME-THEME.png`, `NAME-2-THEME.png` and so on, NAME being that of the
+        Markdown page.
     """
     context = browser.new_context(
         viewport={"width": 1000, "height": 900}, device_scale_factor=1.5,
@@ -105,10 +106,12 @@ def figure(browser: Browser, report: Path, theme: str) -> Path:
     page.goto((report / "index.html").as_uri())
     page.locator("figure .main-svg").first.wait_for(timeout=WAIT_MS)
     page.wait_for_timeout(1000)
-    file = FOLDER / f"{next(report.glob('*.md')).stem}-{theme}.png"
-    page.locator("figure").first.screenshot(path=file)
+    files, name = [], next(report.glob("*.md")).stem
+    for number, found in enumerate(page.locator("figure").all(), 1):
+        files.append(FOLDER / f"{name}{'' if number == 1 else f'-{number}'}-{theme}.png")
+        found.screenshot(path=files[-1])
     context.close()
-    return file
+    return files
 
 
 def main() -> int:
@@ -119,7 +122,7 @@ def main() -> int:
     if len(sys.argv) > 1:
         with running_chromium() as browser:
             for theme in ("light", "dark"):
-                print(figure(browser, Path(sys.argv[1]).resolve(), theme))
+                print(*figures(browser, Path(sys.argv[1]).resolve(), theme), sep="\n")
         return 0
     with running_explorer() as address, running_chromium() as browser:
         for name in VIEWS:

@@ -188,10 +188,23 @@ def report(suite: Suite, out: Path, only: Sequence[str], failed: Mapping[str, st
         "origin": asdict(provenance(0)),
     }
     about = {"schema": REWARD_SCHEMA, "suite": suite.name, **context["origin"]}  # type: ignore[dict-item]
-    write_whole(directory / "rewards.md", render("rewards.md", **context))
+    with_pictures = context | {"sections": _pictures(sections)}
+    write_whole(directory / "rewards.md", render("rewards.md", **with_pictures))
     write_whole(directory / "rewards.json", json.dumps(about | {"tasks": told}, indent=1) + "\n")
     drawn = [(section, drawings(section.figures)) for section in sections]
     return write_html(directory / "index.html", "rewards.html", **context | {"sections": drawn})
+
+
+def _pictures(sections: Sequence[Section]) -> list[dict[str, Any]]:
+    """Return the sections with the file names and texts of their figures, as docs/screenshot.py saves them."""
+    number, found = 0, []
+    for section in sections:
+        pictures = []
+        for made in section.figures:
+            number += 1
+            pictures.append(("rewards" if number == 1 else f"rewards-{number}", made.layout.meta["alt"]))  # type: ignore[index]
+        found.append({"section": section, "pictures": pictures})
+    return found
 
 
 _RULE = (
