@@ -425,7 +425,7 @@ def worth_of_parts(
     require_rows(worth)
     parts, sets = worth["part"].unique(maintain_order=True), worth["set"].unique(maintain_order=True)
     made = figure(
-        title, f"{what}; the same problems and seeds<br>With 95 % intervals; at 0 nothing is added",
+        title, f"{what}; the same problems and seeds<br>95 % intervals; at 0 nothing is added",
         plot=46 * len(parts) + 30, xaxis={"title": "difference of accuracy"}, margin_l=290,
         yaxis={
             "autorange": "reversed", "showgrid": False, "tickvals": list(range(len(parts))), "ticktext": list(parts),

@@ -275,7 +275,7 @@ def tables_of(rows: Sequence[Row], chance: Sequence[float] = ()) -> list[Table]:
         {
             "steps": lambda row: f"{row.config.steps:,}",
             "answers sampled": lambda row: f"{row.config.steps * row.config.rows.batch * row.config.reward.group:,}",
-            "reward before": lambda row: _number(_mean(records[0].get("reward") for records in row.metrics if records)),
+            "reward before": lambda row: _number(by.get(row.variant.less, row).last("reward")),
             "after": lambda row: _number(row.last("reward")),
             "groups without variance": lambda row: _number(row.last("alike")),
             "KL from the start, nats": lambda row: _number(row.last("kl")),
