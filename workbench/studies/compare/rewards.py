@@ -178,7 +178,7 @@ def report(suite: Suite, out: Path, only: Sequence[str], failed: Mapping[str, st
         judged, problems = judge_all(task, rows), load_any(file)
         chance = chance_of([problem for problem in problems if isinstance(problem, Problem)], rows)
         intro = (f"{len(problems)} problems of the set {name}.", *_notes(suite, task, out, rows, failed))
-        tables = tuple(table for table in (_claims(judged), *tables_of(rows, chance)) if table.rows)
+        tables = tuple(table for table in (_claims(judged, rows), *tables_of(rows, chance)) if table.rows)
         sections.append(Section(task.name, intro, tables, tuple(figures_of(rows, chance))))
         told[task.name] = _as_dict(rows, judged)
     context = {
@@ -213,8 +213,9 @@ _RULE = (
     f"Pass at {SAMPLES}: one of {SAMPLES} answers drawn at temperature 1 is right. "
     "Noise: random vectors of the thoughts' length in their places. A claim holds if its whole interval lies where it "
     f"says, with a margin of {MARGIN:.2f} for claims of no more, no less and equality, corrected for all claims of a "
-    f"task; with fewer than {FEWEST} graphs nothing is said. Claims stand in the suite's file, written before the runs "
-    "that they are about were measured."
+    f"task; with fewer than {FEWEST} graphs nothing is said. A verdict on one seed is about that run alone: another "
+    "may differ by more than its interval. Claims stand in the suite's file, written before the runs, except where it "
+    "says otherwise."
 )
 
 
@@ -335,18 +336,18 @@ def _masses(rows: Sequence[Row], by: Mapping[str, Row], chance: Sequence[float])
     )  # fmt: skip
 
 
-def _claims(judged: Sequence[tuple[Contrast, Check, Ruling]]) -> Table:
-    heads = (Column("verdict", "text"), Column("claim", "text"), Column("wanted", "text"), Column("difference"))
-    rows = tuple(
-        (
-            ruling.verdict,
-            one.says,
-            f"{one.first} {RELATIONS[one.relation]} {one.second}",
-            _told(check.estimate, sign=True),
-        )
-        for one, check, ruling in judged
-    )
-    return Table("Claims", heads, tuple(rows))
+def _claims(judged: Sequence[tuple[Contrast, Check, Ruling]], rows: Sequence[Row]) -> Table:
+    seeds = {row.name: len(row.seeds) for row in rows}
+    heads = (
+        Column("verdict", "text"), Column("claim", "text"), Column("wanted", "text"), Column("difference"),
+        Column("seeds of both"),
+    )  # fmt: skip
+    told = []
+    for one, check, ruling in judged:
+        wanted = f"{one.first} {RELATIONS[one.relation]} {one.second}"
+        both = f"{seeds.get(one.first, 0)} and {seeds.get(one.second, 0)}"
+        told.append((ruling.verdict, one.says, wanted, _told(check.estimate, sign=True), both))
+    return Table("Claims", heads, tuple(told))
 
 
 def figures_of(rows: Sequence[Row], chance: Sequence[float] = ()) -> list[go.Figure]:
