@@ -191,6 +191,15 @@ def test_a_start_of_one_seed_stands_beside_every_seed_of_a_variant() -> None:
     assert gain(after, after).value == 0
 
 
+def test_a_variant_or_start_that_is_not_in_the_suite_is_said_before_anything_is_trained(tmp_path: Path) -> None:
+    suite = load_suite(write_suite(tmp_path))
+    with pytest.raises(WorkbenchError, match="rewarded"):
+        chosen_runs(suite, tmp_path / "out", ["reward"])
+    misspelt = load_suite(write_suite(tmp_path, SUITE.replace("{start: words, objective", "{start: word, objective")))
+    with pytest.raises(WorkbenchError, match='"words"'):
+        plan_runs(misspelt, tmp_path / "out")
+
+
 @pytest.mark.parametrize(("right", "verdict"), [(0.9, "holds"), (0.1, "does not hold"), (0.52, "undecided")])
 def test_a_claim_is_judged_by_its_whole_interval(right: float, verdict: str) -> None:
     task = SuiteTask(

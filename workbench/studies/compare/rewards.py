@@ -39,7 +39,7 @@ from workbench.studies.compare.suite import (
 )
 from workbench.studies.pages import NONE, Column, Section, Table, drawings, render, write_html
 from workbench.train.config import TrainConfig
-from workbench.train.loop import read_metrics
+from workbench.train.loop import guessing, read_metrics
 from workbench.train.methods import METHODS
 
 REWARD_SCHEMA = 1
@@ -177,7 +177,8 @@ def report(suite: Suite, out: Path, only: Sequence[str], failed: Mapping[str, st
         rows = gather_rows(task, runs, name, file)
         judged, problems = judge_all(task, rows), load_any(file)
         chance = chance_of([problem for problem in problems if isinstance(problem, Problem)], rows)
-        intro = (f"{len(problems)} problems of the set {name}.", *_notes(suite, task, out, rows, failed))
+        chance_right = f"Guessing (an option, or always the commonest answer) is right in {guessing(problems):.3f}."
+        intro = (f"{len(problems)} problems of the set {name}. {chance_right}", *_notes(suite, task, out, rows, failed))
         tables = tuple(table for table in (_claims(judged, rows), *tables_of(rows, chance)) if table.rows)
         sections.append(Section(task.name, intro, tables, tuple(figures_of(rows, chance))))
         told[task.name] = _as_dict(rows, judged)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from workbench.catalog import FORMER_METHODS
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, unknown
 from workbench.measure.verdicts import Relation
 from workbench.settings import build, read_settings
 from workbench.train.config import TrainConfig, load_config, save_config
@@ -279,6 +279,8 @@ def _plan_variants(task: SuiteTask, base: TrainConfig, out: Path) -> list[tuple[
     for place, (name, variant) in enumerate(task.variants.items()):
         config = with_overrides(base, variant.config, f"variant {name} in task {task.name}")
         start = config.start if config.start in task.starts else ""
+        if task.starts and config.start and not start and "/" not in config.start:  # no directory, no name of a hub
+            raise unknown("start", config.start, task.starts)
         if start:
             config = dataclasses.replace(config, start=_begins_from(task, start, out))
         for seed in range(base.seed, base.seed + task.seeds_of(name)):
@@ -323,8 +325,10 @@ def chosen_runs(suite: Suite, out: Path, only: Sequence[str] = ()) -> list[Plann
     Raises:
         WorkbenchError: A configuration is wrong, or a method is not in the suite.
     """
-    variants = {name for task in suite.tasks for name in task.variants}
-    only = [one if one in variants else find_method(one).name for one in only]
+    variants = {name: name for task in suite.tasks for name in task.variants}
+    if variants and (strange := next((one for one in only if one not in variants), "")):
+        raise unknown("variant", strange, variants)
+    only = [variants.get(one) or find_method(one).name for one in only]
     runs = [run for run in plan_runs(suite, out) if not only or (run.variant or run.method.name) in only]
     if not runs:
         raise WorkbenchError(
