@@ -64,7 +64,7 @@ def compare(
     elif loaded.page == "superposition":
         from workbench.studies.compare.factorial import report
     else:
-        from workbench.studies.compare.rewards import report
+        from workbench.studies.compare.variants import report
 
     todo = plan(loaded, out, only or [])
     if dry_run:
@@ -86,7 +86,7 @@ def measure(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
     problems: More = None,
     page: Annotated[
-        Literal["comparison", "superposition", "reward"],
+        Literal["comparison", "superposition", "variants"],
         typer.Option(help="What it is measured for, as the suite says."),
     ] = "comparison",
 ) -> None:

@@ -6,4 +6,5 @@
 - outcome: from answers to figures, and all that is there of a suite
 - claims: published numbers, and verdicts on the papers' claims
 - page: the report, HTML and Markdown
+- variants: the page of a suite of variants: a reward, a recipe, with their controls
 """

@@ -38,7 +38,7 @@ from workbench.train.state import newest_model
 
 ANSWERS_SCHEMA = 2
 """Version of the columns of `answers_frame`."""
-ENDINGS: dict[Page, str] = {"comparison": "", "superposition": "-thoughts", "reward": "-samples"}
+ENDINGS: dict[Page, str] = {"comparison": "", "superposition": "-thoughts", "variants": "-samples"}
 """Of the names of tables."""
 FOLDER = "compare"
 """Of a run directory: what was measured for comparisons."""
@@ -199,7 +199,7 @@ def questions(checkpoint: Checkpoint) -> list[Asked]:
 MEASURED: dict[Page, tuple[Callable[..., pl.DataFrame], int]] = {
     "comparison": (answers_frame, ANSWERS_SCHEMA),
     "superposition": (thoughts_frame, THOUGHTS_SCHEMA),
-    "reward": (samples_frame, SAMPLES_SCHEMA),
+    "variants": (samples_frame, SAMPLES_SCHEMA),
 }
 """By page: from a checkpoint, problems and a seed to the table that it is made from, and the version of its columns."""
 

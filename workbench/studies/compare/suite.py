@@ -20,7 +20,7 @@ from workbench.train.state import newest_model
 
 T = TypeVar("T")
 
-Page = Literal["comparison", "superposition", "reward"]
+Page = Literal["comparison", "superposition", "variants"]
 STARTS = "starts"
 """Folder of a task: the trainings that its runs begin from."""
 MOST_NAME = 100
@@ -103,7 +103,9 @@ class Suite:
     """Problems that every method is timed on."""
     page: Page = "comparison"
     """What is measured, and the page about it: the answers of methods, what the thoughts hold by start and loss, or
-    what a reward changed in variants."""
+    what the variants of a training change."""
+    title: str = ""
+    """Of the page about variants, by default the suite's name."""
 
 
 def load_suite(path: Path) -> Suite:

@@ -17,7 +17,6 @@ from workbench.problems.files import save_problems
 from workbench.problems.sets import generate
 from workbench.studies.compare import samples
 from workbench.studies.compare.measure import measure
-from workbench.studies.compare.rewards import NOISE, PASS_ANY, Row, chance_of, gain, judge_all, report
 from workbench.studies.compare.samples import SAMPLES, sampled_right, samples_frame
 from workbench.studies.compare.suite import (
     Contrast,
@@ -30,13 +29,15 @@ from workbench.studies.compare.suite import (
     plan_starts,
 )
 from workbench.studies.compare.thoughts import thoughts_frame
+from workbench.studies.compare.variants import NOISE, PASS_ANY, Row, chance_of, gain, judge_all, report
 from workbench.train.config import save_config
 from workbench.train.launch import claim
 from workbench.train.loop import train
 
 SUITE = """
 name: tiny
-page: reward
+page: variants
+title: What does a reward add?
 tasks:
   - name: prosqa
     base: base.yaml
@@ -52,6 +53,7 @@ tasks:
           objective: latent_value
           reward: {group: 2, head: {width: 4, steps: 2}}
           rows: {batch: 2}
+      labelled: {less: before, config: {start: words, curriculum: {thoughts_per_step: 2}}}
     contrasts:
       - {says: A reward helps, first: rewarded, relation: more, second: before}
     problems: {few: few.json}
@@ -77,7 +79,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Suite, Path]:
         claim(one.config, one.directory)
         train(one.config, one.directory)
         if one.variant:
-            measure(one.directory, {"few": folder / "few.json"}, page="reward")
+            measure(one.directory, {"few": folder / "few.json"}, page="variants")
     torch.set_num_threads(threads)
     return suite, out
 
@@ -87,11 +89,11 @@ def test_every_variant_begins_from_the_start_that_it_names(tmp_path: Path) -> No
     runs = plan_runs(suite, out)
 
     assert [one.key for one in runs] == [
-        "prosqa/before-0", "prosqa/rewarded-0", "prosqa/valued-0", "prosqa/rewarded-1",
+        "prosqa/before-0", "prosqa/rewarded-0", "prosqa/valued-0", "prosqa/labelled-0", "prosqa/rewarded-1",
     ]  # fmt: skip
     assert {one.config.start for one in runs} == {str(out / "prosqa/starts/words")}
-    assert [one.config.objective for one in runs] == ["supervised", "grpo", "latent_value", "grpo"]
-    assert [one.config.seed for one in runs] == [0, 0, 0, 1]
+    assert [one.config.objective for one in runs] == ["supervised", "grpo", "latent_value", "supervised", "grpo"]
+    assert [one.config.seed for one in runs] == [0, 0, 0, 0, 1]
     assert [one.key for one in chosen_runs(suite, out, ["valued"])] == ["prosqa/valued-0"]
 
 
@@ -137,17 +139,17 @@ def test_likely_answers_are_sampled_as_often_as_they_are_likely(monkeypatch: pyt
 def test_the_page_shows_every_variant_and_what_is_not_there(done: tuple[Suite, Path]) -> None:
     suite, out = done
     page = report(suite, out, [], {"prosqa/rewarded-1": "it broke"}, "workbench compare x")
-    about = json.loads((page.parent / "rewards.json").read_text())["tasks"]["prosqa"]
+    about = json.loads((page.parent / "tiny.json").read_text())["tasks"]["prosqa"]
 
     assert [(one["name"], one["seeds"]) for one in about["variants"]] == [
-        ("before", [0]), ("rewarded", [0]), ("valued", [0]),
+        ("before", [0]), ("rewarded", [0]), ("valued", [0]), ("labelled", [0]),
     ]  # fmt: skip
     assert [one["verdict"] for one in about["claims"]] == ["too few"]
-    for name in ("index.html", "rewards.md"):
+    for name in ("index.html", "tiny.md"):
         text = (page.parent / name).read_text()
         for part in (
-            "A reward helps", "rewarded is above before", "3 of 4 runs are finished and measured", "it broke",
-            "Start words: trained by start.yaml, 4 steps", "Value heads", "AUC by thought", "pass at 8", "thought 2",
+            "What does a reward add?", "A reward helps", "rewarded is above before", "4 of 5 runs are finished and measured", "it broke",
+            "Start words: trained by start.yaml, 4 steps", "processor minutes", "Value heads", "AUC by thought", "pass at 8", "thought 2",
         ):  # fmt: skip
             assert part in text, (name, part)
     assert page.read_text().count("Plotly.newPlot") == 3

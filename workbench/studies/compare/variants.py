@@ -1,4 +1,4 @@
-"""What does a reward change? Variants of a training beside what they began from, the verdicts, and the page.
+"""Variants of a training (a reward, a recipe) beside what they are compared with, the verdicts, and the page.
 
 A row is a variant with its seeds. Claims are written in the suite's file before anything is measured.
 """
@@ -24,6 +24,7 @@ from workbench.measure.verdicts import FEWEST, MARGIN, Check, Ruling, bounds, ju
 from workbench.problems.files import load_any
 from workbench.problems.graph import structure
 from workbench.problems.problem import Problem
+from workbench.studies.compare.jobs import training_minutes
 from workbench.studies.compare.measure import is_measured, read_measured
 from workbench.studies.compare.samples import SAMPLES
 from workbench.studies.compare.suite import (
@@ -32,18 +33,19 @@ from workbench.studies.compare.suite import (
     Suite,
     SuiteTask,
     Variant,
+    asked_in_training,
     chosen_runs,
     plan_starts,
     present_sets,
     standing,
 )
 from workbench.studies.pages import NONE, Column, Section, Table, drawings, render, write_html
-from workbench.train.config import TrainConfig
+from workbench.train.config import TrainConfig, method_of
 from workbench.train.loop import guessing, read_metrics
 from workbench.train.methods import METHODS
 
-REWARD_SCHEMA = 1
-"""Version of rewards.json."""
+VARIANTS_SCHEMA = 1
+"""Version of the JSON file beside the page."""
 RELATIONS = {
     "more": "is above",
     "not less": "is not below",
@@ -78,6 +80,8 @@ class Row:
     """`samples_frame` of each."""
     metrics: tuple[list[dict[str, Any]], ...]
     """Records of each one's evaluations."""
+    minutes: tuple[float, ...] = ()
+    """Processor minutes of each one's training."""
 
     @property
     def graphs(self) -> np.ndarray:
@@ -115,19 +119,21 @@ def gain(one: Row, other: Row, expression: pl.Expr = RIGHT) -> Estimate:
     return across_seeds(first - second, one.graphs)
 
 
-def gather_rows(task: SuiteTask, runs: Sequence[PlannedRun], name: str, file: Path) -> list[Row]:
+def gather_rows(task: SuiteTask, out: Path, runs: Sequence[PlannedRun], name: str, file: Path) -> list[Row]:
     """Return the variants of a task with what is finished and measured of them.
 
     Args:
         task: With variants.
-        runs: Of it.
+        out: The suite's directory.
+        runs: Of the task.
         name: Of the problem set.
         file: Of the problem set.
     """
     rows = []
     for variant in task.variants:
         own = [run for run in runs if run.variant == variant]
-        done = [run for run in own if standing(run).finished and is_measured(run.directory, name, file, "reward")]
+        minutes = training_minutes(out, own)
+        done = [run for run in own if standing(run).finished and is_measured(run.directory, name, file, "variants")]
         if own:
             rows.append(
                 Row(
@@ -137,11 +143,18 @@ def gather_rows(task: SuiteTask, runs: Sequence[PlannedRun], name: str, file: Pa
                     own[0].start or own[0].config.start or "random weights",
                     len(own),
                     tuple(run.seed for run in done),
-                    tuple(read_measured(run.directory, name, "reward")[0] for run in done),
+                    tuple(read_measured(run.directory, name, "variants")[0] for run in done),
                     tuple(read_metrics(run.directory) for run in done),
+                    tuple(minutes.get(run.key, 0.0) for run in done),
                 )
             )
     return rows
+
+
+def slots_of(config: TrainConfig) -> int:
+    """Return how many thoughts or pause tokens a trained model takes before it answers."""
+    method = method_of(config)
+    return method.slots(config.curriculum.thoughts)
 
 
 def judge_all(task: SuiteTask, rows: Sequence[Row]) -> list[tuple[Contrast, Check, Ruling]]:
@@ -160,7 +173,7 @@ def judge_all(task: SuiteTask, rows: Sequence[Row]) -> list[tuple[Contrast, Chec
 
 
 def report(suite: Suite, out: Path, only: Sequence[str], failed: Mapping[str, str], command: str) -> Path:
-    """Write the page of what is there of a suite of variants (index.html, rewards.md, rewards.json); return it.
+    """Write the page about a suite of variants: index.html, and NAME.md and NAME.json by the suite's name.
 
     Args:
         suite: What was run.
@@ -174,7 +187,7 @@ def report(suite: Suite, out: Path, only: Sequence[str], failed: Mapping[str, st
     for task in suite.tasks:
         name, file = next(iter(present_sets(task)[0].items()))
         runs = [run for run in planned if run.task is task]
-        rows = gather_rows(task, runs, name, file)
+        rows = gather_rows(task, out, runs, name, file)
         judged, problems = judge_all(task, rows), load_any(file)
         chance = chance_of([problem for problem in problems if isinstance(problem, Problem)], rows)
         chance_right = f"Guessing (an option, or always the commonest answer) is right in {guessing(problems):.3f}."
@@ -183,27 +196,29 @@ def report(suite: Suite, out: Path, only: Sequence[str], failed: Mapping[str, st
         sections.append(Section(task.name, intro, tables, tuple(figures_of(rows, chance))))
         told[task.name] = _as_dict(rows, judged)
     context = {
+        "title": suite.title or suite.name,
+        "name": suite.name,
         "command": command,
         "rule": _RULE,
         "sections": sections,
         "origin": asdict(provenance(0)),
     }
-    about = {"schema": REWARD_SCHEMA, "suite": suite.name, **context["origin"]}  # type: ignore[dict-item]
-    with_pictures = context | {"sections": _pictures(sections)}
-    write_whole(directory / "rewards.md", render("rewards.md", **with_pictures))
-    write_whole(directory / "rewards.json", json.dumps(about | {"tasks": told}, indent=1) + "\n")
+    about = {"schema": VARIANTS_SCHEMA, "suite": suite.name, **context["origin"]}  # type: ignore[dict-item]
+    with_pictures = context | {"sections": _pictures(suite.name, sections)}
+    write_whole(directory / f"{suite.name}.md", render("variants.md", **with_pictures))
+    write_whole(directory / f"{suite.name}.json", json.dumps(about | {"tasks": told}, indent=1) + "\n")
     drawn = [(section, drawings(section.figures)) for section in sections]
-    return write_html(directory / "index.html", "rewards.html", **context | {"sections": drawn})
+    return write_html(directory / "index.html", "variants.html", **context | {"sections": drawn})
 
 
-def _pictures(sections: Sequence[Section]) -> list[dict[str, Any]]:
+def _pictures(name: str, sections: Sequence[Section]) -> list[dict[str, Any]]:
     """Return the sections with the file names and texts of their figures, as docs/screenshot.py saves them."""
     number, found = 0, []
     for section in sections:
         pictures = []
         for made in section.figures:
             number += 1
-            pictures.append(("rewards" if number == 1 else f"rewards-{number}", made.layout.meta["alt"]))  # type: ignore[index]
+            pictures.append((name if number == 1 else f"{name}-{number}", made.layout.meta["alt"]))  # type: ignore[index]
         found.append({"section": section, "pictures": pictures})
     return found
 
@@ -272,8 +287,20 @@ def tables_of(rows: Sequence[Row], chance: Sequence[float] = ()) -> list[Table]:
         },
         "Pass at 1: the mean share of the sampled answers that are right.",
     )  # fmt: skip
+    trained = _table(
+        "Training", [row for row in rows if row.config.objective == "supervised" and row.config.learning_rate],
+        {
+            "steps": lambda row: f"{row.config.steps:,}",
+            "problems seen": lambda row: f"{asked_in_training(row.config):,}",
+            "thoughts or pause tokens": lambda row: str(slots_of(row.config)),
+            "processor minutes": lambda row: NONE if not any(row.minutes) else f"{np.mean(row.minutes):.1f}",
+            "loss, last evaluation": lambda row: _number(row.last("evaluation_loss")),
+        },
+        "A repeated problem counts every time that it is seen. Minutes: mean over seeds, on a machine that did other "
+        "work as well.",
+    )  # fmt: skip
     runs = _table(
-        "Runs", [row for row in rows if row.config.objective != "supervised"],
+        "Runs with a reward", [row for row in rows if row.config.objective != "supervised"],
         {
             "steps": lambda row: f"{row.config.steps:,}",
             "answers sampled": lambda row: f"{row.config.steps * row.config.rows.batch * row.config.reward.group:,}",
@@ -297,7 +324,7 @@ def tables_of(rows: Sequence[Row], chance: Sequence[float] = ()) -> list[Table]:
         },
         "Before: when the head's own training ended and the model's began. On validation problems, mean over seeds.",
     )  # fmt: skip
-    return [answers, runs, heads, _masses(rows, by, chance)]
+    return [answers, trained, runs, heads, _masses(rows, by, chance)]
 
 
 def _table(title: str, rows: Sequence[Row], columns: Mapping[str, Callable[[Row], str]], note: str) -> Table:
