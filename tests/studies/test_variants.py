@@ -148,8 +148,9 @@ def test_the_page_shows_every_variant_and_what_is_not_there(done: tuple[Suite, P
     for name in ("index.html", "tiny.md"):
         text = (page.parent / name).read_text()
         for part in (
-            "What does a reward add?", "A reward helps", "rewarded is above before", "4 of 5 runs are finished and measured", "it broke",
-            "Start words: trained by start.yaml, 4 steps", "processor minutes", "Value heads", "AUC by thought", "pass at 8", "thought 2",
+            "What does a reward add?", "A reward helps", "rewarded is above before", "it broke",
+            "4 of 5 runs are finished and measured", "Start words: trained by start.yaml, 4 steps", "processor minutes",
+            "Value heads", "AUC by thought", "pass at 8", "thought 2",
         ):  # fmt: skip
             assert part in text, (name, part)
     assert page.read_text().count("Plotly.newPlot") == 3
