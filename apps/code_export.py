@@ -25,6 +25,9 @@ def thoughts(view: View, readings: Sequence[Reading], depths: Sequence[int], con
     count, readout = first.run.thoughts, first.scores.readout
     lines, compare = [IMPORT, "", view.source.code, f"node = {concept!r}", "", *_trace(first, "")], ""
     for reading, other in zip(readings[1:], depths[1:], strict=True):
+        if reading.fixed is not None:
+            compare = f", compare={other}"
+            continue
         graph = f'trace_beside.graph({other}, "{reading.scores.readout}", node=node).show()'
         lines += ["", *_trace(reading, "_beside"), graph]
         if comparable(readings, depths):
@@ -124,7 +127,8 @@ def interventions(view: View, plan: Plan, control: str | None, depth: int, file:
 
 
 def _trace(reading: Reading, suffix: str) -> list[str]:
+    asked = repr(reading.problem.question) if reading.told else "problem"
     return [
         f"model{suffix} = wb.load({catalog.shown(reading.run.path)!r})",
-        f"trace{suffix} = model{suffix}.trace(problem, thoughts={reading.run.thoughts})",
+        f"trace{suffix} = model{suffix}.trace({asked}, thoughts={reading.run.thoughts})",
     ]

@@ -7,7 +7,7 @@ import streamlit as st
 
 from apps import cache, demo, links, widgets
 from apps.components.header import PAUSE, apart, method_title
-from apps.state import Run
+from apps.state import OTHER_TARGET, THOUGHT, TWIN, Run
 from apps.text import plain
 from workbench import catalog
 from workbench.errors import WorkbenchError
@@ -59,23 +59,33 @@ def choose_run(*, words: bool = False) -> Run:
     return _load(name, runs, words)
 
 
-def choose_beside(run: Run) -> Run | None:
-    """Draw the box of runs to compare with and load the one chosen.
+BESIDE_HELP = (
+    f"Another run or checkpoint on the same problem. Or the same run: on **{TWIN}** (the graph stays, another entity "
+    f"is asked about, so that the other option is right), with **{OTHER_TARGET}** (the graph and the entity stay), or "
+    "after a fixed number of thoughts."
+)
+
+
+def choose_beside(run: Run) -> tuple[Run | None, str]:
+    """Draw the box of what to compare with; return the run chosen, loaded, or in words what else it is.
 
     Raises:
         WorkbenchError: It cannot be loaded.
     """
     runs = _runs()
-    others = [other for other in runs if other != run.name]
+    thoughts = [f"{THOUGHT} {k}" for k in range(1, run.checkpoint.thoughts + 1)] if run.checkpoint.thoughts > 1 else []
+    same = [TWIN, OTHER_TARGET, *thoughts]
+    others = [*same, *(other for other in runs if other not in (run.name, *same))]
     _accept_former_name("beside", runs)
     if st.session_state.get("beside") not in (None, *others):
         st.session_state["beside"] = None
     beside = st.selectbox(
         "Compare with", others, index=None, key="beside", bind="query-params",
-        placeholder="Nothing" if others else "There is no second run yet",
-        help="A second run or checkpoint on the same problem, node by node.",
+        placeholder="Nothing", help=BESIDE_HELP,
     )  # fmt: skip
-    return _load(beside, runs) if beside in runs else None
+    if beside in same:
+        return None, beside
+    return (_load(beside, runs) if beside in runs else None), ""
 
 
 def choose_count(run: Run) -> Run:

@@ -588,7 +588,7 @@ class Trace:
         return list(self.arrays.top_tokens[thought - 1])
 
     def graph(
-        self, thought: int, readout: str = "lm_head", node: str | None = None, compare: "Trace | None" = None
+        self, thought: int, readout: str = "lm_head", node: str | None = None, compare: "Trace | int | None" = None
     ) -> go.Figure:
         """Draw the problem's graph, coloured by the values after a number of thoughts.
 
@@ -596,14 +596,14 @@ class Trace:
             thought: After how many thoughts.
             readout: As for `scores`.
             node: Name of a node to mark.
-            compare: Another trace of the problem: the values are then those of this one less those of the other.
+            compare: Another trace of the graph, or a number of thoughts of this one: its values are taken off.
 
         Raises:
             WorkbenchError: The problem has no node of that name.
         """
-        less = None if compare is None else compare.scores(readout)
-        marked = None if node is None else self._node(node)
-        return problem_graph(self.scores(readout), thought, selected=marked, compare=less)
+        marked, at = None if node is None else self._node(node), compare if isinstance(compare, int) else None
+        less = None if compare is None else (compare if isinstance(compare, Trace) else self).scores(readout)
+        return problem_graph(self.scores(readout), thought, selected=marked, compare=less, compare_depth=at)
 
     def strip(self, readout: str = "lm_head") -> go.Figure:
         """Draw how much probability each class of nodes has after each thought, chance beside it."""

@@ -81,14 +81,15 @@ def _supervision(checkpoint: Checkpoint) -> None:
 def draw(view: View, readings: Sequence[Reading]) -> None:
     """Draw the question, its badges and the answers of the runs."""
     problem = view.problem
-    names = " and ".join(reading.run.name for reading in readings)
+    names = " and ".join(reading.name for reading in readings)
     widgets.caption_figures(f"{asked(problem)} Model {names}, problem {problem.id}, n = 1.")
     st.markdown(f"## {plain(asked(problem))}")
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if len(readings) == 1:
             _method_badges(view.run.checkpoint)
         for reading in readings:
-            _answer(reading, f"{plain(reading.run.name)}: " if len(readings) > 1 else "")
+            if reading.fixed is None:
+                _answer(reading, f"{plain(reading.name)}: " if len(readings) > 1 else "")
         hops = plural(structure(problem).length, "hop")
         st.badge(hops, icon=":material/route:", color="gray", help="From the root to the target.")
         size = f"{plural(len(problem.names), 'node')}, {plural(len(problem.edges), 'edge')}"

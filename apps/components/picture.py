@@ -107,7 +107,7 @@ def _two(view: View, readings: Sequence[Reading], steps: Steps) -> str:
     columns = st.container(key="pictures").columns(2, gap="medium")
     for column, (place, reading) in zip(columns, enumerate(readings), strict=True):
         with column:
-            key = reading.run.name
+            key = reading.name
 
             def own(depth: int, place: int = place) -> int:
                 return depths_of(readings, depth)[place]
@@ -131,7 +131,7 @@ def _choose_picture(readings: Sequence[Reading], depths: Sequence[int]) -> str:
             "Side by side only: here the two are read after different numbers of thoughts, or by another readout."
         )
         return SIDE
-    first, second = (plain(reading.run.name) for reading in readings)
+    first, second = (plain(reading.name) for reading in readings)
     return choose_picture(f"difference: values of {first} less those of {second}.")
 
 
@@ -151,19 +151,23 @@ def _graph(
     less: bool = False,
 ) -> None:
     reading = readings[place]
-    problem, node = reading.trace.graph_problem, reading.trace.graph_problem.names.index(concept)
-    about = tuple((cache.run_key(one.run, problem), one.scores.readout) for one in (readings if less else [reading]))
+    problem, node = reading.problem, reading.problem.names.index(concept)
+    about = tuple(
+        (cache.run_key(one.run, one.problem), one.scores.readout) for one in (readings if less else [reading])
+    )
 
     def make(depth: int) -> go.Figure:
-        own, arrows = depths_of(readings, depth)[place], None
+        depths, arrows = depths_of(readings, depth), None
+        own = depths[place]
         if drawn:
             arrows = _read_attention(reading, own, drawn)
         compare = readings[1].scores if less else None
-        return problem_graph(reading.scores, own, selected=node, compare=compare, attention=arrows)
+        other = depths[1] if less else None
+        return problem_graph(reading.scores, own, selected=node, compare=compare, compare_depth=other, attention=arrows)
 
     def draw_one(depth: int) -> None:
         chart = f"graph-{key}-{depth}"
-        made = kept_figure((*about, node, depth, drawn), lambda: make(depth))
+        made = kept_figure((*about, node, *depths_of(readings, depth), drawn), lambda: make(depth))
         paired = len(readings) > 1 and not less
         widgets.chart(widgets.without_legend(made) if paired else made, chart, clicked(chart, problem), graph=True)
         if drawn:

@@ -9,16 +9,17 @@ import streamlit as st
 from apps import cache, code_export, links, widgets
 from apps.components.picture import VALUES, clicked, continuation_table
 from apps.errors import in_words
-from apps.state import Reading, Run, View
+from apps.state import OTHER_TARGET, TWIN, Reading, Run, View
 from apps.text import no_thoughts, plain, plural
 from workbench.figures import node_curve, thought_strip, token_frame, token_table
 from workbench.figures.layers import problem_lens
 from workbench.figures.thoughts import search_tree
 from workbench.measure import trace
 from workbench.measure.arrays import Trace
+from workbench.measure.effects import class_differences
 from workbench.measure.recording import control
 from workbench.measure.run_labels import CONTROLS, MODEL, title
-from workbench.measure.scores import node_values
+from workbench.measure.scores import node_scores, node_values
 from workbench.measure.search_tree import search_tree_frame, spell
 from workbench.measure.splits import others
 from workbench.model.lens import residual_streams
@@ -58,12 +59,21 @@ def draw(view: View, readings: Sequence[Reading], depths: Sequence[int], concept
                 draw_one(view, readings, depths, concept)
 
 
-def _each(readings: Sequence[Reading], depths: Sequence[int], draw_one: Callable[[Reading, int, str], None]) -> None:
-    """Draw something of each run: told the reading, its number of thoughts and a key, under the run's name."""
-    for reading, depth in zip(readings, depths, strict=True):
-        if len(readings) > 1:
-            st.markdown(f"**{plain(reading.run.name)}**")
-        draw_one(reading, depth, reading.run.name)
+def _each(
+    readings: Sequence[Reading],
+    depths: Sequence[int],
+    draw_one: Callable[[Reading, int, str], None],
+    moves: bool = False,
+) -> None:
+    """Draw something of each reading: told the reading, its number of thoughts and a key, under its name.
+
+    What does not depend on the number of thoughts is drawn once of a run that is compared with itself.
+    """
+    pairs = [(one, depth) for one, depth in zip(readings, depths, strict=True) if moves or one.fixed is None]
+    for reading, depth in pairs:
+        if len(pairs) > 1:
+            st.markdown(f"**{plain(reading.name)}**")
+        draw_one(reading, depth, reading.name)
 
 
 def _words(view: View, readings: Sequence[Reading], depths: Sequence[int], concept: str) -> None:
@@ -75,7 +85,7 @@ def _words(view: View, readings: Sequence[Reading], depths: Sequence[int], conce
 
 
 def _head(view: View, readings: Sequence[Reading], depths: Sequence[int], concept: str) -> None:
-    _each(readings, depths, _tokens)
+    _each(readings, depths, _tokens, moves=True)
 
 
 def _tokens(reading: Reading, depth: int, key: str) -> None:
@@ -99,17 +109,85 @@ def _nodes(view: View, readings: Sequence[Reading], depths: Sequence[int], conce
         other = readings[1].scores.to_frame().filter(pl.col("thought") == depths[1]).select("node", "value")
         frame, sorted_by = frame.join(other, on="node", how="left", suffix=" beside").select(
             *columns,
-            pl.col("value").alias(first.run.name),
-            pl.col("value beside").alias(readings[1].run.name),
+            pl.col("value").alias(first.name),
+            pl.col("value beside").alias(readings[1].name),
             (pl.col("value") - pl.col("value beside")).alias("difference"),
         ), "difference"  # fmt: skip
     frame = frame.sort(sorted_by, descending=True, nulls_last=True)
     settings = VALUES | {
-        name: st.column_config.NumberColumn(format="%.4f") for name in (*(r.run.name for r in readings), "difference")
+        name: st.column_config.NumberColumn(format="%.4f") for name in (*(r.name for r in readings), "difference")
     }
     after = " and ".join(plural(one, "thought") for one in dict.fromkeys(depths))
     st.caption(f"Values after {after}, sorted; a column's head sorts otherwise.")
     widgets.table(frame, f"nodes-{view.problem.id}-{depth}", "nodes", settings, height=420)
+    if len(readings) > 1 and len(view.source.problems) > 1:
+        _on_set(view, readings, depths)
+
+
+MANY = 100
+"""Problems of the set over which two readings are compared."""
+
+
+def _on_set(view: View, readings: Sequence[Reading], depths: Sequence[int]) -> None:
+    """Draw the same comparison over many problems of the set, by classes of nodes, or the button that asks for it."""
+    items = view.source.problems[:MANY]
+    runs = [reading.run for reading in readings]
+    key = (
+        *((cache.fingerprint(run.path), run.thoughts) for run in runs), cache.set_key(items), view.against,
+        *(reading.scores.readout for reading in readings), *depths,
+    )  # fmt: skip
+    frame = cache.known("differences", key)
+    label = f"The same over {plural(len(items), 'problem')} of the set"
+    if frame is None:
+        if not st.button(label, key="differences", icon=":material/play_arrow:", help=DIFFERENCES_HELP):
+            return
+        if all(view.other_question(problem) is None for problem in items):
+            st.caption("No problem of the set has such a question beside it.")
+            return
+        bar = st.progress(0.0, "Running the first reading ...")
+        frame = cache.kept("differences", key, lambda: _differences(view, readings, depths, items, bar.progress))
+        bar.empty()
+    first, second = (plain(reading.name.split(", asked")[0]) for reading in readings)
+    other = f"{second}, {view.against}" if view.against in (TWIN, OTHER_TARGET) else plain(readings[1].name)
+    st.caption(
+        f"Raw mass by class of nodes: {first} less {other}; paired by problem, intervals of 95 % over graphs; "
+        f"{int(frame['problems'].max())} of {plural(len(items), 'problem')} have both."  # type: ignore[arg-type]
+    )
+    names = {"first": first, "second": other}
+    settings = {
+        name: st.column_config.NumberColumn(names.get(name, name), format="%.3f")
+        for name in ("first", "second", "difference", "low", "high", "chance")
+    }
+    widgets.table(frame, f"differences-{view.source.problems[0].id}", "differences-table", settings, height=220)
+
+
+def _differences(
+    view: View,
+    readings: Sequence[Reading],
+    depths: Sequence[int],
+    items: Sequence[Problem],
+    progress: Callable[[float, str], object],
+) -> pl.DataFrame:
+    """Return the differences over a set (`effects.class_differences`)."""
+    asked = {problem.id: other for problem in items if (other := view.other_question(problem)) is not None}
+    own = [problem for problem in items if problem.id in asked]
+    sides = []
+    for place, problems in enumerate((own, [asked[problem.id] for problem in own])):
+        run = readings[place].run
+        found = trace.run(run.checkpoint, problems, run.thoughts, continuations=False)
+        scores = []
+        for one in found:
+            scores.append(node_scores(one, readings[place].scores.readout))
+            done = (place * len(own) + len(scores)) / (2 * len(own))
+            progress(done, f"{len(scores)} of {len(own)} problems, reading {place + 1} of 2")
+        sides.append(scores)
+    return class_differences([(one, depths[0], other, depths[1]) for one, other in zip(*sides, strict=True)])
+
+
+DIFFERENCES_HELP = (
+    "One problem has no interval. This asks the same of many problems of the set and gives the mean mass on each class "
+    "of nodes at the hop, the difference, and its interval of 95 %."
+)
 
 
 def _code(view: View, readings: Sequence[Reading], depths: Sequence[int], concept: str) -> None:
@@ -157,11 +235,15 @@ def _tree(view: View, readings: Sequence[Reading], depths: Sequence[int], concep
             "Heights in the whole set", "height",
             "Height against value over many problems, both heights, with a rank correlation and its controls.",
         )  # fmt: skip
-    _each(readings, depths, lambda reading, depth, key: _one_tree(reading, depth if when == AT_ONCE else None, beside))
+    at_once = when == AT_ONCE
+    _each(
+        readings, depths,
+        lambda reading, depth, key: _one_tree(reading, depth if at_once else None, beside, key), moves=at_once,
+    )  # fmt: skip
 
 
-def _one_tree(reading: Reading, thoughts: int | None, beside: bool) -> None:
-    run, problem = reading.run, reading.trace.graph_problem
+def _one_tree(reading: Reading, thoughts: int | None, beside: bool, name: str) -> None:
+    run, problem = reading.run, reading.problem
     if not run.thoughts:
         st.caption(
             f":orange[{plain(run.name)} thinks no thoughts here: there is only what it would name in its first step.]"
@@ -174,7 +256,7 @@ def _one_tree(reading: Reading, thoughts: int | None, beside: bool) -> None:
     if beside:
         controls = cache.kept("tree controls", key, lambda: _tree_controls(run, problem), "Running the controls ...")
     frame = search_tree_frame(problem, spelled, thoughts=thoughts, controls=controls)
-    chart = f"tree-{run.name}"
+    chart = f"tree-{name}"
     widgets.figure(lambda: search_tree(frame), chart, f"tree-{problem.id}", clicked(chart, problem, place=1))
     shown = _tree_numbers(frame)
     controls_shown = [title(name) for name in frame["run"].unique() if name != MODEL]
@@ -224,16 +306,17 @@ def _lens(view: View, readings: Sequence[Reading], depths: Sequence[int], concep
         which = LENSES[widgets.segments("Lens", list(LENSES), "lens", LENS_HELP)]
         links.deeper("The whole set", "lens_layers", "Both lenses over many problems, with intervals and controls.")
     items = view.source.problems or (view.problem,)
-    _each(readings, depths, lambda reading, depth, key: _one_lens(reading.run, view.problem, items, which))
+    _each(readings, depths, lambda reading, depth, key: _one_lens(reading, items, which))
 
 
-def _one_lens(run: Run, problem: Problem, items: Sequence[Problem], lens: str) -> None:
+def _one_lens(reading: Reading, items: Sequence[Problem], lens: str) -> None:
+    run, problem = reading.run, reading.problem
     if not run.thoughts:
         st.info(no_thoughts(run.name, "there is no column to read"), icon=":material/block:")
         return
     fitted, note = _fitted(run, problem, items) if lens == TUNED else ((), "")
     frame = read_lenses(cache.recording(run, problem), fitted).filter(pl.col("lens") == lens)
-    key = f"lens-{run.name}"
+    key = f"lens-{reading.name}"
 
     def make() -> go.Figure:
         return problem_lens(frame, problem.id, lens)

@@ -1,17 +1,30 @@
 """The page *Thoughts*: one problem, and what a model thinks about it, thought by thought."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import streamlit as st
 
 from apps import cache, links
 from apps.components import header, picture, stepper, tabs
 from apps.errors import in_words
-from apps.sidebar_model import choose_beside, choose_readout, choose_run, choose_thoughts, open_another
+from apps.sidebar_model import (
+    choose_beside,
+    choose_readout,
+    choose_run,
+    choose_thoughts,
+    open_another,
+)
 from apps.sidebar_problem import choose_problem, say_what_to_do
-from apps.state import Reading, Run, View
+from apps.state import OTHER_TARGET, TWIN, Reading, Run, View
+from apps.text import plural
 from workbench.measure.scores import Readout, node_scores
 from workbench.problems.problem import Problem
+
+NO_OTHER = {
+    TWIN: "There is nothing to compare with: no entity of this graph has the other option as its answer.",
+    OTHER_TARGET: "There is nothing to compare with: the entity asked about reaches no other end of a chain.",
+}
 
 
 def draw() -> None:
@@ -22,7 +35,7 @@ def draw() -> None:
             st.markdown("## Your own problem")
             say_what_to_do()
             return
-        readings = [_read(run, view.problem, view.readout) for run in (view.run, view.beside) if run is not None]
+        readings = _readings(view)
         note = st.container()
         header.draw(view, readings)
         st.fragment(_moving)(view, readings)
@@ -36,7 +49,7 @@ def _choose() -> View | None:
         models, problem, reading = st.container(), st.container(), st.container()
         with models:
             run = choose_run()
-            beside = choose_beside(run)
+            beside, against = choose_beside(run)
             open_another()
         # The problem's filters need the number of thoughts: that box is drawn first and shown last.
         with reading:
@@ -44,7 +57,27 @@ def _choose() -> View | None:
             run, beside = choose_thoughts(run, beside)
         with problem:
             chosen = choose_problem(run)
-    return View(run, beside, *chosen, readout) if chosen else None
+    return View(run, beside, against, *chosen, readout) if chosen else None
+
+
+def _readings(view: View) -> list[Reading]:
+    """Return what the run reads in the problem, and what that is compared with, where there is such a thing."""
+    own = _read(view.run, view.problem, view.readout)
+    if view.beside is not None:
+        return [own, _read(view.beside, view.problem, view.readout)]
+    if not view.against:
+        return [own]
+    if (thought := view.thought) is not None:
+        if not view.run.thoughts:
+            return [own]
+        thought = min(thought, own.scores.depths[-1])
+        return [own, replace(own, told=f"after {plural(thought, 'thought')}", fixed=thought)]
+    other = view.other_question(view.problem)
+    if other is None:
+        st.caption(f":orange[{NO_OTHER[view.against]}]")
+        return [own]
+    asked = f"asked about {other.names[other.root]} and {other.names[other.target]}"
+    return [own, replace(_read(view.run, other, view.readout), told=asked)]
 
 
 def _read(run: Run, problem: Problem, readout: Readout) -> Reading:
@@ -60,12 +93,12 @@ def _moving(view: View, readings: Sequence[Reading]) -> None:
     with in_words():
         leader = max(readings, key=lambda reading: len(reading.scores.depths)).scores
         others = {
-            f"{name}-{reading.run.name}": [picture.depths_of(readings, depth)[place] for depth in leader.depths]
+            f"{name}-{reading.name}": [picture.depths_of(readings, depth)[place] for depth in leader.depths]
             for place, reading in enumerate(readings)
             for name in ("strip", "curve")
             if len(readings) > 1
         }
-        version = (view.problem.id, view.readout, *(cache.run_key(one.run, view.problem) for one in readings))
+        version = (view.readout, *((one.fixed, *cache.run_key(one.run, one.problem)) for one in readings))
         steps = stepper.choose(leader.depths, stepper.labels(leader), hash(version), others)
         concept = picture.draw(view, readings, steps)
         tabs.draw(view, readings, picture.depths_of(readings, steps.here), concept)

@@ -9,6 +9,7 @@ from tests.conftest import tiny_model
 from tests.explorer.conftest import KINDS
 from tests.explorer.page import Open, charts, fine, go, here, html, link, text
 from workbench import catalog
+from workbench.measure.scores import MASS_CLASSES
 from workbench.model.checkpoint import make_checkpoint, save_checkpoint
 from workbench.problems.vocabulary import edges_tokenizer
 from workbench.train.methods import METHODS
@@ -82,6 +83,52 @@ def test_a_run_without_thoughts_beside_one_with_twelve(opened: Open) -> None:
     assert {"After 0 thoughts", "After 5 thoughts"} <= {part[:16] for part in html(app)}
     assert here(go(app, 12)) == 12
     assert "Side by side only" in text(app)
+
+
+@pytest.mark.parametrize(
+    ("beside", "names"),
+    [
+        ("the swapped question", "asked about"),
+        ("another target asked", "asked about"),
+        ("its thought 3", "after 3 thoughts"),
+    ],
+)
+def test_a_run_is_compared_with_itself_on_another_question_or_after_another_thought(
+    opened: Open, beside: str, names: str
+) -> None:
+    given = {"set": "pairs", "beside": beside}
+    for below in tabs.TABS:
+        app = opened(**given, below=below)
+        assert fine(app), below
+    assert f"reference, {names}" in text(app)
+    assert len([part for part in html(app) if part.startswith("Mass on hop")]) == 2
+
+    app = opened(**given, picture="difference", after="2", below="Code")
+    (title,) = [part for part in html(app) if " less " in part]
+    assert fine(app)
+    assert (" to " if "asked" in names else "2 thoughts less 3 thoughts") in title
+    assert link(app) == {**given, "picture": "difference", "after": "2", "below": "Code"}
+    exec(app.code[0].value.replace(".show()", "").replace("print(", "("), {})
+
+
+@pytest.mark.parametrize("beside", ["second", "another target asked", "its thought 1"])
+def test_a_difference_over_the_set_has_an_interval(opened: Open, beside: str) -> None:
+    app = opened(set="pairs", beside=beside, after="2", below="Node by node")
+    app.button(key="differences").click().run()
+
+    assert fine(app)
+    table = next(part.value for part in app.dataframe if "difference" in part.value and "low" in part.value)
+    assert table["class"].to_list() == list(MASS_CLASSES)
+    assert (table["first"] - table["second"]).to_numpy() == pytest.approx(table["difference"].to_numpy())
+    assert "intervals of 95 % over graphs" in text(app)
+
+
+def test_a_question_without_a_twin_has_nothing_beside_it_and_says_so(opened: Open) -> None:
+    app = opened(set="released", beside="the swapped question")
+
+    assert fine(app)
+    assert "nothing to compare with" in text(app)
+    assert len(charts(app)) == 3
 
 
 def test_two_thoughts_per_step_stand_beside_one_by_the_hop_they_read(opened: Open) -> None:

@@ -24,6 +24,7 @@ from workbench.problems.graph import structure
 from workbench.problems.problem import Problem
 from workbench.problems.prosqa import make_problem, parse_question
 from workbench.problems.random_graphs import Graphs, ask, grow
+from workbench.problems.variants import other_target
 from workbench.problems.vocabulary import CONCEPTS, ENTITIES
 
 
@@ -228,6 +229,34 @@ def test_difference_is_antisymmetric_and_needs_the_same_problem(problem, scores)
     assert np.array(one.marker.color) == pytest.approx(-np.array(two.marker.color))
     with pytest.raises(WorkbenchError, match="cannot be compared node by node"):
         figures.problem_graph(scores, 2, compare=node_scores(trace(generated(1)), "lm_head"))
+
+
+def test_a_thought_is_compared_with_an_earlier_one_on_the_same_nodes(problem, scores):
+    drawn = figures.problem_graph(scores, 2, compare=scores, compare_depth=1)
+    shades = np.array(part(drawn, "nodes").marker.color)
+    first, second = (np.nan_to_num(scores.value[scores.row(k)]) for k in (1, 2))
+
+    assert np.sign(shades) * shades**2 == pytest.approx(second - first)
+    mass = scores.raw[scores.row(1), structure(problem).hops == 2].sum()
+    assert "2 thoughts less 1 thought" in drawn.layout.title.text
+    assert f"{mass:.3f}</b> (1 thought)" in drawn.layout.title.subtitle.text
+
+
+def test_another_question_on_the_graph_is_compared_by_the_names_of_the_nodes(problem, scores):
+    asked = other_target(problem, 0)
+    assert asked is not None
+    last = len(problem.names) - 1
+    swapped = make_problem(
+        "other", problem.names[::-1], [(last - source, last - target) for source, target in problem.edges],
+        last - asked.root, last - asked.target, last - asked.negative, True,
+        entities=[last - node for node in problem.entities],
+    )  # fmt: skip
+    other = node_scores(trace(swapped, lm_head=scores.raw[:, ::-1]), "lm_head")
+    drawn = figures.problem_graph(scores, 2, compare=other)
+
+    assert part(drawn, "nodes").marker.color == pytest.approx(0, abs=1e-6)
+    for one in (problem, swapped):
+        assert f"{one.names[one.root]} to {one.names[one.target]}" in drawn.layout.title.text
 
 
 def test_rows_of_a_difference_show_differences_and_its_subtitle_both_masses(problem, scores):

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.errors import WorkbenchError
+from workbench.measure.effects import class_differences
 from workbench.measure.scores import (
     MASS_CLASSES,
     READOUTS,
@@ -191,3 +192,19 @@ def test_two_thoughts_for_a_step_read_each_hop_twice() -> None:
     assert node_scores(two, "lm_head").hops_read == (1, 1, 2, 2)
     assert node_scores(two, "forced_language").hops_read == (1, 1, 1, 2, 2)
     assert [two.hop(k) for k in range(THOUGHTS + 1)] == [0, 1, 1, 2, 2]
+
+
+def test_two_readings_are_compared_by_classes_on_the_nodes_of_the_first(problem):
+    first = node_scores(trace(problem, lm_head=raw(problem, terpus=0.3, rompus=0.1, brimpus=0.2)), "lm_head")
+    second = node_scores(trace(problem, lm_head=raw(problem, terpus=0.1, rompus=0.4, yumpus=0.2)), "lm_head")
+    other = parse_question(TEXT.replace("yumpus", "jompus"))  # another graph
+    alike = node_scores(trace(other, lm_head=raw(other, terpus=0.3, rompus=0.1)), "lm_head")
+    table = class_differences([(first, 1, second, 2), (alike, 1, alike, 1)])
+    rows = {row["class"]: row for row in table.iter_rows(named=True)}
+
+    assert [*rows] == list(MASS_CLASSES)
+    assert rows["optimal"]["first"] == pytest.approx(0.3)  # terpus; hop 1 for both
+    assert rows["optimal"]["second"] == pytest.approx((0.1 + 0.3) / 2)
+    assert rows["frontier"]["difference"] == pytest.approx((0.1 - 0.4 + 0) / 2)
+    assert rows["optimal"]["low"] <= rows["optimal"]["difference"] <= rows["optimal"]["high"]
+    assert {row["problems"] for row in rows.values()} == {2}

@@ -111,6 +111,7 @@ def problem_graph(
     *,
     selected: int | None = None,
     compare: NodeScores | None = None,
+    compare_depth: int | None = None,
     attention: EdgeAttention | None = None,
 ) -> go.Figure:
     """Draw the graph: row k holds the nodes at hop k, colour and size are the values after `depth` thoughts.
@@ -123,25 +124,27 @@ def problem_graph(
         scores: One readout of one problem.
         depth: Number of thoughts, one of `scores.depths`.
         selected: Node to mark.
-        compare: Scores of the same problem by another run, checkpoint or readout: the picture is then the difference
-            of values, `scores` less `compare`.
+        compare: Scores of another run, checkpoint or readout, or of another question on the same graph: the picture is
+            then the difference of values, `scores` less `compare`.
+        compare_depth: Number of thoughts of `compare`; by default the same.
         attention: What to draw on the edges as their width.
 
     Returns:
         A figure whose node markers have `customdata[0]` = node number; those on edges, of the node at the edge's end.
 
     Raises:
-        WorkbenchError: There is no such depth, or `compare` is about another problem.
+        WorkbenchError: There is no such depth, or `compare` is about another graph.
     """
     row, problem = scores.row(depth), scores.problem
-    other = _other_values(scores, compare, depth)
+    at = depth if compare_depth is None else compare_depth
+    other = _other_values(scores, compare, at)
     shown = np.nan_to_num(scores.value[row])
     drawn = shown if other is None else shown - np.nan_to_num(other)
     made = layout(problem)
     size = SMALLEST + (LARGEST - SMALLEST) * np.sqrt(np.abs(drawn))
     roles = {getattr(problem, role): role for role in ROLES}
     labels = place_labels(problem, made, roles)
-    result = _empty(scores, depth, compare, attention, labels)
+    result = _empty(scores, depth, compare, at, attention, labels)
     _rows(result, scores, row, drawn, made, labels, signed=other is not None)
     result.add_traces(edge_traces(problem, made, labels.below, size / 2))
     if attention is not None:
@@ -196,30 +199,39 @@ def sum_graph(
 
 
 def _other_values(scores: NodeScores, compare: NodeScores | None, depth: int) -> np.ndarray | None:
-    if compare is None:
-        return None
-    if (compare.problem.names, compare.problem.edges) != (scores.problem.names, scores.problem.edges):
+    return None if compare is None else compare.value[compare.row(depth)][_same_nodes(scores, compare)]
+
+
+def _same_nodes(scores: NodeScores, compare: NodeScores) -> list[int]:
+    """Return the other scores' number of each node: a question's text gives the same graph in another order."""
+    first, second = (
+        {(one.names[source], one.names[target]) for source, target in one.edges}
+        for one in (scores.problem, compare.problem)
+    )
+    if {*scores.problem.names} != {*compare.problem.names} or first != second:
         raise WorkbenchError(
             "These two readings cannot be compared node by node.",
-            f"One is of problem {scores.problem.id}, the other of problem {compare.problem.id}.",
-            "Compare two runs, checkpoints or readouts on the same problem.",
+            f"Problems {scores.problem.id} and {compare.problem.id} are about different graphs.",
+            "Compare two runs, checkpoints or readouts on the same problem, or two questions about one graph.",
         )
-    return compare.value[compare.row(depth)]
+    return [compare.problem.names.index(name) for name in scores.problem.names]
 
 
 def _empty(
-    scores: NodeScores, depth: int, compare: NodeScores | None, attention: EdgeAttention | None, labels: Labels
-) -> go.Figure:
+    scores: NodeScores, depth: int, compare: NodeScores | None, compare_depth: int, attention: EdgeAttention | None,
+    labels: Labels,
+) -> go.Figure:  # fmt: skip
     problem, row = scores.problem, scores.row(depth)
     hop, mass = scores.hops_read[row], scores.candidate_mass[row]
+    names = _labels(scores, depth, compare, compare_depth) if compare is not None else ("", "")
     if np.isnan(mass):
         subtitle = f"No node is at hop {hop}: there is no frontier to read."
     else:
         masses, least = f"<b>{mass:.3f}</b>", mass
         if compare is not None:
-            beside = compare.candidate_mass[compare.row(depth)]
-            masses += f" ({_label(scores, compare)}), <b>{beside:.3f}</b> ({_label(compare, scores)})"
-            least = min(mass, beside)
+            beside = _mass_beside(scores, depth, compare, compare_depth)
+            masses += f" ({names[0]}), <b>{beside:.3f}</b> ({names[1]})"
+            least = min(mass, compare.candidate_mass[compare.row(compare_depth)])
         subtitle = f"Raw mass on hop {hop}: {masses}, chance {_even(scores, 'on_frontier', row)}"
         if least < NOISE_MASS:
             subtitle += " · <b>near zero: the normalised values below are noise</b>"
@@ -229,7 +241,7 @@ def _empty(
             subtitle += f" · without the target: {'no node' if np.isnan(other) else beside}"
     title = f"After {plural(depth, 'thought')} · {READOUT_TITLES[scores.readout]}"
     if compare is not None:
-        title += f" · {_label(scores, compare)} less {_label(compare, scores)}"
+        title += f" · {names[0]} less {names[1]}"
     best = np.argsort(-np.nan_to_num(scores.value[row]), kind="stable")[:3]
     leaders = ", ".join(f"{problem.names[n]} {scores.value[row, n]:.2f}" for n in best)
     alt = f"Reasoning graph of problem {problem.id}, rows by hop from {problem.names[problem.root]}. {title}. "
@@ -252,12 +264,26 @@ def _even(scores: NodeScores, members: str, row: int) -> str:
     return f"{scores.even_mass(getattr(scores, members))[row]:.3f}"
 
 
-def _label(scores: NodeScores, beside: NodeScores) -> str:
-    """Name what sets two scores apart."""
-    same_run, same_readout = scores.checkpoint == beside.checkpoint, scores.readout == beside.readout
-    if same_run and not same_readout:
-        return READOUT_TITLES[scores.readout]
-    return scores.checkpoint if same_readout else f"{scores.checkpoint} ({READOUT_TITLES[scores.readout]})"
+def _labels(scores: NodeScores, depth: int, compare: NodeScores, compare_depth: int) -> tuple[str, str]:
+    """Name what sets two scores apart: the run, the readout, the question, the number of thoughts."""
+    pair = ((scores, depth), (compare, compare_depth))
+    told = [
+        [one.checkpoint for one, _ in pair],
+        [READOUT_TITLES[one.readout] for one, _ in pair],
+        [f"{one.problem.names[one.problem.root]} to {one.problem.names[one.problem.target]}" for one, _ in pair],
+        [plural(number, "thought") for _, number in pair],
+    ]
+    apart = [both for both in told if both[0] != both[1]] or told[:1]
+    first, second = (", ".join(both[place] for both in apart) for place in (0, 1))
+    return first, second
+
+
+def _mass_beside(scores: NodeScores, depth: int, compare: NodeScores, compare_depth: int) -> float:
+    """Return the mass of the other scores at the hop of the first: on the same nodes, or those of its own question."""
+    row, roots = compare.row(compare_depth), [one.problem.names[one.problem.root] for one in (scores, compare)]
+    if roots[0] != roots[1]:
+        return float(compare.candidate_mass[row])
+    return float(compare.raw[row, _same_nodes(scores, compare)][scores.on_frontier[scores.row(depth)]].sum())
 
 
 def _rows(

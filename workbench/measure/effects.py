@@ -2,6 +2,7 @@
 
 `on_each` and `shares`: how often the right answer stays, beside a control of the same strength on each problem.
 `downstream`: two traces of one problem compared thought by thought.
+`class_differences`: two readings of many problems compared by classes of nodes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,8 @@ from workbench.interventions.controls import BEFORE, CONTROL, INTERVENED, answer
 from workbench.interventions.plan import AffectedRegion, Plan
 from workbench.interventions.run import Sources
 from workbench.measure.arrays import Trace
-from workbench.measure.statistics import Estimate, PairedComparison, graphs_of, mcnemar, resample
+from workbench.measure.scores import MASS_CLASSES, NodeScores
+from workbench.measure.statistics import Estimate, PairedComparison, difference, graphs_of, mcnemar, resample
 from workbench.model.checkpoint import Checkpoint
 from workbench.problems.problem import Problem
 from workbench.problems.shortcuts import forced_choice
@@ -170,3 +172,38 @@ def total_variation(
     first, second = one.astype(np.float64), two.astype(np.float64)
     rest = second.sum(1) - first.sum(1)
     return (np.abs(second - first).sum(1) + np.abs(rest)) / 2
+
+
+def class_differences(pairs: Sequence[tuple[NodeScores, int, NodeScores, int]]) -> pl.DataFrame:
+    """Compare two readings of many problems: the mass on each class of nodes, and what one has more than the other.
+
+    Args:
+        pairs: For each problem one reading and its number of thoughts, and the other with its own. Both are read on
+            the nodes at the first one's hop; where they ask about different roots, each at its own.
+
+    Returns:
+        One row per class: mean raw mass (probability) of both, the first less the second with its 95 % interval over
+        graphs (paired by problem), the number of problems, and chance for the first (evenly over the concepts).
+    """
+    rows = []
+    for one, depth, other, own in pairs:
+        row, there = one.row(depth), other.row(own)
+        masses = {name: float(mass[row]) for name, mass in one.mass_by_class.items()}
+        beside = {name: float(mass[there]) for name, mass in other.mass_by_class.items()}
+        if one.problem.root == other.problem.root:
+            for code, name in enumerate(MASS_CLASSES[:-1]):
+                beside[name] = float(other.raw[there, one.node_class[row] == code].sum())
+        rows += [
+            (one.problem.id, one.problem.graph, name, masses[name], beside[name], float(one.chance_by_class[name][row]))
+            for name in MASS_CLASSES
+        ]
+    table = pl.DataFrame(rows, ["problem", "graph", "class", "first", "second", "chance"], orient="row")
+    found = []
+    for name in MASS_CLASSES:
+        part = table.filter(pl.col("class") == name)
+        made = resample(part["first"], part["second"], statistic=difference, clusters=graphs_of(part))
+        means = [part[column].mean() for column in ("first", "second", "chance")]
+        found.append((name, *means[:2], made.value, made.low, made.high, made.n, means[2]))
+    return pl.DataFrame(
+        found, ["class", "first", "second", "difference", "low", "high", "problems", "chance"], orient="row"
+    )

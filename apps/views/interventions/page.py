@@ -49,7 +49,7 @@ def draw() -> None:
         if run.thoughts:
             before = cache.trace(run.path, problem, run.thoughts)
             answer = cache.answer(run.path, problem, run.thoughts, "answer")
-            view = View(run, None, problem, source, readout)
+            view = View(run, None, "", problem, source, readout)
             header.draw(view, [Reading(run, before, node_scores(before, readout), answer)])
             st.fragment(_moving)(Subject(run, problem, open_set()), view, stop)
         else:
