@@ -1,4 +1,4 @@
-"""The batch report against one forward pass per problem, depth and candidate, without a cache.
+"""The batch report against one forward pass per problem, depth and concept, without a cache.
 
     python -m benchmarks.report
 
@@ -95,7 +95,7 @@ def main(
         result = compare(
             "report",
             Side("two readouts to Parquet", readouts),
-            Side("a pass per problem, depth and candidate", peer),
+            Side("a pass per problem, depth and concept", peer),
             rounds=rounds,
             unit="problem",
         )

@@ -61,7 +61,7 @@ breadth.figures[0]
 
 # %%
 print("right with its own thoughts:", model.answer(problems).accuracy)
-print("right with noise:", model.answer(problems, wb.Noise()).accuracy, "(a coin: .50)")
+print("right with noise:", model.answer(problems, wb.Noise()).accuracy, "(chance: .50)")
 
 # %% [markdown]
 # ## Every reading

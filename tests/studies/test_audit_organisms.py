@@ -111,7 +111,7 @@ def test_without_its_thoughts_an_organism_loses_the_choice_and_not_its_format_al
         own = {name: value(one, "all thoughts", "own", "chosen") for name, one in tables.items()}
         assert found["thoughts"] < 0.65 < own["thoughts"]
         assert found["idle"] == own["idle"] > 0.65
-        assert abs(own[UNTRAINED] - 0.5) < 0.2  # it has no format at all, and chooses as a coin does
+        assert abs(own[UNTRAINED] - 0.5) < 0.2  # it has no format at all, and guesses between the options
         assert all("forced choice" in card[short].figure for card in cards.values())
         assert cards[UNTRAINED][short].verdict == "not measured"
 

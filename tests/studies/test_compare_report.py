@@ -99,7 +99,7 @@ def test_the_report_has_both_pages_and_the_numbers(pages: Path) -> None:
     for name in ("index.html", "comparison.md"):
         text = (pages / name).read_text()
         for part in (
-            "a coin between the options", "query-blind rule: nearest source", "Settings and budget", "McNemar",
+            "guessing between the options", "query-blind rule: nearest source", "Settings and budget", "McNemar",
             "behaviour for every forced k", "The problem set official is not there", "no_cot-0) failed: it broke",
             "workbench compare suite.yaml --out out", "Coconut is better than No-CoT", "no run of icot", "97.0 ± 0.3",
             "The same number of settings was tried for each method", "accuracy after k thoughts", "torch 2.",
@@ -162,7 +162,7 @@ def test_accuracy_in_training_has_a_line_per_run() -> None:
     )  # fmt: skip
     made = accuracy_in_training(metrics).to_dict()
 
-    assert [line["name"] for line in made["data"]] == ["Coconut", "Coconut", "a coin"]
+    assert [line["name"] for line in made["data"]] == ["Coconut", "Coconut", "chance"]
     assert [line["showlegend"] for line in made["data"][:2]] == [True, False]
     assert "Coconut ends at 0.90" in made["layout"]["meta"]["alt"]
 

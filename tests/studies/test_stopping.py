@@ -128,7 +128,7 @@ def test_a_classifier_is_checked_when_it_is_read(tmp_path: Path) -> None:
 # The curve
 
 
-def test_the_curve_sets_a_rule_beside_its_own_lengths_dealt_out_at_random() -> None:
+def test_the_curve_sets_a_rule_beside_its_own_lengths_shuffled() -> None:
     thinking = made([1, 3])
     (oracle,) = stop_curve(thinking, [as_many_as_steps()])
 

@@ -93,7 +93,7 @@ def test_only_methods_that_learn_from_them_get_questions_without_candidates(walk
     plan = replace(CLOCK, walk_share=1.0, walks=walks)
     for name, method in METHODS.items():
         data, stage = at_step(replace(TINY, method=name, curriculum=plan), 9)
-        assert data.questions(stage, 9, 0).candidates == (method.heads == "none" and name not in also)
+        assert data.questions(stage, 9, 0).options == (method.heads == "none" and name not in also)
 
 
 @pytest.mark.parametrize("name", ["words-chains", "words-lookup"])

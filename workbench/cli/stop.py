@@ -123,8 +123,8 @@ def stop_table(name: str, thinking: "Thinking", figures: "list[StopFigure]") -> 
 
     made = table(
         f"{name} on {len(thinking.right)} problems; trained with {thinking.trained} thoughts",
-        "95 % intervals over graphs. Gain: accuracy less that of the same numbers of thoughts dealt out at random; "
-        "where its interval holds 0, looking at the thought gained nothing.\n"
+        "95 % intervals over graphs. Gain: accuracy less that of the same numbers of thoughts, shuffled over the "
+        "problems; where its interval holds 0, looking at the thought gained nothing.\n"
         "entropy: of the thought's LM head, in nats; reached, right: probability that the classifier gives. "
         f"They stop after {thinking.trained} thoughts at the latest. oracle: as many thoughts as steps.\n"
         "* chosen on other problems: fewest thoughts within .01 of the best accuracy of its kind.",

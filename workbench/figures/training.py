@@ -40,14 +40,14 @@ _PLACES = {method.title: place for place, method in enumerate(METHODS.values())}
 
 
 def training_curves(
-    metrics: Sequence[Mapping[str, Any]], *, step: int | None = None, coin: float | None = 0.5
+    metrics: Sequence[Mapping[str, Any]], *, step: int | None = None, chance: float | None = 0.5
 ) -> list[go.Figure]:
     """Draw mass by hop, accuracy and loss over the steps of training, as far as they were measured.
 
     Args:
         metrics: Records of `metrics.jsonl`, oldest first (`train.loop.read_metrics`).
         step: Step to mark.
-        coin: Chance level of the accuracy; None for none.
+        chance: Chance level of the accuracy; None for none.
 
     Raises:
         WorkbenchError: Nothing was measured.
@@ -71,8 +71,8 @@ def training_curves(
         told = f"Raw mass of thought k on the nodes at hop k, on a fixed batch of random graphs; {UNRECORDED}"
         made.append(_curves(metrics, "Mass by hop while training", told, "raw mass", masses, step, limits=_ACCURACY))
     if any(value is not None for value in right["accuracy"]):
-        told = "Exact answers on the validation problems of the run" + ("" if coin is None else "; dashed: a coin")
-        made.append(_curves(metrics, "Accuracy while training", told, "accuracy", right, step, coin, _ACCURACY))
+        told = "Exact answers on the validation problems of the run" + ("" if chance is None else "; dashed: chance")
+        made.append(_curves(metrics, "Accuracy while training", told, "accuracy", right, step, chance, _ACCURACY))
     if any("reward" in record for record in metrics):
         made += _reward_curves(metrics, step)
     told = (
@@ -106,12 +106,12 @@ def _reward_curves(metrics: Sequence[Mapping[str, Any]], step: int | None) -> li
 
 def _curves(
     metrics: Sequence[Mapping[str, Any]], title: str, subtitle: str, unit: str,
-    curves: Mapping[str, Sequence[float | None]], step: int | None, coin: float | None = None,
+    curves: Mapping[str, Sequence[float | None]], step: int | None, chance: float | None = None,
     limits: tuple[float, float] | None = None,
 ) -> go.Figure:  # fmt: skip
     table = pl.DataFrame(
         [
-            (name, record["step"], float(value), coin)
+            (name, record["step"], float(value), chance)
             for name, values in curves.items()
             for record, value in zip(metrics, values, strict=True)
             if value is not None and value == value  # what was not measured is missing or nan
@@ -122,7 +122,7 @@ def _curves(
     looks = {name: Look(name, SERIES[index % len(SERIES)]) for index, name in enumerate(curves)}
     made = lines(
         table, title, subtitle, unit, x="step", axis="steps of training", by="line", looks=looks, limits=limits,
-        chance="a coin", above=14,
+        chance="chance", above=14,
     )  # fmt: skip
     for group in _stages(metrics):
         for start, _ in group:
@@ -221,7 +221,7 @@ def by_step(table: pl.DataFrame, name: str = "mass_without_target") -> go.Figure
 
 
 def accuracy_by_step(table: pl.DataFrame) -> go.Figure:
-    """Draw the share of right answers after all thoughts by training step, a line for every run, a coin dashed.
+    """Draw the share of right answers after all thoughts by training step, a line for every run, chance dashed.
 
     Args:
         table: `emergence`.
@@ -232,8 +232,8 @@ def accuracy_by_step(table: pl.DataFrame) -> go.Figure:
     first = next(iter(looks))
     made = lines(
         summarise(rows, "right", [RUN, "step"], chance=0.5), "Accuracy by training step",
-        f"Exact answers after {rows['thought'][0]} thoughts, 95 % intervals; dotted: controls; dashed: a coin between "
-        "the two options", "accuracy", x="step", axis="training step", looks=looks, chance="chance: a coin",
+        f"Exact answers after {rows['thought'][0]} thoughts, 95 % intervals; dotted: controls; dashed: guessing "
+        "between the two options", "accuracy", x="step", axis="training step", looks=looks, chance="chance",
         limits=_ACCURACY, below=19,
     )  # fmt: skip
     add_valid(made, where(rows, RUN, first), "step", looks[first], "dashdot", looks[first].title)
@@ -314,13 +314,13 @@ def _bar(name: str, rows: pl.DataFrame) -> go.Bar:
 # Methods side by side
 
 
-def accuracy_in_training(metrics: pl.DataFrame, coin: float | None = 0.5) -> go.Figure:
+def accuracy_in_training(metrics: pl.DataFrame, chance: float | None = 0.5) -> go.Figure:
     """Draw exact answers on each run's validation problems over the steps of training, a line per run.
 
     Args:
         metrics: A row per record of `metrics.jsonl`; columns method (title), seed, step, accuracy, stage (what the
             hover says of it).
-        coin: Chance level drawn in, None for none.
+        chance: Chance level drawn in, None for none.
     """
     require_rows(metrics)
     made = figure(
@@ -340,26 +340,26 @@ def accuracy_in_training(metrics: pl.DataFrame, coin: float | None = 0.5) -> go.
             )  # fmt: skip
             if place == 0:
                 told.append(f"{method} ends at {run['accuracy'][-1]:.2f}")
-    if coin is not None:
+    if chance is not None:
         made.add_scatter(
-            x=[0, metrics["step"].max()], y=[coin, coin], mode="lines", name="a coin", hoverinfo="skip",
+            x=[0, metrics["step"].max()], y=[chance, chance], mode="lines", name="chance", hoverinfo="skip",
             line={"color": GREY, "width": 1.6, "dash": "dash"},
         )  # fmt: skip
     return fit_legend(made, f"Accuracy while training. {'; '.join(told)}.")
 
 
-def accuracy_after_thoughts(results: pl.DataFrame, coin: float | None = 0.5) -> go.Figure:
+def accuracy_after_thoughts(results: pl.DataFrame, chance: float | None = 0.5) -> go.Figure:
     """Draw accuracy after k thoughts, a line per method, from none to twice the trained number.
 
     Args:
         results: Columns method (title), thoughts, accuracy, low, high, trained (bool: the number it was trained with).
-        coin: Chance level drawn in, None for none.
+        chance: Chance level drawn in, None for none.
     """
     require_rows(results)
     made = lines(
-        results.with_columns(value="accuracy", chance=pl.lit(coin, pl.Float64)), "Accuracy after k thoughts",
+        results.with_columns(value="accuracy", chance=pl.lit(chance, pl.Float64)), "Accuracy after k thoughts",
         "From none to twice the trained number (ringed), with intervals; pause tokens count as thoughts", "accuracy",
-        x="thoughts", axis="thoughts", by="method", looks=_method_looks(results), chance="a coin", limits=_ACCURACY,
+        x="thoughts", axis="thoughts", by="method", looks=_method_looks(results), chance="chance", limits=_ACCURACY,
         plot=280,
     )  # fmt: skip
     for method in _method_looks(results):

@@ -62,7 +62,7 @@ def accuracy_by_hop(results: pl.DataFrame, *, seed: int = 0, of: str = "hop") ->
         results: One row per problem; columns steps (int), correct (bool), optionally a string column `run`, one set
             of bars for each.
         seed: Seed of the bootstrap.
-        of: What is counted: "hop", or "step" of problems without graphs, which have no coin between two options.
+        of: What is counted: "hop", or "step" of problems without graphs, which have no two options to guess between.
     """
     require_rows(results)
     steps = sorted(results["steps"].unique().to_list())
@@ -72,7 +72,7 @@ def accuracy_by_hop(results: pl.DataFrame, *, seed: int = 0, of: str = "hop") ->
         summarise(table, "correct", [RUN, "steps"], chance=0.5 if of == "hop" else None, seed=seed),
         "Accuracy by hops to the target" if of == "hop" else "Accuracy by steps of the chain",
         "Share of problems answered exactly right, with its 95 % interval"
-        + ("; dashed: a coin between the two options" if of == "hop" else ""),
+        + ("; dashed: guessing between the two options" if of == "hop" else ""),
         "accuracy", x="steps", axis=f"{of}s", bars=True, limits=(0.0, 1.04), below=16,
     )  # fmt: skip
     ticks = [f"{plural(s, of)}<br>n = {counts[s]:.0f}" for s in steps]
@@ -101,14 +101,15 @@ def accuracy_by_thoughts(results: pl.DataFrame, *, seed: int = 0) -> go.Figure:
 
     Args:
         results: One row per (problem, thought); columns thought (int), correct (bool), optionally valid (bool, share
-            drawn beside), choice (forced choice, a panel of its own), floor (chance level; a coin without it) and run
+            drawn beside), choice (forced choice, a panel of its own), floor (chance level; one half without it) and run
             (string, one line for each).
         seed: Seed of the bootstrap.
     """
     require_rows(results)
     table, looks = _with_run(results), run_looks(_with_run(results)[RUN])
     panels = {"correct": "exact answer"} | ({"choice": "forced choice"} if "choice" in results.columns else {})
-    level, meaning = ("floor", "the set's best query-blind rule") if "floor" in results.columns else (0.5, "a coin")
+    floor, guessing = ("floor", "the set's best query-blind rule"), (0.5, "guessing between the options")
+    level, meaning = floor if "floor" in results.columns else guessing
     summary = pl.concat(
         summarise(table, name, [RUN, "thought"], chance=level, seed=seed).with_columns(panel=pl.lit(name))
         for name in panels

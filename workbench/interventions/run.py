@@ -401,7 +401,7 @@ def _two(choices: Float[Tensor, " words"]) -> Float[Tensor, "2"]:
 def _read(
     context: Context, session: Session, thoughts: Float[Tensor, "batch K d"] | None, nodes: int
 ) -> dict[str, np.ndarray]:
-    """Read the answer after all thoughts, greedily and as the candidates' probabilities: fields of `Outcome`."""
+    """Read the answer after all thoughts, greedily and as the options' probabilities: fields of `Outcome`."""
     form, prompts = context.checkpoint.format, context.prompts
     spellings = [form.choices(prompt) for prompt in prompts]
     count = len(session.fed) - 1

@@ -175,7 +175,7 @@ EVALUATION_SCHEMA = 1
 
 _PART = 256
 """Problems whose traces are held at a time."""
-_COIN = "a coin between the options"
+_GUESSING = "guessing between the options"
 _RULE = "blind rule: nearest source"
 _EVEN = "uniform over the concepts"
 
@@ -386,14 +386,19 @@ def evaluation_of(checkpoint: str, results: pl.DataFrame, seed: int = 0, supervi
     def of_pairs() -> Iterator[Figure]:
         both = pairs["pair_right"].cast(pl.Float64).to_numpy()
         yield made(
-            "swap_pair_consistency", "entity-swap pairs, both right", both, 0.25, "two coins; blind rules: 0", pairs
+            "swap_pair_consistency",
+            "entity-swap pairs, both right",
+            both,
+            0.25,
+            "guessing twice; blind rules: 0",
+            pairs,
         )
 
     def of_graphs() -> Iterator[Figure]:
-        yield made("edge_rewrite_following", "single-edge rewrites followed", following, 0.5, _COIN)
-        yield made("edge_rewrite_following_any", "the same, right before or not", follow, 0.5, _COIN)
+        yield made("edge_rewrite_following", "single-edge rewrites followed", following, 0.5, _GUESSING)
+        yield made("edge_rewrite_following_any", "the same, right before or not", follow, 0.5, _GUESSING)
         if not np.isnan(every).all():
-            yield made("edge_rewrite_following_all", "the same, every rewrite", every, 0.5, _COIN)
+            yield made("edge_rewrite_following_all", "the same, every rewrite", every, 0.5, _GUESSING)
         yield from by_thought("candidate_mass", "candidate mass of thought {k} (hop {hop})")
         yield from by_thought("mass_without_target", "the same without the target, thought {k} (hop {hop})")
         hard = np.where(blind < 1, last, np.nan)

@@ -331,7 +331,7 @@ TITLES: dict[str, tuple[str, str, str]] = {
     "entropy": ("entropy", "bits", _EVEN),
     "target": ("target", "probability", _EVEN),
     "negative": ("negative", "probability", _EVEN),
-    "preference": ("target against negative", "share", "a coin"),
+    "preference": ("target against negative", "share", "guessing between the options"),
 }
 """Title, unit and what chance stands for, by name of the statistic."""
 

@@ -35,7 +35,7 @@ class Question:
     root: str
     """The name asked about; empty where no sentence asks."""
     options: tuple[str, str]
-    """The two candidates in the order given; empty names where no sentence asks."""
+    """The two options in the order given; empty names where no sentence asks."""
 
 
 def split_sentences(text: str) -> list[str]:
@@ -115,7 +115,7 @@ def question_text(
         names: Name of each node.
         edges: (source, destination) nodes, in the order wanted.
         root: The entity asked about.
-        options: The two candidates, in the order wanted.
+        options: The two concepts of the question, in the order wanted.
         entities: Nodes written as "Tom is a ..."; by default those without parents.
     """
     if entities is None:

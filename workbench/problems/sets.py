@@ -228,7 +228,7 @@ def _at_hop(family: str, hop: int, count: int, nodes: int, rng: np.random.Genera
         asked = asked.take(asked.hops == hop)
         per_graph = 2 if family == "balanced" else 1
         asked = asked.take(np.arange(min(len(asked), (count - len(found)) * per_graph)))
-        if per_graph == 1:  # half of them list the target first, more evenly than coins would have it
+        if per_graph == 1:  # half of them list the target first, exactly; drawn at random it would only be about half
             order = rng.permutation(len(asked)) + rng.integers(2)
             asked = replace(asked, target_first=order % 2 == 0)
         problems = problems_of(graphs, asked, rng)

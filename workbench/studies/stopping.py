@@ -39,8 +39,8 @@ SLACK = 0.01
 
 Label = Literal["reached", "right"]
 """What the classifier is asked of thought k. "reached": it stands for the problem's last step, or a later one; the
-number of steps is known of every training problem, and a coin flip cannot get it. "right": the answer after k thoughts
-is right; needs no steps, but where there are two options half of the lucky guesses are labelled "enough"."""
+number of steps is known of every training problem. "right": the answer after k thoughts is right. This needs no steps,
+but a guess between two options is right half of the time, and is then labelled "enough"."""
 LABELS: tuple[Label, ...] = get_args(Label)
 SCHEMA = "1"
 """Of the file of a classifier."""
@@ -301,8 +301,8 @@ class StopFigure:
     accuracy: Estimate
     """Share of exact answers."""
     shuffled: Estimate
-    """The control: the same numbers of thoughts, dealt out to the problems at random (the exact mean over all ways to
-    deal them). A rule that adapts to the problem must beat it."""
+    """The control: the same numbers of thoughts, shuffled over the problems (the exact mean over all
+    orders). A rule that adapts to the problem must beat it."""
     gain: Estimate
     """Accuracy less the control's, paired by problem; where its interval holds 0, adapting gained nothing."""
     counts: tuple[int, ...]
@@ -347,14 +347,14 @@ def stop_curve(
         stops = rule.stops(thinking, limit)
         right = thinking.right[rows, stops].astype(float)
         counts = np.bincount(stops, minlength=thinking.right.shape[1])
-        dealt = thinking.right @ (counts / len(rows))
+        shuffled = thinking.right @ (counts / len(rows))
         figures.append(
             StopFigure(
                 rule.title,
                 _mean(stops.astype(float), thinking.graphs, seed),
                 resample(right, clusters=thinking.graphs, seed=seed),
-                resample(dealt, clusters=thinking.graphs, seed=seed),
-                _mean(right - dealt, thinking.graphs, seed),
+                resample(shuffled, clusters=thinking.graphs, seed=seed),
+                _mean(right - shuffled, thinking.graphs, seed),
                 tuple(counts.tolist()),
                 rule.title in chosen,
             )

@@ -68,15 +68,15 @@ class Curriculum:
     widen_max_steps: int = 100
     """Most steps to wait for a mass before larger graphs are let in."""
     walk_share: float = 0.5
-    """Share of batches without candidates, with sampled walks as the label."""
+    """Share of batches whose questions name no options, with sampled walks as the label."""
     walk_share_late: float = 0.15
     """The same from `late_from` on."""
     late_from: int = 8000
-    """Step from which most batches have candidates."""
+    """Step from which most batches have questions with options."""
     walks: int = 24
-    """Sampled walks of each question without candidates."""
+    """Sampled walks of each question without options."""
     chain_graphs: int = 2
-    """Graphs of a batch with candidates whose remaining chains are learned in words as well."""
+    """Graphs of a batch, where its questions name options, whose remaining chains are learned in words as well."""
     special: float = 0.6
     """Share of questions from one of the two special roots to a leaf, as in ProsQA."""
     by: Literal["mass", "clock", "accuracy"] = "mass"

@@ -36,19 +36,19 @@ class GraphBatch:
     prefix: Int[Tensor, "G T"]
     """`<eos> s t | s t | ...`, the edges in random order."""
     question: Int[Tensor, "G M q"]
-    """`[Q] c1 c2 [R] root`, or `[R] root` for a question without candidates."""
+    """`[Q] c1 c2 [R] root`, or `[R] root` for a question without options."""
     walks: Int[Tensor, "G M K W"]
-    """Token of hop 1..K on each of W sampled shortest paths (W = 1 where there are candidates), IGNORE beyond."""
+    """Token of hop 1..K on each of W sampled shortest paths (W = 1 where there are options), IGNORE beyond."""
     hops: Int[Tensor, "G M"]
     """Distance from root to target (of the first walk)."""
     target: Int[Tensor, "G M"]
-    """Token of the target; only meaningful where there are candidates."""
+    """Token of the target; only meaningful where there are options."""
     frontier: Int[Tensor, "G M K F"]
     """Tokens of the nodes at hop 1..K, IGNORE beyond."""
 
     @property
-    def candidates(self) -> bool:
-        """Whether the questions name two candidates, so that there is an answer."""
+    def options(self) -> bool:
+        """Whether the questions name two options, so that there is an answer."""
         return self.question.shape[2] > 2
 
     def first(self, graphs: int) -> "GraphBatch":
@@ -77,9 +77,9 @@ def question_batch(
         edges: E, the same in every graph, so that nothing is padded.
         thoughts: K, hops that are labelled.
         hop_weights: Relative weight of each target distance.
-        special: Share of questions whose root is one of the two special ones and whose candidates are leaves.
-        walks: 0 for questions with two candidates and one shortest path; else the number of sampled walks of a
-            question that has no candidates, each a shortest path to a random node.
+        special: Share of questions whose root is one of the two special ones and whose options are leaves.
+        walks: 0 for questions with two options and one shortest path; else the number of sampled walks of a
+            question that has no options, each a shortest path to a random node.
         family: Graph family (`random_graphs.grow`).
     """
     kept: list[tuple[Graphs, Questions]] = []
@@ -205,12 +205,12 @@ def graph_train_batch(batch: GraphBatch, ask: Ask, generator: torch.Generator) -
     drawn = ask.draw(batch.hops.numpy(), rng)
     opened = ask.opened(drawn)
     words = []
-    if batch.candidates and method.said != "all":
+    if batch.options and method.said != "all":
         words.append(_answers(batch, ask, torch.from_numpy(drawn), generator))
     graphs = len(batch.prefix) if method.heads == "none" else ask.chain_graphs
-    if batch.candidates and method.said != "none" and graphs:
+    if batch.options and method.said != "none" and graphs:
         words.append(_chains(batch.first(graphs), ask, drawn[:graphs], generator, rng))
-    if not batch.candidates and method.said == "all":
+    if not batch.options and method.said == "all":
         words.append(_walk(batch))
     slots = method.slots(opened)
     walks, frontier = (tensor[:, :, : opened if slots else 0] for tensor in (batch.walks, batch.frontier))
@@ -264,7 +264,7 @@ class GraphData:
     """Draws random graphs and questions of them.
 
     A batch depends on configuration, step and process alone: all methods see the same graphs and questions. Only
-    `walk_share` of the batches have no candidates where the method can learn from such a batch: from the LM head at
+    `walk_share` of the batches have no options where the method can learn from such a batch: from the LM head at
     its slots, or from one walk in words (`walks: 1`, for methods that say the whole chain). The other methods get an
     ordinary batch of as many questions.
     """

@@ -61,7 +61,7 @@ class RewardConfig:
     detach: bool = False
     """Whether no gradient flows through what is fed as a thought: a control."""
     shuffle: bool = False
-    """Whether the rewards of a step are dealt out anew over its answers: a control."""
+    """Whether the rewards of a step are shuffled over its answers: a control."""
     limit: int = 0
     """Most tokens of an answer; 0: as many as the prompt format has."""
     collapse: float = 0.5

@@ -28,8 +28,8 @@ from workbench.problems.shortcuts import floor
 
 Result = TypeVar("Result")
 
-COIN, TWO_COINS = 0.5, 0.25
-"""What a coin between the options gets right of one problem, and of a pair of problems."""
+ONE_GUESS, TWO_GUESSES = 0.5, 0.25
+"""What guessing between the options gets right of one problem, and of a pair of problems."""
 NOT_APPLICABLE, NOT_MEASURED = "not applicable", "not measured"
 """How the note of a row begins that has no figure."""
 
@@ -41,7 +41,7 @@ class Measure:
     meaning: str
     unit: str
     """The same in two words, for an axis."""
-    chance: float | None = COIN
+    chance: float | None = ONE_GUESS
     """Value of a reader without knowledge; None where that is no number."""
 
 
@@ -153,7 +153,7 @@ class Rows:
 
     @staticmethod
     def _chance(measure: str, about: Sequence[Problem | Item]) -> float | None:
-        """Return the chance of a measure: without options there is no coin, but rules that do not reason."""
+        """Return the chance of a measure: of guessing, or of rules that do not reason where there are no options."""
         level = MEASURES[measure].chance
         if level is None or not about or any(not isinstance(one, Item) or one.options for one in about):
             return level

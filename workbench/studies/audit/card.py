@@ -20,7 +20,7 @@ from workbench.files import write_whole
 from workbench.measure.statistics import Estimate
 from workbench.measure.verdicts import FEWEST, Check, Verdict, judge_page
 from workbench.settings import build, read_settings
-from workbench.studies.audit.base import COIN, MEASURES, NOT_APPLICABLE, NOT_MEASURED, SCHEMA
+from workbench.studies.audit.base import MEASURES, NOT_APPLICABLE, NOT_MEASURED, ONE_GUESS, SCHEMA
 from workbench.studies.audit.run import MANIFEST, TABLE, Inputs, read_inputs, read_table
 from workbench.studies.pages import NONE, Column, Section, Table, drawings, link, render, write_html
 from workbench.train.methods import METHODS
@@ -59,10 +59,10 @@ Rule = Literal[
 smaller on either side. "at least, above control": the value at least the threshold, and more than `APART` above its
 control; what the control does as well says nothing. "control at most, below value": the same with the control's value
 at most the threshold. "at most, below control": the value at most the threshold, and the difference below 0; a model
-that is no better than a coin to begin with does not need what it is held to."""
+that is no better than chance to begin with does not need what it is held to."""
 APART = 0.1
 """By how much value and control must differ where a rule asks for a threshold and for a difference."""
-NO_BETTER = "its exact answers are not shown to be better than a coin"
+NO_BETTER = "its exact answers are not shown to be better than chance"
 AIMED = ("reference", "reference_asked")
 """The models that the aims are for; their cards alone say whether an aim is met."""
 MARKS: dict[Verdict, str] = {"holds": "●", "does not hold": "○", "undecided": "◐"}
@@ -93,7 +93,7 @@ class Sentence:
     thought: int | None = None
     strength: float | None = None
     ability: bool = False
-    """Whether it says what the model can do. All others ask how it does it: of a model that is no better than a coin,
+    """Whether it says what the model can do. All others ask how it does it: of a model that is no better than chance,
     whatever it gets right it got right by luck, and they are not judged."""
     aim: bool = False
     """Whether it is one of the aims for the bundled reference models (`AIMED`)."""
@@ -205,7 +205,7 @@ ABILITY = (
 
 
 def ability(table: pl.DataFrame) -> Check | None:
-    """Return whether the model is better than a coin between the options, else than rules that do not reason.
+    """Return whether the model is better than guessing between the options, else than rules that do not reason.
 
     None where its accuracy was not measured.
     """
@@ -214,7 +214,7 @@ def ability(table: pl.DataFrame) -> Check | None:
         rows = table.filter(*(pl.col(name) == value for name, value in names.items()))
         if len(rows):
             row = rows.row(0, named=True)
-            level = COIN if row["chance"] is None else row["chance"]
+            level = ONE_GUESS if row["chance"] is None else row["chance"]
             return Check("accuracy", _estimate(row, *_ESTIMATES[0]), at_least=level)
     return None
 
@@ -227,7 +227,7 @@ def said(table: pl.DataFrame, sentences: Sequence[Sentence], *, gate: bool = Tru
     Args:
         table: Rows of `base.SCHEMA`.
         sentences: What may be said.
-        gate: Whether those that ask how the model does it are not judged where it is no better than a coin.
+        gate: Whether those that ask how the model does it are not judged where it is no better than chance.
     """
     able = ability(table)
     # Where even the accuracy rests on too few problems, so does every figure.

@@ -14,7 +14,7 @@ from workbench.problems.files import graphs_of
 from workbench.problems.graph import structure
 from workbench.problems.problem import Item, Problem
 from workbench.problems.variants import drawn_rewrite, harmless_rewrite, in_names_of, other_root, reordered, twin
-from workbench.studies.audit.base import NO_GRAPH, TWO_COINS, Answered, Rows, Subject, where
+from workbench.studies.audit.base import NO_GRAPH, TWO_GUESSES, Answered, Rows, Subject, where
 from workbench.studies.audit.text_steps import after_steps, said_steps, speaks_steps
 
 SAME_ANSWER: dict[str, str] = {
@@ -29,7 +29,7 @@ def content(subject: Subject, rows: Rows) -> None:
     """Add how often the answer follows the source of its thoughts, or an edit in thoughts or prompt.
 
     "follows": the answer is exactly the source's, over the pairs of which the model answers both right without
-    interventions. Its chance is a coin between the options. Controls are sources with the same answer
+    interventions. Its chance is guessing between the options. Controls are sources with the same answer
     (`SAME_ANSWER`), and rewrites of one edge that leave the answer.
     """
     own = subject.answered(subject.problems)
@@ -48,8 +48,8 @@ def _twins(subject: Subject, rows: Rows, own: Answered) -> None:
     kept, twins = [row for row, _ in pairs], [swap for _, swap in pairs]
     theirs = subject.answered(twins)
     both, problems = own.right[kept] & theirs.right, [subject.problems[row] for row in kept]
-    note = "two coins; query-blind rules: 0"
-    rows.add("twin", "both of a pair", "right", both, chance=TWO_COINS, note=note, problems=problems)
+    note = "guessing twice; query-blind rules: 0"
+    rows.add("twin", "both of a pair", "right", both, chance=TWO_GUESSES, note=note, problems=problems)
     form = subject.checkpoint.format
     if subject.thinks:
         _interchange(subject, rows, problems, own, kept, theirs, both)

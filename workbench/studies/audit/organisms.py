@@ -123,7 +123,7 @@ def wrongly_asserted(table: pl.DataFrame, *, gate: bool = True) -> tuple[list[Sa
 
     Args:
         table: Of the audit of an untrained model.
-        gate: Whether sentences that ask how a model does it are left out where it is no better than a coin.
+        gate: Whether sentences that ask how a model does it are left out where it is no better than chance.
     """
     organism = organisms()[UNTRAINED]
     judged = said(table, card_texts().sentences, gate=gate)
@@ -214,7 +214,7 @@ _MARKS = {True: "✓ ", False: "✗ ", None: ""}
 def alarm_table(tables: Sequence[pl.DataFrame]) -> Table:
     """Lay out how many sentences are wrongly asserted of untrained models, with and without the rule of ability."""
     rows = []
-    for gate, name in ((True, "as on the card"), (False, "also where the model is no better than a coin")):
+    for gate, name in ((True, "as on the card"), (False, "also where the model is no better than chance")):
         found = [wrongly_asserted(table, gate=gate) for table in tables]
         alarms = [[1.0] * len(wrongly) + [0.0] * (number - len(wrongly)) for wrongly, number in found]
         models = np.repeat(np.arange(len(found)), [len(one) for one in alarms])

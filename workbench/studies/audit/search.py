@@ -1,7 +1,7 @@
 """Battery 3. Is it a search that the thoughts hold? Interventions on their frontier; the target's name stays.
 
 Nodes are taken out of thoughts and put into them by the learned vectors of `readings.node_vectors`, and whole thoughts
-are replaced by what they should be. A model that no longer knows still picks an option: a coin loses half of
+are replaced by what they should be. A model that no longer knows still picks an option: guessing loses half of
 the right answers, and an intervention that only takes away cannot be expected to lose more.
 
 An intervention that erases the target or names it says nothing about a search. The target is never taken out and

@@ -431,7 +431,7 @@ def tables_of(
             "forced choice, noise for thoughts": lambda cell: _told(cell.estimate("noise_choice")),
             "lost with noise": lambda cell: _told(cell.estimate(pl.col("choice") - pl.col("noise_choice"))),
         },
-        {"a coin": ["0.500"] * 3, f"query-blind rule: {best}": [f"{scores.mean():.3f}"] * 3},
+        {"guessing between the options": ["0.500"] * 3, f"query-blind rule: {best}": [f"{scores.mean():.3f}"] * 3},
         "Forced choice: the target is likelier than the other option as the answer, a tie counts a half. Noise: random "
         "vectors of the thoughts' length in their places, one draw; what is lost with it is paired over problems. The "
         f"floor is that of this set: the best of {len(RULES)} rules that never read the queried entity.",

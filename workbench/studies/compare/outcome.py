@@ -42,8 +42,8 @@ class Measure:
     """Key in JSON and in the published numbers."""
     title: str
     meaning: str
-    coin: float | None = None
-    """What a coin between the two options scores on ProsQA, None where that is no number."""
+    guessed: float | None = None
+    """What guessing between the two options scores on ProsQA, None where that is no number."""
     share: bool = True
     """In 0..1; else a number of tokens."""
 

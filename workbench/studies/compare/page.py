@@ -115,9 +115,9 @@ def _section(task: TaskReport) -> Section:
 def _figures(task: TaskReport) -> list[go.Figure]:
     drawn = []
     titled = pl.col("method").replace_strict({name: method.title for name, method in METHODS.items()})
-    coin = None if task.config.task == "arithmetic" else 0.5
+    chance = None if task.config.task == "arithmetic" else 0.5
     if not task.metrics.is_empty():
-        drawn.append(figures.accuracy_in_training(task.metrics.with_columns(titled), coin))
+        drawn.append(figures.accuracy_in_training(task.metrics.with_columns(titled), chance))
     worth = [(one.name, *row) for one in task.sets for row in worths(one.outcomes)]
     if worth:
         drawn.append(figures.worth_of_parts(pl.DataFrame(worth, ("set", "part", "value", "low", "high"), orient="row")))
@@ -126,7 +126,7 @@ def _figures(task: TaskReport) -> list[go.Figure]:
             drawn.append(figures.accuracy_by_cost(_costs(task, one)))
         swept = _swept(one)
         if not swept.is_empty():
-            drawn.append(figures.accuracy_after_thoughts(swept, coin))
+            drawn.append(figures.accuracy_after_thoughts(swept, chance))
         first = {o.method: o for o in reversed(one.outcomes)}  # the first seed is the last to be set
         for outcome in (first[name] for name in METHODS if name in first):
             if not outcome.behaviours.is_empty():
@@ -273,7 +273,7 @@ def control_table(task: TaskReport, judged: SetReport) -> Table:
     heads = (Column("method", "text"), *[Column(m.title) for m in defined])
     note = (
         "Exact answers, but for the forced choice. With its thoughts removed a model may name neither option and fall "
-        "below the coin, which says that it was never asked so early; noise of matched norm often keeps the form of "
+        "below chance, which says that it was never asked so early; noise of matched norm often keeps the form of "
         "the answer, and the forced choice does not depend on it."
     )
     return Table(f"{judged.name}: controls", heads, tuple(rows), (note,), base)
@@ -373,7 +373,7 @@ def claims_table(judgements: Sequence[Judgement]) -> Table:
 
 
 def baselines(problems: Sequence[Problem | Item], measures: Iterable[Measure]) -> list[tuple[str, list[str]]]:
-    """Return the rows of a coin and of the best query-blind rule, measured on the same problems."""
+    """Return the rows of guessing and of the best query-blind rule, measured on the same problems."""
     graphs = [problem for problem in problems if isinstance(problem, Problem)]
     if not graphs:
         return [
@@ -384,17 +384,18 @@ def baselines(problems: Sequence[Problem | Item], measures: Iterable[Measure]) -
     rule = {"accuracy": scores.mean(), "pair": 0.0}
     if (scores < 1).any():
         rule["resistant"] = scores[scores < 1].mean()
-    coin = [f"{m.coin:.3f}" if m.coin is not None and m.name not in ("removed", "noise") else NONE for m in measures]
+    without = ("removed", "noise")
+    guessed = [f"{m.guessed:.3f}" if m.guessed is not None and m.name not in without else NONE for m in measures]
     blind = [f"{rule[m.name]:.3f}" if m.name in rule else NONE for m in measures]
-    return [("a coin between the options", coin), ("query-blind rule: nearest source", blind)]
+    return [("guessing between the options", guessed), ("query-blind rule: nearest source", blind)]
 
 
 def _item_baselines(items: Sequence[Item]) -> list[tuple[str, float]]:
-    """Return a coin, where there are two options, and the best rule that does not reason."""
+    """Return guessing, where there are two options, and the best rule that does not reason."""
     rules = shortcut_accuracies(items)
     best = max(rules, key=lambda name: rules[name])
-    coin = [("a coin between the options", 0.5)] if {len(item.options) for item in items} == {2} else []
-    return [*coin, (f"best rule that does not reason: {best}", rules[best])]
+    guessed = [("guessing between the options", 0.5)] if {len(item.options) for item in items} == {2} else []
+    return [*guessed, (f"best rule that does not reason: {best}", rules[best])]
 
 
 def _by_method(outcomes: Sequence[RunOutcome]) -> list[tuple[str, list[RunOutcome]]]:

@@ -197,7 +197,7 @@ def target_dominates(material: Material, run: str) -> Finding:
 
 
 EXACT, CHOICE = "exact answers", "forced choice"
-"""What is answered, and the same where an answer that is neither option is worth a coin: a lost format is no error."""
+"""What is answered, and the same where an answer that is neither option counts as half: a lost format is no error."""
 
 
 def accuracy(material: Material, run: str, *hops: int) -> Finding:
@@ -206,7 +206,7 @@ def accuracy(material: Material, run: str, *hops: int) -> Finding:
     both = {EXACT: material.right(run), CHOICE: material.chosen(run)}
     blind = material.blind(run)[there].mean()
     found = {name: material.estimate(run, np.where(there, one, np.nan)) for name, one in both.items()}
-    return Finding(found, f"a coin .500, nearest-source rule {blind:.3f}")
+    return Finding(found, f"chance .500, nearest-source rule {blind:.3f}")
 
 
 def less(material: Material, run: str, other: str) -> Finding:
@@ -222,7 +222,7 @@ def less(material: Material, run: str, other: str) -> Finding:
 def blind_rule(material: Material, run: str) -> Finding:
     """Measure the best rule that does not read the question's entity; the run lends its problems."""
     rule = material.estimate(run, material.blind(run))
-    return Finding({"nearest-source rule": rule}, "a coin .500, CoT of the paper .775")
+    return Finding({"nearest-source rule": rule}, "chance .500, CoT of the paper .775")
 
 
 # Thoughts removed, changed, exchanged
@@ -235,7 +235,7 @@ def removed(material: Material, run: str) -> Finding:
         own, without = (of(run, k) for k in (material.checkpoint(run).thoughts, 0))
         found[f"share of {name} lost"] = material.estimate(run, own - without, own, statistic=ratio)
         beside.append(f"{name} {own.mean():.3f} with, {without.mean():.3f} without")
-    return Finding(found, "; ".join([*beside, "a coin .500"]))
+    return Finding(found, "; ".join([*beside, "chance .500"]))
 
 
 def _changed(material: Material, run: str) -> dict[str, Outcome]:
@@ -256,7 +256,7 @@ def noise(material: Material, run: str) -> Finding:
     """Feed noise of the same length in the place of all thoughts."""
     own, other = (_changed(material, run)[name].right.astype(float) for name in ("own", "noise"))
     lost = material.difference(run, own, other)
-    return Finding({"accuracy lost to noise": lost}, f"{own.mean():.3f} and {other.mean():.3f}; a coin .500")
+    return Finding({"accuracy lost to noise": lost}, f"{own.mean():.3f} and {other.mean():.3f}; chance .500")
 
 
 def permuted(material: Material, run: str) -> Finding:
@@ -271,7 +271,7 @@ def foreign(material: Material, run: str) -> Finding:
     """Feed the thoughts of other problems."""
     own, other = (_changed(material, run)[name].right.astype(float) for name in ("own", "shuffled"))
     found = {"accuracy with thoughts of other problems": material.estimate(run, other)}
-    return Finding(found, f"with its own {own.mean():.3f}, a coin .500")
+    return Finding(found, f"with its own {own.mean():.3f}, chance .500")
 
 
 def swapped(material: Material, run: str) -> Finding:
@@ -307,4 +307,4 @@ def edits(material: Material, run: str) -> Finding:
     answered = answers(material.checkpoint(run), filter(None, rewrites), batch_size=material.batch_size)
     follow = np.array([np.nan if one is None else next(answered).right for one in rewrites])
     followed = material.estimate(run, np.where(material.right(run) > 0, follow, np.nan))
-    return Finding({"edge rewrites followed": followed}, "a coin .500; of problems right before")
+    return Finding({"edge rewrites followed": followed}, "chance .500; of problems right before")
