@@ -117,8 +117,8 @@ def test_asked_about_the_other_entity_the_answer_flips(items: list[Item]) -> Non
 def test_rules_that_do_not_reason_are_no_better_than_chance(items: list[Item]) -> None:
     rules = shortcut_accuracies(items)
 
-    assert rules['True unless it asks with "not"'] == rules["the commonest answer"] == 0.5
-    assert rules["what is said first of the property"] == rules["what is said last of the property"] == 0.5
+    assert rules['True, or False where the question has "not"'] == rules["the commonest answer"] == 0.5
+    assert rules["the first sentence about the property"] == rules["the last sentence about the property"] == 0.5
     assert all(abs(accuracy - 0.5) < 0.1 for accuracy in rules.values()), rules
 
 

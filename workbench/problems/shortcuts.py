@@ -250,12 +250,12 @@ def _longer_chain(item: Item) -> str:
 
 
 _PRONTOQA: dict[str, ItemRule] = {
-    'True unless it asks with "not"': lambda item: str(not _read(item)[1].negated),
-    "what is said first of the property": partial(_said, place=0),
-    "what is said last of the property": partial(_said, place=-1),
-    "what is said nearest to the entity": _nearest_said,
+    'True, or False where the question has "not"': lambda item: str(not _read(item)[1].negated),
+    "the first sentence about the property": partial(_said, place=0),
+    "the last sentence about the property": partial(_said, place=-1),
+    "the sentence about the property nearest to the entity's": _nearest_said,
     "the sign that most properties have": _more_negations,
-    "the property's longer chain": _longer_chain,
+    "the concept with the longer chain above it": _longer_chain,
 }
 
 
