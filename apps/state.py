@@ -14,6 +14,10 @@ TWIN, OTHER_TARGET, THOUGHT = "the swapped question", "another target asked", "i
 """What of the same run another of its readings can be compared with; a number follows the last."""
 
 
+KEPT = "plan kept"
+"""Key in the session of the plan that was being made on the page Interventions, as text, and what of it is off."""
+
+
 @dataclass(frozen=True)
 class Source:
     """Where the problem came from, so that a link and a script can fetch it again."""

@@ -14,6 +14,7 @@ import streamlit as st
 
 from apps import cache, widgets
 from apps.components.header import method_badges
+from apps.components.layers import attention_button
 from apps.components.stepper import Steps
 from apps.state import Reading, View, comparable
 from apps.text import code, plain, plural
@@ -180,6 +181,9 @@ def _graph(
             )
 
     steps.draw(f"graph-{key}", draw_one)
+    if drawn:
+        own = depths_of(readings, steps.here)[place]
+        attention_button(reading, own, concept, drawn.layer, drawn.head, key)
     widgets.download_figure(
         lambda: make(steps.here), f"graph-{problem.id}-{steps.here}", f"save-graph-{key}", "Graph as HTML"
     )

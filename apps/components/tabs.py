@@ -7,6 +7,7 @@ import polars as pl
 import streamlit as st
 
 from apps import cache, code_export, links, widgets
+from apps.components.layers import cell_buttons, cell_clicked, chosen_cell
 from apps.components.picture import VALUES, clicked, continuation_table
 from apps.errors import in_words
 from apps.state import OTHER_TARGET, TWIN, Reading, Run, View
@@ -319,9 +320,10 @@ def _one_lens(reading: Reading, items: Sequence[Problem], lens: str) -> None:
     key = f"lens-{reading.name}"
 
     def make() -> go.Figure:
-        return problem_lens(frame, problem.id, lens)
+        return problem_lens(frame, problem.id, lens, chosen=chosen_cell(reading))
 
-    widgets.chart(make(), key)
+    widgets.chart(make(), key, cell_clicked(key))
+    cell_buttons(reading, key)
     if note:
         st.caption(note)
     widgets.download_figure(make, f"{lens.split()[0]}-lens-{problem.id}", f"save-{key}")

@@ -160,3 +160,51 @@ def test_two_runs_show_theirs_side_by_side_and_none_in_the_difference(opened: Op
     app.run()
     assert fine(app)
     assert "attention of" not in json.dumps(charts(app))
+
+
+def test_a_cell_of_the_lens_is_ablated_on_the_page_interventions(opened: Open) -> None:
+    app = opened(below=LENS)
+    assert "Click a cell" in text(app)
+
+    app.session_state["lens cell"] = (2, 1)  # what a click leaves
+    app.run()
+    assert fine(app)
+    marks = [shape for shape in charts(app)[-1]["layout"]["shapes"] if shape["type"] == "rect"]
+    assert len(marks) == 6  # the cell, those above and those after it, in both maps
+    app.selectbox(key="part lens-reference").select("head 1")
+    app.run()
+    app.button(key="zero lens-reference").click().run()
+
+    assert fine(app)
+    assert link(app)["surgery"] == "ablate:at=2;layers=0;heads=1"
+    assert "heads set to zero" in text(app)
+
+
+def test_a_cell_of_a_larger_run_is_forgotten(opened: Open) -> None:
+    app = opened(below=LENS)
+    app.session_state["lens cell"] = (3, 12)
+    app.run()
+
+    assert fine(app)
+    assert "Click a cell" in text(app)
+
+
+def test_attention_to_the_edges_into_a_node_is_cut_on_the_page_interventions(opened: Open) -> None:
+    app = opened(attention="true", after="2", layer="0", head="1")
+    target = app.selectbox(key="concept").value
+    button = app.button(key="cut only")
+    assert button.label == f"Cut this attention to the 2 edges into {target}"
+    button.click().run()
+
+    assert fine(app)
+    assert link(app)["surgery"].startswith("knockout:")
+    assert "no attention to" in text(app)
+
+
+def test_a_second_cut_joins_the_plan(opened: Open) -> None:
+    app = opened(attention="true", after="2")
+    app.session_state["plan kept"] = ("zero:at=1", "")
+    app.button(key="cut only").click().run()
+
+    assert fine(app)
+    assert link(app)["surgery"].startswith("zero:at=1~knockout:")

@@ -26,6 +26,7 @@ SAID = {
     "reference_asked": "next node asked, also mixtures of 24 walks",
     "coconut_next_node": "next node asked, also mixtures of 24 walks",
     "coconut_words": f"words only; {MIXED}",
+    "coconut_words_reward": f"rewarded; {MIXED}",
     "coconut_frontier": f"frontier asked; {MIXED}",
     "coconut_two": "next node asked, also mixtures of 24 walks",
     "pause_as_thought": "next node asked, also mixtures of 24 walks",

@@ -7,7 +7,19 @@ import plotly.graph_objects as go
 import polars as pl
 
 from workbench.figures.lines import Look, grid, lines, maps, place, run_looks, two, where
-from workbench.figures.style import GREEN, GREY, SERIES, VERMILION, alpha, fit_legend, plural, require_rows, told
+from workbench.figures.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    SERIES,
+    STILL,
+    VERMILION,
+    alpha,
+    fit_legend,
+    plural,
+    require_rows,
+    told,
+)
 from workbench.measure.run_labels import MODEL, RUN
 from workbench.measure.run_labels import title as run_title
 from workbench.measure.statistics import Estimate, about, difference, graphs_of, resample, summarise
@@ -60,7 +72,9 @@ def mass_by_layer(frame: pl.DataFrame, lens: str) -> go.Figure:
     return told(_lens_axes(made, rows), alt)
 
 
-def problem_lens(frame: pl.DataFrame, problem: str, lens: str, run: str = MODEL) -> go.Figure:
+def problem_lens(
+    frame: pl.DataFrame, problem: str, lens: str, run: str = MODEL, chosen: tuple[int, int] | None = None
+) -> go.Figure:
     """Draw one problem's mass on the frontiers, layer by thought, with the likeliest token and chance in each cell.
 
     Args:
@@ -68,9 +82,10 @@ def problem_lens(frame: pl.DataFrame, problem: str, lens: str, run: str = MODEL)
         problem: Its id.
         lens: Which lens.
         run: Of which run.
+        chosen: Column and layer of a cell to mark, and with it all cells that a change of the layer there can affect.
 
     Returns:
-        A figure whose cells have `customdata[0]` = problem id.
+        A figure whose cells have `customdata[0]` = problem id, and on each a point with `customdata` = column, layer.
 
     Raises:
         WorkbenchError: The table has no such row.
@@ -109,8 +124,39 @@ def problem_lens(frame: pl.DataFrame, problem: str, lens: str, run: str = MODEL)
             hovertemplate="column %{x}, layer %{y}: %{customdata[4]} (%{customdata[1]:.3f})<br>mass on hop "
             "%{customdata[3]} %{z:.3f}, chance %{customdata[2]:.3f}<extra></extra>",
         )  # fmt: skip
+        # Cells of a heat map cannot be clicked: an unseen point on each can, with the same words.
+        made.add_scatter(
+            x=side["column"], y=side["layer"], xaxis=cells.xaxis, yaxis=cells.yaxis, mode="markers", showlegend=False,
+            marker={"symbol": "square", "size": _CELL - 6, "opacity": 0}, **STILL, hoverinfo="text",
+            customdata=side.select("column", "layer").rows(),
+            hovertext=[
+                f"column {row['column']}, layer {row['layer']}: {row['top_token']} ({row['top_probability']:.3f})<br>"
+                f"mass on hop {row['hop']} {_or_none(row['value'])}, chance {_or_none(row['chance'])}"
+                for row in side.iter_rows(named=True)
+            ],
+        )  # fmt: skip
+        if chosen is not None:
+            _mark(made, cells.xaxis, cells.yaxis, chosen, int(rows["column"].max()), int(rows["layer"].max()))  # type: ignore[arg-type]
     alt = f"Layers and thoughts of problem {problem}. Likeliest token at the last layer: {', '.join(tokens)}."
     return told(_lens_axes(made, rows), alt)
+
+
+def _or_none(value: float | None) -> str:
+    return "none" if value is None else f"{value:.3f}"
+
+
+def _mark(made: go.Figure, xaxis: str, yaxis: str, chosen: tuple[int, int], columns: int, layers: int) -> None:
+    """Mark a cell, and the cells that a change there can affect: those above it, and all columns after it."""
+    column, layer = chosen
+    for left, right, low, colour, width in (
+        (column, column, layer, BLUE, 2), (column + 1, columns, 0, BLUE, 2), (column, column, layer, VERMILION, 3),
+    ):  # fmt: skip
+        if left <= right:
+            high = layer if colour == VERMILION else layers
+            made.add_shape(
+                type="rect", xref=xaxis, yref=yaxis, x0=left - 0.48, x1=right + 0.48, y0=low - 0.48, y1=high + 0.48,
+                line={"color": colour, "width": width},
+            )  # fmt: skip
 
 
 def divergence_by_layer(frame: pl.DataFrame) -> go.Figure:

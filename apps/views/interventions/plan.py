@@ -10,6 +10,7 @@ import streamlit as st
 
 from apps import links, widgets
 from apps.components.picture import clicked_nodes
+from apps.state import KEPT
 from apps.text import plain
 from apps.views.interventions.subject import Subject
 from workbench.api import TWIN
@@ -21,9 +22,8 @@ from workbench.interventions.text import MOST_ADDRESS, from_address, to_address
 from workbench.problems.problem import Problem
 from workbench.problems.variants import entity_swap
 
-ADDRESS, OFF, PAST, KEPT = "surgery", "off", "plans before", "plan kept"
-"""Where in the session the text of the plan stands, which of its operations are switched off, the pairs of both before,
-and what other pages leave of them."""
+ADDRESS, OFF, PAST = "surgery", "off", "plans before"
+"""Where in the session stand the text of the plan, what of it is switched off, and the pairs of both before."""
 MOST_PAST = 100
 MOST_OFF = 100
 EDITED = "edited"
