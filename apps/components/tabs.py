@@ -197,6 +197,20 @@ def _code(view: View, readings: Sequence[Reading], depths: Sequence[int], concep
 
 
 def _downloads(view: View, readings: Sequence[Reading], depths: Sequence[int], concept: str) -> None:
+    from apps.view_file import view_file  # plotly's own code, which no other part of the page needs
+
+    note = st.text_area(
+        "Note", key="note", max_chars=LONGEST_NOTE, height=80,
+        placeholder="What you see here, for whoever opens the file",
+        help="It stands at the top of the file, and is kept nowhere else.",
+    )  # fmt: skip
+    address = [(name, value) for name in st.query_params for value in st.query_params.get_all(name)]
+    widgets.download(
+        "This view as one HTML file",
+        lambda: view_file(view, readings, depths, concept, note or "", address),
+        f"view-{view.problem.id}.html", "text/html", "save-view",
+        "All thoughts with their graphs and sentences, your note, the code and the link; opens offline (5 MB)",
+    )  # fmt: skip
     _each(readings, depths, lambda reading, depth, key: _save(reading, depth, concept, key))
 
 
@@ -218,6 +232,9 @@ def _save(reading: Reading, depth: int, concept: str, key: str) -> None:
                 f"save-graph-{form}-{key}", "The problem's graph with all scores, for other tools",
             )  # fmt: skip
     st.caption("The table holds every node at every thought, with class, hop, heights, value, rank and chance.")
+
+
+LONGEST_NOTE = 4000
 
 
 # The search tree with its values

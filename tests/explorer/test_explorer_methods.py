@@ -1,9 +1,12 @@
 """The explorer without a browser: checkpoints of every method, alone and side by side, and the number of thoughts."""
 
+import re
 from pathlib import Path
 
 import pytest
+from plotly.offline import get_plotlyjs
 
+from apps import widgets
 from apps.components import header, tabs
 from tests.conftest import tiny_model
 from tests.explorer.conftest import KINDS
@@ -121,6 +124,24 @@ def test_a_difference_over_the_set_has_an_interval(opened: Open, beside: str) ->
     assert table["class"].to_list() == list(MASS_CLASSES)
     assert (table["first"] - table["second"]).to_numpy() == pytest.approx(table["difference"].to_numpy())
     assert "intervals of 95 % over graphs" in text(app)
+
+
+@pytest.mark.parametrize("beside", [{}, {"beside": "its thought 1"}])
+def test_a_view_is_saved_with_a_note_as_one_file(
+    opened: Open, monkeypatch: pytest.MonkeyPatch, beside: dict[str, str]
+) -> None:
+    files = {}
+    monkeypatch.setattr(widgets, "download", lambda label, make, *rest: files.update({label: make}))
+    app = opened(set="pairs", after="2", below="Downloads", **beside)
+    app.text_area(key="note").input("Look at <img src=//x> here").run()
+    page = files["This view as one HTML file"]().decode()
+
+    assert fine(app)
+    assert "Look at &lt;img src=//x&gt; here" in page
+    assert page.count("Plotly.newPlot(") == (3 + 1) * (2 if beside else 1)
+    assert not re.search(r'src="(?!data:)', page.replace(get_plotlyjs(), ""))  # nothing is fetched
+    assert "set=pairs" in page
+    assert "wb.load" in page
 
 
 def test_a_question_without_a_twin_has_nothing_beside_it_and_says_so(opened: Open) -> None:
