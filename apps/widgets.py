@@ -12,7 +12,7 @@ import polars as pl
 import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig as Column
 
-from workbench.figures.style import GREEN, GREY, INK, PURPLE, with_ink
+from workbench.figures.style import BLUE, GREEN, GREY, INK, PURPLE, with_ink
 from workbench.measure.provenance import provenance
 
 CONFIG = {"displaylogo": False, "displayModeBar": False, "scrollZoom": False}
@@ -24,17 +24,19 @@ HEAD_ROOM, PANEL_ROOM = 12, 30
 BAR_ROOM = 58
 """Pixels under a graph for its bar of colours alone."""
 SQUARE = f"width: 0.65rem; height: 0.65rem; border: 2px solid {GREEN}"
+RING = f"width: 0.8rem; height: 0.8rem; border: 2px solid {BLUE}; border-radius: 50%"
 TRIANGLE = "polygon(evenodd, 0 0, 100% 0, 50% 100%, 0 0, 26% 16%, 74% 16%, 50% 64%, 26% 16%)"
 LEGEND = (
     (f'<i style="{SQUARE}"></i>', "root"), (f'<i style="{SQUARE}; transform: rotate(45deg)"></i>', "target"),
     (f'<i style="width: 0.8rem; height: 0.7rem; background: {PURPLE}; clip-path: {TRIANGLE}"></i>', "negative"),
     (f'<i style="border-top: 3px solid {GREEN}"></i>', "on a shortest path"),
+    (f'<i style="{RING}"></i>', "concept chosen"),
     (f'<i style="border-top: 2px solid {GREY}"></i>', "edge to the next hop"),
     (f'<i style="border-top: 2px dashed {GREY}"></i>', "edge to any other row"),
     (f'<i style="border-top: 1px solid {GREY}"></i>', "among unreachable nodes"),
 )  # fmt: skip
 """What stands in the one legend of several graphs: a mark and its meaning."""
-ABOVE = 4
+ABOVE = 5
 """So many of them stand beside the title of a graph, where they are seen before one scrolls."""
 
 CAPTION = "figure caption"

@@ -14,11 +14,16 @@ from tests.browser.serve import find_chromium, running_chromium, running_explore
 
 FOLDER = Path(__file__).parent
 SIZE: ViewportSize = {"width": 1440, "height": 1000}
-TALLER: dict[str, ViewportSize] = {"surgery": {"width": 1440, "height": 1900}}
+TALLER: dict[str, ViewportSize] = {
+    "surgery": {"width": 1440, "height": 1900},
+    "before-after": {"width": 1440, "height": 1400},
+}
 """Views whose pictures stand further down."""
 VIEWS = {
     "screenshot": "?after=2",  # the second thought: where a frontier is wide
     "side-by-side": "?run=coconut_next_node&beside=pause_as_thought&set=small&after=2",
+    "before-after": "?run=coconut_words&beside=coconut_words_reward&set=small&problem=small-29&after=3",
+    "other-target": "?beside=another target asked&after=2&picture=difference",
     "surgery": "surgery?surgery=project:nodes=all_on_path&problem=released-219&after=2",
     "population": "population?reading=Distance+from+the+superposition",
     "training": "training?run=emergence&after=2",

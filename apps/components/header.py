@@ -92,7 +92,10 @@ def draw(view: View, readings: Sequence[Reading]) -> None:
                 _answer(reading, f"{plain(reading.name)}: " if len(readings) > 1 else "")
         hops = plural(structure(problem).length, "hop")
         st.badge(hops, icon=":material/route:", color="gray", help="From the root to the target.")
-        size = f"{plural(len(problem.names), 'node')}, {plural(len(problem.edges), 'edge')}"
+        count = len(problem.entities)
+        entities = "1 entity" if count == 1 else f"{count} entities"
+        concepts, edges = plural(len(problem.names) - count, "concept"), plural(len(problem.edges), "edge")
+        size = f"{entities}, {concepts}, {edges}"
         st.badge(size, icon=":material/hub:", color="gray")
         if shortcut_resistant(problem):
             st.badge("shortcut-resistant", icon=":material/shield:", color="blue", help=RESISTANT_HELP)
@@ -121,9 +124,9 @@ def asked(problem: Problem) -> str:
 
 def _answer(reading: Reading, who: str) -> None:
     right, after = reading.answer.right, f"after {plural(reading.run.thoughts, 'thought')}"
-    spoken = reading.run.says == "chain"
+    spoken, at = reading.run.says == "chain", f" {after}" if reading.run.thoughts else ""
     st.badge(
-        f"{who}{'says' if spoken else 'answers'} {said(reading.answer.text)}, {'right' if right else 'wrong'}",
+        f"{who}{'says' if spoken else 'answers'} {said(reading.answer.text)}{at}, {'right' if right else 'wrong'}",
         icon=":material/check:" if right else ":material/close:",
         color="green" if right else "red",
         help=f"The answer at the end of what it says {after}: {plain(reading.answer.said)}"

@@ -240,16 +240,16 @@ def numbers(reading: Reading, depth: int) -> str:
     """Return the numbers without which the picture means nothing: mass and breadth, beside chance."""
     row = reading.scores.row(depth)
     hop, about = reading.scores.hops_read[row], statistics(reading.scores)
-    cells = []
+    cells, target = [], reading.problem.target
     for name, label, form in (
         ("candidate_mass", f"Mass on hop {hop}", ".3f"), ("mass_without_target", "Without the target", ".3f"),
-        ("breadth", "Breadth", ".2f"), ("path_rank", "On-path rank", ".0f"),
+        ("breadth", "Effective nodes", ".2f"), ("path_rank", "Rank of a path node", ".0f"),
     ):  # fmt: skip
         one = about[name]
         value, chance = _number(float(one.values[row]), form), float(one.chance[row])
-        beside = (
-            f"of {_number(chance, '.0f')} on the frontier" if name == "breadth" else f"chance {_number(chance, form)}"
-        )
+        beside = f"of {_number(chance, '.0f')} at hop {hop}" if name == "breadth" else f"chance {_number(chance, form)}"
+        if name == "mass_without_target" and value != "–" and not reading.scores.on_frontier[row, target]:
+            beside = f"the same: the target is not at hop {hop}"
         about_it = escape(f"{one.title}. Unit: {one.unit}. Chance: {one.baseline}.", quote=True)
         if value == "–":
             other = "other " if reading.scores.frontier_size[row] else ""
@@ -280,7 +280,7 @@ def continuation(reading: Reading, depth: int) -> str:
     return (
         f'<div class="card"><b>Made to speak after {plural(depth, "thought")}</b> '
         f'<span class="chip {COLOURS[category]}" title="{escape(MEANINGS[category], quote=True)}">{category}</span>'
-        f"<p>{spoken}</p><small>{false}Asked for the answer at once: {answer} "
+        f"<p>{spoken}</p><small>{false}Asked for the answer at this point: {answer} "
         f'(<span class="{"true" if right else "false"}">{"right" if right else "wrong"}</span>), probability of the '
         f"target {target:.3f}, of the negative {negative:.3f}.</small></div>"
     )

@@ -28,8 +28,8 @@ def test_the_first_screen_needs_no_typing(opened: Open) -> None:
     assert link(app) == {}  # defaults are left out
     numbers = next(part for part in html(app) if part.startswith("Mass on hop 1"))
     assert re.sub(r"[\d.]+", "x", numbers) == (
-        "Mass on hop x x chance x Without the target – no other node at hop x Breadth x of x on the frontier "
-        "On-path rank x chance x"
+        "Mass on hop x x chance x Without the target – no other node at hop x Effective nodes x of x at hop x "
+        "Rank of a path node x chance x"
     )
 
 

@@ -156,7 +156,7 @@ def problem_graph(
         result.add_scatter(
             x=[made.x[selected]], y=[made.y[selected]], mode="markers", hoverinfo="skip", showlegend=False,
             name="selected", cliponaxis=False,
-            marker={"symbol": "circle-open", "size": size[selected] + 14, "color": PURPLE, "line": {"width": 3}},
+            marker={"symbol": "circle-open", "size": size[selected] + 14, "color": BLUE, "line": {"width": 3}},
         )  # fmt: skip
     return result
 

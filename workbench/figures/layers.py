@@ -12,7 +12,6 @@ from workbench.figures.style import (
     GREEN,
     GREY,
     SERIES,
-    STILL,
     VERMILION,
     alpha,
     fit_legend,
@@ -127,7 +126,8 @@ def problem_lens(
         # Cells of a heat map cannot be clicked: an unseen point on each can, with the same words.
         made.add_scatter(
             x=side["column"], y=side["layer"], xaxis=cells.xaxis, yaxis=cells.yaxis, mode="markers", showlegend=False,
-            marker={"symbol": "square", "size": _CELL - 6, "opacity": 0}, **STILL, hoverinfo="text",
+            marker={"symbol": "square", "size": _CELL - 6, "opacity": 0}, hoverinfo="text",
+            selected={"marker": {"opacity": 0}}, unselected={"marker": {"opacity": 0}},
             customdata=side.select("column", "layer").rows(),
             hovertext=[
                 f"column {row['column']}, layer {row['layer']}: {row['top_token']} ({row['top_probability']:.3f})<br>"

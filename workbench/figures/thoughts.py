@@ -135,6 +135,14 @@ def thought_strip(scores: NodeScores, *, depth: int | None = None) -> go.Figure:
 # One node
 
 
+def _above_ends(shortest: int, longest: int) -> str:
+    """Say how far a node is from where paths end: its heights."""
+    if not longest:
+        return "no edge leaves it"
+    far = str(longest) if shortest == longest else f"{shortest} to {longest}"
+    return f"{far} {'edge' if longest == 1 else 'edges'} above an end"
+
+
 def node_curve(
     scores: NodeScores, node: int, *, depth: int | None = None, beside: Sequence[NodeScores] = ()
 ) -> go.Figure:
@@ -154,7 +162,7 @@ def node_curve(
     problem, about, depths = scores.problem, scores.structure, list(scores.depths)
     readout, name, hop = READOUT_TITLES[scores.readout], problem.names[node], int(about.hops[node])
     where = "not reachable from the root" if hop < 0 else f"hop {hop}"
-    heights = f"height {about.longest_height[node]} longest, {about.shortest_height[node]} shortest"
+    heights = _above_ends(int(about.shortest_height[node]), int(about.longest_height[node]))
     lines = [(problem.target, "target", GREEN, "diamond"), (problem.negative, "negative", PURPLE, "triangle-down")]
     lines = [(n, f"{problem.names[n]} ({role})", colour, symbol) for n, role, colour, symbol in lines if n != node]
     roles = {problem.root: " (root)", problem.target: " (target)", problem.negative: " (negative)"}
