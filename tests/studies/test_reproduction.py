@@ -163,7 +163,7 @@ def test_what_is_measured_is_what_the_model_does(material: Material) -> None:
     assert len(same.right) == len(material.paired("reference_asked")) <= 8
 
 
-def test_an_answer_that_is_neither_option_is_worth_a_coin(material: Material) -> None:
+def test_an_answer_that_is_neither_option_counts_as_half(material: Material) -> None:
     checkpoint, problems = material.checkpoint("cot"), material.of("cot")
     said = list(answers(checkpoint, problems))
     assert np.array_equal(material.right("cot"), [one.right for one in said])
