@@ -12,8 +12,11 @@ import networkx as nx
 import pytest
 
 import workbench as wb
+from workbench import catalog
 from workbench.errors import WorkbenchError
+from workbench.problems.files import save_problems
 from workbench.problems.networks import to_networkx
+from workbench.problems.sets import generate
 
 ANYTHING: Any = 3
 LIBRARY = Path(wb.__file__).parent
@@ -69,6 +72,19 @@ def test_one_problem_may_stand_for_a_list(model: "wb.Model") -> None:
     assert model.trace(problem).answer == model.trace([problem])[0].answer
     assert len(model.answer(problem)) == len(model.answer([problem])) == 1
     assert model.trace(QUESTION).problem.answer == "Tom is a rempus."
+
+
+def test_a_named_set_is_read_once_and_again_when_its_file_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(catalog.PROBLEMS_VARIABLE, str(tmp_path))
+    save_problems(generate("released", 2, seed=1), tmp_path / "mine.json")
+    first = wb.load_problems("mine")
+    assert all(one is other for one, other in zip(first, wb.load_problems("mine"), strict=True))
+    first.clear()
+    assert len(wb.load_problems("mine")) == 2
+    save_problems(generate("released", 3, seed=2), tmp_path / "mine.json")
+    assert wb.load_problems("mine") == generate("released", 3, seed=2)
 
 
 def test_an_intervention_may_be_one_a_list_a_plan_or_text(model: "wb.Model") -> None:

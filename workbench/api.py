@@ -40,7 +40,7 @@ from workbench.model.checkpoint import Checkpoint, load_checkpoint
 from workbench.model.lens import CoconutLens
 from workbench.model.prompts import with_graph
 from workbench.model.supervision import Supervision
-from workbench.problems.files import graphs_of, is_data_set, load_any
+from workbench.problems.files import graphs_of, is_data_set, load_any, load_known
 from workbench.problems.networks import from_networkx
 from workbench.problems.problem import Item, Problem
 from workbench.problems.prosqa import parse_question
@@ -173,7 +173,7 @@ def _problems(source: object) -> list[Asked]:
     if isinstance(source, str | Path):
         known = catalog.problem_sets() | catalog.task_sets()
         if str(source) in known:
-            return list(load_any(known[str(source)]))
+            return list(load_known(known[str(source)]))
         if str(source).rstrip().endswith("?"):  # before it is taken for a path: a question may be too long for one
             return [parse_question(str(source))]
         if os.path.isfile(source) or is_data_set(Path(source)):  # False, and no error, for a name no file system takes

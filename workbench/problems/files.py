@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -168,6 +169,17 @@ def load_any(path: Path) -> Sequence[Problem] | Sequence[Item]:
         why = f"Of its {len(loaded)} problems {len(graphs)} have graphs, and the others are words alone."
         raise WorkbenchError(f"{path} holds problems of two kinds.", why, "Make two files of it.")
     return graphs or items
+
+
+def load_known(path: Path) -> Sequence[Problem] | Sequence[Item]:
+    """Read the file of a named set as `load_any` does; while it is unchanged, it is read and checked once."""
+    about = path.stat()
+    return _known(path, about.st_size, about.st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _known(path: Path, size: int, changed: int) -> Sequence[Problem] | Sequence[Item]:
+    return tuple(load_any(path))
 
 
 def is_data_set(path: Path) -> bool:
