@@ -30,7 +30,7 @@ LEGEND = (
     (f'<i style="{SQUARE}"></i>', "root"), (f'<i style="{SQUARE}; transform: rotate(45deg)"></i>', "target"),
     (f'<i style="width: 0.8rem; height: 0.7rem; background: {PURPLE}; clip-path: {TRIANGLE}"></i>', "negative"),
     (f'<i style="border-top: 3px solid {GREEN}"></i>', "on a shortest path"),
-    (f'<i style="{RING}"></i>', "concept chosen"),
+    (f'<i style="{RING}"></i>', "chosen"),
     (f'<i style="border-top: 2px solid {GREY}"></i>', "edge to the next hop"),
     (f'<i style="border-top: 2px dashed {GREY}"></i>', "edge to any other row"),
     (f'<i style="border-top: 1px solid {GREY}"></i>', "among unreachable nodes"),

@@ -95,8 +95,9 @@ def draw(view: View, readings: Sequence[Reading]) -> None:
         count = len(problem.entities)
         entities = "1 entity" if count == 1 else f"{count} entities"
         concepts, edges = plural(len(problem.names) - count, "concept"), plural(len(problem.edges), "edge")
-        size = f"{entities}, {concepts}, {edges}"
-        st.badge(size, icon=":material/hub:", color="gray")
+        st.badge(
+            f"{concepts}, {edges}", icon=":material/hub:", color="gray", help=f"And {entities}: names of individuals."
+        )
         if shortcut_resistant(problem):
             st.badge("shortcut-resistant", icon=":material/shield:", color="blue", help=RESISTANT_HELP)
         else:

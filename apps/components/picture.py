@@ -221,7 +221,7 @@ def sentence(reading: Reading, depth: int) -> str:
         chance = scores.even_mass(scores.on_frontier)[row]
         nodes = "the one node" if size == 1 else f"the {size} nodes"
         said = (
-            f"{after}, <b>{_share(mass)}</b> of the probability is on {nodes} {plural(hop, 'hop')} away "
+            f"{after}, <b>{_share(mass)}</b> of the probability of all tokens is on {nodes} {plural(hop, 'hop')} away "
             f"(chance {chance:.0%})."
         )
         if mass < NOISE_MASS:
@@ -248,6 +248,8 @@ def numbers(reading: Reading, depth: int) -> str:
         one = about[name]
         value, chance = _number(float(one.values[row]), form), float(one.chance[row])
         beside = f"of {_number(chance, '.0f')} at hop {hop}" if name == "breadth" else f"chance {_number(chance, form)}"
+        if name == "path_rank" and value != "–":
+            value += f" <small>of {int(reading.scores.structure.concepts.sum())}</small>"
         if name == "mass_without_target" and value != "–" and not reading.scores.on_frontier[row, target]:
             beside = f"the same: the target is not at hop {hop}"
         about_it = escape(f"{one.title}. Unit: {one.unit}. Chance: {one.baseline}.", quote=True)

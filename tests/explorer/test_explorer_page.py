@@ -29,7 +29,7 @@ def test_the_first_screen_needs_no_typing(opened: Open) -> None:
     numbers = next(part for part in html(app) if part.startswith("Mass on hop 1"))
     assert re.sub(r"[\d.]+", "x", numbers) == (
         "Mass on hop x x chance x Without the target – no other node at hop x Effective nodes x of x at hop x "
-        "Rank of a path node x chance x"
+        "Rank of a path node x of x chance x"
     )
 
 
@@ -43,7 +43,7 @@ def test_the_sentence_says_mass_and_chance_of_the_thought_shown(opened: Open) ->
 
         assert fine(app)
         assert said.startswith(f"After {depth} thought")
-        assert f"{mass:.0%} of the probability is on the one node {depth} hop" in said
+        assert f"{mass:.0%} of the probability of all tokens is on the one node {depth} hop" in said
         assert "(chance 20%)" in said  # five concepts
 
 
