@@ -1,5 +1,6 @@
 """Files written whole: killed at every operation, with no space, by two at a time, under any name."""
 
+import errno
 import os
 import resource
 import signal
@@ -129,6 +130,18 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
     assert path.read_text() == "before"
     assert [one.name for one in tmp_path.iterdir()] == ["kept"]
+
+
+def test_a_full_disk_is_said_as_such_whatever_library_writes(tmp_path: Path) -> None:
+    for error, known in (
+        (Exception("I/O error: No space left on device (os error 28)"), OSError),
+        (ValueError("x"), ValueError),
+    ):
+        with pytest.raises(known) as raised, replacing(tmp_path / "kept"):
+            raise error
+        if isinstance(raised.value, OSError):
+            assert (raised.value.errno, raised.value.filename) == (errno.ENOSPC, str(tmp_path / "kept"))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["n" * 255, "ü" * 127, "a" * 195 + "é" * 10, "with space\nand break", "*.part?"])

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import get_ident
 from typing import Any
@@ -42,6 +42,9 @@ def replacing(path: Path, *, folder: bool = False) -> Iterator[Path]:
     Yields:
         A hidden path beside it that no other process has.
 
+    Raises:
+        OSError: It cannot be written, whatever error the library that writes it raised.
+
     Examples:
         >>> import tempfile
         >>> file = Path(tempfile.mkdtemp()) / "table.txt"
@@ -61,10 +64,18 @@ def replacing(path: Path, *, folder: bool = False) -> Iterator[Path]:
         if folder and path.exists():
             os.replace(path, old)  # no folder takes the place of one with files in it
         os.replace(part, path)
+    except Exception as error:
+        # Libraries written in Rust raise errors of their own where writing fails, with its number in their words.
+        said = None if isinstance(error, OSError) else re.search(r"\(os error (\d+)\)", str(error))
+        if said is None:
+            raise
+        raise OSError(int(said[1]), os.strerror(int(said[1])), str(path)) from error
     finally:
         if old.exists() and not path.exists():
-            os.replace(old, path)
-        _remove(old)
+            with suppress(OSError):  # then it stays aside, where `standing` finds it
+                os.replace(old, path)
+        if path.exists():
+            _remove(old)
         _remove(part)
 
 
