@@ -32,8 +32,12 @@ def inputs(examples: dict[str, list[str]], number: int) -> tuple[str, str]:
     """Return the target and the input of a number."""
     rng = random.Random(number)
     (name,) = rng.choices(list(TARGETS), [target.share for target in TARGETS.values()])
-    known = examples[name]
-    return name, TARGETS[name].damage(rng, rng.choice(known), known)
+    known, limit = examples[name], sys.getrecursionlimit()
+    sys.setrecursionlimit(20_000)  # some inputs are nested more deeply than what reads them may go
+    try:
+        return name, TARGETS[name].damage(rng, rng.choice(known), known)
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def child(examples: dict[str, list[str]], numbers: range, log: Path, scratch: Path) -> None:

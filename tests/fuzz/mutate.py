@@ -1,5 +1,6 @@
 """Damage to text and to JSON, drawn from a seeded generator: what others might send."""
 
+import copy
 import json
 import random
 from collections.abc import Callable, Sequence
@@ -51,7 +52,7 @@ def damage_value(rng: random.Random, value: Any) -> Any:
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         places = list(_places(value))
         if not places:
-            return rng.choice(VALUES)
+            return copy.deepcopy(rng.choice(VALUES))
         inside, key = rng.choice(places)
         kind = rng.randrange(8)
         if kind == 0:
@@ -65,7 +66,7 @@ def damage_value(rng: random.Random, value: Any) -> Any:
         elif kind == 4:
             inside[key] = _deep(rng.choice((30, 40, 900)), inside[key])
         else:
-            inside[key] = rng.choice(VALUES)
+            inside[key] = copy.deepcopy(rng.choice(VALUES))  # they are damaged in turn
     return value
 
 
