@@ -8,10 +8,13 @@ Every report is written in a process of its own, on one thread, from problems th
 starts. A size gives a model with random weights in the edges format, which says no end token: its continuations are as
 long as they may be. Columns are tokens and thoughts fed to the model, padding included. Time is processor time; `run`
 is what is done shard by shard, `page` is made once from the tables.
-The last line has `ratio`: processor time per problem, of the most problems over the fewest, with the page and without.
+`MB_between_shards` is held after the first shard, one in the middle and the last; the other figures in MB are the most
+that was held so far. The last line has `ratio`: processor time per problem, of the most problems over the fewest, with
+the page and without.
 """
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -45,6 +48,14 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def held() -> float:
+    """Return the memory that this process holds now, in MB; nan where the system does not say."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    except OSError:
+        return float("nan")
+
+
 @contextmanager
 def counting() -> Iterator[list[int]]:
     """Count the columns that are fed to a model within the block, padding included."""
@@ -65,12 +76,13 @@ def once(checkpoint: Checkpoint, count: int, thoughts: int | None) -> dict[str, 
     """Write one report into a folder that is removed, and return what it cost."""
     problems = generate("released", count, seed=1)
     parameters, before, done = sum(p.numel() for p in checkpoint.model.parameters()), peak(), 0
-    began, at = time.process_time(), {"run": 0.0, "MB": 0.0}
+    began, at, between = time.process_time(), {"run": 0.0, "MB": 0.0}, []
 
     def advance(more: int) -> None:
         nonlocal done
         done += more
         at.update(run=time.process_time() - began, MB=peak())
+        between.append(held())
 
     with tempfile.TemporaryDirectory() as place, counting() as fed:
         write_report(checkpoint, problems, Path(place), ReportOptions(thoughts=thoughts), on_progress=advance)
@@ -82,6 +94,7 @@ def once(checkpoint: Checkpoint, count: int, thoughts: int | None) -> dict[str, 
         "thoughts": checkpoint.thoughts if thoughts is None else thoughts,
         "run_seconds": round(at["run"], 2), "page_seconds": round(whole - at["run"], 2),
         "run_ms_per_problem": round(1000 * at["run"] / done, 2), "MB_before": round(before),
+        "MB_between_shards": [round(one) for one in (between[0], between[len(between) // 2], between[-1])],
         "MB_after_run": round(at["MB"]), "MB_after_page": round(peak()),
         "columns_per_problem": round(fed[0] / done), "table_bytes_per_problem": round(tables / done),
         "page_MB": round(page / 1e6, 2),

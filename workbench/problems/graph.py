@@ -173,7 +173,7 @@ class Structure:
         return self.hops == k
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def structure(problem: Problem) -> Structure:
     """Return the numbers of a problem's graph; `validator.check` must find no fault with the problem."""
     adjacency = problem.adjacency.copy()

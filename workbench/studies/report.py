@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -145,7 +145,8 @@ def write_report(
             on_progress(len(problems))
     else:
         for number, start in enumerate(parts):
-            part = problems[start : start + options.shard]
+            # Copies: what a problem keeps of its graph goes with them.
+            part = [replace(problem) for problem in problems[start : start + options.shard]]
             shards.make(number, lambda part=part: _tables(checkpoint, part, thoughts, options))
             if on_progress:
                 on_progress(len(part))
