@@ -3,7 +3,9 @@
 Each session is a window of one browser. It steps through ten thoughts, opens two more problems and one intervention by
 its link, while all others do the same. Printed are the median and the 95th percentile of every kind of action, seconds
 on the clock of the browser, the errors, requests to other hosts, and the memory of the server after one session, after
-all of them, and after so many runs of its page (`--reruns`, each another problem in one window).
+all of them, and after so many runs of its page (`--reruns`, each another problem in one window). Stepping is done by
+the page itself: `handler` is the time that its own code takes for a key, `paint` that from the key to the next picture.
+What a step takes beyond that is this machine, which draws all windows at once, and Playwright.
 """
 
 import asyncio
@@ -29,6 +31,10 @@ from tests.browser.walk import tiny_explorer
 PATIENCE_MS = 600_000
 HERE = """() => [...document.querySelectorAll('*')].map(part => part.shadowRoot?.querySelector(
   '.ticks [aria-checked=true]')).find(Boolean)?.firstChild.textContent"""
+WATCH = """window.keys = []; new PerformanceObserver(list => list.getEntries().forEach(one => {
+  if (one.name === 'keydown') window.keys.push([one.processingEnd - one.processingStart, one.duration]);
+})).observe({type: 'event', durationThreshold: 16});"""
+"""Chromium tells of keys whose next picture comes after 16 ms or more, rounded to 8; those before count as less."""
 ASKED = "() => document.querySelector('h2')?.innerText"
 
 
@@ -55,6 +61,7 @@ class Measured:
     async def opened(self, context: BrowserContext, address: str) -> Page:
         """Open the page in a window of its own and wait for its picture."""
         page = await context.new_page()
+        await page.add_init_script(WATCH)
         host = address.partition("//")[2].partition("/")[0]
         page.on("request", lambda one: self._note(one.url, host))
         page.on("pageerror", lambda error: self.errors.append(str(error)))
@@ -79,6 +86,9 @@ async def session(browser: Browser, address: str, measured: Measured) -> None:
             key = "ArrowRight" if number < 5 else "ArrowLeft"
             await measured.action("step", page, page.locator("body").press(key), HERE)
             await page.wait_for_timeout(300)
+        for handler, paint in await page.evaluate("window.keys"):
+            measured.seconds["handler"].append(handler / 1000)
+            measured.seconds["paint"].append(paint / 1000)
         for _ in range(2):
             on = page.get_by_role("button", name="→", exact=True).click()
             await measured.action("problem", page, on, ASKED)
@@ -119,12 +129,13 @@ async def visit(address: str, sessions: int, reruns: int) -> None:
         for number in range(1, reruns + 1):
             on = page.get_by_role("button", name="→", exact=True).click()
             await measured.action("rerun", page, on, ASKED)
-            if number in (100, reruns):
+            if not number % 100 or number == reruns:
                 held[f"{number} reruns"] = memory(port)
+                print(f"{number} reruns: {held[f'{number} reruns']:.0f} MB", file=sys.stderr)
         await browser.close()
     for kind, seconds in measured.seconds.items():
         middle, high = statistics.median(seconds), np.percentile(seconds, 95)
-        print(f"{kind}: n {len(seconds)}, median {middle:.2f} s, p95 {high:.2f} s")
+        print(f"{kind}: n {len(seconds)}, median {middle:.3f} s, p95 {high:.3f} s")
     print("memory of the server, MB:", {name: round(size) for name, size in held.items()})
     print(f"load of the machine {os.getloadavg()[0]:.1f}; {len(measured.errors)} errors", *measured.errors[:10])
 
