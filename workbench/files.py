@@ -74,7 +74,7 @@ def replacing(path: Path, *, folder: bool = False) -> Iterator[Path]:
         if old.exists() and not path.exists():
             with suppress(OSError):  # then it stays aside, where `standing` finds it
                 os.replace(old, path)
-        if path.exists():
+        if old.exists() and path.exists():
             _remove(old)
         _remove(part)
 
