@@ -196,6 +196,7 @@ def ready() -> None:
     for module in pkgutil.walk_packages(workbench.__path__, "workbench."):
         if module.name not in ("workbench.__main__", "workbench.model.engines.on_ray"):
             importlib.import_module(module.name)
+    workbench.measure.provenance.provenance(0)  # asks git once for all: a commit in between is no finding
 
 
 def main() -> int:

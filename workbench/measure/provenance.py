@@ -1,6 +1,7 @@
 """The provenance of artefacts: seed, package versions, commit, and digests of model and problems."""
 
 import hashlib
+import os
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -94,8 +95,9 @@ def _commit() -> str | None:
 
 
 def _git(root: Path, *arguments: str) -> str:
+    env = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}  # asking writes nothing into the checkout
     try:
-        ran = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, timeout=20)
+        ran = subprocess.run(["git", *arguments], cwd=root, env=env, capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return ran.stdout.strip() if ran.returncode == 0 else ""
