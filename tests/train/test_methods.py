@@ -89,7 +89,7 @@ def test_all_methods_draw_the_same_questions():
 
 
 @pytest.mark.parametrize(("walks", "also"), [(2, ()), (1, ("cot",))])
-def test_only_methods_that_learn_from_them_get_questions_without_candidates(walks, also):
+def test_only_methods_that_learn_from_them_get_questions_without_options(walks, also):
     plan = replace(CLOCK, walk_share=1.0, walks=walks)
     for name, method in METHODS.items():
         data, stage = at_step(replace(TINY, method=name, curriculum=plan), 9)
