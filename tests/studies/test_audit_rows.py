@@ -214,7 +214,7 @@ def test_a_control_that_few_graphs_define_decides_nothing_however_many_the_value
     assert [one.verdict for one in said(rows.frame(), [SENTENCE, below])] == ["holds", "too few"]
 
 
-def test_how_a_model_does_it_is_not_judged_where_it_is_no_better_than_a_coin() -> None:
+def test_how_a_model_does_it_is_not_judged_where_it_is_no_better_than_chance() -> None:
     can = replace(SENTENCE, question="accuracy", condition="the model", rule="at least", threshold=0.3, strength=None)
     can = replace(can, battery="shortcuts", ability=True)
 

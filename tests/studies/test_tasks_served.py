@@ -173,7 +173,7 @@ def test_an_audit_of_items_asks_what_needs_no_graph(battery: str) -> None:
         assert "no graph" in rows["note"][0]
 
 
-def test_chance_of_items_without_options_is_no_coin() -> None:
+def test_chance_of_items_without_options_is_that_of_rules() -> None:
     items = generate_items("arithmetic", 8, 1)
     rows = measure("needed", words("arithmetic"), items, AuditOptions())
     own = rows.filter(pl.col("condition") == "own", pl.col("measure") == "right")
