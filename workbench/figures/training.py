@@ -428,7 +428,8 @@ def worth_of_parts(
         title, f"{what}; the same problems and seeds<br>95 % intervals; at 0 nothing is added",
         plot=46 * len(parts) + 30, xaxis={"title": "difference of accuracy"}, margin_l=290,
         yaxis={
-            "autorange": "reversed", "showgrid": False, "zeroline": False, "tickvals": list(range(len(parts))), "ticktext": list(parts),
+            "autorange": "reversed", "showgrid": False, "zeroline": False,
+            "tickvals": list(range(len(parts))), "ticktext": list(parts),
         },
     )  # fmt: skip
     made.add_vline(x=0, line={"color": GREY, "width": 1.6, "dash": "dash"})
