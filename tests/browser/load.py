@@ -2,10 +2,10 @@
 
 Each session is a window of one browser. It steps through ten thoughts, opens two more problems and one intervention by
 its link, while all others do the same. Printed are the median and the 95th percentile of every kind of action, seconds
-on the clock of the browser, the errors, requests to other hosts, and the memory of the server after one session, after
-all of them, and after so many runs of its page (`--reruns`, each another problem in one window). Stepping is done by
-the page itself: `handler` is the time that its own code takes for a key, `paint` that from the key to the next picture.
-What a step takes beyond that is this machine, which draws all windows at once, and Playwright.
+on the clock of the browser, the errors, requests to other hosts, and the memory of the server after one session and
+after all of them; `tests.browser.reruns` has it after many runs of the page. Stepping is done by the page itself:
+`handler` is the time that its own code takes for a key, `paint` that from the key to the next picture. What a step
+takes beyond that is this machine, which draws all windows at once, and Playwright.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ class Measured:
     def note(self, kind: str, seconds: float) -> None:
         """Keep what an action took, and say it."""
         self.seconds[kind].append(seconds)
-        print(f"{kind}: {seconds:.2f} s", file=sys.stderr)
+        print(f"{kind}: {seconds:.3f} s", file=sys.stderr)
 
     async def opened(self, context: BrowserContext, address: str) -> Page:
         """Open the page in a window of its own and wait for its picture."""
@@ -87,8 +87,8 @@ async def session(browser: Browser, address: str, measured: Measured) -> None:
             await measured.action("step", page, page.locator("body").press(key), HERE)
             await page.wait_for_timeout(300)
         for handler, paint in await page.evaluate("window.keys"):
-            measured.seconds["handler"].append(handler / 1000)
-            measured.seconds["paint"].append(paint / 1000)
+            measured.note("handler", handler / 1000)
+            measured.note("paint", paint / 1000)
         for _ in range(2):
             on = page.get_by_role("button", name="→", exact=True).click()
             await measured.action("problem", page, on, ASKED)
@@ -114,7 +114,7 @@ def memory(port: int) -> float:
     return max(held) / 2**20
 
 
-async def visit(address: str, sessions: int, reruns: int) -> None:
+async def visit(address: str, sessions: int) -> None:
     """Measure and print."""
     port, measured, held = int(address.rpartition(":")[2]), Measured(), {}
     async with async_playwright() as playwright:
@@ -124,14 +124,6 @@ async def visit(address: str, sessions: int, reruns: int) -> None:
         held["one session"] = memory(port)
         await asyncio.gather(*(session(browser, address, measured) for _ in range(sessions)))
         held[f"{sessions} sessions"] = memory(port)
-        context = await browser.new_context()
-        page = await measured.opened(context, address)
-        for number in range(1, reruns + 1):
-            on = page.get_by_role("button", name="→", exact=True).click()
-            await measured.action("rerun", page, on, ASKED)
-            if not number % 100 or number == reruns:
-                held[f"{number} reruns"] = memory(port)
-                print(f"{number} reruns: {held[f'{number} reruns']:.0f} MB", file=sys.stderr)
         await browser.close()
     for kind, seconds in measured.seconds.items():
         middle, high = statistics.median(seconds), np.percentile(seconds, 95)
@@ -142,11 +134,10 @@ async def visit(address: str, sessions: int, reruns: int) -> None:
 
 def main(
     sessions: Annotated[int, typer.Option(help="Sessions at once.")] = 20,
-    reruns: Annotated[int, typer.Option(help="Runs of the page afterwards, in one window.")] = 0,
 ) -> None:
     """Start an explorer over a tiny run, and visit it."""
     with tempfile.TemporaryDirectory() as home, tiny_explorer(Path(home)) as address:
-        asyncio.run(visit(address, sessions, reruns))
+        asyncio.run(visit(address, sessions))
 
 
 if __name__ == "__main__":

@@ -100,7 +100,7 @@ def _adapter(inputs: Path, out: Path) -> None:
     from workbench.train.state import save_adapter
 
     _lora(inputs, out)
-    save_adapter(inputs / "run", inputs / "adapter")
+    save_adapter(inputs / "run", inputs / "made")
 
 
 def _measured(inputs: Path, out: Path) -> None:
@@ -133,7 +133,7 @@ def _official(inputs: Path, out: Path) -> None:
 
 def _asks(*command: str, more: tuple[str, ...] = (), file: str = "") -> Callable[[Path, Path], list[str]]:
     def arguments(inputs: Path, out: Path) -> list[str]:
-        problems = {name: str(inputs / name) for name in (MODEL, PROBLEMS, "others.json", "run", "base", "adapter")}
+        problems = {name: str(inputs / name) for name in (MODEL, PROBLEMS, "others.json", "run", "base", "made")}
         given = [problems.get(part, part) for part in (*command, *more)]
         return [*given, str(out / file) if file else str(out)]
 
@@ -178,7 +178,7 @@ COMMANDS = {
         _official, new=True,
     ),
     "adapter save": Command(_asks("adapter", "save", "run", "--out", file="mine"), _lora, new=True),
-    "adapter open": Command(_asks("adapter", "open", "adapter", "--base", "base", "--out", file="mine"), _adapter,
+    "adapter open": Command(_asks("adapter", "open", "made", "--base", "base", "--out", file="mine"), _adapter,
                             new=True),
 }  # fmt: skip
 """The commands by what is typed."""
