@@ -272,8 +272,9 @@ def open_adapter(adapter: str | Path, base: str | Path, out: str | Path) -> Path
         for name, weight in trained(state.model):
             weight.copy_(weights[name])
     state.step, state.stage = int(about["step"]), Stage(**json.loads(about["stage"]))
-    export(state, target / "model")
-    write_whole(target / ADAPTER_SETTINGS, (directory / ADAPTER_SETTINGS).read_text(encoding="utf-8"))
+    with replacing(target, folder=True) as part:
+        export(state, part / "model")
+        write_whole(part / ADAPTER_SETTINGS, (directory / ADAPTER_SETTINGS).read_text(encoding="utf-8"))
     return target
 
 
