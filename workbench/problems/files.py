@@ -179,7 +179,7 @@ def load_known(path: Path) -> Sequence[Problem] | Sequence[Item]:
 
 @lru_cache(maxsize=4)
 def _known(path: Path, size: int, changed: int) -> Sequence[Problem] | Sequence[Item]:
-    return tuple(load_any(path))
+    return load_any(path)
 
 
 def is_data_set(path: Path) -> bool:
