@@ -30,6 +30,7 @@ from tests.crash.points import (
     without_rights,
 )
 from workbench.files import is_unfinished
+from workbench.measure.provenance import provenance
 
 SIZES = (0, 1, 300, 3000, 30_000)
 """Bytes that a file may have where the disk is full."""
@@ -196,7 +197,7 @@ def ready() -> None:
     for module in pkgutil.walk_packages(workbench.__path__, "workbench."):
         if module.name not in ("workbench.__main__", "workbench.model.engines.on_ray"):
             importlib.import_module(module.name)
-    workbench.measure.provenance.provenance(0)  # asks git once for all: a commit in between is no finding
+    provenance(0)  # asks git once for all: a commit in between is no finding
 
 
 def main() -> int:

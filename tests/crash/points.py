@@ -70,8 +70,8 @@ def begin(call: Call) -> tuple[int, int]:
         status = 0
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
     finally:
         with suppress(OSError, ValueError):
             sys.stdout.flush()
