@@ -278,7 +278,7 @@ def _asked(subject: Subject, plan: Plan, control: Control | None, count: int) ->
     return table
 
 
-WORTH = "Intervals of 95 %, over problems; more under *How often*."
+WORTH = "Intervals of 95 %, over graphs; more under *How often*."
 MANY = 100
 """Problems that are asked beside the one."""
 
