@@ -174,7 +174,7 @@ def _filtered(items: tuple[Problem, ...], run: Run) -> list[str]:
             "The first time, the whole set is answered; that takes some seconds.", wide=True,
         )  # fmt: skip
         resistant = st.toggle(
-            "Shortcut-resistant", key="resistant", bind="query-params",
+            "A simple rule fails", key="resistant", bind="query-params",
             help="Only problems where a query-blind rule (the option farther from its nearest source) "
             "is wrong or cannot tell.",
         )  # fmt: skip

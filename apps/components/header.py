@@ -99,11 +99,9 @@ def draw(view: View, readings: Sequence[Reading]) -> None:
             f"{concepts}, {edges}", icon=":material/hub:", color="gray", help=f"And {entities}: names of individuals."
         )
         if shortcut_resistant(problem):
-            st.badge("shortcut-resistant", icon=":material/shield:", color="blue", help=RESISTANT_HELP)
+            st.badge("a simple rule fails", icon=":material/shield:", color="blue", help=RESISTANT_HELP)
         else:
-            st.badge(
-                "a query-blind rule gets it too", icon=":material/visibility_off:", color="orange", help=SHORTCUT_HELP
-            )
+            st.badge("a simple rule gets it too", icon=":material/visibility_off:", color="orange", help=SHORTCUT_HELP)
         with st.popover("Whole question", type="tertiary", icon=":material/notes:"):
             st.caption(f"Problem {plain(problem.id)}")
             st.markdown(plain(problem.question))

@@ -1,11 +1,12 @@
 """Many sessions at once: `python -m tests.browser.load --sessions 20`; needs Chromium.
 
 Each session is a window of one browser. It steps through ten thoughts, opens two more problems and one intervention by
-its link, while all others do the same. Printed are the median and the 95th percentile of every kind of action, seconds
-on the clock of the browser, the errors, requests to other hosts, and the memory of the server after one session and
-after all of them; `tests.browser.reruns` has it after many runs of the page. Stepping is done by the page itself:
-`handler` is the time that its own code takes for a key, `paint` that from the key to the next picture. What a step
-takes beyond that is this machine, which draws all windows at once, and Playwright.
+its link, while all others do the same. Between two actions a visitor looks at the page, for `--look` seconds on
+average; `--look 0` is a machine's haste, in which all windows are drawn at once. Printed are the median and the 95th
+percentile of every kind of action, seconds on the clock of the browser, the errors, requests to other hosts, and the
+memory of the server after one session and after all of them; `tests.browser.reruns` has it after many runs of the page.
+Stepping is done by the page itself: `handler` is the time that its own code takes for a key, `paint` that from the key
+to the next picture. What a step takes beyond that is this machine, which draws all windows, and Playwright.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -76,22 +77,24 @@ class Measured:
             self.errors.append(f"asked for {url}")
 
 
-async def session(browser: Browser, address: str, measured: Measured) -> None:
-    """Do what one visitor does."""
-    context = await browser.new_context(viewport={"width": 1400, "height": 1600})
+async def session(browser: Browser, address: str, measured: Measured, look: Callable[[], float]) -> None:
+    """Do what one visitor does; `look` says for how many seconds before the next action."""
+    context = await browser.new_context(viewport={"width": 1440, "height": 900})
     context.set_default_timeout(PATIENCE_MS)
     try:
+        await asyncio.sleep(look())
         page = await measured.opened(context, f"{address}/?thoughts=6")
         for number in range(10):
             key = "ArrowRight" if number < 5 else "ArrowLeft"
             await measured.action("step", page, page.locator("body").press(key), HERE)
-            await page.wait_for_timeout(300)
+            await asyncio.sleep(0.3 + look())
         for handler, paint in await page.evaluate("window.keys"):
             measured.note("handler", handler / 1000)
             measured.note("paint", paint / 1000)
         for _ in range(2):
             on = page.get_by_role("button", name="→", exact=True).click()
             await measured.action("problem", page, on, ASKED)
+            await asyncio.sleep(look())
         began = time.perf_counter()
         await page.goto(f"{address}/surgery?problem=chain-3&after=2&surgery=project:at=2;nodes=brimpus")
         await page.get_by_text("of the probability went elsewhere").first.wait_for()
@@ -114,15 +117,17 @@ def memory(port: int) -> float:
     return max(held) / 2**20
 
 
-async def visit(address: str, sessions: int) -> None:
+async def visit(address: str, sessions: int, look: float, seed: int) -> None:
     """Measure and print."""
     port, measured, held = int(address.rpartition(":")[2]), Measured(), {}
+    rng = np.random.default_rng(seed)
     async with async_playwright() as playwright:
         arguments = [*QUIET, "--no-sandbox"] if os.geteuid() == 0 else list(QUIET)
         browser = await playwright.chromium.launch(executable_path=find_chromium(), args=arguments)
-        await session(browser, address, Measured())  # the first visitor waits for PyTorch
+        await session(browser, address, Measured(), lambda: 0.0)  # the first visitor waits for PyTorch
         held["one session"] = memory(port)
-        await asyncio.gather(*(session(browser, address, measured) for _ in range(sessions)))
+        looks = (lambda: float(rng.uniform(0, 2 * look)) for _ in range(sessions))
+        await asyncio.gather(*(session(browser, address, measured, one) for one in looks))
         held[f"{sessions} sessions"] = memory(port)
         await browser.close()
     for kind, seconds in measured.seconds.items():
@@ -134,10 +139,12 @@ async def visit(address: str, sessions: int) -> None:
 
 def main(
     sessions: Annotated[int, typer.Option(help="Sessions at once.")] = 20,
+    look: Annotated[float, typer.Option(help="Seconds between two actions of a visitor, on average.")] = 4.0,
+    seed: Annotated[int, typer.Option(help="Of these seconds.")] = 0,
 ) -> None:
     """Start an explorer over a tiny run, and visit it."""
     with tempfile.TemporaryDirectory() as home, tiny_explorer(Path(home)) as address:
-        asyncio.run(visit(address, sessions))
+        asyncio.run(visit(address, sessions, look, seed))
 
 
 if __name__ == "__main__":

@@ -403,7 +403,7 @@ def evaluation_of(checkpoint: str, results: pl.DataFrame, seed: int = 0, supervi
         yield from by_thought("mass_without_target", "the same without the target, thought {k} (hop {hop})")
         hard = np.where(blind < 1, last, np.nan)
         score = float(blind[blind < 1].mean()) if (blind < 1).any() else None
-        yield made("accuracy_shortcut_resistant", "accuracy, shortcut-resistant", hard, score, _RULE)
+        yield made("accuracy_shortcut_resistant", "accuracy where a simple rule fails", hard, score, _RULE)
 
     return Evaluation(checkpoint, right.shape[1] - 1, len(results), tuple(figures()), provenance(seed), supervision)
 

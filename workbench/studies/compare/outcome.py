@@ -66,7 +66,7 @@ MEASURES = (
     Measure(
         "rewrite", "edge rewrites", "Of the problems answered right: one edge rewritten, the answer follows.", 0.5
     ),
-    Measure("resistant", "shortcut-resistant", "Accuracy where the nearest-source rule is wrong or tied.", 0.5),
+    Measure("resistant", "a simple rule fails", "Accuracy where the nearest-source rule is wrong or tied.", 0.5),
     Measure(
         "removed", "thoughts removed",
         "Accuracy after no thoughts (k = 0), the rest as trained; only methods with slots.", 0.5,
