@@ -80,7 +80,7 @@ lock: setup ## Write requirements.lock from constraints.txt (needs uv; WHEELS=..
 	@sed 's/^\(torch==.*\)/\1+cpu/' constraints.txt > constraints.cpu
 	@grep '^#' requirements.lock > requirements.new
 	@uv pip compile --quiet pyproject.toml --all-extras --generate-hashes --constraint constraints.cpu \
-	  --python-version 3.11.7 --python-platform x86_64-manylinux_2_28 $(addprefix --find-links ,$(WHEELS)) \
+	  --python-version 3.11.0 --python-platform x86_64-manylinux_2_28 $(addprefix --find-links ,$(WHEELS)) \
 	  --no-emit-index-url --no-emit-find-links --no-header --no-annotate >> requirements.new
 	@mv requirements.new requirements.lock && rm constraints.cpu
 

@@ -8,6 +8,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from beartype import beartype
 from beartype.roar import BeartypeCallHintViolation
 from jaxtyping import Float, TypeCheckError
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from tests.checks import checked, has_shapes
@@ -103,6 +105,15 @@ def test_constraints_pin_every_dependency_to_a_version_it_admits() -> None:
 
     for requirement in map(Requirement, wanted):
         assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), requirement
+
+
+def test_every_pinned_package_can_be_installed_on_the_oldest_python() -> None:
+    """Debian 12 has 3.11.2, and some packages ask for a later one of the same minor version."""
+    oldest = PROJECT["requires-python"].removeprefix(">=") + ".0"
+    pins, here = constrained(), {canonicalize_name(one.name): one for one in distributions()}
+    asked = {name: here[name].metadata.get("Requires-Python") for name in pins if name in here}
+    assert len(asked) > 100
+    assert not {name: needs for name, needs in asked.items() if not SpecifierSet(needs or "").contains(oldest)}
 
 
 def test_the_lock_has_every_requirement_at_its_pin_and_with_hashes() -> None:
