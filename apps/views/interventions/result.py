@@ -93,7 +93,7 @@ def metrics(subject: Subject, plan: Plan) -> None:
     beside = found.filter(series=CONTROL)
     shown = [
         ("Answer with the plan", said(after["answer"]), f"without: {said(before['answer'])}",
-         "The greedy answer after all thoughts. Chance between the two options: 0.5."),
+         "The greedy answer after all thoughts: the likeliest of all tokens, so it may be neither option."),
         *((f"p({plain(names[node])}), {role}", f"{after[role]:.3f}", f"without: {before[role]:.3f}",
            f"Raw probability of the {role} as the answer.")
           for role, node in (("target", subject.problem.target), ("negative", subject.problem.negative))),
