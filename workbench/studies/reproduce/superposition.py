@@ -76,15 +76,23 @@ def edges(material: Material, run: str, *classes: str) -> Finding:
     return _classes(material, run, tables, "attention", classes)
 
 
+def _gap(table: pl.DataFrame, kind: str, value: str, first: str, second: str) -> pl.DataFrame:
+    """Return the difference of two kinds of rows in each problem that has both; none where a model thinks too little."""
+    parts = [
+        table.filter(pl.col(kind) == name).select("problem", pl.col(value).cast(pl.Float64).alias(name))
+        for name in (first, second)
+    ]
+    both = parts[0].join(parts[1], on="problem", maintain_order="left")
+    return both.select("problem", (pl.col(first) - pl.col(second)).alias("gap"))
+
+
 def edges_within(material: Material, run: str) -> Finding:
     """Compare optimal edges with others of the frontier of the same problem."""
     table = _attention(material, run).with_columns(pl.col("class").cast(pl.String))
     found = {}
     for k in (1, 2, 3):
-        wide = table.filter(pl.col("thought") == k).pivot("class", index="problem", values="attention")
-        both = wide.select("problem", "optimal", "off the path").drop_nulls()
-        gap = (both["optimal"] - both["off the path"]).cast(pl.Float64)
-        found[at("optimal less other frontier edges", k)] = material.estimate(run, gap, ids=both["problem"])
+        gap = _gap(table.filter(pl.col("thought") == k), "class", "attention", "optimal", "off the path")
+        found[at("optimal less other frontier edges", k)] = material.estimate(run, gap["gap"], ids=gap["problem"])
     return Finding(found, "problems that have both")
 
 
@@ -116,9 +124,8 @@ def reached_set(material: Material, run: str) -> Finding:
     table, found = material.frame("superposition", run), {}
     for k in (2, 3):
         own = table.filter(pl.col("thought") == k, pl.col("hop") == k).with_columns(pl.col("set").cast(pl.String))
-        wide = own.pivot("set", index="problem", values="cosine").select("problem", "reached", "frontier").drop_nulls()
-        gap = (wide["reached"] - wide["frontier"]).cast(pl.Float64)
-        found[at("cosine to reached less frontier", k)] = material.estimate(run, gap, ids=wide["problem"])
+        gap = _gap(own, "set", "cosine", "reached", "frontier")
+        found[at("cosine to reached less frontier", k)] = material.estimate(run, gap["gap"], ids=gap["problem"])
     return Finding(found)
 
 
