@@ -77,7 +77,7 @@ def edges(material: Material, run: str, *classes: str) -> Finding:
 
 
 def _gap(table: pl.DataFrame, kind: str, value: str, first: str, second: str) -> pl.DataFrame:
-    """Return the difference of two kinds of rows in each problem that has both; none where a model thinks too little."""
+    """Return the difference of two kinds of rows in each problem that has both; none where there are no thoughts."""
     parts = [
         table.filter(pl.col(kind) == name).select("problem", pl.col(value).cast(pl.Float64).alias(name))
         for name in (first, second)
