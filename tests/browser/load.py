@@ -1,12 +1,13 @@
 """Many sessions at once: `python -m tests.browser.load --sessions 20`; needs Chromium.
 
-Each session is a window of one browser. It steps through ten thoughts, opens two more problems and one intervention by
-its link, while all others do the same. Between two actions a visitor looks at the page, for `--look` seconds on
-average; `--look 0` is a machine's haste, in which all windows are drawn at once. Printed are the median and the 95th
-percentile of every kind of action, seconds on the clock of the browser, the errors, requests to other hosts, and the
-memory of the server after one session and after all of them; `tests.browser.reruns` has it after many runs of the page.
-Stepping is done by the page itself: `handler` is the time that its own code takes for a key, `paint` that from the key
-to the next picture. What a step takes beyond that is this machine, which draws all windows, and Playwright.
+Each session is a window of one browser. Once all windows have their first picture, it steps through ten thoughts, opens
+two more problems and one intervention by its link, while all others do the same. Between two actions a visitor looks at
+the page, for `--look` seconds on average; `--look 0` is a machine's haste, in which all windows are drawn at once.
+Printed are the median and the 95th percentile of every kind of action, seconds on the clock of the browser, the errors,
+requests to other hosts, and the memory of the server after one session and after all of them; `tests.browser.reruns`
+has it after many runs of the page. Stepping is done by the page itself: `handler` is the time that its own code takes
+for a key, `paint` that from the key to the next picture. What a step takes beyond that is this machine, which draws all
+windows, and Playwright.
 """
 
 import asyncio
@@ -77,13 +78,16 @@ class Measured:
             self.errors.append(f"asked for {url}")
 
 
-async def session(browser: Browser, address: str, measured: Measured, look: Callable[[], float]) -> None:
-    """Do what one visitor does; `look` says for how many seconds before the next action."""
+async def session(
+    browser: Browser, address: str, measured: Measured, look: Callable[[], float], opened: asyncio.Barrier
+) -> None:
+    """Do what one visitor does; `look` says for how many seconds before the next action, `opened` waits for all."""
     context = await browser.new_context(viewport={"width": 1440, "height": 900})
     context.set_default_timeout(PATIENCE_MS)
     try:
         await asyncio.sleep(look())
         page = await measured.opened(context, f"{address}/?thoughts=6")
+        await opened.wait()
         for number in range(10):
             key = "ArrowRight" if number < 5 else "ArrowLeft"
             await measured.action("step", page, page.locator("body").press(key), HERE)
@@ -102,6 +106,7 @@ async def session(browser: Browser, address: str, measured: Measured, look: Call
         if await page.get_by_test_id("stException").count():
             measured.errors.append("an exception on the page")
     except Exception as error:
+        await opened.abort()
         measured.errors.append(f"{type(error).__name__}: {str(error).splitlines()[0]}")
     finally:
         await context.close()
@@ -124,10 +129,12 @@ async def visit(address: str, sessions: int, look: float, seed: int) -> None:
     async with async_playwright() as playwright:
         arguments = [*QUIET, "--no-sandbox"] if os.geteuid() == 0 else list(QUIET)
         browser = await playwright.chromium.launch(executable_path=find_chromium(), args=arguments)
-        await session(browser, address, Measured(), lambda: 0.0)  # the first visitor waits for PyTorch
+        await session(
+            browser, address, Measured(), lambda: 0.0, asyncio.Barrier(1)
+        )  # the first visitor waits for PyTorch
         held["one session"] = memory(port)
-        looks = (lambda: float(rng.uniform(0, 2 * look)) for _ in range(sessions))
-        await asyncio.gather(*(session(browser, address, measured, one) for one in looks))
+        opened, looks = asyncio.Barrier(sessions), lambda: float(rng.uniform(0, 2 * look))
+        await asyncio.gather(*(session(browser, address, measured, looks, opened) for _ in range(sessions)))
         held[f"{sessions} sessions"] = memory(port)
         await browser.close()
     for kind, seconds in measured.seconds.items():
