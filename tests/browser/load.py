@@ -1,7 +1,7 @@
 """Many sessions at once: `python -m tests.browser.load --sessions 20`; needs Chromium.
 
-Each session is a window of one browser. Once all windows have their first picture, it steps through ten thoughts, opens
-two more problems and one intervention by its link, while all others do the same. Between two actions a visitor looks at
+Each session is a window of one browser. All open their page at once; when the last one is complete, all step through
+ten thoughts; then all open two more problems and one intervention by its link. Between two actions a visitor looks at
 the page, for `--look` seconds on average; `--look 0` is a machine's haste, in which all windows are drawn at once.
 Printed are the median and the 95th percentile of every kind of action, seconds on the clock of the browser, the errors,
 requests to other hosts, and the memory of the server after one session and after all of them; `tests.browser.reruns`
@@ -79,22 +79,25 @@ class Measured:
 
 
 async def session(
-    browser: Browser, address: str, measured: Measured, look: Callable[[], float], opened: asyncio.Barrier
+    browser: Browser, address: str, measured: Measured, look: Callable[[], float], others: asyncio.Barrier
 ) -> None:
-    """Do what one visitor does; `look` says for how many seconds before the next action, `opened` waits for all."""
+    """Do what one visitor does; `look` says for how many seconds before the next action, `others` waits for all."""
     context = await browser.new_context(viewport={"width": 1440, "height": 900})
     context.set_default_timeout(PATIENCE_MS)
     try:
         await asyncio.sleep(look())
         page = await measured.opened(context, f"{address}/?thoughts=6")
-        await opened.wait()
+        await page.get_by_test_id("stStatusWidget").wait_for(state="detached")
+        await others.wait()
         for number in range(10):
+            await asyncio.sleep(look())
             key = "ArrowRight" if number < 5 else "ArrowLeft"
             await measured.action("step", page, page.locator("body").press(key), HERE)
-            await asyncio.sleep(0.3 + look())
+            await asyncio.sleep(0.3)
         for handler, paint in await page.evaluate("window.keys"):
             measured.note("handler", handler / 1000)
             measured.note("paint", paint / 1000)
+        await others.wait()
         for _ in range(2):
             on = page.get_by_role("button", name="→", exact=True).click()
             await measured.action("problem", page, on, ASKED)
@@ -106,7 +109,7 @@ async def session(
         if await page.get_by_test_id("stException").count():
             measured.errors.append("an exception on the page")
     except Exception as error:
-        await opened.abort()
+        await others.abort()
         measured.errors.append(f"{type(error).__name__}: {str(error).splitlines()[0]}")
     finally:
         await context.close()
@@ -122,6 +125,18 @@ def memory(port: int) -> float:
     return max(held) / 2**20
 
 
+def processor(port: int) -> dict[str, float]:
+    """Return the processor seconds that the server of a port has taken, and the browser: processes of this one."""
+    found = {"server": 0.0, "browser": 0.0}
+    for one in psutil.Process(os.getpid()).children(recursive=True):
+        with suppress(psutil.Error):
+            times, words = one.cpu_times(), " ".join(one.cmdline())
+            who = "server" if f"port={port}" in words else "browser" if "chrom" in words else ""
+            if who:  # children that have ended count for their parent
+                found[who] += times.user + times.system + times.children_user + times.children_system
+    return found
+
+
 async def visit(address: str, sessions: int, look: float, seed: int) -> None:
     """Measure and print."""
     port, measured, held = int(address.rpartition(":")[2]), Measured(), {}
@@ -133,13 +148,16 @@ async def visit(address: str, sessions: int, look: float, seed: int) -> None:
             browser, address, Measured(), lambda: 0.0, asyncio.Barrier(1)
         )  # the first visitor waits for PyTorch
         held["one session"] = memory(port)
-        opened, looks = asyncio.Barrier(sessions), lambda: float(rng.uniform(0, 2 * look))
-        await asyncio.gather(*(session(browser, address, measured, looks, opened) for _ in range(sessions)))
+        others, looks = asyncio.Barrier(sessions), lambda: float(rng.uniform(0, 2 * look))
+        before = processor(port)
+        await asyncio.gather(*(session(browser, address, measured, looks, others) for _ in range(sessions)))
+        used = {name: round(seconds - before[name]) for name, seconds in processor(port).items()}
         held[f"{sessions} sessions"] = memory(port)
         await browser.close()
     for kind, seconds in measured.seconds.items():
         middle, high = statistics.median(seconds), np.percentile(seconds, 95)
         print(f"{kind}: n {len(seconds)}, median {middle:.3f} s, p95 {high:.3f} s")
+    print("processor seconds:", used)
     print("memory of the server, MB:", {name: round(size) for name, size in held.items()})
     print(f"load of the machine {os.getloadavg()[0]:.1f}; {len(measured.errors)} errors", *measured.errors[:10])
 
