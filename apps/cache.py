@@ -3,9 +3,11 @@
 Everything is keyed by content (the hash of the weights, the text of a problem), never by an object's identity.
 """
 
+import gc
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import nullcontext
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
@@ -41,6 +43,17 @@ OUTCOME_BATCH = 32
 """Problems answered between two moves of the progress bar; four batches are read ahead."""
 BATCH = 25
 """Problems recorded between two moves of the progress bar; it can be stopped at each."""
+
+
+@cache
+def leave_out_imports(hundreds_of_modules: int) -> None:
+    """Leave what is here out of later garbage collections, once for every hundred of modules that are imported.
+
+    Streamlit collects garbage after every run of the page. Going through all objects of PyTorch and transformers, which
+    stay for good, took twice as long as the run itself.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 class Store:

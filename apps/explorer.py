@@ -1,6 +1,7 @@
 """The explorer (`make explore`): this file starts it and lists the pages; the page that is open draws itself."""
 
 import os
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -105,6 +106,8 @@ def _draw() -> None:
     }  # fmt: skip
     page = st.navigation(list(pages.values()), position="top")
     demo.admit()
+    if "transformers" in sys.modules:
+        import_module("apps.cache").leave_out_imports(len(sys.modules) // 100)
     links.remember_what_was_asked()
     links.follow(pages)
     links.keep_over_pages(page.url_path)

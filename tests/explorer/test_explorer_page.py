@@ -1,5 +1,6 @@
 """The explorer without a browser: the first screen, links, moving through the thoughts, two runs, filters."""
 
+import gc
 import json
 import re
 from pathlib import Path
@@ -31,6 +32,11 @@ def test_the_first_screen_needs_no_typing(opened: Open) -> None:
         "Mass on hop x x chance x Without the target – no other node at hop x Effective nodes x of x at hop x "
         "Rank of a path node x of x chance x"
     )
+
+
+def test_what_is_imported_is_left_out_of_the_garbage_collection_after_every_run(opened: Open) -> None:
+    assert fine(opened())
+    assert gc.get_freeze_count() > 100_000
 
 
 def test_the_sentence_says_mass_and_chance_of_the_thought_shown(opened: Open) -> None:
