@@ -3,17 +3,22 @@
 import gc
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
 
+from apps.cache import outcome_key
 from apps.links import PARAMETERS
+from apps.outcomes import shipped
+from apps.state import Run
 from tests.conftest import chain
 from tests.explorer.page import Open, charts, fine, go, here, html, link, markdown, node_values, text
 from workbench import catalog
-from workbench.measure.trace import run
+from workbench.measure.trace import answers, run
 from workbench.model.checkpoint import load_checkpoint
+from workbench.problems.files import load_problems
 
 # The first screen
 
@@ -231,3 +236,18 @@ def test_filters_narrow_the_list(opened: Open) -> None:
     assert all(
         count or "passes the filters" in text(found) for count, found in zip(counts, (right, wrong), strict=True)
     )
+
+
+def test_the_outcomes_that_ship_are_what_the_model_answers() -> None:
+    path = catalog.runs()["reference"]
+    checkpoint = load_checkpoint(path)
+    own = Run("reference", path, checkpoint, checkpoint.thoughts, checkpoint.says)
+    items = tuple(load_problems(catalog.problem_sets()["released"]))
+    held = shipped(outcome_key(own, items), items)
+    assert held is not None, "the file is not of these weights and problems: python -m tests.outcomes"
+    first = items[:60]
+    assert {one.problem.id: one.right for one in answers(checkpoint, first)} == {
+        item.id: held[item.id] for item in first
+    }
+    assert shipped(outcome_key(own, first), first) is None
+    assert shipped(outcome_key(replace(own, thoughts=1), items), items) is None
