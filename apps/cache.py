@@ -236,8 +236,8 @@ def known_outcomes(run: Run, items: tuple[Problem, ...]) -> dict[str, bool]:
 
 
 def outcome_key(run: Run, items: tuple[Problem, ...]) -> Hashable:
-    """Return what the answers of a run to a set are known by."""
-    return fingerprint(run.path), set_key(items), run.thoughts, run.says
+    """Return what the answers of a run to a set are known by, in whatever order it is shown."""
+    return fingerprint(run.path), set_key(sorted(items, key=lambda item: item.id)), run.thoughts, run.says
 
 
 # Recordings: of one problem for its attention and lens, of a set for its readings

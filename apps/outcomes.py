@@ -25,7 +25,8 @@ def shipped(key: Hashable, items: Sequence[Problem] | Sequence[Item]) -> dict[st
         items: The whole set.
     """
     held = _read(FILE).get(name_of(key), "")
-    return {item.id: one == "1" for item, one in zip(items, held, strict=True)} if held else None
+    ids = sorted(item.id for item in items)
+    return {id: one == "1" for id, one in zip(ids, held, strict=True)} if held else None
 
 
 @cache

@@ -23,7 +23,7 @@ def main() -> None:
             items = tuple(load_problems(catalog.problem_sets()[of]))
             said = answers(checkpoint, items, run.thoughts, batch_size=32, says=run.says)
             found = {one.problem.id: one.right for one in said}
-            right[name_of(outcome_key(run, items))] = "".join("01"[found[item.id]] for item in items)
+            right[name_of(outcome_key(run, items))] = "".join("01"[found[id]] for id in sorted(found))
             print(f"{name}, {of}: {sum(found.values())} of {len(items)} right", flush=True)
     write_whole(FILE, json.dumps({"schema": 1, "right": right}, indent=1) + "\n")
 

@@ -249,5 +249,6 @@ def test_the_outcomes_that_ship_are_what_the_model_answers() -> None:
     assert {one.problem.id: one.right for one in answers(checkpoint, first)} == {
         item.id: held[item.id] for item in first
     }
+    assert shipped(outcome_key(own, items[::-1]), items[::-1]) == held  # the page has its own order
     assert shipped(outcome_key(own, first), first) is None
     assert shipped(outcome_key(replace(own, thoughts=1), items), items) is None
