@@ -83,7 +83,7 @@ def _gap(table: pl.DataFrame, kind: str, value: str, first: str, second: str) ->
         for name in (first, second)
     ]
     both = parts[0].join(parts[1], on="problem", maintain_order="left")
-    return both.select("problem", (pl.col(first) - pl.col(second)).alias("gap"))
+    return both.select("problem", (pl.col(first) - pl.col(second)).alias("gap")).drop_nulls()
 
 
 def edges_within(material: Material, run: str) -> Finding:
