@@ -171,7 +171,7 @@ def _filtered(items: tuple[Problem, ...], run: Run) -> list[str]:
         )  # fmt: skip
         outcome = "any" if demo.on() and len(items) > demo.MOST_PROBLEMS else widgets.segments(
             f"Answer after {plural(run.thoughts, 'thought')}", OUTCOMES, "outcome",
-            "Known for bundled runs on released and small; else the set is answered, which takes some seconds.", wide=True,
+            "Bundled runs: known on released and small. Else the set is answered: some seconds.", wide=True,
         )  # fmt: skip
         resistant = st.toggle(
             "A simple rule fails", key="resistant", bind="query-params",
