@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from typer.testing import CliRunner
 
@@ -17,7 +18,7 @@ from workbench.model.checkpoint import save_checkpoint
 from workbench.problems.files import load_problems
 from workbench.problems.sets import generate
 from workbench.studies.claims import Claim, claims_measured, literature
-from workbench.studies.reproduce import values
+from workbench.studies.reproduce import superposition, values
 from workbench.studies.reproduce.bounds import Bound, Plan, digest, fresh_problems, frozen, shape
 from workbench.studies.reproduce.material import Finding, Material, NoRunError
 from workbench.studies.reproduce.page import Measured, checks, function_of, judge, measure, row, write_page
@@ -176,6 +177,13 @@ def test_a_difference_of_areas_is_of_the_same_candidates() -> None:
     assert values._area_gap(good, bad, positive, weights=even) == pytest.approx([1.0])
     low = np.array([1.0, 0.0, 1.0, 0.0])
     assert values._low_gap(np.array([4.0, 1, 2, 3]), positive, low, weights=even) == pytest.approx([1.0])
+
+
+def test_a_gap_is_of_problems_that_have_both_values() -> None:
+    rows = [("a", "x", 3.0), ("a", "y", 1.0), ("b", "x", 2.0), ("c", "x", None), ("c", "y", 1.0)]
+    table = pl.DataFrame(rows, schema=["problem", "kind", "value"], orient="row")
+    assert superposition._gap(table, "kind", "value", "x", "y").rows() == [("a", 2.0)]
+    assert superposition._gap(table.clear(), "kind", "value", "x", "y").is_empty()
 
 
 def test_nothing_is_run_twice_and_a_run_that_is_not_there_is_not_measured(material: Material) -> None:
