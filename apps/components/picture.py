@@ -172,21 +172,18 @@ def _graph(
         paired = len(readings) > 1 and not less
         widgets.chart(widgets.without_legend(made) if paired else made, chart, clicked(chart, problem), graph=True)
         if drawn:
-            arrows = _read_attention(reading, depths_of(readings, depth)[place], drawn)
+            own = depths_of(readings, depth)[place]
+            arrows = _read_attention(reading, own, drawn)
             # Wide arrows must not hide that most of the attention goes elsewhere.
             st.caption(
                 f"Where the {arrows.title} goes, as shares of all of it: {arrows.shares}. "
                 f"Spread evenly over the {len(arrows.weights)} edges, each would get {arrows.chance:.3f} of "
                 f"{arrows.total}; layers and heads count from 0."
             )
+            attention_button(reading, own, concept, drawn.layer, drawn.head, f"{key}-{depth}")
+        widgets.download_figure(lambda: make(depth), f"graph-{problem.id}-{depth}", f"save-{chart}", "Graph as HTML")
 
     steps.draw(f"graph-{key}", draw_one)
-    if drawn:
-        own = depths_of(readings, steps.here)[place]
-        attention_button(reading, own, concept, drawn.layer, drawn.head, key)
-    widgets.download_figure(
-        lambda: make(steps.here), f"graph-{problem.id}-{steps.here}", f"save-graph-{key}", "Graph as HTML"
-    )
 
 
 def kept_figure(key: Hashable, make: Callable[[], go.Figure]) -> go.Figure:

@@ -1,11 +1,18 @@
-// Moves between the thoughts of one problem in the browser: the server is told afterwards, when the hand rests.
+// Moves between the thoughts of one problem in the browser. The server is told when the hand rests if something on the
+// page depends on it, else with the next click or key: a run of the page costs the browser more than a step.
 // Everything that belongs to a thought is on the page already, in elements of class "at-K" or in containers of key
 // "at-K-...": one style rule shows those of the current thought. Figures of other thoughts are drawn while the browser
 // is idle (a container of no width draws none), the nearest first.
-const PLAYING = 1100, TELL_AFTER = 350, PATIENCE = 4000;
-const typing = (element) => element.closest?.("input, textarea, select, [contenteditable], [role=combobox], [role=slider]");
+const PLAYING = 1100, REST = 350, PATIENCE = 4000;
+const SOON = "step told soon", LATE = "step told late", LEAVING = "step told when leaving";
+const STEPS = /^(Arrow(Left|Right)|p|Shift|Control|Alt|Meta)$/i;
+const BEFORE = ["pointerdown", "keydown"];
+// Where arrow keys have another meaning. A tab that was clicked keeps the focus; only one that was reached by the Tab key
+// hands them to its neighbours.
+const TAKEN = "input, textarea, select, [contenteditable], [role=combobox], [role=slider]";
+const taken = (own, element) => element.closest?.(TAKEN) || (own.tabbed && element.closest?.("[role=tab]"));
 
-export default function ({ data, parentElement, setStateValue }) {
+export default function ({ data, parentElement }) {
   const bar = parentElement.querySelector(".stepper");
   let own = bar.own;
   if (!own) {
@@ -14,7 +21,6 @@ export default function ({ data, parentElement, setStateValue }) {
     own.marker = setInterval(() => mark(own), 500); // of figures that are drawn later than all else
     build(bar, own);
   }
-  own.tell = (value) => setStateValue("step", value);
   const fresh = own.version !== data.version;
   own.data = data;
   document.stepper = own;
@@ -23,10 +29,12 @@ export default function ({ data, parentElement, setStateValue }) {
   if (fresh || data.echo === own.made || !data.depths.includes(own.here)) own.here = data.here;
   ticks(bar, own);
   show(bar, own, own.here);
+  if (own.here !== data.here) later(own); // a run of the page that began before the step wrote its address
   return () => {
     [own.timer, own.teller, own.idle].forEach(clearTimeout);
     clearInterval(own.marker);
-    document.removeEventListener("keydown", own.keys);
+    document.removeEventListener("keydown", own.keys, true);
+    for (const kind of BEFORE) document.removeEventListener(kind, own.before, true);
     own.style.remove();
     delete bar.own;
   };
@@ -37,15 +45,22 @@ function build(bar, own) {
   bar.querySelector(".next").onclick = () => step(bar, own, 1);
   bar.querySelector(".play").onclick = () => play(bar, own);
   own.keys = (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || typing(event.composedPath()[0])) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || taken(own, event.composedPath()[0])) return;
     if (document.querySelector("[role=dialog]")) return;
     if (event.key === "ArrowLeft") step(bar, own, -1);
     else if (event.key === "ArrowRight") step(bar, own, 1);
     else if (event.key.toLowerCase() === "p") play(bar, own);
     else return;
     event.preventDefault();
+    event.stopPropagation();
   };
-  document.addEventListener("keydown", own.keys);
+  document.addEventListener("keydown", own.keys, true);
+  own.before = (event) => {
+    if (event.type === "pointerdown" || event.key === "Tab") own.tabbed = event.key === "Tab";
+    if (own.untold && !event.composedPath().includes(bar) && !STEPS.test(event.key))
+      tell(own, event.target.closest?.("a[href]") ? LEAVING : LATE);
+  };
+  for (const kind of BEFORE) document.addEventListener(kind, own.before, true);
 }
 
 function ticks(bar, own) {
@@ -100,8 +115,29 @@ function go(bar, own, depth) {
 }
 
 function later(own) {
+  own.untold = true;
   clearTimeout(own.teller);
-  if (!own.timer) own.teller = setTimeout(() => own.tell({ after: own.here, made: own.made }), TELL_AFTER);
+  if (!own.timer) own.teller = setTimeout(() => rest(own), REST);
+}
+
+function rest(own) {
+  address(own);
+  if (document.stepTellers?.[SOON]) tell(own, SOON);
+}
+
+function tell(own, when) {
+  clearTimeout(own.teller);
+  if (!document.stepTellers?.[when]) return later(own); // the rest of the page is not there yet
+  own.untold = false;
+  document.stepTellers[when]({ after: own.here, made: own.made });
+}
+
+function address(own) {
+  const parts = location.search.slice(1).split("&").filter(Boolean), there = parts.find((part) => part.startsWith("after="));
+  const wanted = own.here === own.data.depths[0] ? undefined : `after=${own.here}`;
+  if (there === wanted) return;
+  const others = parts.filter((part) => part !== there), search = [...others, wanted].filter(Boolean).join("&");
+  history.replaceState(history.state, "", location.pathname + (search && `?${search}`) + location.hash);
 }
 
 function show(bar, own, depth) {

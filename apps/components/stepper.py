@@ -1,11 +1,13 @@
 """Moving through the thoughts of one problem, in the browser: all of them are sent at once, and one is shown.
 
-Streamlit draws everything; `stepper.js` shows the part that belongs to the current thought, and tells the server
-when the hand rests. Tables and code that depend on the thought follow then.
+Streamlit draws everything; `stepper.js` shows the part that belongs to the current thought and writes its number into
+the address. A run of the page costs the browser eight times what a step does, so the server is told when the hand rests
+only if something on the page depends on the thought (`Steps.follow`), and else with the next click or key (`listen`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,9 @@ from streamlit.components.v2 import component
 from workbench.measure.scores import NodeScores
 
 KEY, AFTER = "stepper", "after"
-"""Of the component in the session, and of the number of thoughts there and in the address."""
+"""Of the controls in the session, and of the number of thoughts there and in the address."""
+SOON, LATE, LEAVING = "step told soon", "step told late", "step told when leaving"
+"""Of the three components by which the browser can tell of a step."""
 HTML = """
 <div class="stepper">
   <button class="back" title="One thought back (left arrow key)">Back <kbd>←</kbd></button>
@@ -43,7 +47,12 @@ kbd { font: inherit; opacity: .7; font-size: .85em; }
   box-shadow: inset 0 0 0 1px var(--st-primary-color);
   background: color-mix(in srgb, var(--st-primary-color) 14%, transparent); }
 """
+TELLER_JS = """export default function ({ data, setStateValue }) {
+  const tellers = document.stepTellers ??= {}, tell = tellers[data.when] = (value) => setStateValue("step", value);
+  return () => { if (tellers[data.when] === tell) delete tellers[data.when]; };
+}"""
 _mount = component(KEY, html=HTML, css=CSS, js=Path(__file__).with_suffix(".js").read_text())
+_mount_teller = component("step_teller", html="<span></span>", js=TELLER_JS)
 
 
 @dataclass
@@ -77,10 +86,37 @@ class Steps:
         fill(self.here)
         self._waiting += [lambda depth=depth: fill(depth) for depth in self.depths if depth != self.here]
 
+    def follow(self, depends: bool = True) -> int:
+        """Run the fragment that calls this again when the hand rests after a step; return the number of thoughts.
+
+        Args:
+            depends: Whether anything in it depends on the number of thoughts now.
+        """
+        if depends and len(self.depths) > 1:
+            _tell(SOON)
+        self.here = st.session_state[AFTER]
+        _to_address(self.here, min(self.depths))
+        return self.here
+
     def finish(self) -> None:
         """Draw what was left for later: the rest of the page is there by then."""
         while self._waiting:
             self._waiting.pop(0)()
+
+
+def listen() -> None:
+    """Let the browser tell of its last step with the next click or key; to be called outside all fragments.
+
+    Streamlit (1.67) sends the step and the click in one message and runs what the first of them belongs to: here, the
+    whole page. Only a link to another page goes in a message before that of the step, which must not call the old page
+    back: then a fragment is asked for that is gone.
+    """
+    _tell(LATE)
+    st.fragment(_tell)(LEAVING)
+
+
+def _tell(key: str) -> None:
+    _mount_teller(key=key, data={"when": key}, on_step_change=partial(_told, key))
 
 
 def labels(scores: NodeScores) -> list[str]:
@@ -106,23 +142,18 @@ def choose(
     asked = st.session_state.get(AFTER, st.query_params.get(AFTER))
     here = min(depths, key=lambda depth: abs(depth - int(asked))) if _is_count(asked) else depths[0]
     st.session_state[AFTER] = here
-    if here != depths[0]:
-        if st.query_params.get(AFTER) != str(here):
-            st.query_params[AFTER] = str(here)
-    elif AFTER in st.query_params:
-        del st.query_params[AFTER]
+    _to_address(here, depths[0])
     if len(depths) == 1:
         st.caption("No thoughts to move through.")
     else:
-        held = st.session_state.get(KEY) or {}
-        step: Any = held.get("step") or {"made": 0}
+        told: list[Any] = [(st.session_state.get(key) or {}).get("step") for key in (SOON, LATE, LEAVING)]
+        echo = max(step["made"] if step else 0 for step in told)
         _mount(
             key=KEY,
             data={
-                "depths": list(depths), "labels": list(labels), "here": here, "echo": step["made"],
+                "depths": list(depths), "labels": list(labels), "here": here, "echo": echo,
                 "version": str(version), "others": {name: list(own) for name, own in (others or {}).items()},
             },
-            on_step_change=_told,
         )  # fmt: skip
     # Before the component runs: what belongs to other thoughts is not seen.
     st.html(f'<style>.at:not(.at-{here}), [class*="st-key-at-"]:not([class*="st-key-at-{here}-"]) '
@@ -130,8 +161,16 @@ def choose(
     return Steps(tuple(depths), here)
 
 
-def _told() -> None:
-    st.session_state[AFTER] = st.session_state[KEY]["step"]["after"]
+def _told(key: str) -> None:
+    st.session_state[AFTER] = st.session_state[key]["step"]["after"]
+
+
+def _to_address(here: int, first: int) -> None:
+    if here != first:
+        if st.query_params.get(AFTER) != str(here):
+            st.query_params[AFTER] = str(here)
+    elif AFTER in st.query_params:
+        del st.query_params[AFTER]
 
 
 def _is_count(value: object) -> bool:

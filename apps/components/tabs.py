@@ -60,6 +60,12 @@ def draw(view: View, readings: Sequence[Reading], depths: Sequence[int], concept
                 draw_one(view, readings, depths, concept)
 
 
+def depends() -> bool:
+    """Return whether the tab that is open depends on the number of thoughts."""
+    usual = st.query_params.get("below", next(iter(TABS)))  # before the tabs are drawn for the first time
+    return st.session_state.get("below", usual) not in THE_SAME
+
+
 def _each(
     readings: Sequence[Reading],
     depths: Sequence[int],
@@ -379,3 +385,5 @@ TABS: dict[str, Callable[[View, Sequence[Reading], Sequence[int], str], None]] =
 }
 """The tabs by title, in order. Another figure about one problem is a function with this signature and a line here:
 told the view, what was read for it (one run or two), after how many thoughts of each, and the concept chosen."""
+THE_SAME = ("After each thought, in words", "Lens over layers")
+"""Of these, the ones that show all thoughts at once."""

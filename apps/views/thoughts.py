@@ -16,7 +16,7 @@ from apps.sidebar_model import (
     open_another,
 )
 from apps.sidebar_problem import choose_problem, say_what_to_do
-from apps.state import OTHER_TARGET, TWIN, Reading, Run, View
+from apps.state import OTHER_TARGET, TWIN, Reading, Run, View, comparable
 from apps.text import plural
 from workbench.measure.scores import Readout, node_scores
 from workbench.problems.problem import Problem
@@ -38,6 +38,7 @@ def draw() -> None:
         readings = _readings(view)
         note = st.container()
         header.draw(view, readings)
+        stepper.listen()
         st.fragment(_moving)(view, readings)
         links.footnote(view.source.unlinked)
         with note:
@@ -89,7 +90,7 @@ def _read(run: Run, problem: Problem, readout: Readout) -> Reading:
 
 
 def _moving(view: View, readings: Sequence[Reading]) -> None:
-    """Draw what moves with the thoughts: the browser moves the picture, and this follows with tables and code."""
+    """Draw the picture, which the browser moves from thought to thought, and the tabs, which follow."""
     with in_words():
         leader = max(readings, key=lambda reading: len(reading.scores.depths)).scores
         others = {
@@ -100,6 +101,19 @@ def _moving(view: View, readings: Sequence[Reading]) -> None:
         }
         version = (view.readout, *((one.fixed, *cache.run_key(one.run, one.problem)) for one in readings))
         steps = stepper.choose(leader.depths, stepper.labels(leader), hash(version), others)
-        concept = picture.draw(view, readings, steps)
-        tabs.draw(view, readings, picture.depths_of(readings, steps.here), concept)
+        concept, alike = picture.draw(view, readings, steps), _are_alike(readings, steps.here)
+        st.fragment(_following)(view, readings, steps, concept, alike)
         steps.finish()
+
+
+def _following(view: View, readings: Sequence[Reading], steps: stepper.Steps, concept: str, alike: bool) -> None:
+    """Draw the tabs: alone again after each step, so that nothing of the picture is sent twice."""
+    here = steps.follow(tabs.depends())
+    if (st.session_state["concept"], _are_alike(readings, here)) != (concept, alike):
+        st.rerun()  # the picture must follow too: a concept was clicked in a table, or no difference can be drawn here
+    with in_words():
+        tabs.draw(view, readings, picture.depths_of(readings, here), concept)
+
+
+def _are_alike(readings: Sequence[Reading], depth: int) -> bool:
+    return comparable(readings, picture.depths_of(readings, depth))

@@ -123,6 +123,7 @@ def _problem(
         scores[number] = node_scores(cache.trace(checkpoint.path, problem, run.thoughts), readout)
     bar.empty()
     st.markdown(f"### {plain(asked(problem))}")
+    stepper.listen()
     st.fragment(_moving)(replace(run, path=stages[step].path), problem, scores, step, stages[step].stage)
     frame = _statistics(scores)
     tabs = st.tabs(["Numbers", "A whole set", "Code"], key="beneath", bind="query-params", on_change="rerun")
@@ -163,12 +164,12 @@ def _moving(checkpoint: Run, problem: Problem, scores: dict[int, NodeScores], st
                 about = (*cache.run_key(checkpoint, problem), now.readout, node, depth)
                 made = kept_figure(about, lambda: problem_graph(now, depth, selected=node))
                 widgets.chart(made, key, clicked(key, problem), graph=True)
+                widgets.download_figure(
+                    lambda: problem_graph(now, depth, selected=node), f"graph-{problem.id}-{step}-{depth}",
+                    f"save-{key}",
+                )  # fmt: skip
 
             steps.draw("training-graph", graph)
-            widgets.download_figure(
-                lambda: problem_graph(now, steps.here, selected=node), f"graph-{problem.id}-{step}",
-                "save-training-graph",
-            )  # fmt: skip
         steps.finish()
 
 

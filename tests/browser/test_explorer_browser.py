@@ -51,6 +51,38 @@ def test_five_presses_end_five_thoughts_on_and_address_control_and_picture_agree
     assert page.evaluate(STATE) == [5, 5, 5, 5]
 
 
+def test_a_step_waits_for_the_server_only_where_something_on_the_page_does(page: Page, explorer: str) -> None:
+    sent: list[object] = []
+    page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame)))
+    open_page(page, explorer)
+    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=WAIT_MS)
+    sent.clear()
+    page.locator("body").press("ArrowRight")
+    expect(page).to_have_url(re.compile("after=2"))
+    page.wait_for_timeout(700)  # twice as long as the hand has to rest
+    assert not sent
+    page.get_by_role("tab", name="Node by node").click()  # which tells of the step first
+    expect(page.get_by_text("Values after 2 thoughts")).to_be_visible(timeout=WAIT_MS)
+    page.locator("body").press("ArrowRight")
+    expect(page.get_by_text("Values after 3 thoughts")).to_be_visible(timeout=WAIT_MS)
+
+
+def test_a_click_after_a_step_does_what_it_says(page: Page, explorer: str) -> None:
+    open_page(page, explorer)
+    asked = page.locator("h2").first.inner_text()
+    page.locator("body").press("ArrowRight")
+    page.get_by_role("button", name="→", exact=True).click()
+    expect(page.locator("h2").first).not_to_have_text(asked, timeout=WAIT_MS)
+    expect(page.get_by_text("After 2 thoughts · LM head")).to_be_visible(timeout=WAIT_MS)
+
+
+def test_a_step_goes_along_to_another_page(page: Page, explorer: str) -> None:
+    open_page(page, explorer)
+    page.locator("body").press("ArrowRight")
+    page.get_by_test_id("stTopNavLink").filter(has_text="Interventions").click()
+    expect(page).to_have_url(re.compile("surgery.*after=2"), timeout=WAIT_MS)
+
+
 ACTIONS = 12
 
 

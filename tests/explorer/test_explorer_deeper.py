@@ -192,7 +192,7 @@ def test_a_cell_of_a_larger_run_is_forgotten(opened: Open) -> None:
 def test_attention_to_the_edges_into_a_node_is_cut_on_the_page_interventions(opened: Open) -> None:
     app = opened(attention="true", after="2", layer="0", head="1")
     target = app.selectbox(key="concept").value
-    button = app.button(key="cut only")
+    button = app.button(key="cut only-2")
     assert button.label == f"Cut this attention to the 2 edges into {target}"
     button.click().run()
 
@@ -204,7 +204,7 @@ def test_attention_to_the_edges_into_a_node_is_cut_on_the_page_interventions(ope
 def test_a_second_cut_joins_the_plan(opened: Open) -> None:
     app = opened(attention="true", after="2")
     app.session_state["plan kept"] = ("zero:at=1", "")
-    app.button(key="cut only").click().run()
+    app.button(key="cut only-2").click().run()
 
     assert fine(app)
     assert link(app)["surgery"].startswith("zero:at=1~knockout:")

@@ -51,6 +51,7 @@ def draw() -> None:
             answer = cache.answer(run.path, problem, run.thoughts, "answer")
             view = View(run, None, "", problem, source, readout)
             header.draw(view, [Reading(run, before, node_scores(before, readout), answer)])
+            stepper.listen()
             st.fragment(_moving)(Subject(run, problem, open_set()), view, stop)
         else:
             st.info(no_thoughts(run.name, "there is none to change"), icon=":material/block:")
@@ -84,6 +85,7 @@ def _moving(subject: Subject, view: View, stop: tour.Stop | None) -> None:
         with moves:
             version = (subject.problem.id, subject.run.name, view.readout, plan)
             steps = stepper.choose(before.depths, stepper.labels(before), hash(version))
+            steps.follow()
         with done:
             operations.listed(whole, subject.run.thoughts, steps.here)
         with row:
