@@ -57,6 +57,7 @@ STYLE = """
   [data-testid="stCaptionContainer"] { opacity: 0.75; }
   [data-testid="stCaptionContainer"] code { color: inherit; }
   [data-testid="stMain"] ::placeholder, [data-testid="stSidebar"] ::placeholder { color: var(--ink); opacity: 0.8; }
+  [class*="st-key-step-told"] { display: none; }
   :root { --ink: light-dark(#1f2733, #c3c8d2); }
   .legend { display: flex; flex-wrap: wrap; gap: 0.2rem 1.4rem; font-size: 0.84rem; justify-content: center; }
   .legend i { display: inline-block; width: 1.6rem; vertical-align: middle; }
