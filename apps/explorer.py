@@ -6,6 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
+import plotly.graph_objects as go
 import streamlit as st
 
 from apps import demo, links
@@ -57,7 +58,7 @@ STYLE = """
   [data-testid="stCaptionContainer"] { opacity: 0.75; }
   [data-testid="stCaptionContainer"] code { color: inherit; }
   [data-testid="stMain"] ::placeholder, [data-testid="stSidebar"] ::placeholder { color: var(--ink); opacity: 0.8; }
-  [class*="st-key-step-told"] { display: none; }
+  [class*="st-key-step-told"], .st-key-loads-plotly { display: none; }
   :root { --ink: light-dark(#1f2733, #c3c8d2); }
   .legend { display: flex; flex-wrap: wrap; gap: 0.2rem 1.4rem; font-size: 0.84rem; justify-content: center; }
   .legend i { display: inline-block; width: 1.6rem; vertical-align: middle; }
@@ -82,6 +83,11 @@ PATHS = {"Interventions": "surgery"}
 
 def _page(module: str) -> Callable[[], None]:
     def draw() -> None:
+        early = st.empty()
+        if "transformers" not in sys.modules:
+            # Meanwhile the browser loads what it draws figures with, five megabytes.
+            with early.container(key="loads-plotly"):
+                st.plotly_chart(go.Figure(), key="empty figure")
         with st.spinner(LOADING):
             page = import_module(f"apps.views.{module}")
         page.draw()

@@ -5,6 +5,7 @@ What depends on the number of thoughts is drawn for each of them (`stepper.Steps
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from typing import Literal, TypeVar
 
@@ -86,10 +87,10 @@ def _one(view: View, reading: Reading, steps: Steps) -> str:
         steps.text(lambda depth: numbers(reading, depth))
         steps.text(lambda depth: continuation(reading, depth))
         concept = choose_concept(view.problem)
-        _concept(reading, concept, steps, "only")
+        steps.later(partial(_concept, reading, concept, "only"))
     with left:
         _graph([reading], 0, steps, concept, "only", drawn=_choose_attention([reading]))
-        _strip(reading, steps, "only")
+        steps.later(partial(_strip, reading, "only"))
     return concept
 
 
@@ -120,8 +121,8 @@ def _two(view: View, readings: Sequence[Reading], steps: Steps) -> str:
             if picture != DIFFERENCE:
                 _graph(readings, place, steps, concept, key, drawn=drawn)
             steps.text(lambda depth, reading=reading, own=own: continuation(reading, own(depth)))
-            _concept(reading, concept, steps, key, [other.scores for other in readings])
-            _strip(reading, steps, key)
+            steps.later(partial(_concept, reading, concept, key, [other.scores for other in readings]))
+            steps.later(partial(_strip, reading, key))
     return concept
 
 
@@ -191,7 +192,7 @@ def kept_figure(key: Hashable, make: Callable[[], go.Figure]) -> go.Figure:
     return go.Figure(cache.kept("figure", key, make))
 
 
-def _strip(reading: Reading, steps: Steps, key: str) -> None:
+def _strip(reading: Reading, key: str) -> None:
     first = reading.scores.depths[0]  # the browser moves the mark
     widgets.chart(thought_strip(reading.scores, depth=first), f"strip-{key}")
 
@@ -319,11 +320,10 @@ def clicked_nodes(chart: str, problem: Problem, place: int = 0) -> list[int]:
     return [node for node in nodes if 0 <= node < len(problem.names)]
 
 
-def _concept(reading: Reading, name: str, steps: Steps, key: str, beside: Sequence[NodeScores] = ()) -> None:
+def _concept(reading: Reading, name: str, key: str, beside: Sequence[NodeScores] = ()) -> None:
     """Draw the concept's values over the thoughts, as a curve and in numbers, and the tokens that spell it."""
     problem, checkpoint = reading.trace.graph_problem, reading.run.checkpoint
-    node = problem.names.index(name)
-    first = reading.scores.depths[0]  # the browser moves the mark
+    node, first = problem.names.index(name), reading.scores.depths[0]  # the browser moves the mark
     widgets.chart(node_curve(reading.scores, node, depth=first, beside=beside), f"curve-{key}")
     (prompt,) = checkpoint.format.prompts([problem])
     ids = prompt.nodes[node]

@@ -12,7 +12,7 @@ const BEFORE = ["pointerdown", "keydown"];
 const TAKEN = "input, textarea, select, [contenteditable], [role=combobox], [role=slider]";
 const taken = (own, element) => element.closest?.(TAKEN) || (own.tabbed && element.closest?.("[role=tab]"));
 
-export default function ({ data, parentElement }) {
+export default function ({ data, parentElement, setStateValue }) {
   const bar = parentElement.querySelector(".stepper");
   let own = bar.own;
   if (!own) {
@@ -23,6 +23,7 @@ export default function ({ data, parentElement }) {
   }
   const fresh = own.version !== data.version;
   own.data = data;
+  own.ask = () => setStateValue("drawn", data.version);
   document.stepper = own;
   own.version = data.version;
   if (fresh) own.drawn.clear();
@@ -183,6 +184,7 @@ function prepare(own, since) {
     own.idle = setTimeout(() => prepare(own, since), 60);
     return;
   }
+  if (!own.data.whole) return own.ask();
   const away = own.data.depths.filter((depth) => !own.drawn.has(depth));
   if (!away.length) return;
   const far = (depth) => Math.abs(depth - own.shown) - (depth > own.shown ? 0.5 : 0);

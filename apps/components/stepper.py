@@ -63,6 +63,8 @@ class Steps:
     """Ascending."""
     here: int
     """The one that the server knows of; the browser may be ahead by a moment."""
+    whole: bool = True
+    """Whether all is drawn now; else only what is seen first, and the rest when the browser has drawn that."""
     _waiting: list[Callable[[], None]] = field(default_factory=list)
 
     def text(self, make: Callable[[int], str]) -> None:
@@ -86,6 +88,16 @@ class Steps:
         fill(self.here)
         self._waiting += [lambda depth=depth: fill(depth) for depth in self.depths if depth != self.here]
 
+    def later(self, make: Callable[[], None]) -> None:
+        """Draw elements in this place in `finish`: what is seen below or beside the first picture."""
+        box = st.container()
+
+        def fill() -> None:
+            with box:
+                make()
+
+        self._waiting.append(fill)
+
     def follow(self, depends: bool = True) -> int:
         """Run the fragment that calls this again when the hand rests after a step; return the number of thoughts.
 
@@ -99,8 +111,8 @@ class Steps:
         return self.here
 
     def finish(self) -> None:
-        """Draw what was left for later: the rest of the page is there by then."""
-        while self._waiting:
+        """Draw what was left for later, unless the browser is still at the first picture: it will ask for the rest."""
+        while self._waiting and self.whole:
             self._waiting.pop(0)()
 
 
@@ -130,6 +142,8 @@ def choose(
     labels: Sequence[str],
     version: object,
     others: Mapping[str, Sequence[int]] | None = None,
+    *,
+    by_parts: bool = False,
 ) -> Steps:
     """Draw the controls and return how many thoughts have been thought.
 
@@ -138,11 +152,16 @@ def choose(
         labels: What stands under each of them.
         version: Of what is shown: another problem or run, another version.
         others: For the key of a figure whose x axis counts otherwise, what it is to mark at each of `depths`.
+        by_parts: Draw one number of thoughts at first. When the browser has drawn it, the fragment runs again for the
+            others: plotly draws all figures of one message in one go, and until then nothing is seen.
     """
     asked = st.session_state.get(AFTER, st.query_params.get(AFTER))
     here = min(depths, key=lambda depth: abs(depth - int(asked))) if _is_count(asked) else depths[0]
     st.session_state[AFTER] = here
     _to_address(here, depths[0])
+    # Where there is no browser (AppTest) nobody would ask for the rest.
+    drawn = (st.session_state.get(KEY) or {}).get("drawn")
+    whole = len(depths) == 1 or not by_parts or drawn == str(version) or not st.context.url
     if len(depths) == 1:
         st.caption("No thoughts to move through.")
     else:
@@ -153,12 +172,14 @@ def choose(
             data={
                 "depths": list(depths), "labels": list(labels), "here": here, "echo": echo,
                 "version": str(version), "others": {name: list(own) for name, own in (others or {}).items()},
+                "whole": whole,
             },
+            on_drawn_change=lambda: None,
         )  # fmt: skip
     # Before the component runs: what belongs to other thoughts is not seen.
     st.html(f'<style>.at:not(.at-{here}), [class*="st-key-at-"]:not([class*="st-key-at-{here}-"]) '
             "{ display: none }</style>")  # fmt: skip
-    return Steps(tuple(depths), here)
+    return Steps(tuple(depths), here, whole)
 
 
 def _told(key: str) -> None:

@@ -38,8 +38,8 @@ def draw() -> None:
         readings = _readings(view)
         note = st.container()
         header.draw(view, readings)
-        stepper.listen()
         st.fragment(_moving)(view, readings)
+        stepper.listen()  # below the figures, where its fragment leaves a gap that nobody sees
         links.footnote(view.source.unlinked)
         with note:
             links.say_what_was_left_out()
@@ -100,7 +100,7 @@ def _moving(view: View, readings: Sequence[Reading]) -> None:
             if len(readings) > 1
         }
         version = (view.readout, *((one.fixed, *cache.run_key(one.run, one.problem)) for one in readings))
-        steps = stepper.choose(leader.depths, stepper.labels(leader), hash(version), others)
+        steps = stepper.choose(leader.depths, stepper.labels(leader), hash(version), others, by_parts=True)
         concept, alike = picture.draw(view, readings, steps), _are_alike(readings, steps.here)
         st.fragment(_following)(view, readings, steps, concept, alike)
         steps.finish()

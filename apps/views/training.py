@@ -123,8 +123,8 @@ def _problem(
         scores[number] = node_scores(cache.trace(checkpoint.path, problem, run.thoughts), readout)
     bar.empty()
     st.markdown(f"### {plain(asked(problem))}")
-    stepper.listen()
     st.fragment(_moving)(replace(run, path=stages[step].path), problem, scores, step, stages[step].stage)
+    stepper.listen()
     frame = _statistics(scores)
     tabs = st.tabs(["Numbers", "A whole set", "Code"], key="beneath", bind="query-params", on_change="rerun")
     if tabs[0].open:

@@ -51,6 +51,25 @@ def test_five_presses_end_five_thoughts_on_and_address_control_and_picture_agree
     assert page.evaluate(STATE) == [5, 5, 5, 5]
 
 
+FIRST_DRAWN = """new MutationObserver((_, own) => {
+  const drawn = [...document.querySelectorAll('.js-plotly-plot:has(.main-svg)')];
+  const seen = drawn.filter(one => !one.closest('.st-key-loads-plotly'));
+  if (!seen.length) return;
+  window.firstDrawn = seen.length;
+  own.disconnect();
+}).observe(document, {childList: true, subtree: true})"""
+"""How many figures are on the page when the first of them is."""
+
+
+def test_the_first_picture_waits_for_no_other_and_a_step_at_once_finds_the_next(page: Page, explorer: str) -> None:
+    page.add_init_script(FIRST_DRAWN)
+    page.goto(explorer)
+    assert page.wait_for_function("window.firstDrawn", timeout=WAIT_MS).json_value() == 1
+    page.locator("body").press("ArrowRight")
+    expect(page.get_by_text("After 2 thoughts · LM head")).to_be_visible(timeout=WAIT_MS)
+    expect(page.locator(".st-key-strip-only .main-svg").first).to_be_attached(timeout=WAIT_MS)
+
+
 def test_a_step_waits_for_the_server_only_where_something_on_the_page_does(page: Page, explorer: str) -> None:
     sent: list[object] = []
     page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame)))

@@ -11,7 +11,6 @@ from typing import Literal, get_args
 import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float, Int
-from scipy.stats import rankdata
 
 from workbench.errors import WorkbenchError, unknown
 from workbench.measure.arrays import Trace
@@ -115,7 +114,8 @@ class NodeScores:
         """Rank of each concept by value, 1 for the largest, ties averaged; nan for entities."""
         concepts = self.structure.concepts
         ranks = np.full(self.raw.shape, np.nan)
-        ranks[:, concepts] = rankdata(-self.raw[:, concepts], axis=1)
+        values = pl.DataFrame(self.raw[:, concepts].T)
+        ranks[:, concepts] = values.select(pl.all().fill_nan(None).rank("average", descending=True)).to_numpy().T
         return ranks
 
     @property

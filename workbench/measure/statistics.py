@@ -13,11 +13,9 @@ from functools import lru_cache
 
 import numpy as np
 import polars as pl
+import scipy
 from jaxtyping import Float, Int, UInt8
 from numpy.typing import ArrayLike
-from scipy import stats
-from scipy.optimize import minimize
-from scipy.special import expit
 
 CONFIDENCE = 0.95
 """Coverage of every interval, unless another is asked for."""
@@ -265,12 +263,12 @@ def _worth(values: Rows, member: Members, confidence: float) -> tuple[float, flo
     """
     n, upper = len(values), (1 + confidence) / 2
     if member is None:
-        return float(n), float(stats.norm.ppf(upper)), None
+        return float(n), float(scipy.stats.norm.ppf(upper)), None
     count, variance = int(member.max()) + 1, values.var()
     if count == 1:
         return float("nan"), float("nan"), 1
     effect = variance_of_mean(values, member) / (variance / n) if variance else n / count
-    return n * (count + 1) / (count * effect + 1), float(stats.t.ppf(upper, count - 1)), count
+    return n * (count + 1) / (count * effect + 1), float(scipy.stats.t.ppf(upper, count - 1)), count
 
 
 def variance_of_mean(values: Rows, member: Members) -> float:
@@ -388,7 +386,7 @@ def summarise(
 
 def wilson(successes: int, n: int, *, confidence: float = CONFIDENCE) -> Estimate:
     """Estimate a proportion with the Wilson score interval, which is not empty at 0 of n and n of n either."""
-    interval = stats.binomtest(successes, n).proportion_ci(confidence_level=confidence, method="wilson")
+    interval = scipy.stats.binomtest(successes, n).proportion_ci(confidence_level=confidence, method="wilson")
     return Estimate(successes / n, float(interval.low), float(interval.high), n, "wilson")
 
 
@@ -422,10 +420,10 @@ def across_seeds(values: Float[np.ndarray, "seeds rows"], clusters: Labels | Non
     share, total = bool(np.isin(given[~np.isnan(given)], (0, 0.5, 1)).all()), parts.sum()
     if not total:
         low, high = (
-            _wilson(value, float(graphs), float(stats.norm.ppf((1 + CONFIDENCE) / 2))) if share else (value, value)
+            _wilson(value, float(graphs), scipy.stats.norm.ppf((1 + CONFIDENCE) / 2)) if share else (value, value)
         )
         return Estimate(value, low, high, n, _SEEDS, graphs)
-    deviations = float(stats.t.ppf((1 + CONFIDENCE) / 2, total**2 / (parts**2 / free).sum()))
+    deviations = float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, total**2 / (parts**2 / free).sum()))
     if share:
         return Estimate(value, *_wilson(value, value * (1 - value) / total, deviations), n, _SEEDS, graphs)
     half = deviations * float(np.sqrt(total))
@@ -550,7 +548,7 @@ def logistic(
     def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
         weights, bias, gain = parts(parameters)
         logits = features @ weights + bias + (0 if offset is None else gain * offset)
-        wrong, each = expit(logits) - truth, np.logaddexp(0, logits) - truth * logits
+        wrong, each = scipy.special.expit(logits) - truth, np.logaddexp(0, logits) - truth * logits
         if counts is not None:
             wrong, each = wrong * counts, each * counts
         slope = (features.T @ wrong + penalty * weights).ravel()
@@ -560,7 +558,8 @@ def logistic(
         return float(value), np.concatenate([slope, of_bias, [of_gain]]).astype(np.float64)
 
     start = np.zeros((width + 1) * outputs + 1)
-    weights, bias, gain = parts(minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": iterations}).x)
+    found = scipy.optimize.minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": iterations})
+    weights, bias, gain = parts(found.x)
     return Logistic(weights, np.asarray(bias), gain)
 
 
@@ -575,7 +574,7 @@ GROUPS = 20
 def effective_rank(variances: Variances) -> float:
     """Return the exponential of the entropy of the normalised singular values (Roy & Vetterli 2007, definition 1)."""
     singular = np.sqrt(np.maximum(variances, 0))
-    return float(np.exp(stats.entropy(singular))) if singular.sum() > 0 else float("nan")
+    return float(np.exp(scipy.stats.entropy(singular))) if singular.sum() > 0 else float("nan")
 
 
 def participation_ratio(variances: Variances) -> float:
@@ -609,7 +608,7 @@ def jackknife(vectors: Vectors, measures: Mapping[str, Callable[[Variances], flo
     for name, measure in measures.items():
         left_out = np.array([measure(part) for part in parts])
         error = np.sqrt((groups - 1) / groups * ((left_out - left_out.mean()) ** 2).sum())
-        half, value = float(stats.norm.ppf((1 + CONFIDENCE) / 2) * error), measure(whole)
+        half, value = float(scipy.stats.norm.ppf((1 + CONFIDENCE) / 2) * error), measure(whole)
         found[name] = Estimate(value, value - half, value + half, len(vectors), "jackknife")
     return found
 

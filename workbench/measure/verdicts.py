@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from scipy import stats
+import scipy
 
 from workbench.measure.statistics import CONFIDENCE, Estimate
 
@@ -88,8 +88,8 @@ class Check:
         end = self.estimate.low if bound < value else self.estimate.high
         if value == end:
             return 1.0 if value == bound else 0.0
-        deviations = stats.norm.ppf((1 + CONFIDENCE) / 2) * (bound - value) / (end - value)
-        return float(2 * stats.norm.sf(deviations))
+        deviations = scipy.stats.norm.ppf((1 + CONFIDENCE) / 2) * (bound - value) / (end - value)
+        return float(2 * scipy.stats.norm.sf(deviations))
 
     def __str__(self) -> str:
         """Return "top 3 less top 1 .384 [.362, .401], n 500"."""
@@ -145,7 +145,7 @@ def judge_page(claims: Sequence[Sequence[Check]]) -> list[Ruling]:
     verdicts: list[Verdict] = [judge(checks) for checks in claims]
     tested = [place for place, one in enumerate(verdicts) if one in ("holds", "does not hold", "undecided")]
     p = {place: _p_of(claims[place], verdicts[place]) for place in tested}
-    corrected = dict(zip(tested, stats.false_discovery_control([*p.values()]).tolist(), strict=True)) if p else {}
+    corrected = dict(zip(tested, scipy.stats.false_discovery_control([*p.values()]).tolist(), strict=True)) if p else {}
     found = []
     for place, verdict in enumerate(verdicts):
         doubtful = place in corrected and corrected[place] >= LEVEL

@@ -51,8 +51,8 @@ def draw() -> None:
             answer = cache.answer(run.path, problem, run.thoughts, "answer")
             view = View(run, None, "", problem, source, readout)
             header.draw(view, [Reading(run, before, node_scores(before, readout), answer)])
-            stepper.listen()
             st.fragment(_moving)(Subject(run, problem, open_set()), view, stop)
+            stepper.listen()  # below the figures, where its fragment leaves a gap that nobody sees
         else:
             st.info(no_thoughts(run.name, "there is none to change"), icon=":material/block:")
         with note:
