@@ -12,7 +12,7 @@ from workbench.errors import WorkbenchError
 from workbench.model.checkpoint import save_checkpoint
 from workbench.train.config import ModelConfig, RowsConfig, TrainConfig, notes, save_config
 from workbench.train.init import begin
-from workbench.train.launch import train_command
+from workbench.train.launch import slow_products, train_command
 from workbench.train.text import training_problems
 
 CONFIG = TrainConfig(task="arithmetic", model=ModelConfig(32, 1, 2, 48), rows=RowsConfig(count=20))
@@ -100,6 +100,17 @@ def test_a_missing_start_names_the_configuration_that_makes_it(tmp_path: Path) -
         train_command(tmp_path / "last.yaml", tmp_path / "run")
     assert f"{tmp_path / 'words-four.yaml'} makes it" in caught.value.why
     assert "--out runs/words-four" in caught.value.do
+
+
+def test_products_that_are_slow_in_bf16_are_noted_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = {torch.float32: 1.0, torch.bfloat16: 40.0}
+    monkeypatch.setattr("workbench.train.launch._seconds_of_a_product", seconds.get)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    (said,) = slow_products("bf16")
+    assert "40 times as long" in said and "precision: fp32" in said
+    assert slow_products("fp32") == []
+    seconds[torch.bfloat16] = 0.4
+    assert slow_products("bf16") == []
 
 
 def test_a_method_that_asks_for_a_graph_is_noted_where_there_is_none() -> None:

@@ -15,6 +15,7 @@ import torch.distributed as dist
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.multiprocessing.spawn import ProcessContext, ProcessExitedException, start_processes
+from torch.utils.benchmark import Timer
 
 from workbench.catalog import current
 from workbench.errors import WorkbenchError
@@ -28,6 +29,8 @@ EXTENDABLE = ("steps", "decay_from", "evaluate_every", "keep_every", "checkpoint
 COSTS = "costs.jsonl"
 """In a run directory: a line for each time that the training was at work, with its seconds on the clock and of
 processors, those of all its processes together."""
+SLOWER = 1.5
+"""How much longer a product in bf16 must take than one in fp32 before a user is told."""
 
 
 def train_command(config_path: Path, out: Path | None = None) -> Path:
@@ -175,9 +178,32 @@ def _record_cost(directory: Path, seconds: float, cpu_seconds: float) -> None:
         costs.write(json.dumps(line) + "\n")
 
 
+def slow_products(precision: str) -> list[str]:
+    """Return a sentence if matrix products of this precision are slower on this processor than those of fp32.
+
+    Processors without bf16 instructions compute them one number at a time. Asking for the instructions would not do:
+    some libraries have fast products without them.
+    """
+    if precision != "bf16" or torch.cuda.is_available():
+        return []
+    seconds = [_seconds_of_a_product(dtype) for dtype in (torch.float32, torch.bfloat16)]
+    if (times := seconds[1] / seconds[0]) < SLOWER:
+        return []
+    return [
+        f"In bf16 a matrix product takes {times:.0f} times as long as in fp32 on this processor. `precision: fp32` "
+        "trains faster here, in a new run directory."
+    ]
+
+
+def _seconds_of_a_product(dtype: torch.dtype) -> float:
+    left, right = torch.ones(256, 192, dtype=dtype), torch.ones(192, 512, dtype=dtype)
+    timer = Timer("left @ right", globals={"left": left, "right": right}, num_threads=1)
+    return timer.blocked_autorange(min_run_time=0.05).median
+
+
 def _train_and_show(config: TrainConfig, directory: Path) -> None:
     console, stuck, collapsed = Console(stderr=True), [""], [""]
-    for note in notes(config):
+    for note in (*notes(config), *slow_products(config.precision)):
         console.print(note, highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bar:
