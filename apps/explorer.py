@@ -8,6 +8,7 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from apps import demo, links
 
@@ -96,6 +97,12 @@ def _page(module: str) -> Callable[[], None]:
     return draw
 
 
+def _room(title: str) -> DeltaGenerator:
+    """Return where a page is drawn: each has its place, so that the page before is gone at once and not at the end."""
+    rooms = {name: st.container() if name == title else st.empty() for name in PAGES}
+    return rooms[title]
+
+
 def _draw() -> None:
     """Draw the navigation and the page chosen.
 
@@ -118,7 +125,8 @@ def _draw() -> None:
     links.remember_what_was_asked()
     links.follow(pages)
     links.keep_over_pages(page.url_path)
-    draws[page.title]()
+    with _room(page.title):
+        draws[page.title]()
 
 
 st.set_page_config("Coconut Workbench", ICON, layout="wide", menu_items={"About": "Coconut Workbench"})

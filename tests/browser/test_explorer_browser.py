@@ -102,6 +102,13 @@ def test_a_step_goes_along_to_another_page(page: Page, explorer: str) -> None:
     expect(page).to_have_url(re.compile("surgery.*after=2"), timeout=WAIT_MS)
 
 
+def test_nothing_of_the_page_before_stays_while_another_is_drawn(page: Page, explorer: str) -> None:
+    open_page(page, explorer)
+    page.get_by_test_id("stTopNavLink").filter(has_text="Population").click()
+    page.get_by_role("heading", name="Breadth and chance").wait_for(timeout=WAIT_MS)
+    assert page.locator(".st-key-picture").count() == 0
+
+
 ACTIONS = 12
 
 
