@@ -10,7 +10,7 @@ from urllib.parse import quote
 from playwright.sync_api import Browser, ViewportSize, expect
 
 from apps.views.interventions.tour import STOPS
-from tests.browser.serve import find_chromium, running_chromium, running_explorer
+from tests.browser.serve import find_chromium, rest, running_chromium, running_explorer
 
 FOLDER = Path(__file__).parent
 SIZE: ViewportSize = {"width": 1440, "height": 1000}
@@ -57,7 +57,7 @@ def take(browser: Browser, address: str, name: str, theme: str) -> Path:
     # Streamlit says "running" in a corner while a script works: the picture waits for it to be done.
     # A population shows the model first and its controls when they are done: then the bar is gone.
     expect(page.get_by_test_id("stProgress")).to_have_count(0, timeout=WAIT_MS)
-    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=WAIT_MS)
+    rest(page, WAIT_MS)
     page.wait_for_timeout(1000)  # plotly's own fade-in
     file = FOLDER / f"{name}-{theme}.png"
     page.screenshot(path=file)
@@ -83,7 +83,7 @@ def tour(browser: Browser, address: str, number: int, title: str) -> Path:
     page.get_by_text("no guess, show me").click(timeout=WAIT_MS)
     page.get_by_text("What happened:").first.wait_for(timeout=WAIT_MS)
     page.locator(".js-plotly-plot:visible").nth(1).wait_for(timeout=WAIT_MS)
-    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=WAIT_MS)
+    rest(page, WAIT_MS)
     page.wait_for_timeout(1500)
     file = FOLDER / f"tour-{number}.png"
     page.screenshot(path=file)

@@ -156,6 +156,7 @@ function show(bar, own, depth) {
   playing.firstElementChild.textContent = own.timer ? "Stop" : "Play";
   playing.setAttribute("aria-pressed", Boolean(own.timer));
   bar.dataset.shown = depth;
+  bar.dataset.whole = own.data.whole;
   mark(own);
   clearTimeout(own.idle);
   own.idle = setTimeout(() => prepare(own, Date.now()), 200);

@@ -5,9 +5,9 @@ counts; text in figures stands on the page, or on the cell, box or node drawn be
 and not seen by this; texts of controls that are switched off are exempt, as in WCAG.
 """
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page
 
-from tests.browser.serve import running_chromium, running_explorer
+from tests.browser.serve import rest, running_chromium, running_explorer
 
 LEAST = 4.5
 PAGES = {
@@ -88,7 +88,7 @@ def open_everything(page: Page, address: str) -> None:
     """Open a page and wait until the server is done and the figures are drawn."""
     page.goto(address)
     page.locator(".js-plotly-plot .main-svg:visible, [data-testid=stDataFrame]:visible").first.wait_for(timeout=300_000)
-    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=300_000)
+    rest(page, 300_000)
     page.wait_for_timeout(1500)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -74,6 +74,12 @@ def running_explorer() -> Iterator[str]:
             except subprocess.TimeoutExpired:  # a busy machine, or a page still open
                 server.kill()
                 server.wait()
+
+
+def rest(page: Page, milliseconds: float) -> None:
+    """Wait until the server has nothing more to say, and all thoughts are on the page that moves between them."""
+    expect(page.locator('.stepper[data-whole="false"]')).to_have_count(0, timeout=milliseconds)
+    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=milliseconds)
 
 
 def free_port() -> int:

@@ -17,9 +17,9 @@ from unittest.mock import patch
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
-from playwright.sync_api import Error, Page, expect
+from playwright.sync_api import Error, Page
 
-from tests.browser.serve import running_chromium, running_explorer
+from tests.browser.serve import rest, running_chromium, running_explorer
 from tests.conftest import chain, tiny_model
 from workbench.model.checkpoint import make_checkpoint, save_checkpoint
 from workbench.problems.files import save_problems
@@ -60,7 +60,7 @@ def open_page(page: Page, address: str) -> None:
     """Open a link and wait for the graph to be drawn."""
     page.goto(address)
     page.locator(".js-plotly-plot .scatterlayer:visible").first.wait_for(timeout=WAIT_MS)
-    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=WAIT_MS)
+    rest(page, WAIT_MS)
 
 
 def start(page: Page, explorer: str) -> None:
@@ -96,7 +96,7 @@ def walk(page: Page, actions: int, seed: int) -> Iterator[tuple[int, str, list[s
         page.mouse.move(700, 2)  # off the boxes, whose help would lie over others
         acts[name]()
         page.wait_for_timeout(500)  # the server is told when the hand rests
-        expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=WAIT_MS)
+        rest(page, WAIT_MS)
         deadline = time.monotonic() + PATIENCE
         while (faults := disagreements(page)) and time.monotonic() < deadline:
             page.wait_for_timeout(200)

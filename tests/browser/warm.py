@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from playwright.sync_api import Page
 from streamlit.testing.v1 import AppTest
 
+from tests.browser import serve
 from tests.browser.load import ASKED, HERE, WATCH
 from tests.browser.serve import ROOT, running_chromium, running_explorer
 
@@ -50,7 +51,7 @@ class Clock:
 def rest(page: Page) -> None:
     """Wait until the server has nothing more to say."""
     page.wait_for_timeout(1500)
-    page.get_by_test_id("stStatusWidget").wait_for(state="detached", timeout=PATIENCE_MS)
+    serve.rest(page, PATIENCE_MS)
 
 
 def visit(page: Page, address: str, clock: Clock) -> None:
