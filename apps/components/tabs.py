@@ -28,6 +28,7 @@ from workbench.problems.networks import GraphFormat, graph_bytes
 from workbench.problems.problem import Problem
 from workbench.readings.lenses import RAW, TUNED, Fitted, TunedLens, fit_lens, for_all, read_lenses
 
+TREE = "Search tree"
 STEP_BY_STEP, AT_ONCE = "as many thoughts as its depth", "the thoughts chosen above"
 TREE_HELP = (
     "The published figures read each layer of the tree after as many thoughts as stand for its depth. Read after the "
@@ -62,8 +63,12 @@ def draw(view: View, readings: Sequence[Reading], depths: Sequence[int], concept
 
 def depends() -> bool:
     """Return whether the tab that is open depends on the number of thoughts."""
-    usual = st.query_params.get("below", next(iter(TABS)))  # before the tabs are drawn for the first time
-    return st.session_state.get("below", usual) not in THE_SAME
+
+    def asked(box: str, usual: str) -> str:
+        return st.session_state.get(box, st.query_params.get(box, usual))  # what is not drawn yet is in the address
+
+    tab = asked("below", next(iter(TABS)))
+    return tab not in THE_SAME and not (tab == TREE and asked("tree", STEP_BY_STEP) == STEP_BY_STEP)
 
 
 def _each(
@@ -377,7 +382,7 @@ def _fitted(run: Run, problem: Problem, items: Sequence[Problem]) -> tuple[Fitte
 TABS: dict[str, Callable[[View, Sequence[Reading], Sequence[int], str], None]] = {
     "After each thought, in words": _words,
     "Raw LM head": _head,
-    "Search tree": _tree,
+    TREE: _tree,
     "Lens over layers": _lens,
     "Node by node": _nodes,
     "Code": _code,
