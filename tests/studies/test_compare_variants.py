@@ -16,6 +16,7 @@ from workbench.measure.trace import answers, run
 from workbench.problems.files import save_problems
 from workbench.problems.sets import generate
 from workbench.studies.compare import samples
+from workbench.studies.compare.jobs import keep, plan
 from workbench.studies.compare.measure import measure
 from workbench.studies.compare.samples import SAMPLES, sampled_right, samples_frame
 from workbench.studies.compare.suite import (
@@ -82,6 +83,28 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Suite, Path]:
             measure(one.directory, {"few": folder / "few.json"}, page="variants")
     torch.set_num_threads(threads)
     return suite, out
+
+
+def test_kept_results_give_the_same_page_without_weights_and_the_rest_goes_on(
+    done: tuple[Suite, Path], tmp_path: Path
+) -> None:
+    suite, out = done
+    kept = tmp_path / "kept"
+    assert keep(suite, out, kept) == 4
+    assert not [path for path in kept.rglob("*.safetensors") if "starts" not in path.parts]
+    assert not [path for path in kept.rglob("config.yaml") if str(out) in path.read_text()]
+
+    pages = [report(suite, where, [], {}, "").with_name("tiny.md").read_text() for where in (out, kept)]
+    assert pages[0] == pages[1]
+    left = [one for one in plan(suite, kept) if one.train or one.measure]
+    assert [one.run.key for one in left] == ["prosqa/rewarded-1"]
+    assert (Path(left[0].run.config.start) / "model/model.safetensors").exists()
+
+    table = kept / "prosqa/before-0/model/weights.sha256"
+    table.write_text(table.read_text().replace(table.read_text()[:8], "00000000"))
+    assert [one.run.key for one in plan(suite, kept) if one.measure and not one.train] == ["prosqa/before-0"]
+    with pytest.raises(WorkbenchError, match="suite's own"):
+        keep(suite, out, out)
 
 
 def test_every_variant_begins_from_the_start_that_it_names(tmp_path: Path) -> None:

@@ -44,6 +44,9 @@ def compare(
         bool, typer.Option("--plan", help="Print a line for each run, for xargs, SLURM arrays or submitit; run none.")
     ] = False,
     jobs: Annotated[int | None, typer.Option(min=1, help="Runs side by side; by default as the suite says.")] = None,
+    keep: Annotated[
+        Path | None, typer.Option(metavar="KEPT", help="Copy all results there, without the weights, and end.")
+    ] = None,
 ) -> None:
     r"""Train a suite of methods, measure them on the same problems, and write one report.
 
@@ -55,6 +58,11 @@ def compare(
     loaded = with_problems(load_suite(suite), _named(problems or []))
     from workbench.studies.compare.jobs import plan, shell_lines
 
+    if keep:
+        from workbench.studies.compare.jobs import keep as keep_all
+
+        typer.echo(f"{keep_all(loaded, out, keep)} runs kept in {keep}; a page from them: --out {keep} --no-train")
+        return
     if lines:
         for line in shell_lines(loaded, out, only or []):
             typer.echo(line)

@@ -34,6 +34,9 @@ from workbench.train.objective import TrainStep
 from workbench.train.policy import RewardData, RewardStep, ValueStep
 from workbench.train.text import TextData
 
+DIGESTS = "weights.sha256"
+"""In place of a model's weights, where a run is kept without: their digests and names, as `sha256sum` writes them."""
+
 
 @dataclass
 class State:
@@ -331,20 +334,24 @@ def stage_checkpoints(run: str | Path, start: bool = True) -> list[StageCheckpoi
     return [found[step] for step in sorted(found)]
 
 
-def _read(path: Path) -> StageCheckpoint | None:
-    """Return what a saved model says of itself, None where none is saved whole."""
+def _read(path: Path, *, weights: bool = True) -> StageCheckpoint | None:
+    """Return what a saved model says of itself, None where none is saved whole.
+
+    Without `weights` a list of their digests will do.
+    """
     try:
         meta: Any = read_object(path / "config.json")["coconut"]
         step, stage = int(meta["step"]), str(meta.get("stage", ""))
     except (OverflowError, ValueError, LookupError, TypeError, AttributeError):
         return None
-    return StageCheckpoint(step, stage, path) if any(path.glob("*.safetensors")) else None
+    whole = any(path.glob("*.safetensors")) or (not weights and (path / DIGESTS).is_file())
+    return StageCheckpoint(step, stage, path) if whole else None
 
 
-def _kept(directory: Path) -> list[StageCheckpoint]:
+def _kept(directory: Path, *, weights: bool = True) -> list[StageCheckpoint]:
     """Return the models of a run that are saved whole, the kept ones by name, then `model/`."""
     places = (*sorted((directory / "checkpoints").glob("step*")), standing(directory / "model"))
-    return [checkpoint for path in places if (checkpoint := _read(path)) is not None]
+    return [checkpoint for path in places if (checkpoint := _read(path, weights=weights)) is not None]
 
 
 def _start(directory: Path) -> Path | None:
@@ -357,10 +364,14 @@ def _start(directory: Path) -> Path | None:
         return None
 
 
-def newest_model(directory: Path) -> tuple[int, Path | None]:
+def newest_model(directory: Path, *, weights: bool = True) -> tuple[int, Path | None]:
     """Return the step and the directory of the newest model of a run: `model/`, or a kept stage that is newer.
 
     A run that was killed has no `model/`, or that of an interruption before; one without any gives 0 and None.
+
+    Args:
+        directory: Of the run.
+        weights: Whether its weights must be here; else a list of their digests will do (`DIGESTS`).
     """
-    newest = max(_kept(directory), key=lambda one: (one.step, one.path.name == "model"), default=None)
+    newest = max(_kept(directory, weights=weights), key=lambda one: (one.step, one.path.name == "model"), default=None)
     return (0, None) if newest is None else (newest.step, newest.path)

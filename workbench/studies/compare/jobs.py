@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -11,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
-from workbench.files import only_writer
-from workbench.studies.compare.measure import is_measured
+from workbench.errors import WorkbenchError
+from workbench.files import only_writer, replacing
+from workbench.studies.compare.measure import FOLDER, is_measured, keep_results
 from workbench.studies.compare.suite import (
     Page,
     PlannedRun,
@@ -24,6 +26,7 @@ from workbench.studies.compare.suite import (
     plan_starts,
     present_sets,
     standing,
+    start_within,
     write_config,
 )
 from workbench.train.launch import COSTS
@@ -207,6 +210,40 @@ def _job(todo: Todo, out: Path, train: bool, page: Page) -> Job | None:
         asked = [part for one in sets for part in ("--problems", one)]
         commands.append(("measure", str(run.directory), *asked, "--page", page))
     return Job(run.key, tuple(commands)) if commands else None
+
+
+def keep(suite: Suite, out: Path, to: Path) -> int:
+    """Copy the results of all finished runs without their weights, and whole models of what others begin from.
+
+    The copy can be the directory of the same suite: its page is written without training, and trainings that are left
+    go on. Some megabytes in place of gigabytes, it can stand beside a paper or in a repository.
+
+    Args:
+        suite: What was compared.
+        out: The suite's directory.
+        to: Another directory; results there of the same runs are replaced.
+
+    Returns:
+        How many runs were copied.
+
+    Raises:
+        WorkbenchError: The directory is the suite's own.
+    """
+    if to.resolve() == out.resolve():
+        raise WorkbenchError(
+            "Results cannot be kept in the directory they come from.", f"{to} is the suite's own.", "Name another one."
+        )
+    kept = 0
+    for run in plan_starts(suite, out):
+        if standing(run).finished:
+            with replacing(to / run.key, folder=True) as part:
+                shutil.copyfile(run.directory / "config.yaml", part / "config.yaml")
+                shutil.copytree(run.directory / "model", part / "model")
+    for run in plan_runs(suite, out):
+        if standing(run).finished and (run.directory / FOLDER).is_dir():
+            keep_results(run.directory, to / run.key, start_within(run))
+            kept += 1
+    return kept
 
 
 def shell_lines(suite: Suite, out: Path, only: Sequence[str] = ()) -> list[str]:

@@ -6,9 +6,10 @@ them otherwise.
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from workbench.errors import WorkbenchError
+from workbench.files import file_sha256, replacing
 from workbench.interventions.run import run_intervened
 from workbench.interventions.thoughts import Noise
 from workbench.measure.behaviour import Behaviour, classify
@@ -33,8 +35,9 @@ from workbench.studies.artefacts import write_manifest, write_table
 from workbench.studies.compare.samples import SAMPLES_SCHEMA, samples_frame
 from workbench.studies.compare.suite import Page
 from workbench.studies.compare.thoughts import THOUGHTS_SCHEMA, thoughts_frame
+from workbench.train.config import load_config, save_config
 from workbench.train.methods import METHODS
-from workbench.train.state import newest_model
+from workbench.train.state import DIGESTS, newest_model
 
 ANSWERS_SCHEMA = 2
 """Version of the columns of `answers_frame`."""
@@ -74,7 +77,7 @@ def measure(directory: Path, sets: dict[str, Path], seed: int = 0, page: Page = 
     step, model = newest_model(directory)
     if model is None:
         raise WorkbenchError(
-            f"There is nothing to measure in {directory.name}/.", "No model was saved yet.", "Train it first."
+            f"There is nothing to measure in {directory.name}/.", "No model is here.", "Train it first."
         )
     due = {name: file for name, file in sets.items() if not is_measured(directory, name, file, page)}
     if not due:
@@ -99,16 +102,54 @@ def measure_key(model: Path, file: Path, page: Page = "comparison") -> str:
     """Return a digest of a saved model, a problem file and the version of the table made from them."""
     kind = "answers" if page == "comparison" else page
     digest = hashlib.sha256(f"{kind} {MEASURED[page][1]}".encode())
-    for path in (*sorted(model.glob("*.safetensors")), model / "config.json", model / "tokenizer.json", file):
-        if path.exists():
-            with path.open("rb") as opened:
-                digest.update(hashlib.file_digest(opened, "sha256").digest())
+    others = (path for path in (model / "config.json", model / "tokenizer.json", file) if path.exists())
+    for one in (*_weights(model).values(), *map(file_sha256, others)):
+        digest.update(bytes.fromhex(one))
     return digest.hexdigest()
+
+
+def _weights(model: Path) -> dict[str, str]:
+    """Return the digest of each file of weights, by name; where only the digests were kept, those."""
+    if files := sorted(model.glob("*.safetensors")):
+        return {path.name: file_sha256(path) for path in files}
+    lines = (model / DIGESTS).read_text().splitlines()
+    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+
+
+def keep_results(directory: Path, to: Path, start: str) -> None:
+    """Copy what a page needs of a finished run: its configuration, curves, costs and tables, and no weights.
+
+    The digests of the weights stand in their place, so that the tables are still known to be of that model. Where a
+    copy is there already, it is replaced.
+
+    Args:
+        directory: A run directory with a model.
+        to: Of the copy.
+        start: What the copied configuration names as its start, in place of a path of this machine.
+
+    Raises:
+        WorkbenchError: There is no model.
+    """
+    _, model = newest_model(directory, weights=False)
+    if model is None:
+        raise WorkbenchError(f"{directory.name} has no model.", "It was not trained yet.", "Train it first.")
+    with replacing(to, folder=True) as part:
+        save_config(replace(load_config(directory / "config.yaml"), start=start), part / "config.yaml")
+        for name in ("metrics.jsonl", "costs.jsonl"):
+            if (directory / name).exists():
+                shutil.copyfile(directory / name, part / name)
+        shutil.copytree(directory / FOLDER, part / FOLDER, dirs_exist_ok=True)
+        (part / "model").mkdir()
+        for name in ("config.json", "tokenizer.json"):
+            if (model / name).exists():
+                shutil.copyfile(model / name, part / "model" / name)
+        lines = [f"{digest}  {name}\n" for name, digest in _weights(model).items()]
+        (part / "model" / DIGESTS).write_text("".join(lines))
 
 
 def is_measured(directory: Path, name: str, file: Path, page: Page = "comparison") -> bool:
     """Say whether a run's newest model was asked this file, and the table is there."""
-    _, model = newest_model(directory)
+    _, model = newest_model(directory, weights=False)
     path = _table(directory, name, page)
     about = path.with_suffix(".json")
     if model is None or not about.exists() or not path.exists():

@@ -367,10 +367,17 @@ def standing(run: PlannedRun) -> Standing:
         return Standing(0, None, False, (f"config.yaml cannot be used: {error.why}",))
     names = (field.name for field in dataclasses.fields(before) if field.name not in (*EXTENDABLE, "name", "start"))
     differs = tuple(name for name in names if getattr(before, name) != getattr(run.config, name))
-    if _place(before.start) != _place(run.config.start):
+    if _place(before.start) != _place(run.config.start) and before.start != start_within(run):
         differs += ("start",)
-    step, model = newest_model(run.directory)
+    step, model = newest_model(run.directory, weights=False)
     return Standing(step, model, step >= run.config.steps and not differs, differs)
+
+
+def start_within(run: PlannedRun) -> str:
+    """Return the start of a run as it is named in results that are kept elsewhere: within the suite's directory."""
+    given = Path(_place(run.config.start))
+    suite = Path(os.path.abspath(run.directory)).parents[len(Path(run.key).parts) - 1]
+    return given.relative_to(suite).as_posix() if given.is_relative_to(suite) else run.config.start
 
 
 def _place(start: str) -> str:
@@ -383,7 +390,7 @@ def newest_step(run: PlannedRun) -> int:
     if not (run.directory / "metrics.jsonl").exists():
         return 0
     records = read_metrics(run.directory)
-    return max(newest_model(run.directory)[0], records[-1]["step"] if records else 0)
+    return max(newest_model(run.directory, weights=False)[0], records[-1]["step"] if records else 0)
 
 
 def present_sets(task: SuiteTask) -> tuple[dict[str, Path], tuple[str, ...]]:
