@@ -50,7 +50,7 @@ $(LAB): $(STAMP)
 
 # Workers of one thread each, a file of tests at a time: two threads on one small model are slower than one.
 test: lint ## Run every check: ruff, pyright, pytest
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: setup ## Run ruff and pyright
 	@$(VENV)/bin/ruff check .

@@ -23,6 +23,19 @@ from workbench.problems.problem import Problem
 from workbench.problems.prosqa import make_problem
 from workbench.problems.vocabulary import edges_tokenizer
 
+LONGEST = (
+    "test_explorer_browser", "test_probes", "test_audit_organisms", "test_accelerate", "test_crash",
+    "test_compare_report", "test_report_readings", "test_docs", "test_audit_search", "test_artefacts",
+)  # fmt: skip
+"""Files that take longest, of which some have few tests. Begun last, one of them would keep a worker waiting."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files; workers are given files in this order (`--no-loadscope-reorder`)."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
 FAMILIES = ("gpt2", "llama", "qwen2")
 assert checks  # it must be imported before the library
 
