@@ -105,6 +105,8 @@ def test_kept_results_give_the_same_page_without_weights_and_the_rest_goes_on(
     assert [one.run.key for one in plan(suite, kept) if one.measure and not one.train] == ["prosqa/before-0"]
     with pytest.raises(WorkbenchError, match="suite's own"):
         keep(suite, out, out)
+    with pytest.raises(WorkbenchError, match="nothing to keep"):
+        keep(suite, tmp_path / "absent", kept)
 
 
 def test_every_variant_begins_from_the_start_that_it_names(tmp_path: Path) -> None:

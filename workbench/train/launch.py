@@ -190,8 +190,8 @@ def slow_products(precision: str) -> list[str]:
     if (times := seconds[1] / seconds[0]) < SLOWER:
         return []
     return [
-        f"In bf16 a matrix product takes {times:.0f} times as long as in fp32 on this processor. `precision: fp32` "
-        "trains faster here, in a new run directory."
+        f"In bf16 a matrix product takes {times:.0f} times as long as in fp32 on this processor. With "
+        "`precision: fp32` training should be faster; it needs a new run directory."
     ]
 
 

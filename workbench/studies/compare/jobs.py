@@ -227,23 +227,26 @@ def keep(suite: Suite, out: Path, to: Path) -> int:
         How many runs were copied.
 
     Raises:
-        WorkbenchError: The directory is the suite's own.
+        WorkbenchError: The directory is the suite's own, or no run is finished and measured.
     """
     if to.resolve() == out.resolve():
         raise WorkbenchError(
             "Results cannot be kept in the directory they come from.", f"{to} is the suite's own.", "Name another one."
         )
-    kept = 0
+    done = [run for run in plan_runs(suite, out) if standing(run).finished and (run.directory / FOLDER).is_dir()]
+    if not done:
+        raise WorkbenchError(
+            f"There is nothing to keep in {out}.", "No run of the suite is finished and measured there.",
+            "Name the directory of its runs with --out, or leave --keep out to train them.",
+        )  # fmt: skip
     for run in plan_starts(suite, out):
         if standing(run).finished:
             with replacing(to / run.key, folder=True) as part:
                 shutil.copyfile(run.directory / "config.yaml", part / "config.yaml")
                 shutil.copytree(run.directory / "model", part / "model")
-    for run in plan_runs(suite, out):
-        if standing(run).finished and (run.directory / FOLDER).is_dir():
-            keep_results(run.directory, to / run.key, start_within(run))
-            kept += 1
-    return kept
+    for run in done:
+        keep_results(run.directory, to / run.key, start_within(run))
+    return len(done)
 
 
 def shell_lines(suite: Suite, out: Path, only: Sequence[str] = ()) -> list[str]:
