@@ -37,6 +37,17 @@ STYLE = """
     [class*="st-key-picture"] [data-testid="stColumn"] { flex: 1 1 480px; min-width: min(480px, 100%); }
     [class*="st-key-picture"] [data-testid="stColumn"] [data-testid="stColumn"] { flex: 1 1 0; min-width: 0; }
   }
+  /* Two runs side by side: what stands beside each other begins at one height, whatever stands above it. */
+  @media (min-width: 1351px) {
+    .st-key-pictures > * > [data-testid="stHorizontalBlock"] {
+      display: grid; grid-template-columns: 1fr 1fr; grid-template-rows: repeat(12, auto); row-gap: 0;
+    }
+    .st-key-pictures > * > * > [data-testid="stColumn"],
+    .st-key-pictures > * > * > [data-testid="stColumn"] > [data-testid="stVerticalBlock"] {
+      display: grid; grid-template-rows: subgrid; grid-row: 1 / -1; row-gap: 0; width: auto; min-width: 0; align-content: start;
+    }
+    .st-key-pictures > * > * > [data-testid="stColumn"] > [data-testid="stVerticalBlock"] > * { margin-bottom: 1rem; }
+  }
   .says { font-size: 1.06rem; line-height: 1.45; margin: 0; }
   .says .sure { opacity: 0.8; font-size: 0.9rem; }
   .numbers { display: grid; grid-template-columns: repeat(auto-fit, minmax(6.4rem, 1fr)); gap: 0.6rem 1rem; }
