@@ -44,7 +44,8 @@ STYLE = """
     }
     .st-key-pictures > * > * > [data-testid="stColumn"],
     .st-key-pictures > * > * > [data-testid="stColumn"] > [data-testid="stVerticalBlock"] {
-      display: grid; grid-template-rows: subgrid; grid-row: 1 / -1; row-gap: 0; width: auto; min-width: 0; align-content: start;
+      display: grid; grid-template-rows: subgrid; grid-row: 1 / -1; row-gap: 0;
+      width: auto; min-width: 0; align-content: start;
     }
     .st-key-pictures > * > * > [data-testid="stColumn"] > [data-testid="stVerticalBlock"] > * { margin-bottom: 1rem; }
   }
