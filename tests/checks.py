@@ -1,15 +1,15 @@
 """Shapes and types of the library are checked while the tests run, at a cost that tests can bear.
 
 jaxtyping's import hook (`addopts` in pyproject.toml) puts its decorator on every function and dataclass. It binds the
-arguments of every call, and compiles two functions anew wherever one is defined, an inner one each time that the outer
-one runs: together more than half of the time of the tests. A function without arrays among its annotations has no
-shapes to bind: beartype alone, which checks the same types, does for it.
+arguments of every call twice and checks them twice, and compiles two functions anew wherever one is defined, an inner
+one each time that the outer one runs: together more than half of the time of the tests. Here beartype checks a call,
+once, and compiles an inner function once; jaxtyping only holds the sizes of the axes of each call with arrays.
 """
 
 import inspect
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import is_dataclass
 from functools import wraps
 from typing import Any
@@ -20,33 +20,42 @@ from beartype import beartype
 jaxtyped = jaxtyping.jaxtyped
 """The decorator of jaxtyping itself."""
 
+AXES = jaxtyped("context")
+"""Entered, every axis may have any size; what is checked within must agree on it."""
+
 _INNER: dict[types.CodeType, tuple[dict[str, Any], types.FunctionType]] = {}
 """Annotations and checked function, by the code of an inner function: it is defined again and again."""
 
 
 def has_shapes(hint: Any) -> bool:
-    """Whether an annotation may name an array of jaxtyping; one that is written as text may."""
-    if isinstance(hint, str | typing.ForwardRef):
-        return True
-    if isinstance(hint, list | tuple):  # the arguments of a Callable
-        return any(map(has_shapes, hint))
-    if isinstance(hint, type) and issubclass(hint, jaxtyping.AbstractArray):
-        return True
-    return any(map(has_shapes, typing.get_args(hint)))
+    """Whether an annotation names an array of jaxtyping."""
+    return any(isinstance(part, type) and issubclass(part, jaxtyping.AbstractArray) for part in _parts(hint))
+
+
+def has_text(hint: Any) -> bool:
+    """Whether a type in an annotation is written as text, which may name an array, or nothing that can be found."""
+    return any(isinstance(part, str | typing.ForwardRef) for part in _parts(hint))
+
+
+def _parts(hint: Any) -> Iterator[Any]:
+    """Give each type of an annotation; in a list are the arguments of a Callable, the texts of a Literal are values."""
+    yield hint
+    if typing.get_origin(hint) is not typing.Literal:
+        for part in hint if isinstance(hint, list | tuple) else typing.get_args(hint):
+            yield from _parts(part)
 
 
 def checked(*, typechecker: Callable[..., Any]) -> Callable[[Any], Any]:
     """Return a decorator that checks what `jaxtyping.jaxtyped` checks."""
 
     def decorate(made: Any) -> Any:
+        if inspect.isclass(made) and is_dataclass(made) and "__init__" in vars(made):
+            setattr(made, "__init__", decorate(made.__init__))  # noqa: B010
         if inspect.isclass(made):
-            if not is_dataclass(made) or has_shapes(list(typing.cast(Any, made.__init__).__annotations__.values())):
-                return jaxtyped(made, typechecker=typechecker)
-            if "__init__" in vars(made):
-                setattr(made, "__init__", _switched(beartype(made.__init__), made.__init__))  # noqa: B010
             return made
-        if not inspect.isfunction(made) or has_shapes(list(made.__annotations__.values())):
-            return jaxtyped(made, typechecker=typechecker)
+        hints = list(getattr(made, "__annotations__", {}).values())
+        if not inspect.isfunction(made) or has_text(hints) or (inspect.isgeneratorfunction(made) and has_shapes(hints)):
+            return jaxtyped(made, typechecker=typechecker)  # what a generator yields, it yields outside of the call
         if "<locals>" not in made.__qualname__:
             return _switched(beartype(made), made)
         before = _INNER.get(made.__code__)
@@ -69,9 +78,16 @@ def _again(check: types.FunctionType, made: types.FunctionType) -> Callable[...,
 def _switched(check: Callable[..., Any], made: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function with its check, which jaxtyping's own switch turns off."""
 
+    shapes = has_shapes(list(made.__annotations__.values()))
+
     @wraps(made)
     def called(*args: Any, **kwargs: Any) -> Any:
-        return (made if jaxtyping.config.jaxtyping_disable else check)(*args, **kwargs)
+        if jaxtyping.config.jaxtyping_disable:
+            return made(*args, **kwargs)
+        if not shapes:
+            return check(*args, **kwargs)
+        with AXES:
+            return check(*args, **kwargs)
 
     return called
 

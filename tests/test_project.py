@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import networkx
 import numpy as np
@@ -18,12 +18,12 @@ import pytest
 import yaml
 from beartype import beartype
 from beartype.roar import BeartypeCallHintViolation
-from jaxtyping import Float, TypeCheckError
+from jaxtyping import Float
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from tests.checks import checked, has_shapes
+from tests.checks import checked, has_shapes, has_text
 from tests.release import constrained, locked, sbom
 from workbench.interventions.thoughts import Noise
 from workbench.problems import graph
@@ -266,7 +266,7 @@ def test_annotations_are_not_postponed() -> None:
 
 def test_shapes_and_types_of_the_library_are_checked_in_tests() -> None:
     wrong: Any = "three"
-    with pytest.raises(TypeCheckError):  # a shape
+    with pytest.raises(BeartypeCallHintViolation):  # a shape
         graph.hops(np.zeros((2, 3), dtype=bool), 0)
     with pytest.raises(BeartypeCallHintViolation):  # an argument without arrays
         graph.hop_read(wrong, wrong)
@@ -293,15 +293,29 @@ def test_an_inner_function_is_checked_each_time_it_is_defined(number: int) -> No
 
 
 @pytest.mark.parametrize(
-    ("hint", "shapes"),
+    ("hint", "shapes", "text"),
     [
-        (int | None, False), (list[Problem], False), (Callable[[int], str], False), ("Problem", True),
-        (Float[np.ndarray, "a"], True), (dict[str, list[Float[np.ndarray, "a"] | None]], True),
-        (Callable[[Float[np.ndarray, "a"]], int], True),
+        (int | None, False, False), (list[Problem], False, False), (Callable[[int], str], False, False),
+        ("Problem", False, True), (Callable[["Problem"], int], False, True), (Literal["Problem"] | None, False, False),
+        (Float[np.ndarray, "a"], True, False), (dict[str, list[Float[np.ndarray, "a"] | None]], True, False),
+        (Callable[[Float[np.ndarray, "a"]], int], True, False),
     ],
 )  # fmt: skip
-def test_annotations_with_shapes_are_left_to_jaxtyping(hint: Any, shapes: bool) -> None:
-    assert has_shapes(hint) == shapes
+def test_annotations_with_shapes_or_in_text_are_known(hint: Any, shapes: bool, text: bool) -> None:
+    assert (has_shapes(hint), has_text(hint)) == (shapes, text)
+
+
+def test_the_axes_of_a_call_agree_in_arguments_and_result_whatever_those_of_a_call_within() -> None:
+    @checked(typechecker=beartype)
+    def added(one: Float[np.ndarray, "a"], other: Float[np.ndarray, "a"], end: int) -> Float[np.ndarray, "a"]:
+        """Add, and cut; before that, add a part."""
+        return (one + other)[:end] if len(one) == 1 else added(one[:1], other[:1], 1).repeat(end)
+
+    full = np.ones(3)
+    assert added(full, full, 3).tolist() == [2, 2, 2]
+    for arguments in (full, full[1:], 3), (full, full, 2), (np.ones((3, 1)), full, 3):
+        with pytest.raises(BeartypeCallHintViolation):
+            added(*arguments)
 
 
 def test_no_pickle_is_read_or_written() -> None:
