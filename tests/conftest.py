@@ -1,5 +1,6 @@
 """Shared fixtures: tiny models with random weights, and problems made by hand."""
 
+import gc
 import os
 from itertools import pairwise
 
@@ -34,6 +35,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest files; workers are given files in this order (`--no-loadscope-reorder`)."""
     places = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage again, of what the tests make."""
+    gc.freeze()
+    gc.enable()
 
 
 FAMILIES = ("gpt2", "llama", "qwen2")

@@ -82,8 +82,10 @@ def plain(
     (prompt,) = form.prompts([problem])
     row, fed = embed(torch.tensor(prompt.ids)), []
     for k in range(1, thoughts + 1):
-        state = held.model.base_model(inputs_embeds=row[None], use_cache=False).last_hidden_state[0, -1]
-        vector = state if clean is None else clean[k - 1]
+        if clean is None:
+            vector = held.model.base_model(inputs_embeds=row[None], use_cache=False).last_hidden_state[0, -1]
+        else:
+            vector = clean[k - 1]
         fed.append(vector if change is None else change(k, vector))
         if k not in without:
             row = torch.cat([row, fed[-1][None]])

@@ -1,10 +1,12 @@
 """An explorer over tiny runs and small problem sets, opened without a browser."""
 
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
@@ -22,6 +24,8 @@ EXPLORER = Path(__file__).resolve().parents[2] / "apps" / "explorer.py"
 THOUGHTS = 3
 FIT, LENS_STEPS = lenses.fit_lens, 20
 """Enough for a page to show a tuned lens; how well it fits is tested with the reading."""
+COMPONENTS = cache(manifest_scanner.scan_component_manifests)
+"""Streamlit reads what all installed packages say of themselves whenever a page is opened: once is enough."""
 KINDS: dict[str, dict[str, object]] = {
     "pause_as_thought": {"thoughts": THOUGHTS, "fed": "pause"},
     "cot": {"thoughts": 0, "says": "chain"},
@@ -63,6 +67,7 @@ def opened(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
 
     monkeypatch.setattr(lenses, "fit_lens", fit_lens)
     monkeypatch.setattr(tabs, "fit_lens", fit_lens)
+    monkeypatch.setattr(manifest_scanner, "scan_component_manifests", COMPONENTS)
     monkeypatch.setenv(catalog.RUNS_VARIABLE, str(folder / "runs"))
     monkeypatch.setenv(catalog.PROBLEMS_VARIABLE, str(folder / "problems"))
     monkeypatch.setattr(catalog, "RUN_FOLDERS", ())

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -108,9 +109,14 @@ def alike(problems: Sequence[Problem], count: int, seed: int = 0) -> list[Proble
     nodes = round(float(np.mean([len(problem.names) for problem in problems])) / 0.84)
     known = {graph_key(problem) for problem in problems}
     family = "balanced" if len(known) < 0.6 * len(problems) else "released"
-    weights = {length: float(number) for length, number in sorted(lengths.items())}
-    made = generate(family, count, _SEED + seed, weights, min(nodes, MOST_NODES))
+    made = _made(family, count, seed, tuple(sorted(lengths.items())), min(nodes, MOST_NODES))
     return [problem for problem in made if graph_key(problem) not in known]
+
+
+@lru_cache(maxsize=4)  # every run and every reading of a set is fitted on the same problems
+def _made(family: str, count: int, seed: int, lengths: tuple[tuple[int, int], ...], nodes: int) -> tuple[Problem, ...]:
+    weights = {length: float(number) for length, number in lengths}
+    return tuple(generate(family, count, _SEED + seed, weights, nodes))
 
 
 def folds(problems: Sequence[Problem], seed: int = 0) -> Int[np.ndarray, " n"]:
