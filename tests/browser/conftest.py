@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, ViewportSize
 
 from tests.browser.serve import find_chromium, running_chromium, running_explorer
 
@@ -31,8 +31,13 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A fresh page, 1400 by 1000, that waits up to 30 seconds for what a test asks of it."""
-    context = browser.new_context(viewport={"width": 1400, "height": 1000}, accept_downloads=True)
+    """A fresh page, 1400 by 1000, that waits up to 30 seconds for what a test asks of it.
+
+    Streamlit moves as little as it can, since drawing what fades and turns takes a third of the processor time. Tests
+    of what is there in between ask for motion, and windows that tests open themselves have it.
+    """
+    size: ViewportSize = {"width": 1400, "height": 1000}
+    context = browser.new_context(viewport=size, accept_downloads=True, reduced_motion="reduce")
     context.set_default_timeout(30_000)
     yield context.new_page()
     context.close()

@@ -43,6 +43,7 @@ FIVE_PRESSES = """async () => {
 
 
 def test_five_presses_end_five_thoughts_on_and_address_control_and_picture_agree(page: Page, explorer: str) -> None:
+    page.emulate_media(reduced_motion="no-preference")
     open_page(page, f"{explorer}/?readout=forced+language&thoughts=6")
     page.evaluate(FIVE_PRESSES)
     assert page.evaluate(STATE)[1:] == [5, 5, 5]  # the browser waits for nobody
@@ -62,6 +63,7 @@ FIRST_DRAWN = """new MutationObserver((_, own) => {
 
 
 def test_the_first_picture_waits_for_no_other_and_a_step_at_once_finds_the_next(page: Page, explorer: str) -> None:
+    page.emulate_media(reduced_motion="no-preference")
     page.add_init_script(FIRST_DRAWN)
     page.goto(explorer)
     assert page.wait_for_function("window.firstDrawn", timeout=WAIT_MS).json_value() == 1
@@ -103,6 +105,7 @@ def test_a_step_goes_along_to_another_page(page: Page, explorer: str) -> None:
 
 
 def test_nothing_of_the_page_before_stays_while_another_is_drawn(page: Page, explorer: str) -> None:
+    page.emulate_media(reduced_motion="no-preference")
     open_page(page, explorer)
     page.get_by_test_id("stTopNavLink").filter(has_text="Population").click()
     page.get_by_role("heading", name="Breadth and chance").wait_for(timeout=WAIT_MS)
