@@ -186,7 +186,9 @@ def trials(names: list[str], every: int = 1) -> Iterator[Told]:
 
 
 def ready() -> None:
-    """Import what commands import, so that children begin with it; nothing that starts a thread is called."""
+    """Import what commands import, early or late: children begin with it. Nothing that starts a thread is called."""
+    from transformers.conversion_mapping import get_checkpoint_conversion_mapping
+
     import tests.model.test_bases
     import tests.model.test_importing
     import tests.studies.test_compare_report
@@ -195,6 +197,9 @@ def ready() -> None:
     import workbench
 
     assert tests
+    for name in ("scipy.optimize", "scipy.stats", "torch.utils.benchmark", "transformers.models.qwen2.modeling_qwen2"):
+        importlib.import_module(name)
+    get_checkpoint_conversion_mapping("qwen2")  # makes the patterns of all families
     for module in pkgutil.walk_packages(workbench.__path__, "workbench."):
         if module.name not in ("workbench.__main__", "workbench.model.engines.on_ray"):
             importlib.import_module(module.name)
