@@ -157,7 +157,8 @@ def story_words() -> list[str]:
     return sorted(said | set(THINGS) | set(BOXES) | {name.lower() for name in ENTITIES})
 
 
-_STEP = re.compile(r"<<(\d+)([-+*/])(\d+)=(\d+)>>")
+STEP = re.compile(r"<<(\d+)([-+*/])(\d+)=(\d+)>>")
+"""A step: two whole numbers, the symbol between them, and their result."""
 _NUMBER = re.compile(r"\d+")
 MOST_DIGITS = 30
 """Of a number that is calculated with; Python reads no more than 4,300 at once."""
@@ -193,7 +194,7 @@ def _steps(item: Item) -> list[Fault]:
     faults, known = [], {Fraction(number) for number in _NUMBER.findall(item.question)}
     results: list[str] = []
     for number, step in enumerate(item.steps, 1):
-        where, match = f'step {number} ("{clip(step)}")', _STEP.fullmatch(step)
+        where, match = f'step {number} ("{clip(step)}")', STEP.fullmatch(step)
         if match is None:
             return [*faults, Fault("steps", f'{where} is not of the form "<<9+12=21>>" with whole numbers')]
         left, right, result = (Fraction(match[group]) for group in (1, 3, 4))

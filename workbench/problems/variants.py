@@ -1,4 +1,4 @@
-"""Counterfactual versions of a problem: one word or one edge changed, and the answer with it.
+"""Counterfactual versions of a problem: one word, one edge or numbers changed, and the answer with them.
 
 A model that searches follows the change. A rule that never reads the queried entity cannot follow the swap; a model
 that has learned the shape of the graphs cannot follow the rewrite.
@@ -6,16 +6,20 @@ that has learned the shape of the graphs cannot follow the rewrite.
 
 import re
 import zlib
-from collections.abc import Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import TypeVar
 
 import numpy as np
 
 from workbench.problems import graph
+from workbench.problems.arithmetic import STEP, THINGS, apply, check
 from workbench.problems.problem import Item, Problem
 from workbench.problems.prontoqa import OPTIONS, QUERY, derive, read_question
 from workbench.problems.prosqa import make_problem
+from workbench.problems.vocabulary import ENTITIES
 
 Asked = TypeVar("Asked", Problem, Item)
 Edges = tuple[tuple[int, int], ...]
@@ -235,3 +239,187 @@ def in_names_of(donor: Problem, problem: Problem, seed: int) -> Problem:
         f"{problem.id}-renamed", [names[node] for node in range(len(names))], donor.edges,
         donor.root, donor.target, donor.negative, donor.options[0] == donor.target, entities=theirs,
     )  # fmt: skip
+
+
+# Other numbers in an arithmetic item
+#
+# They are made from the question and the chain alone, so that GSM8k's items have them too where every step is one
+# operation on whole numbers (`arithmetic.check`). An operand is taken for the only number or earlier result of its
+# value. Where an operand could be either, or either of two results, nothing is changed, for it is not known what would
+# follow. A number is changed only where no other number of the question and no other operand has its value.
+
+TASKS = ("arithmetic", "gsm8k")
+"""Tasks whose steps are sums of the question's numbers."""
+LEAST = 2
+"""Smallest number that is changed, and that one is changed to: "1 apple" is said otherwise than "2 apples"."""
+TRIES = 20_000
+"""Operations calculated before no twin is said to exist."""
+
+_WHOLE, _PARTED = re.compile(r"\b\d+\b"), re.compile(r"\d[.,]\d")
+
+
+@dataclass(frozen=True)
+class _Operand:
+    """A number of a step and where it comes from: a place in the question, an earlier step, or neither for sure."""
+
+    value: int
+    place: int | None = None
+    step: int | None = None
+
+
+_Operation = tuple[str, _Operand, _Operand, int]
+"""Symbol, operands and result of a step."""
+
+
+def number_twin(item: Item) -> Item | None:
+    """Return the item with other numbers in the same text: the chain has the same shape, and every result differs.
+
+    As few numbers are changed as are needed, later ones last. No number is larger than the largest of the item, and
+    those changed keep their number of digits. The id gets the suffix "-numbers".
+
+    Returns:
+        The twin, or None where none was found: the steps are no sums of whole numbers, where a number comes from is
+        not known, or no numbers fit.
+    """
+    chain = _chain(item)
+    if chain is None:
+        return None
+    rng, largest = generator_of(item, 0), _largest(item)
+    options = {place: [value, *_others(value, largest, rng)] for place, value in _changeable(chain).items()}
+    found = next(_versions(chain, options, largest, differ=True, budget=iter(range(TRIES))), None)
+    return found and _written(item, "numbers", chain, *found)
+
+
+def number_rewrite(item: Item, seed: int) -> Item | None:
+    """Return the item with one number of its question changed and with it the answer, drawn by seed and id.
+
+    Results that do not depend on the number stay. Otherwise as `number_twin`; the id gets the suffix "-number".
+    """
+    chain = _chain(item)
+    if chain is None:
+        return None
+    rng, largest, free = generator_of(item, seed), _largest(item), _changeable(chain)
+    for place in rng.permutation(sorted(free)).tolist():
+        options = {one: [value] for one, value in free.items()} | {place: _others(free[place], largest, rng)}
+        for chosen, results in _versions(chain, options, largest, differ=False, budget=iter(range(TRIES))):
+            if str(results[-1]) != item.answer:
+                return _written(item, "number", chain, chosen, results)
+    return None
+
+
+def renamed_story(item: Item, seed: int) -> Item | None:
+    """Return a generated story about other people and other things: the same numbers, steps and answer.
+
+    Names are drawn by seed and id. None for items of other tasks, whose names are not known.
+    """
+    if item.task != "arithmetic":
+        return None
+    rng, new = generator_of(item, seed), dict[str, str]()
+    for names in (ENTITIES, THINGS):
+        said = [name for name in names if re.search(rf"\b{name}\b", item.question)]
+        others = rng.permutation([name for name in names if name not in said]).tolist()
+        new |= dict(zip(said, others, strict=False))
+    words = re.compile("|".join(rf"\b{name}\b" for name in new))
+    question = words.sub(lambda found: new[found[0]], item.question) if new else item.question
+    return replace(item, id=f"{item.id}-renamed", question=question) if question != item.question else None
+
+
+def _chain(item: Item) -> list[_Operation] | None:
+    """Return the operations of an item with the sources of their numbers, None where these are not known."""
+    if item.task not in TASKS or check(item) or _PARTED.search(item.question):
+        return None
+    found = [match for step in item.steps if (match := STEP.fullmatch(step))]
+    read = [(int(match[1]), match[2], int(match[3]), int(match[4])) for match in found]
+    places: dict[int, list[int]] = {}
+    for number in _WHOLE.finditer(item.question):
+        places.setdefault(int(number[0]), []).append(number.start())
+    used = Counter(operand for left, _, right, _ in read for operand in (left, right))
+    results, chain = list[int](), list[_Operation]()
+    for left, symbol, right, result in read:
+        operands = []
+        for value in (left, right):
+            steps, said = [step for step, before in enumerate(results) if before == value], places.get(value, [])
+            if len(steps) > 1 or (steps and said):
+                return None
+            alone = value >= LEAST and len(said) == 1 and used[value] == 1
+            operands.append(_Operand(value, said[0] if alone else None, steps[0] if steps else None))
+        chain.append((symbol, *operands, result))
+        results.append(result)
+    return chain
+
+
+def _changeable(chain: Sequence[_Operation]) -> dict[int, int]:
+    """Return the numbers of the question that may be changed, by their places, in the order of the steps."""
+    return {one.place: one.value for _, *operands, _ in chain for one in operands if one.place is not None}
+
+
+def _largest(item: Item) -> int:
+    return max(int(number) for text in (item.question, *item.steps) for number in re.findall(r"\d+", text))
+
+
+def _others(value: int, largest: int, rng: np.random.Generator) -> list[int]:
+    """Return other numbers of as many digits in random order, at most a hundred of them."""
+    low, high = max(LEAST, 10 ** (len(str(value)) - 1)), min(10 ** len(str(value)) - 1, largest)
+    drawn = rng.permutation(
+        np.unique(rng.integers(low, high + 1, 100) if high - low > 100 else np.arange(low, high + 1))
+    )
+    return [number for number in drawn.tolist() if number != value]
+
+
+def _versions(
+    chain: Sequence[_Operation],
+    options: Mapping[int, Sequence[int]],
+    largest: int,
+    *,
+    differ: bool,
+    budget: Iterator[int],
+    results: tuple[int, ...] = (),
+) -> Iterator[tuple[dict[int, int], tuple[int, ...]]]:
+    """Yield numbers by place, and the results that they give: whole, from 1 to the largest.
+
+    Args:
+        chain: The operations.
+        options: What each number may be, by its place.
+        largest: Of all numbers.
+        differ: Whether no result may be that of the chain.
+        budget: Operations that may still be calculated.
+        results: Those of the steps before.
+    """
+    if len(results) == len(chain):
+        yield {}, results
+        return
+    symbol, left, right, before = chain[len(results)]
+    for one in _values(left, options, results):
+        for other in _values(right, options, results):
+            if next(budget, None) is None:
+                return
+            result = apply(symbol, Fraction(one), Fraction(other)) if symbol != "/" or other else Fraction(0)
+            if result.denominator != 1 or not 1 <= result <= largest or (differ and result == before):
+                continue
+            now = {
+                operand.place: value for operand, value in ((left, one), (right, other)) if operand.place is not None
+            }
+            later = _versions(chain, options, largest, differ=differ, budget=budget, results=(*results, int(result)))
+            yield from ((now | chosen, made) for chosen, made in later)
+
+
+def _values(operand: _Operand, options: Mapping[int, Sequence[int]], results: Sequence[int]) -> Sequence[int]:
+    if operand.step is not None:
+        return [results[operand.step]]
+    return [operand.value] if operand.place is None else options[operand.place]
+
+
+def _written(
+    item: Item, suffix: str, chain: Sequence[_Operation], chosen: Mapping[int, int], results: tuple[int, ...]
+) -> Item:
+    """Write the item with other numbers at some places of its question, and the chain that follows from them."""
+    question = _WHOLE.sub(lambda found: str(chosen.get(found.start(), found[0])), item.question)
+    told = {place: [number] for place, number in chosen.items()}
+    steps = tuple(
+        f"<<{_values(left, told, results)[0]}{symbol}{_values(right, told, results)[0]}={result}>>"
+        for (symbol, left, right, _), result in zip(chain, results, strict=True)
+    )
+    values = tuple(map(str, results)) if item.values else ()
+    return replace(
+        item, id=f"{item.id}-{suffix}", question=question, steps=steps, values=values, answer=str(results[-1])
+    )

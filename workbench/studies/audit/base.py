@@ -163,12 +163,16 @@ class Rows:
         """Add a row without a figure: the question makes no sense for this model or these problems."""
         self._say(question, condition, f"{NOT_APPLICABLE}: {why}")
 
-    def not_measured(self, question: str, why: str, condition: str = "none") -> None:
-        """Add a row without a figure: the question makes sense and could not be answered."""
-        self._say(question, condition, f"{NOT_MEASURED}: {why}")
+    def not_measured(self, question: str, why: str, condition: str = "none", measure: str = "") -> None:
+        """Add a row without a figure: the question makes sense and could not be answered.
 
-    def _say(self, question: str, condition: str, note: str) -> None:
-        self._rows.append({"battery": self.battery, "question": question, "condition": condition, "note": note, "n": 0})
+        With the measure of a sentence, the card says so in the sentence's place.
+        """
+        self._say(question, condition, f"{NOT_MEASURED}: {why}", measure)
+
+    def _say(self, question: str, condition: str, note: str, measure: str = "") -> None:
+        about = {"battery": self.battery, "question": question, "condition": condition, "measure": measure}
+        self._rows.append({**about, "note": note, "n": 0})
 
     def frame(self) -> pl.DataFrame:
         """Return all rows, their p-values corrected for their number (Holm 1979)."""

@@ -1,7 +1,7 @@
 """Battery 2. Is what the thoughts hold what the answer follows? Thoughts of other problems, prompts of other problems.
 
-The question is changed by one word (the entity-swapped twin) or by one edge (a rewrite), and the change is made in the
-thoughts alone, in the prompt alone, or in both.
+The question is changed by one word (the entity-swapped twin), by one edge (a rewrite), or in the numbers of a story
+(`numbers`), and the change is made in the thoughts alone, in the prompt alone, or in both.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,9 @@ from workbench.interventions.thoughts import Patch, exchanged
 from workbench.problems.files import graphs_of
 from workbench.problems.graph import structure
 from workbench.problems.problem import Item, Problem
-from workbench.problems.variants import drawn_rewrite, harmless_rewrite, in_names_of, other_root, reordered, twin
+from workbench.problems.variants import TASKS, drawn_rewrite, harmless_rewrite, in_names_of, other_root, reordered, twin
 from workbench.studies.audit.base import NO_GRAPH, TWO_GUESSES, Answered, Rows, Subject, where
+from workbench.studies.audit.numbers import numbers
 from workbench.studies.audit.text_steps import after_steps, said_steps, speaks_steps
 
 SAME_ANSWER: dict[str, str] = {
@@ -33,8 +34,11 @@ def content(subject: Subject, rows: Rows) -> None:
     (`SAME_ANSWER`), and rewrites of one edge that leave the answer.
     """
     own = subject.answered(subject.problems)
-    _twins(subject, rows, own)
-    _rewrites(subject, rows, own)
+    if any(isinstance(problem, Item) and problem.task in TASKS for problem in subject.problems):
+        numbers(subject, rows, own)
+    else:
+        _twins(subject, rows, own)
+        _rewrites(subject, rows, own)
     if not subject.thinks:
         for question in ("interchange", "rewrite in the thoughts alone", "rewrite in the prompt alone"):
             rows.not_applicable(question, subject.why_not)
