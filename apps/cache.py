@@ -19,6 +19,7 @@ import streamlit as st
 
 from apps.outcomes import shipped
 from apps.state import Run
+from workbench.measure.chains import SaidChain, said_chain
 from workbench.measure.recording import Recording, record, record_controls
 from workbench.measure.run_labels import MODEL, RUN
 from workbench.measure.trace import Answer, Trace, answers, run
@@ -204,6 +205,15 @@ def values_beside(run: Run, item: Item, others: tuple[Item, ...]) -> pl.DataFram
     return kept(
         "values", (run_key(run, item), set_key(others)), lambda: values_beside_others(run.checkpoint, own, others),
         "Reading other problems for the chance level ...",
+    )  # fmt: skip
+
+
+def chain(run: Run, item: Item, others: tuple[Item, ...]) -> SaidChain:
+    """Return the chain that a run says in words about an item; other problems give the chance levels."""
+    return kept(
+        "chain", (run_key(run, item), set_key(others)),
+        lambda: said_chain(run.checkpoint, item, others, run.thoughts),
+        "The model is saying its steps, and other problems are read for the chance level ...",
     )  # fmt: skip
 
 

@@ -78,25 +78,37 @@ def training(home: Path, count: int, source: Source, readout: str) -> str:
     ])  # fmt: skip
 
 
-def steps(run: Run, item: str, file: str) -> str:
+def steps(run: Run, item: str, file: str, others: int) -> str:
     """Return the script of the page Steps: one problem without a graph.
 
     Args:
         run: The run chosen.
         item: Id of the problem.
         file: The set that it is of, as it is shown.
+        others: How many other problems a chain in words is read beside.
     """
-    return "\n".join([
+    head = [
         IMPORT,
         "",
-        f"problem = next(one for one in wb.load_problems({file!r}) if one.id == {item!r})",
+        f"problems = wb.load_problems({file!r})",
+        f"problem = next(one for one in problems if one.id == {item!r})",
         f"model = wb.load({catalog.shown(run.path)!r})",
+    ]
+    spoken = [
+        f"others = [one for one in problems if one.id != problem.id][:{others}]",
+        f"chain = wb.said_chain(model.checkpoint, problem, others, thoughts={run.thoughts})",
+        "print(chain.frame)  # its steps in words, each beside the solution's, with probability and chance",
+        "print(chain.answer, chain.right, chain.forced)",
+    ]
+    thought = [
         f"trace = model.trace(problem, thoughts={run.thoughts})",
         "for number, tokens in enumerate(trace.arrays.top_tokens, 1):",
         "    print(number, tokens[:5])",
         "print(trace.arrays.values)  # [thought, step]: probability of each step's value; None without values",
         f"print(model.answer(problem, thoughts={run.thoughts})[0])",
-    ])  # fmt: skip
+    ]
+    says = run.checkpoint.says == "chain"
+    return "\n".join([*head, *(spoken if says else []), *(thought if run.thoughts or not says else [])])
 
 
 def interventions(view: View, plan: Plan, control: str | None, depth: int, file: Path | None) -> str:

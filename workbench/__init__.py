@@ -24,6 +24,7 @@ PUBLIC: dict[str, str] = {
     "list_runs": "workbench.api",
     "list_problem_sets": "workbench.api",
     "list_readings": "workbench.api",
+    "said_chain": "workbench.measure.chains",
     "engine": "workbench.model.engines",
     "Model": "workbench.api",
     "Trace": "workbench.api",
@@ -88,6 +89,7 @@ if TYPE_CHECKING:
     from workbench.interventions.thoughts import Superpose as Superpose
     from workbench.interventions.thoughts import Swap as Swap
     from workbench.interventions.thoughts import Zero as Zero
+    from workbench.measure.chains import said_chain as said_chain
     from workbench.model.engines import engine as engine
     from workbench.model.importing import import_model as import_model
     from workbench.problems.problem import Problem as Problem

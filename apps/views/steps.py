@@ -1,4 +1,7 @@
-"""The page *Steps*: one problem without a graph (ProntoQA, arithmetic, GSM8k), its steps beside the thoughts."""
+"""The page *Steps*: one problem without a graph (ProntoQA, arithmetic, GSM8k), its steps beside what the model does.
+
+That is what its thoughts hold, or what it says in words.
+"""
 
 from collections.abc import Sequence
 from html import escape
@@ -17,8 +20,9 @@ from apps.text import no_thoughts, plain, plural, said
 from workbench import catalog
 from workbench.errors import WorkbenchError
 from workbench.figures.layers import values_of_steps
-from workbench.figures.values import option_by_thought
-from workbench.measure.trace import Trace
+from workbench.figures.values import option_by_thought, said_steps
+from workbench.measure.chains import SaidChain
+from workbench.measure.trace import Answer, Trace
 from workbench.model.checkpoint import read_config
 from workbench.problems.problem import Item
 
@@ -26,6 +30,9 @@ SHOWN = 5
 """Tokens of a thought in the table."""
 OTHERS = 40
 """Other problems of the set whose thoughts are read for the chance level."""
+OTHERS_IN_WORDS = 12
+"""Other problems after which the chain in words is read: each costs a pass over question and chain."""
+MARKS = {True: "✓ right", False: "✗ wrong"}
 MOST_OFFERED = 3
 """Runs that are offered where the one chosen reads graphs alone."""
 
@@ -47,19 +54,18 @@ def draw() -> None:
             say_what_to_do()
             return
         note = st.container()
-        trace = cache.trace(run.path, item, run.thoughts)
-        _head(run, item, trace)
-        left, right = st.columns([2, 3], gap="large")
-        with left:
-            _steps(item)
-        with right:
-            _picture(run, items, item, trace)
-        if run.thoughts:
-            _decoded(item, trace)
-        _answers(item, trace)
+        if run.checkpoint.says == "chain":
+            chain = cache.chain(run, item, tuple(one for one in items if one.id != item.id)[:OTHERS_IN_WORDS])
+            _head(run, item, Answer(item, chain.answer, chain.right, True))
+            _chain(item, chain)
+        else:
+            _head(run, item, cache.answer(run.path, item, run.thoughts, "answer"))
+        if run.thoughts or run.checkpoint.says != "chain":
+            _thoughts(run, items, item)
         with st.expander("Code for this view", icon=":material/code:"):
             st.caption(code_export.CAPTION)
-            st.code(code_export.steps(run, item.id, catalog.shown(file) if file else NO_FILE), language="python")
+            shown = catalog.shown(file) if file else NO_FILE
+            st.code(code_export.steps(run, item.id, shown, OTHERS_IN_WORDS), language="python")
         st.caption("The address bar holds the whole view: copy it, and it opens again just so." if file else UNLINKED)
         with note:
             links.say_what_was_left_out()
@@ -125,21 +131,43 @@ def _open(name: str) -> None:
     st.session_state["open next"] = name
 
 
-def _head(run: Run, item: Item, trace: Trace) -> None:
+def _thoughts(run: Run, items: Sequence[Item], item: Item) -> None:
+    """Draw the steps beside the thoughts, and what is said after every number of these."""
+    trace = cache.trace(run.path, item, run.thoughts)
+    if run.checkpoint.says == "chain":  # the steps stand above
+        _picture(run, items, item, trace)
+    else:
+        left, right = st.columns([2, 3], gap="large")
+        with left:
+            _steps(item)
+        with right:
+            _picture(run, items, item, trace)
+    if run.thoughts:
+        _decoded(item, trace)
+    _answers(item, trace)
+
+
+def _head(run: Run, item: Item, answer: Answer) -> None:
     """Draw the question and the answer, with what a reader has to know before the picture."""
+    spoken = run.checkpoint.says == "chain"
     st.markdown(f"## {plain(item.question.rpartition('. ')[2] or item.question)}")
-    answer = cache.answer(run.path, item, run.thoughts, run.checkpoint.says)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.badge(
-            f"answers {said(answer.text)}, {'right' if answer.right else 'wrong'}",
+            f"{'says' if spoken else 'answers'} {said(answer.text)}, {'right' if answer.right else 'wrong'}",
             icon=":material/check:" if answer.right else ":material/close:",
             color="green" if answer.right else "red",
-            help=f"The greedy answer after {plural(run.thoughts, 'thought')}: {plain(answer.said)}",
+            help="The answer at the end of the chain that it says, each token the likeliest."
+            if spoken
+            else f"The greedy answer after {plural(run.thoughts, 'thought')}: {plain(answer.said)}",
         )
+        if not answer.right:
+            st.badge(f"right: {said(item.answer)}", icon=":material/flag:", color="gray")
         st.badge(plural(len(item.steps), "step"), icon=":material/route:", color="gray")
         st.badge(item.task, icon=":material/category:", color="gray")
         method_badges(run.checkpoint)
-    if not run.thoughts:
+    if spoken:
+        st.caption(f"**{plain(run.name)} says its steps in words.** Below they stand beside those of the solution.")
+    elif not run.thoughts:
         st.caption(no_thoughts(run.name, "there is none to decode"))
 
 
@@ -150,6 +178,77 @@ def _steps(item: Item) -> None:
     st.markdown(f"Answer: **{plain(item.answer)}**")
     with st.expander("Whole question", icon=":material/notes:", expanded=len(item.question) < 400):
         st.markdown(plain(item.question))
+
+
+# A chain in words
+
+
+def _chain(item: Item, chain: SaidChain) -> None:
+    """Draw the steps that were said beside those of the solution, how likely they were, what they are for."""
+    left, right = st.columns([2, 3], gap="large")
+    with left:
+        _steps(item)
+    with right:
+        st.html(_chain_said(chain))
+        if chain.steps:
+            widgets.chart(said_steps(chain.frame, chain.others), f"said-{item.id}")
+    st.markdown("#### What it said, step by step")
+    frame = chain.frame.with_columns(pl.col("right").replace_strict(MARKS, default="not known"))
+    others = plural(chain.others, "other problem")
+    column = st.column_config
+    widgets.table(
+        frame, f"said-{item.id}", "said steps",
+        {
+            "step": column.NumberColumn(width="small"),
+            "right": column.TextColumn(
+                help="Whether its value is that of the solution's step of this number; of steps that are no "
+                "calculation, whether they are the same words."
+            ),
+            "why": column.TextColumn("what is wrong", width="medium"),
+            "probability": column.NumberColumn(format="%.3f", help="The product of its tokens' probabilities."),
+            "chance": column.NumberColumn(
+                format="%.3f", help=f"The same words after the same steps where {others} are asked; the mean."
+            ),
+        },
+    )  # fmt: skip
+    with st.expander("Each token"):
+        tokens = [
+            {"step": number, "token": text, "probability": own, "chance": chance}
+            for number, step in enumerate(chain.steps, chain.first)
+            for text, own, chance in step.tokens
+        ]
+        widgets.table(pl.DataFrame(tokens), f"tokens-{item.id}", "said tokens", widgets.numbers(pl.DataFrame(tokens)))
+    st.markdown("#### What it answers when it is stopped after some of its steps")
+    forced = pl.DataFrame(
+        {"steps": number, "answer": text.strip() or "(nothing)", "right": right}
+        for number, (text, right) in enumerate(chain.forced)
+    )
+    widgets.table(forced, f"stopped-{item.id}", "stopped", {"steps": st.column_config.NumberColumn(width="small")})
+    st.caption(
+        "The answer is forced after the first of its own steps. For comparison: of this problem and the others, the "
+        f"best rule that does not reason, {plain(chain.floor[0])}, gets {chain.floor[1]:.0%} right."
+    )
+
+
+def _chain_said(chain: SaidChain) -> str:
+    """Return what the chain says in a sentence, with its chance level: one problem, so no verdict."""
+    right = sum(step.right is True for step in chain.steps)
+    share = "no chance level: the file has no other problem"
+    if chain.right_by_chance is not None:
+        others = plural(chain.others, "other problem")
+        share = f"chance {chain.right_by_chance:.0%}, the share that is right beside the solutions of {others}"
+    steps = f"It said <b>{plural(len(chain.steps), 'step')}</b>"
+    told = f"{steps}; the file has none to compare them with." if not chain.item.steps else (
+        f"{steps}, and <b>{right}</b> of them {'is' if right == 1 else 'are'} right ({share})."
+    )  # fmt: skip
+    answer = f"It answered <b>{escape(chain.answer)}</b>" if chain.answer else "It came to no answer"
+    return (
+        f'<p class="says">{told} {answer}; the right one is <b>{escape(chain.item.answer)}</b>. '
+        '<span class="sure">This is one problem. It proves nothing about the model in general.</span></p>'
+    )
+
+
+# Thoughts
 
 
 def _picture(run: Run, items: Sequence[Item], item: Item, trace: Trace) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 import workbench as wb
 from apps import sidebar_problem
+from apps.views.steps import OTHERS_IN_WORDS
 from tests.explorer.page import Open, charts, fine, text
 from workbench.errors import WorkbenchError
 from workbench.model.checkpoint import make_checkpoint, save_checkpoint
@@ -23,7 +24,9 @@ def words(folder: Path) -> None:
     tokenizer = words_tokenizer("arithmetic")
     model = build_model(ModelConfig(width=32, heads=2, mlp_width=32), seed=0, max_positions=256, tokenizer=tokenizer)
     about: dict[str, object] = {"version": 1, "task": "arithmetic", "format": "words", "thoughts": 2}
-    save_checkpoint(make_checkpoint(model.eval(), tokenizer, about, "words"), folder / "runs" / "words" / "model")
+    runs = {"words": {}, "chains": {"says": "chain", "thoughts": 0}, "chains-later": {"says": "chain", "thoughts": 1}}
+    for name, more in runs.items():
+        save_checkpoint(make_checkpoint(model.eval(), tokenizer, about | more, name), folder / "runs" / name / "model")
 
 
 @pytest.mark.parametrize("page", ["", "population"])
@@ -116,3 +119,27 @@ def test_a_file_of_ones_own_opens_and_one_with_graphs_is_refused(opened: Open) -
     app.file_uploader(key="file").set_value(("graphs.json", graphs, "application/json"))
     app.run()
     assert "No items in graphs.json" in app.error[0].value
+
+
+@pytest.mark.parametrize(("name", "thoughts"), [("chains", 0), ("chains-later", 1)])
+def test_a_chain_in_words_stands_beside_the_solution(opened: Open, folder: Path, name: str, thoughts: int) -> None:
+    app = opened("steps", run=name)
+    (first, *others) = load_items(TASKS / "arithmetic.json")
+    chain = wb.said_chain(wb.load(folder / "runs" / name).checkpoint, first, others[:OTHERS_IN_WORDS])
+
+    assert fine(app)
+    shown, code = text(app), app.code[0].value
+    assert "says its steps in words" in shown
+    assert f"best rule that does not reason, {chain.floor[0]}" in shown
+    assert f"beside the solutions of {OTHERS_IN_WORDS} other problems" in shown
+    said, tokens, stopped = (table.value for table in app.dataframe[:3])
+    assert said["says"].tolist() == [step.text for step in chain.steps]
+    assert said["solution"].tolist() == [step.solution for step in chain.steps]
+    assert set(said["right"]) <= {"✓ right", "✗ wrong"}
+    assert said["step"].tolist()[:1] == [thoughts + 1]
+    assert len(tokens) == sum(len(step.tokens) for step in chain.steps)
+    assert stopped["right"].tolist() == [right for _, right in chain.forced]
+    assert "What each thought decodes to" in shown if thoughts else "What each thought decodes to" not in shown
+    assert "wb.said_chain(model.checkpoint, problem, others" in code
+    assert ("model.trace" in code) == bool(thoughts)
+    exec(code.replace("print(", "("), {})

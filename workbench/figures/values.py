@@ -96,6 +96,25 @@ def option_by_thought(shares: Sequence[float], options: int) -> go.Figure:
     )  # fmt: skip
 
 
+def said_steps(table: pl.DataFrame, others: int) -> go.Figure:
+    """Draw how likely each step was that a model said in words about one problem.
+
+    Args:
+        table: `measure.chains.SaidChain.frame`.
+        others: How many other problems the chance level is the mean over.
+    """
+    made = table.select(
+        pl.lit("this problem").alias("run"), pl.format("step {}", "step").alias("step"), "chance", value="probability"
+    )
+    return lines(
+        made, "Probability of each step that it said",
+        "Product of its tokens' probabilities after what came before"
+        + (f"; dashed: the same words where {plural(others, 'other problem')} are asked, the mean" if others else ""),
+        "probability", x="step", axis="step", by="run", looks={"this problem": Look("this problem", BLUE)}, bars=True,
+        limits=(0.0, 1.04), chance="other problems" if others else "",
+    )  # fmt: skip
+
+
 def accuracy_by_thoughts(results: pl.DataFrame, *, seed: int = 0) -> go.Figure:
     """Draw accuracy by number of thoughts.
 

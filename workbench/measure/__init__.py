@@ -2,6 +2,7 @@
 
 - `arrays`: a trace, the arrays of one run on one problem
 - `trace`: runs that make traces, or answers alone
+- `chains`: a chain in words, step by step beside the solution
 - `recording`: activations of a whole set, and of its controls
 - `run_labels`: the names of the model's own run and of its controls
 - `scores`: values of every node, and statistics of them with chance levels
