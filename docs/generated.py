@@ -19,7 +19,7 @@ from workbench.measure.columns import columns, tables
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGURATION, REWARD = "workbench.train.config", "workbench.train.reward"
 SUITES = "workbench.studies.compare.suite"
-SUITE_PARTS = ("Suite", "SuiteTask", "Variant", "Contrast")
+SUITE_PARTS = ("Suite", "SuiteTask", "Variant", "Contrast", "SuiteAudit", "SuiteEmergence")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

@@ -26,7 +26,7 @@ from workbench.files import only_writer
 from workbench.problems.files import save_problems
 from workbench.problems.sets import generate
 from workbench.studies.compare.claims import load_published
-from workbench.studies.compare.jobs import COSTS, Job, last_error, plan, run_jobs, shell_lines, training_minutes
+from workbench.studies.compare.jobs import COSTS, Job, last_error, minutes_of, plan, run_jobs, shell_lines
 from workbench.studies.compare.measure import is_measured, measure
 from workbench.studies.compare.page import report
 from workbench.studies.compare.suite import Suite, load_suite, plan_runs, standing, write_config
@@ -163,7 +163,8 @@ def test_accuracy_in_training_has_a_line_per_run() -> None:
     made = accuracy_in_training(metrics).to_dict()
 
     assert [line["name"] for line in made["data"]] == ["Coconut", "Coconut", "chance"]
-    assert [line["showlegend"] for line in made["data"][:2]] == [True, False]
+    assert [line["line"]["width"] for line in made["data"][:2]] == [2.5, 1.2]
+    assert [head["text"] for head in made["layout"]["annotations"]] == ["Coconut"]
     assert "Coconut ends at 0.90" in made["layout"]["meta"]["alt"]
 
 
@@ -260,7 +261,7 @@ def test_costs_of_this_and_of_earlier_versions_are_counted(done: tuple[Suite, Pa
     of_all = [{"key": run.key, "command": name, "cpu_seconds": 30} for run in runs for name in ("train", "measure")]
     (tmp_path / COSTS).write_text("".join(json.dumps(cost) + "\n" for cost in of_all))
 
-    assert training_minutes(tmp_path, runs) == {runs[0].key: 1.5, runs[1].key: 0.5}
+    assert minutes_of(tmp_path, runs) == {runs[0].key: 1.5, runs[1].key: 0.5}
 
 
 def test_the_last_line_of_any_other_failure_is_kept(tmp_path: Path) -> None:

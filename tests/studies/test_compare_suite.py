@@ -63,6 +63,12 @@ def test_paths_are_those_of_the_suites_folder(folder: Path) -> None:
         ("base: base.yaml", "base: base.yaml\n    seeds: {cot: 0}", "cot has 0"),
         ("base: base.yaml", "base: base.yaml\n    seeds: {cott: 1}", 'no method "cott"'),
         ("name: prosqa", "name: a/b", "no name of a folder"),
+        ("name: tiny", "name: tiny\naudit: {frist: 3}", "unknown key audit.frist.*did you mean audit.first"),
+        ("name: tiny", "name: tiny\naudit: {first: 1}", "audit.first is 1, expected 2 or more"),
+        ("name: tiny", "name: tiny\naudit: {batteries: [neded]}", 'no battery "neded".*needed'),
+        ("name: tiny", "name: tiny\naudit: 60", "audit is 60, expected a mapping"),
+        ("name: tiny", "name: tiny\nemergence: {first: 0}", "emergence.first is 0, expected 1 or more"),
+        ("name: tiny", "name: tiny\npage: superposition\naudit: {}", "parts of the page comparison"),
         (SUITE.strip(), "- a list", "not a mapping"),
     ],
 )

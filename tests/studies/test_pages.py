@@ -8,7 +8,18 @@ import plotly.graph_objects as go
 import pytest
 
 from workbench.figures.style import figure
-from workbench.studies.pages import _ENVIRONMENT, Column, Section, Table, drawing, drawings, render, write_html
+from workbench.studies.pages import (
+    _ENVIRONMENT,
+    Column,
+    Section,
+    Table,
+    drawing,
+    drawings,
+    link,
+    render,
+    strong,
+    write_html,
+)
 
 NAMES = [
     "plain-name_v2",
@@ -52,17 +63,19 @@ def test_a_name_in_a_cell_of_markdown_is_shown_as_it_is(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
 def test_a_name_on_a_page_is_text(name: str, tmp_path: Path) -> None:
     origin = {"seed": 0, "commit": None, "versions": {name: name}}
-    section = Section(name, (name,), (table_of(name),), (drawn(name),))
+    linked = Table(name, (Column(name),), ((link(name, "card.md", name),),), (strong(name, name),))
+    section = Section(name, (name,), (table_of(name),), (drawn(name),), (linked,))
     shown = drawings(section.figures)
     page = render(
         "comparison.html", suite=name, command=name, claims=table_of(name), sections=[(section, shown)],
-        meanings=[(name, name)], origin=origin,
+        meanings=[(name, name)], origin=origin, costs=name,
     )  # fmt: skip
     outside = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
 
     assert page.count("<script") == page.count("</script>") == 2 + shown[0]["html"].count("<script")
     assert not re.search(r"<(img|a)\b[^>]*(example\.invalid|onerror)", page)
     assert "onerror=alert(1)>" not in outside
+    assert page.count('<a href="card.md">') == 1
     assert not re.search(r"\\u003c(?!/?(b|i|em|sub|sup|span|extra|br)\b)", shown[0]["html"])
 
 

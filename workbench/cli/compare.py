@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from workbench.studies.compare.jobs import Todo
-    from workbench.studies.compare.suite import Suite
+    from workbench.studies.compare.suite import PlannedRun, Suite
 
 More = Annotated[
     list[str] | None,
@@ -56,7 +56,7 @@ def compare(
     from workbench.studies.compare.suite import load_suite, with_problems
 
     loaded = with_problems(load_suite(suite), _named(problems or []))
-    from workbench.studies.compare.jobs import plan, shell_lines
+    from workbench.studies.compare.jobs import plan, shell_lines, total_cost
 
     if keep:
         from workbench.studies.compare.jobs import keep as keep_all
@@ -66,6 +66,7 @@ def compare(
     if lines:
         for line in shell_lines(loaded, out, only or []):
             typer.echo(line)
+        typer.echo(total_cost(plan(loaded, out, only or []), jobs or loaded.jobs), err=True)
         return
     if loaded.page == "comparison":
         from workbench.studies.compare.page import report
@@ -97,11 +98,19 @@ def measure(
         Literal["comparison", "superposition", "variants"],
         typer.Option(help="What it is measured for, as the suite says."),
     ] = "comparison",
+    audit: Annotated[str, typer.Option(metavar="YAML", help="Audit it on the first set; as in a suite.")] = "",
+    emergence: Annotated[str, typer.Option(metavar="YAML", help="Read its checkpoints; as in a suite.")] = "",
 ) -> None:
     """Ask a run all that the page of a suite needs to know, and keep it beside the run."""
+    from workbench.settings import build, parse_yaml
+    from workbench.studies.compare.extras import EXTRAS, make
     from workbench.studies.compare.measure import measure as ask
 
-    ask(run, _named(problems or []), page=page)
+    sets, given = _named(problems or []), {"audit": audit, "emergence": emergence}
+    ask(run, sets, page=page)
+    for extra, kind in EXTRAS.items():
+        if given[extra] and sets:
+            make(run, extra, *next(iter(sets.items())), build(kind, parse_yaml(given[extra]), f"option --{extra}"))
 
 
 def _named(given: Sequence[str]) -> dict[str, Path]:
@@ -146,7 +155,7 @@ def _work(
                 if key in ended or not (job.running() or job.done()):
                     continue
                 bar.start_task(lines[key])
-                state = "at work" if job.running() else "failed" if job.result() else "done"
+                state = _at_work(runs[key], suite) if job.running() else "failed" if job.result() else "done"
                 bar.update(lines[key], completed=newest_step(runs[key]), state="stopped" if stop.is_set() else state)
                 if job.done():
                     bar.stop_task(lines[key])
@@ -158,26 +167,33 @@ def _work(
 def _state(todo: "Todo", train: bool) -> Literal["waiting", "done", "not finished"]:
     if todo.train:
         return "waiting" if train else "not finished"
-    return "waiting" if todo.measure else "done"
+    return "waiting" if todo.measure or todo.extras else "done"
+
+
+def _at_work(run: "PlannedRun", suite: "Suite") -> str:
+    """Say what is being done of a run."""
+    from workbench.studies.compare.extras import doing, wanted
+    from workbench.studies.compare.suite import present_sets
+
+    asked = wanted(suite)
+    name = next(iter(present_sets(run.task)[0]), "") if asked else ""
+    return ", ".join(filter(None, ("at work", doing(run.directory, name, asked))))
 
 
 def _show_plan(suite: "Suite", todo: "Sequence[Todo]", side_by_side: int) -> None:
     """Show what would be done, and what it costs where a rate was recorded."""
     from workbench.cli.terminal import RIGHT, show, table
+    from workbench.studies.compare.jobs import total_cost
 
-    known = [one.core_minutes for one in todo if one.core_minutes is not None]
-    # One process a run: side by side they share the cores evenly.
-    caption = f"Training left: {sum(known):.0f} core-minutes, about {sum(known) / side_by_side:.0f} minutes"
-    if len(known) < len(todo):
-        caption += f", and {len(todo) - len(known)} runs whose rate is known once one of their task has trained"
     made = table(
-        f"{suite.name}: {len(todo)} runs, {side_by_side} side by side", caption, ("run", {"no_wrap": True}),
-        ("step", RIGHT), ("questions", RIGHT), "to measure", ("core-minutes left", RIGHT),
+        f"{suite.name}: {len(todo)} runs, {side_by_side} side by side", total_cost(todo, side_by_side),
+        ("run", {"no_wrap": True}), ("step", RIGHT), ("questions", RIGHT), "to measure", ("core-minutes left", RIGHT),
     )  # fmt: skip
     for one in todo:
-        cost = "unknown" if one.core_minutes is None else f"{one.core_minutes:.1f}"
+        parts = (one.core_minutes, one.extra_minutes)
+        cost = "unknown" if None in parts else f"{sum(part for part in parts if part is not None):.1f}"
         step = f"{one.step:,} of {one.run.config.steps:,}" if one.train else "done"
-        made.add_row(one.run.key, step, f"{one.questions:,}", ", ".join(one.measure) or "–", cost)
+        made.add_row(one.run.key, step, f"{one.questions:,}", ", ".join((*one.measure, *one.extras)) or "–", cost)
     show(made)
 
 

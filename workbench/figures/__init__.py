@@ -10,15 +10,22 @@ superposition  which nodes a thought resembles
 attention      where attention goes, what it writes, what is lost without it
 layers         lenses, probes, geometry
 interventions  conditions beside their controls
-training       a run over its steps, methods side by side
+training       a run over its steps
+suites         runs, methods and starts side by side
 
 Every figure has a transparent background and grey ink that reads on light and dark pages.
 """
 
 from workbench.figures.graph import problem_graph
 from workbench.figures.style import with_ink
+from workbench.figures.suites import (
+    accuracy_after_thoughts,
+    accuracy_by_cost,
+    accuracy_in_training,
+    emergence_of_runs,
+    worth_of_parts,
+)
 from workbench.figures.thoughts import node_curve, thought_strip, token_frame, token_table
-from workbench.figures.training import accuracy_after_thoughts, accuracy_by_cost, accuracy_in_training, worth_of_parts
 from workbench.figures.values import (
     accuracy_by_hop,
     accuracy_by_thoughts,
@@ -35,6 +42,7 @@ __all__ = [
     "accuracy_by_thoughts",
     "accuracy_in_training",
     "behaviour_shares",
+    "emergence_of_runs",
     "mass_by_thought",
     "node_curve",
     "path_ranks",

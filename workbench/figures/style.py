@@ -96,13 +96,14 @@ def figure(title: str, subtitle: str, alt: str = "", *, above: int = 0, below: i
         below: Pixels between the axis and the legend, for what stands there.
         layout: Anything else that `go.Layout` takes; `plot` is the height of the plot in pixels.
     """
-    lines = [part for line in subtitle.split("<br>") for part in _broken(line)]
-    pad = 34 + 17 * (len(lines) - 1) + above
+    # A space before a break says that the line was too long: a page leaves such breaks out (`studies.pages`).
+    broken = "<br>".join(" <br>".join(_broken(line)) for line in subtitle.split("<br>"))
+    pad = 34 + 17 * broken.count("<br>") + above
     top, bottom, plot = pad + 58, 74 + below, layout.pop("plot", 190)
     made = go.Figure()
     made.update_layout(
         template=TEMPLATE,
-        title={"text": title, "subtitle": {"text": "<br>".join(lines), "font": {"size": 12}}, "y": 1, "yref": "paper"},
+        title={"text": title, "subtitle": {"text": broken, "font": {"size": 12}}, "y": 1, "yref": "paper"},
         title_pad_b=pad,
         margin={"l": 60, "r": 16, "t": top, "b": bottom},
         height=top + plot + bottom,

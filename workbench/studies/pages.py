@@ -11,6 +11,7 @@ from urllib.parse import quote
 import numpy as np
 import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from workbench.files import write_whole
@@ -48,6 +49,8 @@ class Section:
     intro: tuple[str, ...]
     tables: tuple[Table, ...]
     figures: tuple[go.Figure, ...]
+    details: tuple[Table, ...] = ()
+    """More tables, folded away in HTML and left out of Markdown."""
 
 
 _MARKS = re.compile(r"[\\|`*~$]|(?<!\w)_|_(?!\w)|\](?=[(\[:])|^[#>+-](?=\s)")
@@ -61,17 +64,30 @@ _OTHERS = re.compile(rf"<(?!/?(?:{_OURS})\b)")
 
 
 class Markdown(str):
-    """Text that is Markdown already: `link` and `strong` escape the names in it."""
+    """Text that is Markdown already, and HTML for a page of that: `link` and `strong` escape the names in it."""
+
+    html: Markup
+
+    def __new__(cls, text: str, html: Markup) -> "Markdown":
+        """Keep both."""
+        made = super().__new__(cls, text)
+        made.html = html
+        return made
+
+    def __html__(self) -> str:
+        """Return what a template of HTML shows."""
+        return self.html
 
 
 def link(name: str, target: str, then: str = "") -> Markdown:
-    """Return a Markdown link and what follows it; name and text are shown as they are."""
-    return Markdown(f"[{_cell(name)}]({quote(target)}){_cell(then)}")
+    """Return a link and what follows it; name and text are shown as they are."""
+    html = Markup('<a href="{}">{}</a>{}').format(quote(target), name, then)
+    return Markdown(f"[{_cell(name)}]({quote(target)}){_cell(then)}", html)
 
 
 def strong(name: str, then: str = "") -> Markdown:
     """Return bold text and what follows it; both are shown as they are."""
-    return Markdown(f"**{_cell(name)}**{_cell(then)}")
+    return Markdown(f"**{_cell(name)}**{_cell(then)}", Markup("<strong>{}</strong>{}").format(name, then))
 
 
 def _cell(value: object) -> str:
@@ -124,7 +140,7 @@ def drawing(made: go.Figure, place: str = "") -> dict[str, str]:
         place: Tells figures that are alike apart, where a page has several.
 
     Returns:
-        title, subtitle, alt (what the figure shows, in words) and html.
+        title, subtitle, alt (what the figure shows, in words), html, and broad: "broad" where it has several panels.
     """
     layout: Any = made.layout
     lines = max([note.text.count("<br>") for note in layout.annotations if note.text], default=0)  # of panels' titles
@@ -137,7 +153,8 @@ def drawing(made: go.Figure, place: str = "") -> dict[str, str]:
         config={"displaylogo": False, "responsive": True},
     )  # fmt: skip
     title, subtitle = (_plain(text) for text in (layout.title.text, layout.title.subtitle.text))
-    return {"title": title, "subtitle": subtitle, "alt": layout.meta["alt"], "html": html}
+    broad = "broad" if len(list(made.select_xaxes())) > 1 else ""
+    return {"title": title, "subtitle": subtitle, "alt": layout.meta["alt"], "html": html, "broad": broad}
 
 
 def _without_links(made: go.Figure) -> go.Figure:
@@ -159,4 +176,5 @@ def _without_links(made: go.Figure) -> go.Figure:
 
 def _plain(text: str) -> str:
     """Return text without the tags of our figures; what a line break parts, a semicolon does."""
-    return re.sub(rf"</?(?:{_OURS})\b[^>]*>", " ", re.sub(r"\s*;?\s*<br>\s*", "; ", text))
+    whole = text.replace(" <br>", " ")  # a line that was too long for the figure (`figures.style.figure`)
+    return re.sub(rf"</?(?:{_OURS})\b[^>]*>", " ", re.sub(r"\s*;?\s*<br>\s*", "; ", whole))

@@ -28,7 +28,7 @@ EXTENDABLE = ("steps", "decay_from", "evaluate_every", "keep_every", "checkpoint
 """Keys of a configuration that a run may change when it is resumed."""
 COSTS = "costs.jsonl"
 """In a run directory: a line for each time that the training was at work, with its seconds on the clock and of
-processors, those of all its processes together."""
+processors, those of all its processes together; the same of audits, by the name of the command."""
 SLOWER = 1.5
 """How much longer a product in bf16 must take than one in fp32 before a user is told."""
 
@@ -164,17 +164,24 @@ def _work(config: TrainConfig, directory: Path) -> None:
             _train_and_show(config, directory)
     finally:
         if os.environ.get("RANK", "0") == "0":
-            _record_cost(directory, time.monotonic() - began, time.process_time() - used)
+            record_cost(directory, time.monotonic() - began, time.process_time() - used)
         if dist.is_initialized():
             dist.destroy_process_group()
 
 
-def _record_cost(directory: Path, seconds: float, cpu_seconds: float) -> None:
-    """Add a line to the costs of a run; the processes of one training do the same work."""
+def record_cost(directory: Path, seconds: float, cpu_seconds: float, command: str = "train") -> None:
+    """Add a line to the costs of a run; the processes of one training do the same work.
+
+    Args:
+        directory: Of the run.
+        seconds: On the clock.
+        cpu_seconds: Of this process.
+        command: What took them.
+    """
     cpu_seconds *= int(os.environ.get("WORLD_SIZE", "1"))
     ended = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     with (directory / COSTS).open("a") as costs:
-        line = {"seconds": round(seconds, 2), "cpu_seconds": round(cpu_seconds, 2), "at": ended}
+        line = {"seconds": round(seconds, 2), "cpu_seconds": round(cpu_seconds, 2), "at": ended, "command": command}
         costs.write(json.dumps(line) + "\n")
 
 

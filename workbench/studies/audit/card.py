@@ -22,7 +22,7 @@ from workbench.measure.verdicts import FEWEST, Check, Verdict, judge_page
 from workbench.settings import build, read_settings
 from workbench.studies.audit.base import MEASURES, NOT_APPLICABLE, NOT_MEASURED, ONE_GUESS, SCHEMA
 from workbench.studies.audit.run import MANIFEST, TABLE, Inputs, read_inputs, read_table
-from workbench.studies.pages import NONE, Column, Section, Table, drawings, link, render, write_html
+from workbench.studies.pages import NONE, Column, Section, Table, drawings, link, render, strong, write_html
 from workbench.train.methods import METHODS
 
 PAGE, MARKDOWN, SIDE_BY_SIDE = "index.html", "card.md", "README.md"
@@ -390,6 +390,8 @@ class Card:
     """Of its directory."""
     inputs: Inputs
     decided: dict[Sentence, Said]
+    page: str
+    """Address of the card, from the page where the audits stand side by side."""
 
     @property
     def supervision(self) -> str:
@@ -401,7 +403,7 @@ class Card:
         """Name, linked to the card, and the name of the method."""
         name = str(self.inputs.get("method", ""))
         method = METHODS.get(FORMER_METHODS.get(name, name))
-        return link(self.name, f"{self.name}/{MARKDOWN}", f", {method.title}" if method else "")
+        return link(self.name, self.page, f", {method.title}" if method else "")
 
 
 def find_cards(directory: Path) -> list[Card]:
@@ -417,11 +419,22 @@ def find_cards(directory: Path) -> list[Card]:
             f"None of them holds {TABLE} and {MANIFEST}.",
             f"Make some: workbench audit RUN --out {directory}/NAME",
         )
-    found = []
-    for folder in folders:
-        decided = {one.sentence: one for one in said(read_table(folder), card_texts().sentences)}
-        found.append(Card(folder.name, read_inputs(folder), decided))
-    return found
+    return [read_card(folder, folder.name, f"{folder.name}/{MARKDOWN}") for folder in folders]
+
+
+def read_card(directory: Path, name: str, page: str) -> Card:
+    """Return an audit for a page where several stand side by side.
+
+    Args:
+        directory: Of the audit.
+        name: What it is called there.
+        page: Address of its card from there.
+
+    Raises:
+        WorkbenchError: There is no audit.
+    """
+    decided = {one.sentence: one for one in said(read_table(directory), card_texts().sentences)}
+    return Card(name, read_inputs(directory), decided, page)
 
 
 def write_side_by_side(directory: Path, command: str) -> Path:
@@ -462,7 +475,7 @@ def side_by_side(cards: list[Card], battery: str) -> Table | None:
         (card.title, card.supervision, *(_mark(card.decided.get(sentence)) for sentence in sentences)) for card in cards
     )
     notes = tuple(
-        f"**{one.short}**: {one.condition_in_words}{'; an aim for the reference models' if one.aim else ''}."
+        strong(one.short, f": {one.condition_in_words}{'; an aim for the reference models' if one.aim else ''}.")
         for one in sentences
     )
     return Table("", columns, rows, notes)

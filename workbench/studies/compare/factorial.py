@@ -16,7 +16,7 @@ import plotly.graph_objects as go
 import polars as pl
 from jaxtyping import Float
 
-from workbench.figures.training import mass_by_cell
+from workbench.figures.suites import mass_by_cell
 from workbench.files import write_whole
 from workbench.measure.provenance import provenance
 from workbench.measure.statistics import Estimate, across_seeds

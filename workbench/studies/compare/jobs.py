@@ -8,15 +8,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Event
 
 from workbench.errors import WorkbenchError
-from workbench.files import only_writer, replacing
+from workbench.files import only_writer, replacing, write_whole
+from workbench.studies.compare.extras import Extra, is_made, wanted
 from workbench.studies.compare.measure import FOLDER, is_measured, keep_results
 from workbench.studies.compare.suite import (
-    Page,
     PlannedRun,
     Suite,
     asked_in_training,
@@ -27,6 +27,7 @@ from workbench.studies.compare.suite import (
     present_sets,
     standing,
     start_within,
+    timing_file,
     write_config,
 )
 from workbench.train.launch import COSTS
@@ -124,6 +125,10 @@ class Todo:
     """Training left, from the rate of this task's other trainings; None where none was recorded."""
     start: bool = False
     """Whether it is a training that others begin from."""
+    extras: tuple[Extra, ...] = ()
+    """What else its model, once trained, has to be asked."""
+    extra_minutes: float | None = 0.0
+    """Core-minutes of these, from what they took of this task's other runs; None where none was recorded."""
 
     @property
     def questions(self) -> int:
@@ -145,7 +150,8 @@ def plan(suite: Suite, out: Path, only: Sequence[str] = ()) -> list[Todo]:
         WorkbenchError: A configuration is wrong, or a method is not in the suite.
     """
     runs = chosen_runs(suite, out, only)
-    rates = _rates(runs, out)
+    rates, asked = _rates(runs, out), wanted(suite)
+    took = {extra: _means(runs, minutes_of(out, runs, extra)) for extra in asked}
     begun = {(run.task.name, run.start) for run in plan_runs(suite, out) if newest_step(run)}
     todo = []
     for run in plan_starts(suite, out):
@@ -160,10 +166,18 @@ def plan(suite: Suite, out: Path, only: Sequence[str] = ()) -> list[Todo]:
             for name, file in files.items()
             if not at.differs and (train or not is_measured(run.directory, name, file, suite.page))
         )
+        judged = next(iter(files.items()), None)
+        extras: tuple[Extra, ...] = tuple(
+            extra
+            for extra, how in asked.items()
+            if judged and not at.differs and (train or not is_made(run.directory, extra, *judged, how))
+        )
+        each = [took[extra].get((run.task.name, run.method.name), took[extra].get(run.task.name)) for extra in extras]
         step = newest_step(run)
         rate = rates.get(run.key) or rates.get((run.task.name, run.method.name)) or rates.get(run.task.name)
         left = rate * max(run.config.steps - step, 0) if train and rate else (None if train else 0.0)
-        todo.append(Todo(run, step, train, due, left))
+        minutes = None if None in each else sum((one for one in each if one is not None), 0.0)
+        todo.append(Todo(run, step, train, due, left, extras=extras, extra_minutes=minutes))
     return todo
 
 
@@ -195,20 +209,22 @@ def carry_out(
     with only_writer(out):
         for starts in (True, False):  # what others begin from is there before they begin
             todo = [one for one in plan(suite, out, only) if one.start is starts]
-            jobs = [job for one in todo if (job := _job(one, out, train, suite.page))]
+            jobs = [job for one in todo if (job := _job(one, out, train, suite))]
             failed |= run_jobs(jobs, out, side_by_side, stop, tick)
     return failed
 
 
-def _job(todo: Todo, out: Path, train: bool, page: Page) -> Job | None:
-    run, commands = todo.run, []
+def _job(todo: Todo, out: Path, train: bool, suite: Suite) -> Job | None:
+    run, commands, page = todo.run, [], suite.page
     if todo.train and train:
         commands.append(("train", str(write_config(run, out)), "--out", str(run.directory)))
-    at = standing(run)  # the other pages count finished runs alone
-    if todo.measure and (train or (at.model is not None if page == "comparison" else at.finished)):
+    at = standing(run)  # the other pages, and what else is asked for, count finished runs alone
+    trained = train or at.finished
+    extras = [part for one in todo.extras if trained for part in (f"--{one}", json.dumps(asdict(wanted(suite)[one])))]
+    if extras or (todo.measure and (trained or (at.model is not None and page == "comparison"))):
         sets = [f"{name}={file}" for name, file in present_sets(run.task)[0].items()]
         asked = [part for one in sets for part in ("--problems", one)]
-        commands.append(("measure", str(run.directory), *asked, "--page", page))
+        commands.append(("measure", str(run.directory), *asked, "--page", page, *extras))
     return Job(run.key, tuple(commands)) if commands else None
 
 
@@ -244,6 +260,9 @@ def keep(suite: Suite, out: Path, to: Path) -> int:
             with replacing(to / run.key, folder=True) as part:
                 shutil.copyfile(run.directory / "config.yaml", part / "config.yaml")
                 shutil.copytree(run.directory / "model", part / "model")
+    for task in suite.tasks:
+        if (times := timing_file(out, task)).exists():
+            write_whole(timing_file(to, task), times.read_bytes())
     for run in done:
         keep_results(run.directory, to / run.key, start_within(run))
     return len(done)
@@ -264,18 +283,18 @@ def shell_lines(suite: Suite, out: Path, only: Sequence[str] = ()) -> list[str]:
         WorkbenchError: A configuration is wrong, or a method is not in the suite.
     """
     todo = plan(suite, out, only)
-    jobs = [job for one in todo if one.start and (job := _job(one, out, True, suite.page))]
-    jobs = jobs or [job for one in todo if not one.start and (job := _job(one, out, True, suite.page))]
+    jobs = [job for one in todo if one.start and (job := _job(one, out, True, suite))]
+    jobs = jobs or [job for one in todo if not one.start and (job := _job(one, out, True, suite))]
     return [
         " && ".join(f"OMP_NUM_THREADS=1 {shlex.join(['workbench', *command])}" for command in job.commands)
         for job in jobs
     ]
 
 
-def training_minutes(out: Path, runs: Sequence[PlannedRun]) -> dict[str, float]:
-    """Return the core-minutes that were spent on training, by key of the run, as far as recorded.
+def minutes_of(out: Path, runs: Sequence[PlannedRun], command: str = "train") -> dict[str, float]:
+    """Return the core-minutes that were spent on training, or on an extra, by key of the run, as far as recorded.
 
-    A training records its own in its directory; before, the suite did, in a file for all.
+    A command records its own in the run's directory; before, the suite did, in a file for all.
     """
     minutes = dict[str, float]()
     for run, path in [(None, out / COSTS), *((run, run.directory / COSTS) for run in runs)]:
@@ -285,7 +304,7 @@ def training_minutes(out: Path, runs: Sequence[PlannedRun]) -> dict[str, float]:
                 key, spent = run.key if run else cost["key"], float(cost["cpu_seconds"]) / 60
             except (ValueError, TypeError, KeyError):  # cut off by a kill
                 continue
-            if cost.get("command", "train") == "train":
+            if cost.get("command", "train") == command:
                 minutes[key] = minutes.get(key, 0.0) + spent
     return {run.key: minutes[run.key] for run in runs if run.key in minutes}
 
@@ -295,9 +314,34 @@ def _rates(runs: Sequence[PlannedRun], out: Path) -> dict[object, float]:
     spent: dict[object, float] = {}
     steps: dict[object, int] = {}
     known = {run.key: run for run in runs}
-    for key, minutes in training_minutes(out, runs).items():
+    for key, minutes in minutes_of(out, runs).items():
         run, done = known[key], newest_step(known[key])
         for group in (key, (run.task.name, run.method.name), run.task.name):
             spent[group] = spent.get(group, 0.0) + minutes
             steps[group] = steps.get(group, 0) + done
     return {group: spent[group] / steps[group] for group in spent if steps[group]}
+
+
+def _means(runs: Sequence[PlannedRun], minutes: Mapping[str, float]) -> dict[object, float]:
+    """Return the mean of what was recorded of runs, by task and method, and by task."""
+    found: dict[object, list[float]] = {}
+    for run in (run for run in runs if run.key in minutes):
+        for group in ((run.task.name, run.method.name), run.task.name):
+            found.setdefault(group, []).append(minutes[run.key])
+    return {group: sum(each) / len(each) for group, each in found.items()}
+
+
+def total_cost(todo: Sequence[Todo], side_by_side: int) -> str:
+    """Say what is left and what it takes, as far as it is known."""
+
+    def told(minutes: Sequence[float | None]) -> str:
+        known = [one for one in minutes if one is not None]
+        # One process a run: side by side they share the cores evenly.
+        cost = f"{sum(known):.0f} core-minutes, about {sum(known) / side_by_side:.0f} minutes"
+        rest = f"{len(minutes) - len(known)} runs whose cost is known once one of their task is done"
+        return cost if len(known) == len(minutes) else f"{cost}, and {rest}" if known else rest
+
+    said = f"Training left: {told([one.core_minutes for one in todo if one.train])}."
+    asked = [one for one in todo if one.extras]
+    names = " and ".join(dict.fromkeys(name for one in asked for name in one.extras))
+    return f"{said} {names.capitalize()} left: {told([one.extra_minutes for one in asked])}." if asked else said

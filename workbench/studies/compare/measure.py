@@ -100,8 +100,12 @@ def measure(directory: Path, sets: dict[str, Path], seed: int = 0, page: Page = 
 
 def measure_key(model: Path, file: Path, page: Page = "comparison") -> str:
     """Return a digest of a saved model, a problem file and the version of the table made from them."""
-    kind = "answers" if page == "comparison" else page
-    digest = hashlib.sha256(f"{kind} {MEASURED[page][1]}".encode())
+    return made_of(model, file, f"{'answers' if page == 'comparison' else page} {MEASURED[page][1]}")
+
+
+def made_of(model: Path, file: Path, what: str) -> str:
+    """Return a digest of a saved model, a problem file and what is made of them, its version included."""
+    digest = hashlib.sha256(what.encode())
     others = (path for path in (model / "config.json", model / "tokenizer.json", file) if path.exists())
     for one in (*_weights(model).values(), *map(file_sha256, others)):
         digest.update(bytes.fromhex(one))
@@ -138,7 +142,9 @@ def keep_results(directory: Path, to: Path, start: str) -> None:
         for name in ("metrics.jsonl", "costs.jsonl"):
             if (directory / name).exists():
                 shutil.copyfile(directory / name, part / name)
-        shutil.copytree(directory / FOLDER, part / FOLDER, dirs_exist_ok=True)
+        # Of an audit the card and its table: the page has 5 MB with its plotly.min.js.
+        left = shutil.ignore_patterns("index.html", "plotly.min.js", "parts", "*-emergence")
+        shutil.copytree(directory / FOLDER, part / FOLDER, dirs_exist_ok=True, ignore=left)
         (part / "model").mkdir()
         for name in ("config.json", "tokenizer.json"):
             if (model / name).exists():
@@ -361,7 +367,7 @@ def timed(
     """Return timings from a file, or time the methods and write them there.
 
     Args:
-        models: Saved models by method.
+        models: Saved models by method; those without their weights are left out.
         problems: A few.
         cache: A JSON file.
         key: Digest of models and problems.
@@ -371,6 +377,9 @@ def timed(
         stored = json.loads(cache.read_text())
         if stored["key"] == key:
             return [Timing(**one) for one in stored["timings"]]
+    models = {method: path for method, path in models.items() if any(path.glob("*.safetensors"))}
+    if not models:  # results that were kept without weights
+        return []
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -23,9 +23,9 @@ from workbench.measure.statistics import (
 )
 from workbench.problems.files import load_any
 from workbench.problems.problem import Item, Problem
-from workbench.studies.compare.jobs import training_minutes
+from workbench.studies.compare.jobs import minutes_of
 from workbench.studies.compare.measure import Timing, is_measured, measure_key, read_measured, timed
-from workbench.studies.compare.suite import PlannedRun, Standing, Suite, SuiteTask, present_sets, standing
+from workbench.studies.compare.suite import PlannedRun, Standing, Suite, SuiteTask, present_sets, standing, timing_file
 from workbench.train.config import TrainConfig, load_config
 from workbench.train.loop import read_metrics
 from workbench.train.methods import METHODS
@@ -334,7 +334,7 @@ def gather(suite: Suite, runs: Sequence[PlannedRun], out: Path, failed: dict[str
         }
         errors = {run.key: failed[run.key] for run in own if run.key in failed} | differs
         timings = _timings(suite, stood, next(iter(files.items()), None), problems, out, task)
-        costs = training_minutes(out, own)
+        costs = minutes_of(out, own)
         name = Path(task.base).name
         reports.append(TaskReport(task, name, config, stood, sets, absent, timings, costs, errors, _metrics(stood)))
     return reports
@@ -370,7 +370,7 @@ def _timings(
         return ()
     keys = [f"{method} {measure_key(model, judged[1])}" for method, model in sorted(models.items())]
     key = hashlib.sha256(repr((keys, suite.timed)).encode()).hexdigest()
-    return tuple(timed(models, problems[judged[0]][: suite.timed], out / f"timing-{task.name}.json", key))
+    return tuple(timed(models, problems[judged[0]][: suite.timed], timing_file(out, task), key))
 
 
 def _metrics(stood: Sequence[tuple[PlannedRun, Standing]]) -> pl.DataFrame:

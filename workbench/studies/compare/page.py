@@ -19,6 +19,7 @@ from workbench.measure.verdicts import FEWEST
 from workbench.model.supervision import Supervision
 from workbench.problems.problem import Item, Problem
 from workbench.problems.shortcuts import blind_score, nearest_source, shortcut_accuracies
+from workbench.studies.compare.cards import cards_of, cards_section
 from workbench.studies.compare.claims import (
     TITLES,
     Judgement,
@@ -30,6 +31,9 @@ from workbench.studies.compare.claims import (
     published_task,
     worths,
 )
+from workbench.studies.compare.emerging import emergence_section
+from workbench.studies.compare.extras import EXTRAS
+from workbench.studies.compare.jobs import minutes_of
 from workbench.studies.compare.outcome import (
     CONVERGED,
     MEASURES,
@@ -42,7 +46,7 @@ from workbench.studies.compare.outcome import (
     gather,
     spread,
 )
-from workbench.studies.compare.suite import Suite, asked_in_training, chosen_runs
+from workbench.studies.compare.suite import PlannedRun, Suite, asked_in_training, chosen_runs, plan_starts
 from workbench.studies.pages import NONE, Column, Section, Table, drawings, render, write_html
 from workbench.train.methods import METHODS
 
@@ -60,21 +64,50 @@ def report(suite: Suite, out: Path, only: Sequence[str], failed: dict[str, str],
         failed: Last error line by key of the run.
         command: As the user typed it; the page names it.
     """
-    tasks = gather(suite, chosen_runs(suite, out, only), out, failed)
-    directory = out / "report"
-    found = judgements(tasks)
-    sections = [_section(task) for task in tasks]
+    runs = chosen_runs(suite, out, only)
+    tasks, directory = gather(suite, runs, out, failed), out / "report"
+    found, beside = judgements(tasks), [_extras(suite, task, directory) for task in tasks]
+    sections = [section for task, more in zip(tasks, beside, strict=True) for section in (_section(task), *more[0])]
     context = {
         "suite": suite.name,
         "command": command,
+        "costs": spent(suite, runs, out),
         "claims": claims_table(found),
         "meanings": [(measure.title, measure.meaning) for measure in MEASURES],
         "origin": asdict(provenance(0)),
     }
+    told = _as_dict(suite, tasks, found)
+    for task, (_, more) in zip(tasks, beside, strict=True):
+        told["tasks"][task.task.name] |= more
     write_whole(directory / "comparison.md", render("comparison.md", **context, sections=sections))
-    write_whole(directory / "comparison.json", json.dumps(_as_dict(suite, tasks, found), indent=1) + "\n")
+    write_whole(directory / "comparison.json", json.dumps(told, indent=1) + "\n")
     drawn = [(section, drawings(section.figures)) for section in sections]
     return write_html(directory / "index.html", "comparison.html", **context, sections=drawn)
+
+
+def _extras(suite: Suite, task: TaskReport, directory: Path) -> tuple[list[Section], dict[str, object]]:
+    """Return the sections of a task beside its answers, as far as the suite asks for them, and their numbers."""
+    sections, told = list[Section](), dict[str, object]()
+    if suite.audit:
+        cards = cards_of(task, suite.audit, directory)
+        sections.append(cards_section(task, suite.audit, cards))
+        told["audit"] = {one.key: one.verdicts for one in cards}
+    if suite.emergence:
+        section, told["emergence"] = emergence_section(task, suite.emergence)
+        sections.append(section)
+    return sections, told
+
+
+def spent(suite: Suite, runs: Sequence[PlannedRun], out: Path) -> str:
+    """Say what all commands of a suite took, as far as it was recorded."""
+    starts = plan_starts(suite, out)
+    trained = minutes_of(out, [*starts, *runs])
+    extras = {extra: made for extra in EXTRAS if (made := minutes_of(out, runs, extra))}
+    count = f"{len(trained)} of {len(starts) + len(runs)} runs{', starts among them' if starts else ''}"
+    all_ = sum(trained.values()) + sum(sum(made.values()) for made in extras.values())
+    said = [f"training {sum(trained.values()):.1f} core-minutes ({count})"]
+    said += [f"{name} {sum(made.values()):.1f} ({len(made)} runs)" for name, made in extras.items()]
+    return f"Recorded cost: {all_ / 60:.3g} core-hours in all; {'; '.join(said)}."
 
 
 def judgements(tasks: Sequence[TaskReport]) -> list[Judgement]:
@@ -175,7 +208,7 @@ def _swept(one: SetReport) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=columns, orient="row")
 
 
-def _as_dict(suite: Suite, tasks: Sequence[TaskReport], judged: Sequence[Judgement]) -> dict[str, object]:
+def _as_dict(suite: Suite, tasks: Sequence[TaskReport], judged: Sequence[Judgement]) -> dict[str, Any]:
     """Return all figures for programs; published numbers under a key of their own."""
     found: dict[str, object] = {}
     for task in tasks:
@@ -360,7 +393,7 @@ def claims_table(judgements: Sequence[Judgement]) -> Table:
     ]  # fmt: skip
     heads = (
         Column("verdict", "text"), Column("claim", "text"), Column("printed", "published"),
-        Column("where", "published"), Column("ours"), Column("difference, all shared seeds"),
+        Column("where", "published"), Column("ours", "text"), Column("difference, all shared seeds"),
     )  # fmt: skip
     note = (
         "The whole 95 % interval of the paired difference over the same problems decides, with a margin of two points "

@@ -12,6 +12,7 @@ from workbench.catalog import FORMER_METHODS
 from workbench.errors import WorkbenchError, unknown
 from workbench.measure.verdicts import Relation
 from workbench.settings import build, read_settings
+from workbench.studies.audit.run import require_batteries
 from workbench.train.config import TrainConfig, load_config, save_config
 from workbench.train.launch import EXTENDABLE
 from workbench.train.loop import read_metrics
@@ -92,6 +93,28 @@ class SuiteTask:
 
 
 @dataclass(frozen=True)
+class SuiteAudit:
+    """An audit (`workbench audit`) of every finished run on the set that claims are judged on."""
+
+    first: int = 60
+    """Problems of the set, the first so many."""
+    batteries: tuple[str, ...] = ()
+    """Names of batteries; none for all six."""
+    fit: int = 600
+    """Problems generated to learn codes and a query-blind classifier from."""
+    further: int = 200
+    """Problems generated for each kind of larger graphs."""
+
+
+@dataclass(frozen=True)
+class SuiteEmergence:
+    """What the thoughts show at every checkpoint that a finished run kept (`keep_every`), beside an untrained model."""
+
+    first: int = 100
+    """Problems of the set that claims are judged on, the first so many."""
+
+
+@dataclass(frozen=True)
 class Suite:
     """What `workbench compare` is asked to do."""
 
@@ -106,6 +129,10 @@ class Suite:
     what the variants of a training change."""
     title: str = ""
     """Of the page about variants, by default the suite's name."""
+    audit: SuiteAudit | None = None
+    """Whether every run has an audit card, and of what. None by default: with all batteries it takes minutes a run."""
+    emergence: SuiteEmergence | None = None
+    """Whether the thoughts are read at every kept checkpoint; none by default."""
 
 
 def load_suite(path: Path) -> Suite:
@@ -121,6 +148,7 @@ def load_suite(path: Path) -> Suite:
     for key in ("jobs", "timed"):
         if getattr(suite, key) < 1:
             raise _wrong(path, f"{key} is {getattr(suite, key)}, expected 1 or more", "change the value")
+    _check_extras(suite, path)
     names = [task.name for task in suite.tasks]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
@@ -172,6 +200,23 @@ def _checked(task: SuiteTask, path: Path) -> SuiteTask:
     base = _file(folder, task.base, path, f"{where}, base")
     starts = {name: _start(folder, given, path, f"{where}, starts.{name}") for name, given in task.starts.items()}
     return dataclasses.replace(task, base=base, problems=problems, optional=optional, starts=starts)
+
+
+def _check_extras(suite: Suite, path: Path) -> None:
+    """Check what is asked for beside the answers: cards and curves."""
+    audit, curves = suite.audit, suite.emergence
+    if suite.page != "comparison" and (audit or curves):
+        why = f"audit and emergence are parts of the page comparison, and this one is {suite.page}"
+        raise _wrong(path, why, "leave them out")
+    counts = [(f"audit.{key}", getattr(audit, key), 2) for key in ("first", "fit", "further") if audit]
+    counts += [("emergence.first", curves.first, 1)] if curves else []
+    for key, count, least in counts:
+        if count < least:
+            raise _wrong(path, f"{key} is {count}, expected {least} or more", "change the value")
+    try:
+        require_batteries(audit.batteries if audit else ())
+    except WorkbenchError as error:
+        raise _wrong(path, f"audit.batteries: {error.what} {error.why}", error.do) from error
 
 
 def _check_variants(task: SuiteTask, path: Path, where: str) -> None:
@@ -398,6 +443,11 @@ def present_sets(task: SuiteTask) -> tuple[dict[str, Path], tuple[str, ...]]:
     files = {name: Path(file) for name, file in (*task.problems.items(), *task.optional.items())}
     there = {name: file for name, file in files.items() if file.is_file()}
     return there, tuple(name for name in files if name not in there)
+
+
+def timing_file(out: Path, task: SuiteTask) -> Path:
+    """Return the file of the times of a task's methods, in the directory of its suite."""
+    return out / f"timing-{task.name}.json"
 
 
 def asked_in_training(config: TrainConfig) -> int:

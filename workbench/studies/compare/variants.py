@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from workbench.figures.lines import Look, lines
 from workbench.figures.style import SERIES
-from workbench.figures.training import worth_of_parts
+from workbench.figures.suites import worth_of_parts
 from workbench.files import write_whole
 from workbench.measure.provenance import provenance
 from workbench.measure.statistics import Estimate, across_seeds
@@ -24,7 +24,7 @@ from workbench.measure.verdicts import FEWEST, MARGIN, Check, Ruling, bounds, ju
 from workbench.problems.files import load_any
 from workbench.problems.graph import structure
 from workbench.problems.problem import Problem
-from workbench.studies.compare.jobs import training_minutes
+from workbench.studies.compare.jobs import minutes_of
 from workbench.studies.compare.measure import is_measured, read_measured
 from workbench.studies.compare.samples import SAMPLES
 from workbench.studies.compare.suite import (
@@ -132,7 +132,7 @@ def gather_rows(task: SuiteTask, out: Path, runs: Sequence[PlannedRun], name: st
     rows = []
     for variant in task.variants:
         own = [run for run in runs if run.variant == variant]
-        minutes = training_minutes(out, own)
+        minutes = minutes_of(out, own)
         done = [run for run in own if standing(run).finished and is_measured(run.directory, name, file, "variants")]
         if own:
             rows.append(
