@@ -213,4 +213,4 @@ def test_verdicts_of_seeds_are_counted(made: tuple[Suite, Path]) -> None:
     verdict = next(row for row in one.rows if row[1].startswith("It does better than the best reader"))
     assert verdict[2:] == ("too few", "too few")  # three problems
     two = verdicts_table([*cards, RunCard("again", cards[0].method, cards[0].card)])
-    assert next(row for row in two.rows if row[1] == verdict[1])[2:] == ("too few (2 of 2)", "too few")
+    assert next(row for row in two.rows if row[1] == verdict[1])[2:] == ("too few (2\u00a0of\u00a02)", "too few")

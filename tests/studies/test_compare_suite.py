@@ -167,7 +167,7 @@ def test_settings_are_converted_as_their_fields_say() -> None:
     assert (made.learning_rate, made.mixing, made.curriculum.hop_weights) == (1e-3, "0.1", {3: 1.0})
 
 
-@pytest.mark.parametrize("name", ["smoke", "methods", "superposition"])
+@pytest.mark.parametrize("name", ["smoke", "methods", "superposition", "two-hops"])
 def test_the_suites_that_ship_are_valid(name: str, tmp_path: Path) -> None:
     path = Path(__file__).parents[2] / "configs" / "suites" / f"{name}.yaml"
     if missing := [file for file in _files(path) if not (path.parent / file).exists()]:

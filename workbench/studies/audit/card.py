@@ -469,7 +469,7 @@ def side_by_side(cards: list[Card], battery: str) -> Table | None:
     columns = (
         Column("model", "text"),
         Column("supervision of thoughts", "text"),
-        *(Column(s.short) for s in sentences),
+        *(Column(s.short, "text") for s in sentences),
     )
     rows = tuple(
         (card.title, card.supervision, *(_mark(card.decided.get(sentence)) for sentence in sentences)) for card in cards

@@ -81,7 +81,7 @@ def verdicts_table(cards: Sequence[RunCard]) -> Table:
         for method in methods:
             said = [one.card.decided.get(sentence) for one in cards if one.method == method]
             verdicts = Counter(one.verdict for one in said if one is not None)
-            several = f" ({{}} of {len(said)})" if len(said) > 1 else ""
+            several = f" ({{}}\u00a0of\u00a0{len(said)})" if len(said) > 1 else ""
             cells.append("; ".join(f"{verdict}{several.format(n)}" for verdict, n in verdicts.most_common()) or NONE)
         if any(cell != NONE for cell in cells):
             rows.append((TITLES[sentence.battery], sentence.holds, *cells))
