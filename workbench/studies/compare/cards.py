@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from workbench.studies.audit.card import MARKDOWN, PAGE, TITLES, Card, card_texts, read_card, side_by_side
+from workbench.studies.audit.card import MARKDOWN, MARKS, PAGE, TITLES, Card, card_texts, read_card, side_by_side
 from workbench.studies.compare.extras import is_made, place_of
 from workbench.studies.compare.outcome import TaskReport
 from workbench.studies.compare.suite import SuiteAudit
@@ -86,5 +86,8 @@ def verdicts_table(cards: Sequence[RunCard]) -> Table:
         if any(cell != NONE for cell in cells):
             rows.append((TITLES[sentence.battery], sentence.holds, *cells))
     heads = ("question", "sentence", *(METHODS[method].title for method in methods))
-    note = "What decides each sentence, and its figures, stand with the tables of every battery and on the cards."
+    note = (
+        "What decides each sentence, and its figures, stand on the cards and in the tables of every battery, where "
+        f"{', '.join(f'{mark} is {verdict}' for verdict, mark in MARKS.items())}."
+    )
     return Table("Does it hold?", tuple(Column(head, "text") for head in heads), tuple(rows), (note,))
