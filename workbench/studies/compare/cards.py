@@ -87,7 +87,7 @@ def verdicts_table(cards: Sequence[RunCard]) -> Table:
             rows.append((TITLES[sentence.battery], sentence.holds, *cells))
     heads = ("question", "sentence", *(METHODS[method].title for method in methods))
     note = (
-        "What decides each sentence, and its figures, stand on the cards and in the tables of every battery, where "
-        f"{', '.join(f'{mark} is {verdict}' for verdict, mark in MARKS.items())}."
+        "What decides each sentence, and its figures, stand on the cards and in the tables of every battery "
+        f"({', '.join(f'{mark} {verdict}' for verdict, mark in MARKS.items())})."
     )
     return Table("Does it hold?", tuple(Column(head, "text") for head in heads), tuple(rows), (note,))
