@@ -24,12 +24,14 @@ from workbench.measure.recording import Recording, record, record_controls
 from workbench.measure.run_labels import MODEL, RUN
 from workbench.measure.trace import Answer, Trace, answers, run
 from workbench.model.checkpoint import Checkpoint, load_checkpoint
+from workbench.model.reader import load_reader
 from workbench.problems.files import load_items, load_problems
 from workbench.problems.graph import structure
 from workbench.problems.problem import Item, Problem
 from workbench.problems.shortcuts import shortcut_resistant
 from workbench.readings.arithmetic import values_beside_others
 from workbench.readings.base import Reading
+from workbench.readings.second_model import steps_read
 
 Value = TypeVar("Value")
 
@@ -214,6 +216,16 @@ def chain(run: Run, item: Item, others: tuple[Item, ...]) -> SaidChain:
         "chain", (run_key(run, item), set_key(others)),
         lambda: said_chain(run.checkpoint, item, others, run.thoughts),
         "The model is saying its steps, and other problems are read for the chance level ...",
+    )  # fmt: skip
+
+
+def second_model(run: Run, item: Item, others: tuple[Item, ...]) -> pl.DataFrame:
+    """Return what the second model of a run says of its thoughts about an item, beside those about others."""
+    own = trace(run.path, item, run.thoughts)
+    return kept(
+        "second model", (run_key(run, item), set_key(others)),
+        lambda: steps_read(run.checkpoint, load_reader(run.path, run.checkpoint), own, others),
+        "The second model is reading the thoughts ...",
     )  # fmt: skip
 
 

@@ -24,7 +24,9 @@ from workbench.figures.values import option_by_thought, said_steps
 from workbench.measure.chains import SaidChain
 from workbench.measure.trace import Answer, Trace
 from workbench.model.checkpoint import read_config
+from workbench.model.reader import has_reader
 from workbench.problems.problem import Item
+from workbench.readings.second_model import TRAINED
 
 SHOWN = 5
 """Tokens of a thought in the table."""
@@ -32,6 +34,8 @@ OTHERS = 40
 """Other problems of the set whose thoughts are read for the chance level."""
 OTHERS_IN_WORDS = 12
 """Other problems after which the chain in words is read: each costs a pass over question and chain."""
+WIDE = 170
+"""Pixels of a column of steps, so that probability and chance stand beside them in a narrow window, too."""
 MARKS = {True: "✓ right", False: "✗ wrong"}
 MOST_OFFERED = 3
 """Runs that are offered where the one chosen reads graphs alone."""
@@ -84,9 +88,10 @@ def _choose_set(run: Run) -> tuple[tuple[Item, ...], Path | None]:
     )  # fmt: skip
     if name == UPLOADED:
         return upload_items() or (), None
-    if own in sets and name != own:
+    items = cache.items(sets[name])
+    if own in sets and own not in {item.task for item in items}:
         st.caption(f":orange[{plain(run.name)} was trained on {plain(own)}, not on this task.]")
-    return cache.items(sets[name]), sets[name]
+    return items, sets[name]
 
 
 def _choose_item(items: Sequence[Item]) -> Item:
@@ -144,6 +149,8 @@ def _thoughts(run: Run, items: Sequence[Item], item: Item) -> None:
             _picture(run, items, item, trace)
     if run.thoughts:
         _decoded(item, trace)
+        if has_reader(run.checkpoint):
+            _read_by_another(run, items, item)
     _answers(item, trace)
 
 
@@ -200,11 +207,13 @@ def _chain(item: Item, chain: SaidChain) -> None:
         frame, f"said-{item.id}", "said steps",
         {
             "step": column.NumberColumn(width="small"),
+            "says": column.TextColumn(width=WIDE),
+            "solution": column.TextColumn(width=WIDE),
             "right": column.TextColumn(
                 help="Whether its value is that of the solution's step of this number; of steps that are no "
                 "calculation, whether they are the same words."
             ),
-            "why": column.TextColumn("what is wrong", width="medium"),
+            "why": column.TextColumn("what is wrong"),
             "probability": column.NumberColumn(format="%.3f", help="The product of its tokens' probabilities."),
             "chance": column.NumberColumn(
                 format="%.3f", help=f"The same words after the same steps where {others} are asked; the mean."
@@ -301,6 +310,32 @@ def _decoded(item: Item, trace: Trace) -> None:
             help="The step that was removed for it in training, where each thought stands for a step.")},
     )  # fmt: skip
     st.caption("The likeliest tokens under the LM head of the thought, each with its probability among all tokens.")
+
+
+def _read_by_another(run: Run, items: Sequence[Item], item: Item) -> None:
+    """Draw what the second model says of the thoughts, which it was trained to read."""
+    st.markdown(f"#### What the second model says, {TRAINED}")
+    others = tuple(other for other in items if other.id != item.id)[:OTHERS_IN_WORDS]
+    frame = cache.second_model(run, item, others)
+    column = st.column_config
+    widgets.table(
+        frame.with_columns(pl.col("right").replace_strict(MARKS, default="not known")), f"read-{item.id}", "read",
+        {
+            "step": column.NumberColumn(width="small"),
+            "lm_head": column.TextColumn("LM head", help="The likeliest token of each thought."),
+            "says": column.TextColumn("second model", width=WIDE),
+            "solution": column.TextColumn(width=WIDE),
+            "chance": column.NumberColumn(
+                format="%.3f", help="How often it says a step that would be right here of the same thoughts about "
+                f"{plural(len(others), 'other problem')}.",
+            ),
+            "why": column.TextColumn("what is wrong"),
+        },
+    )  # fmt: skip
+    st.caption(
+        f"This model came with the checkpoint and was **{TRAINED}**: for the thoughts of each step it learned to say "
+        "the step. So it shows what training put there, not what thoughts hold without it, and no answer reads it."
+    )
 
 
 def _answers(item: Item, trace: Trace) -> None:

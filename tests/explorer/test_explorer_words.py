@@ -12,7 +12,9 @@ from tests.explorer.page import Open, charts, fine, text
 from workbench.errors import WorkbenchError
 from workbench.model.checkpoint import make_checkpoint, save_checkpoint
 from workbench.model.formats import words_tokenizer
+from workbench.model.reader import load_reader, save_reader
 from workbench.problems.files import load_items
+from workbench.readings.second_model import steps_read
 from workbench.train.config import ModelConfig
 from workbench.train.init import build_model
 
@@ -24,9 +26,15 @@ def words(folder: Path) -> None:
     tokenizer = words_tokenizer("arithmetic")
     model = build_model(ModelConfig(width=32, heads=2, mlp_width=32), seed=0, max_positions=256, tokenizer=tokenizer)
     about: dict[str, object] = {"version": 1, "task": "arithmetic", "format": "words", "thoughts": 2}
-    runs = {"words": {}, "chains": {"says": "chain", "thoughts": 0}, "chains-later": {"says": "chain", "thoughts": 1}}
+    runs: dict[str, dict[str, object]] = {
+        "words": {}, "words-said": {"says": "chain", "thoughts": 0},
+        "words-said-later": {"says": "chain", "thoughts": 1},
+        "words-read": {"thoughts": 4, "thoughts_per_step": 2, "reader": "reader"},
+    }  # fmt: skip
     for name, more in runs.items():
         save_checkpoint(make_checkpoint(model.eval(), tokenizer, about | more, name), folder / "runs" / name / "model")
+    state = {key: tensor for key, tensor in model.state_dict().items() if key != "lm_head.weight"}
+    save_reader(model.config, state, folder / "runs" / "words-read" / "model")
 
 
 @pytest.mark.parametrize("page", ["", "population"])
@@ -121,7 +129,7 @@ def test_a_file_of_ones_own_opens_and_one_with_graphs_is_refused(opened: Open) -
     assert "No items in graphs.json" in app.error[0].value
 
 
-@pytest.mark.parametrize(("name", "thoughts"), [("chains", 0), ("chains-later", 1)])
+@pytest.mark.parametrize(("name", "thoughts"), [("words-said", 0), ("words-said-later", 1)])
 def test_a_chain_in_words_stands_beside_the_solution(opened: Open, folder: Path, name: str, thoughts: int) -> None:
     app = opened("steps", run=name)
     (first, *others) = load_items(TASKS / "arithmetic.json")
@@ -143,3 +151,19 @@ def test_a_chain_in_words_stands_beside_the_solution(opened: Open, folder: Path,
     assert "wb.said_chain(model.checkpoint, problem, others" in code
     assert ("model.trace" in code) == bool(thoughts)
     exec(code.replace("print(", "("), {})
+
+
+def test_what_a_second_model_says_is_called_a_trained_readout_and_has_its_chance(opened: Open, folder: Path) -> None:
+    app = opened("steps", run="words-read")
+    (first, *others) = load_items(TASKS / "arithmetic.json")
+    model = wb.load(folder / "runs" / "words-read")
+    reader = load_reader(folder / "runs" / "words-read", model.checkpoint)
+    expected = steps_read(model.checkpoint, reader, model.trace(first).arrays, others[:OTHERS_IN_WORDS])
+
+    assert fine(app)
+    assert "trained to read the thoughts" in text(app)
+    assert "not what thoughts hold without it" in text(app)
+    (shown,) = [table.value for table in app.dataframe if "lm_head" in table.value]
+    assert shown["says"].tolist() == expected["says"].to_list()
+    assert shown["chance"].tolist() == expected["chance"].to_list()
+    assert "second model" not in text(opened("steps", run="words"))

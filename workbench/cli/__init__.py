@@ -26,6 +26,7 @@ from workbench.cli.arguments import (
     engine_of,
     load_problems,
     load_run,
+    run_path,
     writable,
 )
 from workbench.cli.audit import register as register_audit
@@ -184,10 +185,12 @@ def trace(
         writable(graph)
     from workbench.problems.prosqa import parse_question
 
+    asked: Sequence[Problem] | Sequence[Item] = []
     if question is not None:
         chosen = parse_question(question)
     elif problems is not None:
-        chosen = _choose(load_problems(problems), problems, problem)
+        asked = load_problems(problems)
+        chosen = _choose(asked, problems, problem)
     else:
         raise WorkbenchError("There is nothing to trace.", "No problem was named.", "Give a file, or --question.")
     from workbench.problems.files import graphs_of
@@ -195,12 +198,13 @@ def trace(
     if graph is not None:
         graphs_of([chosen])
     checkpoint = load_run(run)
-    from workbench.cli.terminal import show, trace_table
+    from workbench.cli.terminal import second_model, show, trace_table
     from workbench.measure import trace as tracing
 
     (traced,) = tracing.run(checkpoint, [chosen], thoughts)
     told = (f"after {k}: {said}" for k, said in enumerate(traced.continuations))
-    show(trace_table(traced, str(checkpoint.supervision)), *told)
+    read = second_model(run_path(run), checkpoint, traced, asked)
+    show(trace_table(traced, str(checkpoint.supervision)), *told, *read)
     if graph is not None:
         from workbench.measure.scores import READOUTS, node_scores, node_values
         from workbench.problems.networks import write_graph

@@ -73,10 +73,15 @@ def load_run(run: str) -> "Checkpoint":
     from workbench.model.checkpoint import load_checkpoint
 
     logging.disable_progress_bar()  # two lines of "Loading weights" for a model of ten megabytes
+    return load_checkpoint(run_path(run))
+
+
+def run_path(run: str) -> str | Path:
+    """Return where a run lies that was named on the command line; a hub name stays as it is."""
     if os.path.exists(run):
-        return load_checkpoint(run)
+        return run
     known = catalog.runs()
-    return load_checkpoint(known.get(catalog.typed_run(run, known), run))
+    return known.get(catalog.typed_run(run, known), run)
 
 
 @contextmanager

@@ -34,6 +34,7 @@ def import_(
 ) -> None:
     """Make a checkpoint of a model that another project trained, and check it against a plain recomputation."""
     from workbench.model.importing import NotToldError, import_model
+    from workbench.model.reader import has_reader
 
     told: dict[str, Any] = {
         "thoughts": thoughts, "per_step": per_step, "says": says, "prompt": prompt, "feedback": feedback,
@@ -54,6 +55,8 @@ def import_(
     )
     for beginning, about in made.left_out.items():
         typer.echo(f"Left out: {beginning}*, {about}.")
+    if has_reader(checkpoint):
+        typer.echo("Kept apart: the second language model, which was trained to read the thoughts.")
     apart, largest = f"{made.difference:.1e}", f"{made.largest_logit:.1f}"
     typer.echo(f"Logits differ by at most {apart} from a plain recomputation; the largest is {largest}.")
     typer.echo(f"Wrote {made.directory}. Look at it:  workbench trace {made.directory} PROBLEMS")

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import isnan
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -13,12 +14,17 @@ from rich.table import Table
 from workbench.measure.evaluate import Evaluation
 from workbench.measure.scores import NodeScores, node_scores
 from workbench.measure.trace import Trace
+from workbench.model.checkpoint import Checkpoint
+from workbench.model.reader import has_reader, load_reader
 from workbench.problems.graph import structure
-from workbench.problems.problem import Item
+from workbench.problems.problem import Item, Problem
+from workbench.readings.second_model import TRAINED, steps_read
 
 Advance = Callable[[int], None]
 """Called with the number of problems done since the last call."""
 
+OTHERS = 12
+"""Other problems whose thoughts a second model reads for the chance level."""
 SHOWN = 4
 """Nodes shown per readout and thought."""
 
@@ -164,6 +170,33 @@ def _steps_table(trace: Trace, item: Item, supervision: str) -> Table:
         values = "  ".join(f"{value} {share:.2f}" for value, share in zip(item.values, shares, strict=False)) or "–"
         made.add_row(str(k), said, escape(tokens), escape(values), f"{mark} {escape(answer)}")
     return made
+
+
+def second_model(
+    path: str | Path, checkpoint: Checkpoint, trace: Trace, asked: Sequence[Problem] | Sequence[Item]
+) -> list[str]:
+    """Return what a second model says of the thoughts about an item, a line for each step; nothing where there is none.
+
+    Args:
+        path: Where the checkpoint lies.
+        checkpoint: What was traced.
+        trace: Of the item.
+        asked: The problems of its file, whose thoughts give the chance level.
+    """
+    if not has_reader(checkpoint) or not isinstance(trace.problem, Item):
+        return []
+    others = [one for one in asked if isinstance(one, Item) and one.id != trace.problem.id][:OTHERS]
+    marks = {True: "right", False: "wrong", None: "no solution to compare it with"}
+    return [
+        f"Second model, {TRAINED}: of thought {row['thoughts']} it says {row['says'] or '(nothing)'} "
+        f"({marks[row['right']]}; "
+        + (
+            "no chance level)"
+            if row["chance"] is None
+            else f"chance {row['chance']:.2f}, {len(others)} other problems)"
+        )
+        for row in steps_read(checkpoint, load_reader(path, checkpoint), trace, others).iter_rows(named=True)
+    ]
 
 
 def _about_thoughts(trace: Trace) -> str:

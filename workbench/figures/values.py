@@ -109,7 +109,7 @@ def said_steps(table: pl.DataFrame, others: int) -> go.Figure:
     return lines(
         made, "Probability of each step that it said",
         "Product of its tokens' probabilities after what came before"
-        + (f"; dashed: the same words where {plural(others, 'other problem')} are asked, the mean" if others else ""),
+        + (f"; grey: the same words where {plural(others, 'other problem')} are asked, the mean" if others else ""),
         "probability", x="step", axis="step", by="run", looks={"this problem": Look("this problem", BLUE)}, bars=True,
         limits=(0.0, 1.04), chance="other problems" if others else "",
     )  # fmt: skip

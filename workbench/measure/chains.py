@@ -79,16 +79,16 @@ class SaidChain:
 
     @property
     def frame(self) -> pl.DataFrame:
-        """A row per step: step (its number in the solution), says, solution, right, why, probability, chance."""
+        """A row per step: step (its number in the solution), says, solution, right, probability, chance, why."""
         rows = [
-            (number, one.text, one.solution, one.right, one.why, one.probability, chance)
+            (number, one.text, one.solution, one.right, one.probability, chance, one.why)
             for number, (one, chance) in enumerate(zip(self.steps, self.chances, strict=True), self.first)
         ]
-        names = ["step", "says", "solution", "right", "why", "probability", "chance"]
+        names = ["step", "says", "solution", "right", "probability", "chance", "why"]
         return pl.DataFrame(rows, schema=dict(zip(names, _KINDS, strict=True)), orient="row")
 
 
-_KINDS = (pl.Int16, pl.String, pl.String, pl.Boolean, pl.String, pl.Float64, pl.Float64)
+_KINDS = (pl.Int16, pl.String, pl.String, pl.Boolean, pl.Float64, pl.Float64, pl.String)
 
 
 @torch.inference_mode()

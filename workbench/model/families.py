@@ -86,6 +86,8 @@ class Family:
     """Key of the vector that is fed in place of every thought."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Beginnings of keys that neither thoughts nor answers read, and what they are."""
+    reader: str = ""
+    """Beginning of the keys of a second language model that reads the thoughts (`reader`)."""
     words: tuple[str, ...] = ()
     """The whole vocabulary, where the family has one of its own."""
 
@@ -102,12 +104,12 @@ _CODI_ASKS = {
     "lora_alpha": "32 (all scripts)",
 }
 _PRJ = {"prj.1.": "first.", "prj.3.": "second.", "prj.ln.": "norm."}
-_DECODER = "a second language model that learned to write out the thoughts; no thought and no answer reads it"
+DECODER = "a second language model that learned to write out the thoughts; no thought and no answer reads it"
 FAMILIES: dict[str, Family] = {
     "sim-cot-coconut": Family(
         "SIM-CoT on Coconut", "InternLM/SIM-CoT", ("base_causallm.", "expainable_llm."), "base_causallm.",
         {**_THINKS, "thoughts": "thoughts in all: GSM8k 10 (5 stages of 2)", "per_step": "GSM8k 2"},
-        adds=OFFICIAL_MARKERS, copy="embedding.weight", left_out={"expainable_llm.": _DECODER},
+        adds=OFFICIAL_MARKERS, copy="embedding.weight", reader="expainable_llm.",
     ),
     "coconut-pause": Family(
         "Coconut with a learned pause", "bmarti44/research-pipeline", ("base_causallm.", "pause_embedding"),
@@ -128,7 +130,7 @@ FAMILIES: dict[str, Family] = {
     "sim-cot-codi": Family(
         "SIM-CoT on CODI", "InternLM/SIM-CoT", ("codi.", "decoder."), "codi.", _CODI_ASKS, ("codi-remove-eos", "codi"),
         CODI_MARKERS, head=_PRJ, recurrence=Recurrence("projection"),
-        left_out={"decoder.": _DECODER, "pj_in.": "its input projection", "pj_out.": "its output projection"},
+        left_out={"decoder.": DECODER, "pj_in.": "its input projection", "pj_out.": "its output projection"},
     ),
     "codi": Family(
         "CODI", "zhenyi4/codi", ("codi.",), "codi.", _CODI_ASKS, ("codi-remove-eos", "codi"), CODI_MARKERS,

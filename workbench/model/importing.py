@@ -41,7 +41,16 @@ from workbench.model.checkpoint import (
     require_supported,
 )
 from workbench.model.coconut import collate, embedding_rows, forward
-from workbench.model.families import FAMILIES, FORMS, OFFICIAL_MARKERS, Family, recognise, superposition_tokenizer
+from workbench.model.families import (
+    DECODER,
+    FAMILIES,
+    FORMS,
+    OFFICIAL_MARKERS,
+    Family,
+    recognise,
+    superposition_tokenizer,
+)
+from workbench.model.reader import FOLDER, load_reader, save_reader
 from workbench.model.recurrence import IDENTITY, Recurrence
 from workbench.model.supervision import Supervision
 from workbench.problems.vocabulary import MARKERS, marker_ids
@@ -153,8 +162,12 @@ def import_model(
         save_file(read.state, part / "model.safetensors", metadata={"format": "pt"})
         if read.head:
             save_file(read.head, part / "thought_head.safetensors")
+        if read.reader:
+            save_reader(*read.reader, part)
         try:
             checkpoint = load_checkpoint(part)
+            if read.reader:
+                load_reader(part, checkpoint)
         except WorkbenchError as error:
             what, why = (text.replace(part.name, target.name) for text in (error.what, error.why))
             raise WorkbenchError(what, why, error.do) from error
@@ -268,6 +281,8 @@ class _Read:
     """Of each module with LoRA: base weight, A, B and the factor."""
     told: dict[str, Any]
     left_out: dict[str, str]
+    reader: tuple[PreTrainedConfig, Weights] | None = None
+    """The second language model that reads the thoughts."""
 
 
 def _read(
@@ -349,8 +364,37 @@ def _read(
         "recurrence": asdict(_recurrence(family, head, beside, marker.thought)),
         "supervision": asdict(Supervision("not known" if told.thoughts else "no thoughts")),
     }  # fmt: skip
+    reader, why_not = _reader(raw, family, settings, source)
+    if reader:
+        config.coconut["reader"] = FOLDER
+    if why_not:
+        left_out[family.reader] = f"{DECODER}; {why_not}"
     told_of = {"family": known, **{name: value for name, value in asdict(told).items() if value is not None}}
-    return _Read(family, config, tokenizer, state, head, lora, told_of, left_out)
+    return _Read(family, config, tokenizer, state, head, lora, told_of, left_out, reader)
+
+
+def _reader(
+    raw: Weights, family: Family, settings: dict[str, Any], source: str
+) -> tuple[tuple[PreTrainedConfig, Weights] | None, str]:
+    """Return the second model of a file, of the base's architecture with rows of its own, or why there is none."""
+    own = {
+        name: tensor
+        for key, tensor in raw.items()
+        if family.reader and key.startswith(family.reader) and not _BUFFERS.search(name := key[len(family.reader) :])
+    }
+    embedding = next((key for key in own if _EMBEDDINGS.fullmatch(key)), None)
+    if embedding is None:
+        return None, "it has no input embedding that is known" if own else ""
+    config, wanted, tied, _ = _built({**settings, "vocab_size": len(own[embedding])}, source)
+    lacking = [key for key in wanted if key not in own and not tied[key] & own.keys()]
+    if lacking or any(tuple(tensor.shape) != wanted.get(key) for key, tensor in own.items()):
+        return None, "it does not have the base's architecture, and no file says which it has"
+    require_floats(Path(source), own)
+    copies = tied[embedding] & own.keys()
+    config.tie_word_embeddings = all(torch.equal(own[key], own[embedding]) for key in copies) and bool(tied[embedding])
+    kept = {key for key in own if key == embedding or not tied[key] or not config.tie_word_embeddings}
+    config.dtype = own[embedding].dtype
+    return (config, {key: own[key].clone(memory_format=torch.contiguous_format) for key in kept}), ""
 
 
 def _has_markers(tokenizer: PreTrainedTokenizerBase | None, beside: Mapping[str, Any], rows: int) -> bool:
@@ -368,13 +412,19 @@ def _split(raw: Weights, family: Family, prefix: str) -> tuple[Weights, Weights,
     left_out: dict[str, str] = {}
     strange: list[str] = []
     for key, tensor in raw.items():
+        if family.reader and key.startswith(family.reader):  # `_reader`
+            continue
         left = next((start for start in family.left_out if key.startswith(start)), None)
         part = next((start for start in family.head if key.startswith(start)), None)
         if left is not None:
             left_out[left] = family.left_out[left]
         elif part is not None:
             head[family.head[part] + key.removeprefix(part)] = tensor.contiguous()
-        elif key in (family.copy, family.pause) or _BUFFERS.search(key):
+        elif (
+            key in (family.copy, family.pause)
+            or _BUFFERS.search(key)
+            or (family.reader and key.startswith(family.reader))
+        ):
             continue
         elif key.startswith(prefix):
             own[key.removeprefix(prefix)] = tensor

@@ -11,6 +11,7 @@
 - `knockout`: what the answer loses when a thought is made without some edges.
 - `geometry`: lengths, angles and dimensionality of thoughts.
 - `arithmetic`: values of the steps of a calculation in the thoughts; for items without a graph.
+- `second_model`: what a second model, trained to read the thoughts, says of them; for items without a graph.
 - `emergence`: any reading over the checkpoints of a training run.
 
 `READINGS` has every reading by name, `ITEM_READINGS` those of items without a graph. Importing this package loads no
