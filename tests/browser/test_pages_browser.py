@@ -46,7 +46,8 @@ def test_hostile_names_are_text_and_reach_no_other_host(page: Page, tmp_path: Pa
     shown = [(section, drawings(section.figures)) for section in sections]
     file = write_html(
         tmp_path / "index.html", "comparison.html", suite=NAMES[1], command=NAMES[2], claims=table_of(NAMES[3]),
-        sections=shown, meanings=[(NAMES[4], NAMES[5])], origin={"seed": 0, "commit": None, "versions": {}},
+        sections=shown, costs=NAMES[0], meanings=[(NAMES[4], NAMES[5])],
+        origin={"seed": 0, "commit": None, "versions": {}},
     )  # fmt: skip
     page.goto(file.as_uri())
     page.wait_for_function(f"document.querySelectorAll('.main-svg .xtick').length >= {2 * len(NAMES)}")
@@ -111,7 +112,7 @@ def test_the_policy_keeps_a_page_from_asking(page: Page, tmp_path: Path) -> None
     host = f"http://127.0.0.1:{server.server_port}"
     file = write_html(
         tmp_path / "index.html", "comparison.html", suite="x", command="x", claims=table_of("x"), sections=[],
-        meanings=[], origin={"seed": 0, "commit": None, "versions": {}},
+        meanings=[], costs="x", origin={"seed": 0, "commit": None, "versions": {}},
     )  # fmt: skip
     tracker = f"<img src='{host}/x.png'><script>fetch('{host}/y').catch(() => 0)</script>"
     whole = file.read_text().replace("</h1>", f"</h1>{tracker}")
