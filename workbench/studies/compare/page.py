@@ -103,6 +103,8 @@ def spent(suite: Suite, runs: Sequence[PlannedRun], out: Path) -> str:
     starts = plan_starts(suite, out)
     trained = minutes_of(out, [*starts, *runs])
     extras = {extra: made for extra in EXTRAS if (made := minutes_of(out, runs, extra))}
+    if not trained and not extras:
+        return "What it cost was not recorded."
     count = f"{len(trained)} of {len(starts) + len(runs)} runs{', starts among them' if starts else ''}"
     all_ = sum(trained.values()) + sum(sum(made.values()) for made in extras.values())
     said = [f"training {sum(trained.values()):.1f} core-minutes ({count})"]
