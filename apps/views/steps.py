@@ -37,6 +37,8 @@ OTHERS_IN_WORDS = 12
 WIDE = 170
 """Pixels of a column of steps, so that probability and chance stand beside them in a narrow window, too."""
 MARKS = {True: "✓ right", False: "✗ wrong"}
+SLIP = "✓ value, ✗ sum"
+"""Of a step with the right value whose own calculation does not come to it."""
 MOST_OFFERED = 3
 """Runs that are offered where the one chosen reads graphs alone."""
 
@@ -200,7 +202,8 @@ def _chain(item: Item, chain: SaidChain) -> None:
         if chain.steps:
             widgets.chart(said_steps(chain.frame, chain.others), f"said-{item.id}")
     st.markdown("#### What it said, step by step")
-    frame = chain.frame.with_columns(pl.col("right").replace_strict(MARKS, default="not known"))
+    slip, mark = pl.col("right") & (pl.col("why") != ""), pl.col("right").replace_strict(MARKS, default="not known")
+    frame = chain.frame.with_columns(right=pl.when(slip).then(pl.lit(SLIP)).otherwise(mark))
     others = plural(chain.others, "other problem")
     column = st.column_config
     widgets.table(
@@ -211,7 +214,7 @@ def _chain(item: Item, chain: SaidChain) -> None:
             "solution": column.TextColumn(width=WIDE),
             "right": column.TextColumn(
                 help="Whether its value is that of the solution's step of this number; of steps that are no "
-                "calculation, whether they are the same words."
+                "calculation, whether they are the same words. A right value may stand after a false calculation."
             ),
             "why": column.TextColumn("what is wrong"),
             "probability": column.NumberColumn(format="%.3f", help="The product of its tokens' probabilities."),
@@ -242,13 +245,15 @@ def _chain(item: Item, chain: SaidChain) -> None:
 def _chain_said(chain: SaidChain) -> str:
     """Return what the chain says in a sentence, with its chance level: one problem, so no verdict."""
     right = sum(step.right is True for step in chain.steps)
+    slips = sum(step.right is True and step.why != "" for step in chain.steps)
     share = "no chance level: the file has no other problem"
     if chain.right_by_chance is not None:
         others = plural(chain.others, "other problem")
-        share = f"chance {chain.right_by_chance:.0%}, the share that is right beside the solutions of {others}"
-    steps = f"It said <b>{plural(len(chain.steps), 'step')}</b>"
+        share = f"chance {chain.right_by_chance:.0%}, the share that agrees beside the solutions of {others}"
+    steps, had = f"It said <b>{plural(len(chain.steps), 'step')}</b>", "has" if slips == 1 else "have"
+    after = f"; {slips} of these {had} the right value after a false calculation." if slips else "."
     told = f"{steps}; the file has none to compare them with." if not chain.item.steps else (
-        f"{steps}, and <b>{right}</b> of them {'is' if right == 1 else 'are'} right ({share})."
+        f"{steps}, and <b>{right}</b> of them {'agrees' if right == 1 else 'agree'} with the solution ({share}){after}"
     )  # fmt: skip
     answer = f"It answered <b>{escape(chain.answer)}</b>" if chain.answer else "It came to no answer"
     return (

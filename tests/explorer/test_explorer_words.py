@@ -7,9 +7,10 @@ import pytest
 
 import workbench as wb
 from apps import sidebar_problem
-from apps.views.steps import OTHERS_IN_WORDS
+from apps.views.steps import OTHERS_IN_WORDS, _chain_said
 from tests.explorer.page import Open, charts, fine, text
 from workbench.errors import WorkbenchError
+from workbench.measure.chains import SaidChain, SaidStep
 from workbench.model.checkpoint import make_checkpoint, save_checkpoint
 from workbench.model.formats import words_tokenizer
 from workbench.model.reader import load_reader, save_reader
@@ -143,7 +144,7 @@ def test_a_chain_in_words_stands_beside_the_solution(opened: Open, folder: Path,
     said, tokens, stopped = (table.value for table in app.dataframe[:3])
     assert said["says"].tolist() == [step.text for step in chain.steps]
     assert said["solution"].tolist() == [step.solution for step in chain.steps]
-    assert set(said["right"]) <= {"✓ right", "✗ wrong"}
+    assert set(said["right"]) <= {"✓ right", "✗ wrong", "✓ value, ✗ sum"}
     assert said["step"].tolist()[:1] == [thoughts + 1]
     assert len(tokens) == sum(len(step.tokens) for step in chain.steps)
     assert stopped["right"].tolist() == [right for _, right in chain.forced]
@@ -167,3 +168,13 @@ def test_what_a_second_model_says_is_called_a_trained_readout_and_has_its_chance
     assert shown["says"].tolist() == expected["says"].to_list()
     assert shown["chance"].tolist() == expected["chance"].to_list()
     assert "second model" not in text(opened("steps", run="words"))
+
+
+def test_a_right_value_after_a_false_calculation_is_called_that() -> None:
+    item = load_items(TASKS / "arithmetic.json")[0]
+    steps = tuple(SaidStep(text, "<<14-4=10>>", True, why, ()) for text, why in (
+        ("<<14-4=10>>", ""), ("<<14-5=10>>", "14-5 comes to 9")))  # fmt: skip
+    chain = SaidChain(item, 0, 1, steps, "10", False, (None, None), 0, None, ("none", 0.0), ())
+
+    assert "<b>2</b> of them agree" in _chain_said(chain)
+    assert "1 of these has the right value after a false calculation" in _chain_said(chain)
