@@ -37,7 +37,7 @@ OTHERS_IN_WORDS = 12
 WIDE = 170
 """Pixels of a column of steps, so that probability and chance stand beside them in a narrow window, too."""
 MARKS = {True: "✓ right", False: "✗ wrong"}
-SLIP = "✓ value, ✗ sum"
+SLIP = "✓ value, ✗ calculation"
 """Of a step with the right value whose own calculation does not come to it."""
 MOST_OFFERED = 3
 """Runs that are offered where the one chosen reads graphs alone."""

@@ -144,7 +144,7 @@ def test_a_chain_in_words_stands_beside_the_solution(opened: Open, folder: Path,
     said, tokens, stopped = (table.value for table in app.dataframe[:3])
     assert said["says"].tolist() == [step.text for step in chain.steps]
     assert said["solution"].tolist() == [step.solution for step in chain.steps]
-    assert set(said["right"]) <= {"✓ right", "✗ wrong", "✓ value, ✗ sum"}
+    assert set(said["right"]) <= {"✓ right", "✗ wrong", "✓ value, ✗ calculation"}
     assert said["step"].tolist()[:1] == [thoughts + 1]
     assert len(tokens) == sum(len(step.tokens) for step in chain.steps)
     assert stopped["right"].tolist() == [right for _, right in chain.forced]
