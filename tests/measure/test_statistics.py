@@ -205,6 +205,17 @@ def test_seeds_are_inside_the_interval():
     assert tokens.low < 4 < tokens.value == 4.5
 
 
+@pytest.mark.parametrize(("sign", "bottom"), [(1, 0), (-1, -1)])
+def test_an_interval_over_seeds_ends_where_shares_and_differences_end(sign: int, bottom: int):
+    rows = np.random.default_rng(0).random(100) / 2
+    apart = across_seeds(sign * np.stack([rows, rows + 0.5]))
+    assert bottom <= apart.low < apart.value < apart.high <= 1
+    close = across_seeds(sign * np.stack([rows, rows + 1e-4]))
+    half = stats.t.ppf(0.975, 99) * rows.std(ddof=1) / 10  # of Student, which a narrow one is
+    assert (close.high - close.low) / 2 == pytest.approx(half, rel=0.02)
+
+
+
 def test_mcnemar_is_the_binomial_test_on_the_disagreements():
     first = [True] * 9 + [False] + [True] * 5 + [False] * 5
     second = [False] * 9 + [True] + [True] * 5 + [False] * 5

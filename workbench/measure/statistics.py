@@ -396,7 +396,8 @@ def across_seeds(values: Float[np.ndarray, "seeds rows"], clusters: Labels | Non
     The variance is that of the seeds' means over their number, plus that of the rows' means over seeds, whole graphs
     kept together. What a seed does on a row of its own is in both, so the interval is a little too wide. The quantile
     is Student's, of Satterthwaite's degrees of freedom. Of three seeds it covers as it should, of two somewhat too
-    seldom (tests/measure/test_coverage.py). Shares have Wilson's form.
+    seldom (tests/measure/test_coverage.py). Values from 0 to 1 are taken for shares or probabilities, and values from
+    -1 to 1 for differences of them: the interval has Wilson's form and ends within that range.
 
     Args:
         values: One row per seed, nan where undefined. With one seed the interval is about its rows alone (`resample`).
@@ -417,17 +418,21 @@ def across_seeds(values: Float[np.ndarray, "seeds rows"], clusters: Labels | Non
     rows, seeds = np.nanmean(given, 0), np.nanmean(given, 1)
     value, parts = float(seeds.mean()), np.array([seeds.var(ddof=1) / len(seeds), variance_of_mean(rows, member)])
     free = np.array([len(seeds) - 1, graphs - 1])
-    share, total = bool(np.isin(given[~np.isnan(given)], (0, 0.5, 1)).all()), parts.sum()
+    total, least, most = float(parts.sum()), np.nanmin(given), np.nanmax(given)
     if not total:
-        low, high = (
-            _wilson(value, float(graphs), scipy.stats.norm.ppf((1 + CONFIDENCE) / 2)) if share else (value, value)
-        )
+        low, high = value, value
+        if np.isin(given[~np.isnan(given)], (0, 0.5, 1)).all():  # seeds that agree are no certainty
+            low, high = _wilson(value, float(graphs), scipy.stats.norm.ppf((1 + CONFIDENCE) / 2))
         return Estimate(value, low, high, n, _SEEDS, graphs)
     deviations = float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, total**2 / (parts**2 / free).sum()))
-    if share:
-        return Estimate(value, *_wilson(value, value * (1 - value) / total, deviations), n, _SEEDS, graphs)
-    half = deviations * float(np.sqrt(total))
-    return Estimate(value, value - half, value + half, n, _SEEDS, graphs)
+    if least < -1 or most > 1:
+        half = deviations * float(np.sqrt(total))
+        return Estimate(value, value - half, value + half, n, _SEEDS, graphs)
+    bottom = -1 if least < 0 else 0
+    share = (value - bottom) / (1 - bottom)
+    ends = _wilson(share, share * (1 - share) * (1 - bottom) ** 2 / total, deviations)
+    low, high = (bottom + (1 - bottom) * end for end in ends)
+    return Estimate(value, low, high, n, _SEEDS, graphs)
 
 
 @dataclass(frozen=True)
