@@ -215,7 +215,6 @@ def test_an_interval_over_seeds_ends_where_shares_and_differences_end(sign: int,
     assert (close.high - close.low) / 2 == pytest.approx(half, rel=0.02)
 
 
-
 def test_mcnemar_is_the_binomial_test_on_the_disagreements():
     first = [True] * 9 + [False] + [True] * 5 + [False] * 5
     second = [False] * 9 + [True] + [True] * 5 + [False] * 5

@@ -1,21 +1,26 @@
 """The content battery on arithmetic: models built so that it is known whether their answer follows their thoughts."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import polars as pl
 import pytest
 
 from tests.conftest import tiny_model
+from tests.model.test_formats import bpe_tokenizer
 from tests.studies.test_audit_batteries import figure
+from workbench.measure.chains import judged
 from workbench.measure.trace import answers
 from workbench.model.checkpoint import Checkpoint, make_checkpoint
-from workbench.model.formats import words_tokenizer
+from workbench.model.formats import make_format, words_tokenizer
+from workbench.model.prompts import Format
 from workbench.problems.problem import Item
 from workbench.problems.sets import generate_items
 from workbench.problems.shortcuts import floor
 from workbench.problems.variants import number_rewrite, number_twin, renamed_story
-from workbench.studies.audit import numbers
-from workbench.studies.audit.base import AuditOptions
+from workbench.studies.audit import numbers, text_steps
+from workbench.studies.audit.base import AuditOptions, Rows, Subject
 from workbench.studies.audit.card import card_texts, said
 from workbench.studies.audit.run import measure
 
@@ -134,3 +139,67 @@ def test_a_model_without_thoughts_has_its_pairs_and_no_interchange() -> None:
         "not applicable: the model has no thoughts"
     ]
     assert figure(found, "rewrite in both", numbers.SINGLE, "follows")["n"] == 0  # random weights: none is right
+
+
+# Steps in words
+
+
+def solved(form: Format, items: Sequence[Item]) -> list[text_steps.Steps]:
+    """The steps of the solutions, as a model would say them."""
+    prompts = form.prompts(items)
+    said = [form.continuation(prompt, 0)[len(form.chain_opening(prompt)) :] for prompt in prompts]
+    return [text_steps._split(form, prompt, ids) for prompt, ids in zip(prompts, said, strict=True)]
+
+
+@pytest.mark.parametrize("task", ["arithmetic", "prontoqa"])
+@pytest.mark.parametrize("name", ["words", "text"])
+def test_a_chain_is_taken_apart_into_its_steps_and_put_together_again(task: str, name: str) -> None:
+    form = make_format(name, words_tokenizer(task) if name == "words" else bpe_tokenizer(), markers=True)
+    items = generate_items(task, 12, 3)
+    for prompt, steps in zip(form.prompts(items), solved(form, items), strict=True):
+        same = [
+            judged(form, form.decode(prompt, step), step_of)
+            for step, step_of in zip(steps, prompt.problem.steps, strict=True)
+        ]
+        joined, whole = text_steps._joined(form, prompt, steps), form.continuation(prompt, 0)
+
+        assert same == [(True, "")] * len(steps)
+        assert whole[: len(joined)] == joined
+        assert form.right(prompt.problem, form.decode(prompt, whole[len(joined) :]))
+
+
+@pytest.mark.parametrize("follows", [True, False])
+def test_an_answer_that_reads_its_steps_alone_follows_those_of_the_twin(
+    follows: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer is blind to the prompt. Where it is not to follow, what is said about the twin is said of both."""
+    model = organism("thoughts", thoughts=0, says="chain")
+    stories = [item for item in generate_items("arithmetic", 60, 2) if number_twin(item)]
+    twins = [made for item in stories if (made := number_twin(item))]
+    subject, rows, steps = Subject(model, stories), Rows("content"), solved(model.format, stories)
+    of_twins = solved(model.format, twins)
+    texts = [text_steps.after_steps(subject, stories, one).texts for one in (steps, of_twins)]
+    apart = [place for place, (own, theirs) in enumerate(zip(*texts, strict=True)) if own != theirs]
+    asked = [replace(stories[place], answer=texts[0][place]) for place in apart]
+    answers_of_twins = [replace(twins[place], answer=texts[1][place]) for place in apart]
+    own, theirs = ([one[place] for place in apart] for one in (steps, of_twins))
+    monkeypatch.setattr(
+        text_steps, "said_steps", lambda subject, items: theirs if follows and items is answers_of_twins else own
+    )
+    text_steps.interchange_of_steps(
+        subject, rows, asked, answers_of_twins, np.ones(len(apart), bool), numbers.TWIN,
+        lambda found: numbers.said(subject, found, answers_of_twins),
+    )  # fmt: skip
+    found = figure(rows.frame(), "interchange of steps in words", numbers.TWIN, "follows")
+
+    assert (found["value"], found["control_value"], found["n"] > 20) == (follows, 0, True)
+
+
+def test_a_model_that_says_its_steps_is_asked_without_them_and_with_others_on_every_task() -> None:
+    model, items = organism("all", thoughts=0, says="chain"), generate_items("arithmetic", 8, 1)
+    found = measure("needed", model, items, AuditOptions())
+
+    every = found.filter((pl.col("question") == "all steps in words") & (pl.col("measure") == "right"))
+    assert set(every.drop_nulls("value")["condition"]) == {"own", "remove", "noise", "swap", "permute"}
+    steps = found.filter(pl.col("question") == "each step in words")["thought"]
+    assert steps.max() == max(len(item.steps) for item in items)

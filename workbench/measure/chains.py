@@ -136,7 +136,7 @@ def said_chain(
         for end in (0, *(end for _, end in parts)):
             session.rewind(session.end)
             ends = Branches(session, [count])
-            told = ends.go_on(ends.say([[_before_answer(form, prompt, ids[:end])]]), form.answer_limit, form.end)
+            told = ends.go_on(ends.say([[before_answer(form, prompt, ids[:end])]]), form.answer_limit, form.end)
             texts.append(form.decode(prompt, told[0][0]))
         return [(prompt, ids, parts, tuple(texts))]
 
@@ -241,7 +241,7 @@ def _pieces(form: Format, ids: Sequence[int]) -> list[str]:
     return [str(form.tokenizer.decode([one], clean_up_tokenization_spaces=False)) for one in ids]
 
 
-def _before_answer(form: Format, prompt: Prompt, ids: Sequence[int]) -> Ids:
+def before_answer(form: Format, prompt: Prompt, ids: Sequence[int]) -> Ids:
     """Return the chain's opening, the first tokens of a chain, and the mark of the answer."""
     opening, answer = form.chain_opening(prompt), form.answer_opening(prompt)
     mark = answer[len(opening) :] if answer[: len(opening)] == opening else answer

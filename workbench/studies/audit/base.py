@@ -241,6 +241,11 @@ class Subject:
         return self.thoughts > 0 and self.checkpoint.pause is None
 
     @property
+    def says_steps(self) -> bool:
+        """Whether it says its steps in words, and thinks no thoughts before."""
+        return self.checkpoint.says == "chain" and not self.thoughts
+
+    @property
     def graphs(self) -> list[Problem]:
         """The problems, if they have graphs; else none."""
         return [problem for problem in self.problems if isinstance(problem, Problem)]

@@ -11,12 +11,11 @@ import numpy as np
 
 from workbench.interventions.thoughts import Patch, exchanged
 from workbench.problems.files import graphs_of
-from workbench.problems.graph import structure
 from workbench.problems.problem import Item, Problem
 from workbench.problems.variants import TASKS, drawn_rewrite, harmless_rewrite, in_names_of, other_root, reordered, twin
 from workbench.studies.audit.base import NO_GRAPH, TWO_GUESSES, Answered, Rows, Subject, where
 from workbench.studies.audit.numbers import numbers
-from workbench.studies.audit.text_steps import after_steps, said_steps, speaks_steps
+from workbench.studies.audit.text_steps import interchange_of_steps
 
 SAME_ANSWER: dict[str, str] = {
     "reordered": "same question, sentences in another order",
@@ -54,11 +53,10 @@ def _twins(subject: Subject, rows: Rows, own: Answered) -> None:
     both, problems = own.right[kept] & theirs.right, [subject.problems[row] for row in kept]
     note = "guessing twice; query-blind rules: 0"
     rows.add("twin", "both of a pair", "right", both, chance=TWO_GUESSES, note=note, problems=problems)
-    form = subject.checkpoint.format
     if subject.thinks:
         _interchange(subject, rows, problems, own, kept, theirs, both)
-    elif subject.checkpoint.says == "chain" and subject.graphs and not subject.thoughts and speaks_steps(form):
-        _interchange_of_steps(subject, rows, graphs_of(problems), graphs_of(twins), both)
+    elif subject.says_steps:
+        interchange_of_steps(subject, rows, problems, twins, both, "twin", lambda found: found.wrong_option)
 
 
 def _interchange(
@@ -107,25 +105,6 @@ def renamed(problems: Sequence[Problem], seed: int) -> list[Problem]:
     """Return for each problem another of the set in its names: other graph, same answer."""
     sources = exchanged(len(problems), seed)
     return [in_names_of(problems[source], problem, seed) for source, problem in zip(sources, problems, strict=True)]
-
-
-def _interchange_of_steps(
-    subject: Subject, rows: Rows, problems: list[Problem], twins: list[Problem], both: np.ndarray
-) -> None:
-    own, theirs = said_steps(subject, problems), said_steps(subject, twins)
-    kept, found = after_steps(subject, problems, own), after_steps(subject, problems, theirs)
-    rows.add(
-        "interchange of steps in words", "twin", "follows", where(found.wrong_option, both),
-        control="own steps", control_values=kept.wrong_option, problems=problems,
-    )  # fmt: skip
-    for k in range(1, max(structure(problem).length for problem in problems) + 1):
-        has = np.array([min(len(a), len(b)) >= k for a, b in zip(own, theirs, strict=True)])
-        mixed = [[*a[: k - 1], *b[k - 1 : k], *a[k:]] for a, b in zip(own, theirs, strict=True)]
-        one = after_steps(subject, problems, mixed)
-        rows.add(
-            "interchange of steps in words", "twin", "follows", where(one.wrong_option, both & has),
-            thought=k, control="own steps", control_values=kept.wrong_option, problems=problems,
-        )  # fmt: skip
 
 
 def _rewrites(subject: Subject, rows: Rows, own: Answered) -> None:

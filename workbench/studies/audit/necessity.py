@@ -42,7 +42,7 @@ def necessity(subject: Subject, rows: Rows) -> None:
     """
     if subject.thoughts:
         _thoughts(subject, rows)
-    elif subject.checkpoint.says == "chain":
+    elif subject.says_steps:
         steps_in_words(subject, rows)
     else:
         right = subject.answered(subject.problems).right
@@ -107,7 +107,7 @@ LAYERS_APART = 4
 
 def localization(subject: Subject, rows: Rows) -> None:
     """Add which layers, heads, columns and thoughts bring the twin's answer, and which lose the right one."""
-    if subject.checkpoint.says == "chain" and not subject.thoughts:
+    if subject.says_steps:
         rows.not_applicable("attention cut at the answer", "the answer comes after words, not after thoughts")
         return
     _knockouts(subject, rows)

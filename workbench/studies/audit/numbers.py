@@ -14,12 +14,13 @@ from workbench.problems.problem import Item
 from workbench.problems.shortcuts import best_rule, floor, item_rules, rule_scores
 from workbench.problems.variants import number_rewrite, number_twin, renamed_story
 from workbench.studies.audit.base import Answered, Rows, Subject, where
+from workbench.studies.audit.text_steps import Forced, interchange_of_steps
 
 TWIN, PAIR, SINGLE = "twin of other numbers", "both of a pair, other numbers", "single number"
 RENAMED = "same answer: renamed"
 THOUGHTS = "the answer follows the thoughts about a number"
 NO_TWIN = (
-    "hardly any problem has a twin of other numbers: its steps are no sums of two whole numbers, or it is not known "
+    "hardly any problem has a twin of other numbers: a step is no operation on two whole numbers, or it is not known "
     "which number of the question each step uses"
 )
 NO_NAMES = "which words are names is known of generated stories alone"
@@ -57,6 +58,8 @@ def _twins(subject: Subject, rows: Rows, own: Answered, items: Sequence[Item]) -
     best, floors = best_rule(scores, list(item_rules(items[0].task)))
     note = f"chance: the best rule that does not reason, on both ({best})"
     rows.add("twin", PAIR, "right", both, chance=float(floors.mean()), note=note, problems=problems)
+    if subject.says_steps:
+        interchange_of_steps(subject, rows, problems, twins, both, TWIN, lambda found: said(subject, found, twins))
     if not subject.thinks:
         return
     assert own.thoughts is not None
@@ -86,7 +89,7 @@ def _twins(subject: Subject, rows: Rows, own: Answered, items: Sequence[Item]) -
         rows.not_measured("interchange", NO_NAMES, RENAMED, "lost")
 
 
-def said(subject: Subject, outcome: Outcome, items: Sequence[Item]) -> np.ndarray:
+def said(subject: Subject, outcome: Outcome | Forced, items: Sequence[Item]) -> np.ndarray:
     """Return whether each answer is that of an item, which need not be the one that was asked."""
     right = subject.checkpoint.format.right
     return np.array([right(item, text) for item, text in zip(items, outcome.texts, strict=True)], dtype=bool)
