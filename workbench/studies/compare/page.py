@@ -289,8 +289,8 @@ def main_table(task: TaskReport, judged: SetReport) -> Table:
             "Published numbers are other models on other data and are no part of our columns. "
             + "; ".join(about)
             + ". The paper counts thoughts among tokens, and pause tokens not; ours counts both. "
-            "All of the paper's methods learn words alone: its Coconut stands beside ours of words only; its pause as "
-            "thought stands beside ours, whose LM head is asked for the next node at every pause."
+            "All of the paper's methods learn words alone: its Coconut stands beside ours of words only, its pause as "
+            "thought beside ours of words only (`pause_words`)."
         )
     base = len(rows) - len(_by_method(judged.outcomes))
     return Table(f"{judged.name}: {len(judged.problems)} problems", tuple(heads), tuple(rows), tuple(notes), base)
