@@ -328,11 +328,12 @@ def report(suite: Suite, out: Path, only: Sequence[str], failed: Mapping[str, st
 
 def _rule(name: str, count: int) -> str:
     return (
-        f"On the {count} problems of the set {name}. A cell holds a superposition if the mass of thoughts 2 and 3 on "
-        f"the nodes at their hop, target excluded, exceeds chance by more than {ABOVE:.2f}, and if more than "
-        f"{SPREAD:.2f} of the nodes beyond the first count (effective number, where the target is not at that hop). "
-        "Whole 95 % intervals decide, with seeds and graphs inside, corrected for all verdicts of the page; with fewer "
-        f"than {SEEDS} seeds a cell is undecided, with fewer than {FEWEST} graphs nothing is said."
+        f"On the {count} problems of the set {name}. A cell (a start and a loss) holds a superposition on two "
+        "conditions. The mass of thoughts 2 and 3 on the nodes at their hop, target excluded, exceeds chance by more "
+        f"than {ABOVE:.2f}. And the effective number of these nodes less 1 is more than {SPREAD:.2f} of their number "
+        "less 1, where the target is not at that hop. Whole 95 % intervals over seeds and graphs decide, corrected for "
+        f"all verdicts of the page; with fewer than {SEEDS} seeds a cell is undecided, with fewer than {FEWEST} graphs "
+        "nothing is said."
     )
 
 
