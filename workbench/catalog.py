@@ -89,7 +89,7 @@ def problem_sets() -> dict[str, Path]:
 
 
 def task_sets() -> dict[str, Path]:
-    """Return the bundled problem sets without graphs, one of each task: name to JSON file."""
+    """Return the bundled problem sets without graphs: name to JSON file."""
     return _json_files(TASK_FOLDERS)
 
 

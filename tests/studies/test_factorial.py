@@ -172,7 +172,7 @@ def test_the_page_says_what_is_trained_and_decides_nothing_from_two_seeds(done: 
         text = (page.parent / name).read_text()
         for part in (
             about["conclusion"], "not trained from scratch with every loss",
-            "it is undecided, with fewer than 3 seeds, after one sampled child in words with every loss",
+            "undecided (fewer than 3 seeds) after one sampled child in words with every loss",
             "4 of 8 runs are finished and measured", "Start words: trained by start.yaml, 4 steps",
             "Start none: random weights", "it broke", "chance, uniform over the concepts", "query-blind rule",
         ):  # fmt: skip
@@ -237,12 +237,12 @@ def test_the_sentence_follows_the_verdicts() -> None:
     assert judged.cells["words, answers alone"].verdict == "holds"
     assert judged.cells["words, next node asked"].verdict == "does not hold"  # mass, but on one node
     assert conclusion(cells, judged) == (
-        "Thoughts 2 and 3 are shown to hold several nodes of their hop (LM head, target excluded) "
+        "Thoughts 2 and 3 hold several nodes of their hop (LM head, target excluded): shown "
         "after one sampled child in words with answers alone and frontier asked, after 24 sampled walks with answers "
         "alone and next node asked and from scratch with next node asked and frontier asked; "
-        "they do not after one sampled child in words with next node "
-        "asked and from scratch with answers alone and words only; it is undecided after one sampled child in words "
-        "with words only; it is undecided, with fewer than 3 seeds, after 24 sampled walks with frontier asked; not "
+        "not so after one sampled child in words with next node "
+        "asked and from scratch with answers alone and words only; undecided after one sampled child in words "
+        "with words only; undecided (fewer than 3 seeds) after 24 sampled walks with frontier asked; not "
         "trained after 24 sampled walks with words only; more mass with start words less none and next node asked less "
         "words only; less mass with words only less answers alone."
     )
@@ -252,8 +252,8 @@ def test_where_nothing_holds_the_sentence_says_so() -> None:
     cells = [made(start, loss, 0.1) for start in ("words", "none") for loss in LOSSES]
 
     assert conclusion(cells, judge_all(cells, effects(cells))) == (
-        "Thoughts 2 and 3 are shown to hold several nodes of their hop (LM head, target excluded) in no cell; "
-        "they do not in every cell."
+        "Thoughts 2 and 3 hold several nodes of their hop (LM head, target excluded): shown in no cell; "
+        "not so in every cell."
     )
 
 

@@ -121,7 +121,7 @@ def tell(stop: Stop, problem: Problem, guess: str, table: pl.DataFrame, control:
             f"the target {mean:.3f} on average, {low:.3f} to {high:.3f}."
         )
     lines.append(_judged(before["answer"], after["answer"], beside["answer"].to_list()))
-    lines.append(f"{stop.why} One problem, picked by hand, is an anecdote: the tab *How often*, below, asks many.")
+    lines.append(f"{stop.why} This is one problem, chosen by hand; the tab *How often*, below, asks many.")
     if guess != UNSEEN:
         right = guess.split(" (")[0] == (after["answer"].strip() if kind != ELSE else ELSE)
         lines.append(f"Your guess, {plain(guess)}, was {':green[right]' if right else ':red[wrong]'}.")

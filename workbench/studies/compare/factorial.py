@@ -229,14 +229,11 @@ def conclusion(cells: Sequence[Cell], judged: Judged) -> str:
     def of(*verdicts: Verdict) -> list[Cell]:
         return [cell for cell in cells if judged.cells[cell.name].verdict in verdicts]
 
-    what = "thoughts 2 and 3 are shown to hold several nodes of their hop (LM head, target excluded)"
-    parts = [f"{what} {_where(of('holds'), cells)}"]
+    parts = [f"shown {_where(of('holds'), cells)}"]
     told = {
-        "they do not": of("does not hold"),
-        "it is undecided": [cell for cell in of("undecided", "too few") if len(cell.seeds) >= SEEDS],
-        f"it is undecided, with fewer than {SEEDS} seeds,": [
-            cell for cell in of("undecided") if len(cell.seeds) < SEEDS
-        ],
+        "not so": of("does not hold"),
+        "undecided": [cell for cell in of("undecided", "too few") if len(cell.seeds) >= SEEDS],
+        f"undecided (fewer than {SEEDS} seeds)": [cell for cell in of("undecided") if len(cell.seeds) < SEEDS],
         "not trained": of("not measured"),
     }
     parts += [f"{what} {_where(some, cells)}" for what, some in told.items() if some]
@@ -244,8 +241,7 @@ def conclusion(cells: Sequence[Cell], judged: Judged) -> str:
     less = [name for name, ruling in judged.effects.items() if ruling.verdict == "does not hold"]
     parts += [f"more mass with {_and(more)}"] if more else []
     parts += [f"less mass with {_and(less)}"] if less else []
-    said = "; ".join(parts)
-    return f"{said[0].upper()}{said[1:]}."
+    return f"Thoughts 2 and 3 hold several nodes of their hop (LM head, target excluded): {'; '.join(parts)}."
 
 
 def _where(some: Sequence[Cell], cells: Sequence[Cell]) -> str:
