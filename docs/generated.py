@@ -5,6 +5,7 @@ A hook of mkdocs (`mkdocs.yml`). Nothing here is written to the disk.
 
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import griffe
@@ -60,7 +61,7 @@ def commands_page() -> str:
 
 def configuration_page() -> str:
     """Return the page of the training configuration, from its dataclasses."""
-    module, reward = (griffe.load(name, search_paths=[str(ROOT)]) for name in (CONFIGURATION, REWARD))
+    module, reward = _module(CONFIGURATION), _module(REWARD)
     top, classes = module.classes["TrainConfig"], {**module.classes, **reward.classes}
     lines = [
         "# Training configuration",
@@ -77,7 +78,7 @@ def configuration_page() -> str:
 
 def suites_page() -> str:
     """Return the page of the suites of `workbench compare`, from their dataclasses."""
-    classes = griffe.load(SUITES, search_paths=[str(ROOT)]).classes
+    classes = _module(SUITES).classes
     lines = [
         "# Suites",
         "",
@@ -117,8 +118,20 @@ def columns_page() -> str:
     return "\n".join(lines)
 
 
+@cache
+def _package() -> griffe.Module:
+    """Return the source of the library; griffe reads all of it, whichever module is asked for."""
+    found = griffe.load("workbench", search_paths=[str(ROOT)])
+    assert isinstance(found, griffe.Module)
+    return found
+
+
+def _module(name: str) -> griffe.Module:
+    return _package()[name.removeprefix("workbench.")]
+
+
 def _first_line(module: str) -> str:
-    found = griffe.load(module, search_paths=[str(ROOT)])
+    found = _module(module)
     return (found.docstring.value if found.docstring else module).splitlines()[0].rstrip(".")
 
 
