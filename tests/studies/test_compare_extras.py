@@ -13,6 +13,7 @@ import torch
 from typer.testing import CliRunner
 
 from tests.studies.test_compare_report import tiny_suite
+from tests.studies.test_compare_suite import make_all
 from workbench.cli import app
 from workbench.measure.recording import record, record_controls
 from workbench.measure.run_labels import MODEL, RUN
@@ -25,11 +26,8 @@ from workbench.studies.compare import extras
 from workbench.studies.compare.cards import verdicts_table
 from workbench.studies.compare.extras import NO_CHECKPOINTS, NO_THOUGHTS, is_made, make, place_of, why_not
 from workbench.studies.compare.jobs import keep, plan, shell_lines, total_cost
-from workbench.studies.compare.measure import measure
 from workbench.studies.compare.page import report
-from workbench.studies.compare.suite import Suite, SuiteEmergence, load_suite, plan_runs, write_config
-from workbench.train.launch import claim
-from workbench.train.loop import train
+from workbench.studies.compare.suite import Suite, SuiteEmergence, load_suite, plan_runs
 
 ASKED = "audit: {first: 3, batteries: [needed, shortcuts], fit: 30, further: 4}\nemergence: {first: 2}\n"
 
@@ -41,13 +39,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Suite, Path]:
     path = tiny_suite(folder, keep_every=3)
     path.write_text(ASKED + path.read_text())
     suite, out = load_suite(path), folder / "out"
-    threads = torch.get_num_threads()
-    for run in plan_runs(suite, out):
-        write_config(run, out)
-        claim(run.config, run.directory)
-        train(run.config, run.directory)
-        measure(run.directory, {"few": folder / "few.json"})
-    torch.set_num_threads(threads)
+    make_all(plan_runs(suite, out), out)
     return suite, out
 
 

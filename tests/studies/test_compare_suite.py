@@ -1,18 +1,32 @@
 """Suite files and the runs that they mean."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.train.test_training import TINY
 from workbench.errors import WorkbenchError
 from workbench.problems.files import save_problems
 from workbench.problems.sets import generate
 from workbench.settings import build, read_settings
-from workbench.studies.compare.suite import load_suite, newest_model, plan_runs, standing, with_problems
+from workbench.studies.compare.measure import measure
+from workbench.studies.compare.suite import (
+    Page,
+    PlannedRun,
+    load_suite,
+    newest_model,
+    plan_runs,
+    standing,
+    with_problems,
+    write_config,
+)
 from workbench.train.config import TrainConfig, save_config
+from workbench.train.launch import claim
+from workbench.train.loop import train
 
 SUITE = """
 name: tiny
@@ -31,6 +45,18 @@ def folder(tmp_path: Path) -> Path:
     save_problems(generate("released", 3, seed=5), tmp_path / "few.json")
     (tmp_path / "suite.yaml").write_text(SUITE)
     return tmp_path
+
+
+def make_all(runs: Sequence[PlannedRun], out: Path, page: Page = "comparison") -> None:
+    """Train runs and measure those that are no start, in this process: starting a command takes seconds."""
+    threads = torch.get_num_threads()
+    for run in runs:
+        write_config(run, out)
+        claim(run.config, run.directory)
+        train(run.config, run.directory)
+        if run.task.problems and "starts" not in run.directory.parts:
+            measure(run.directory, {name: Path(file) for name, file in run.task.problems.items()}, page=page)
+    torch.set_num_threads(threads)
 
 
 def changed(folder: Path, old: str, new: str) -> Path:

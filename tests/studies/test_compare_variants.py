@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-import torch
 
 from tests.conftest import tiny
+from tests.studies.test_compare_suite import make_all
 from tests.train.test_training import TINY
 from workbench.errors import WorkbenchError
 from workbench.measure.trace import answers, run
@@ -17,7 +17,6 @@ from workbench.problems.files import save_problems
 from workbench.problems.sets import generate
 from workbench.studies.compare import samples
 from workbench.studies.compare.jobs import keep, plan
-from workbench.studies.compare.measure import measure
 from workbench.studies.compare.samples import SAMPLES, sampled_right, samples_frame
 from workbench.studies.compare.suite import (
     Contrast,
@@ -32,8 +31,6 @@ from workbench.studies.compare.suite import (
 from workbench.studies.compare.thoughts import thoughts_frame
 from workbench.studies.compare.variants import NOISE, PASS_ANY, Row, chance_of, gain, judge_all, report
 from workbench.train.config import save_config
-from workbench.train.launch import claim
-from workbench.train.loop import train
 
 SUITE = """
 name: tiny
@@ -75,13 +72,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Suite, Path]:
     """Train the start, then the first seed of every variant, and measure them."""
     folder = tmp_path_factory.mktemp("rewards")
     suite, out = load_suite(write_suite(folder)), folder / "out"
-    threads = torch.get_num_threads()
-    for one in [*plan_starts(suite, out), *(each for each in plan_runs(suite, out) if each.seed == TINY.seed)]:
-        claim(one.config, one.directory)
-        train(one.config, one.directory)
-        if one.variant:
-            measure(one.directory, {"few": folder / "few.json"}, page="variants")
-    torch.set_num_threads(threads)
+    first = [one for one in plan_runs(suite, out) if one.seed == TINY.seed]
+    make_all([*plan_starts(suite, out), *first], out, "variants")
     return suite, out
 
 

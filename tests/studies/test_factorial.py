@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-import torch
 
 from tests.conftest import tiny
+from tests.studies.test_compare_suite import make_all
 from tests.train.test_training import TINY
 from workbench.errors import WorkbenchError
 from workbench.measure.recording import record
@@ -33,12 +33,10 @@ from workbench.studies.compare.factorial import (
     report,
 )
 from workbench.studies.compare.jobs import plan
-from workbench.studies.compare.measure import is_measured, measure
+from workbench.studies.compare.measure import is_measured
 from workbench.studies.compare.suite import Suite, chosen_runs, load_suite, plan_runs, plan_starts, standing
 from workbench.studies.compare.thoughts import SUMS, thoughts_frame
 from workbench.train.config import load_config, save_config
-from workbench.train.launch import claim
-from workbench.train.loop import train
 from workbench.train.methods import METHODS
 
 LOSSES = ["coconut_without_curriculum", "coconut_words", "coconut_next_node", "coconut_frontier"]
@@ -69,15 +67,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Suite, Path]:
     """Train the start and the runs from it, and measure them; those from scratch are left out."""
     folder = tmp_path_factory.mktemp("factorial")
     suite, out = load_suite(write_suite(folder)), folder / "out"
-    threads = torch.get_num_threads()
-    for one in [*plan_starts(suite, out), *plan_runs(suite, out)]:
-        if one.start == "words":
-            claim(one.config, one.directory)
-            train(one.config, one.directory)
-    for one in plan_runs(suite, out):
-        if one.start == "words":
-            measure(one.directory, {"few": folder / "few.json"}, page="superposition")
-    torch.set_num_threads(threads)
+    runs = [*plan_starts(suite, out), *plan_runs(suite, out)]
+    make_all([one for one in runs if one.start == "words"], out, "superposition")
     return suite, out
 
 
