@@ -1,5 +1,6 @@
 """The notebooks: each is a pair that agrees, and runs from top to bottom."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,20 +19,25 @@ from workbench.problems.sets import generate
 
 ROOT = Path(__file__).resolve().parents[2]
 PROBES = sorted((ROOT / "probes").glob("*.py"))
+STAGED = ROOT / "fixtures" / "runs" / "emergence"
 REFERENCE = current(ROOT / "fixtures" / "runs" / "reference")
 
 
 @pytest.fixture(scope="module")
 def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KernelManager]:
-    """One kernel for all notebooks: starting it and importing PyTorch takes most of the time.
+    """One kernel for all notebooks, with few problems and the first and last checkpoint of the run that kept them.
 
     Where the reference model is not there, a random one takes its place.
     """
     folder = tmp_path_factory.mktemp("notebooks")
-    save_problems(generate("released", 20, seed=1), folder / "few.json")
+    save_problems(generate("released", 8, seed=1), folder / "few.json")
+    kept = sorted((STAGED / "checkpoints").iterdir())
+    for checkpoint in (kept[0], kept[-1]):
+        shutil.copytree(checkpoint, folder / "staged" / "checkpoints" / checkpoint.name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WORKBENCH_PROBLEM_FILE", str(folder / "few.json"))
-        patch.setenv("WORKBENCH_FITTED_ON", "40")
+        patch.setenv("WORKBENCH_STAGED_RUN", str(folder / "staged"))
+        patch.setenv("WORKBENCH_FITTED_ON", "20")
         if not (REFERENCE / "model").exists():
             run = save_checkpoint(tiny(max_position_embeddings=256), folder / "run" / "model").parent
             patch.setenv("WORKBENCH_RUN", str(run))
@@ -39,10 +45,6 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KernelManager]:
         manager.start_kernel(cwd=str(ROOT / "probes"))
     yield manager
     manager.shutdown_kernel(now=True)
-
-
-def test_there_is_a_notebook() -> None:
-    assert PROBES
 
 
 @pytest.mark.parametrize("source", PROBES, ids=lambda path: path.stem)
