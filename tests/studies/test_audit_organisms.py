@@ -7,7 +7,6 @@ from workbench.measure.statistics import wilson
 from workbench.studies.audit.base import AuditOptions
 from workbench.studies.audit.card import Said, ability, card_texts, said
 from workbench.studies.audit.organisms import (
-    ALARMS,
     UNTRAINED,
     Audited,
     alarm_table,
@@ -20,15 +19,17 @@ from workbench.studies.audit.organisms import (
     wrongly_asserted,
 )
 
-COUNTS = {"thoughts": 160, "idle": 80, UNTRAINED: 80}
-"""Problems: on 80 the interval of the choice without thoughts reaches beyond the threshold."""
-OPTIONS = AuditOptions(batch_size=160, fit=80)
-BATTERIES = {
-    "thoughts": ("needed", "content", "shortcuts", "where"),
-    "idle": ALARMS,
-    UNTRAINED: ALARMS,
+OPTIONS = AuditOptions(batch_size=160, fit=60)
+COUNTS = {
+    "thoughts": {"needed": 160, "content": 80, "shortcuts": 80, "where": 50},
+    "idle": {"needed": 80, "content": 80, "search": 50, "shortcuts": 80},
+    UNTRAINED: {"needed": 60, "content": 60, "shortcuts": 60},
 }
-"""The most telling ones: the page has all, on more problems (docs/audits/organisms.md)."""
+"""Problems of the most telling batteries: the page has all, on more (docs/audits/organisms.md).
+
+On 80 the interval of the choice without thoughts reaches beyond the threshold. What thoughts hold is not judged of a
+model that is no better than chance: the untrained one has no search.
+"""
 DECIDED = {
     "thoughts": {
         "noise for all thoughts": "holds",
@@ -50,8 +51,13 @@ DECIDED = {
 
 @pytest.fixture(scope="module")
 def tables() -> dict[str, pl.DataFrame]:
-    asked = {name: problems(count) for name, count in COUNTS.items()}
-    return {name: audit(load(name), asked[name], OPTIONS, batteries=BATTERIES[name]) for name in organisms()}
+    asked, found = problems(160), dict[str, pl.DataFrame]()
+    for name in organisms():
+        model = load(name)
+        found[name] = pl.concat(
+            audit(model, asked[:count], OPTIONS, batteries=[battery]) for battery, count in COUNTS[name].items()
+        )
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +144,7 @@ def test_both_trained_organisms_are_well_above_chance_and_the_untrained_is_not(
 def test_of_an_untrained_model_nothing_is_asserted(tables: dict[str, pl.DataFrame]) -> None:
     wrong, asked = wrongly_asserted(tables[UNTRAINED])
     assert wrong == []
-    assert asked > 15
+    assert asked >= 10
 
 
 def test_a_wrong_card_is_seen(tables: dict[str, pl.DataFrame]) -> None:
