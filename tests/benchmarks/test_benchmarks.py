@@ -119,19 +119,12 @@ def test_report(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
 
 def test_readings(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     save_checkpoint(tiny(max_position_embeddings=256), tmp_path / "run" / "model")
-    save_problems(generate("released", 4, seed=1), tmp_path / "few.json")
-    readings.main(
-        str(tmp_path / "run"),
-        tmp_path / "few.json",
-        count=4,
-        peer_count=4,
-        rounds=1,
-        names="breadth,copy_map",
-        threads=1,
-    )
+    save_problems(generate("released", 2, seed=1), tmp_path / "few.json")
+    run, file = str(tmp_path / "run"), tmp_path / "few.json"
+    readings.main(run, file, count=2, peer_count=2, rounds=1, names="breadth,copy_map", threads=1)
 
     result = last_line(capsys)
-    assert (result["name"], result["problems"], result["runs"]) == ("readings", 4, 6)
+    assert (result["name"], result["problems"], result["runs"]) == ("readings", 2, 6)
     assert [(one["stage"], one["name"]) for one in result["stages"]] == [
         *(("record", label) for label in ("model", "untrained", "pause", "shuffled", "noise", "other_target")),
         *((kind, name) for name in ("breadth", "copy_map") for kind in ("table", "figures")),

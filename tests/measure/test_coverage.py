@@ -26,12 +26,9 @@ def covered(rows: list[np.ndarray], truth: float, clusters: np.ndarray | None) -
     ("graphs", "share", "correlation", "of_rows"),
     [
         (250, 0.5, -0.77, (0.995, 1.0)),  # a twin is right where its original is wrong: rows cover always
-        (250, 0.75, -0.3, (0.965, 1.0)),
         (250, 0.9, 0.8, (0.0, 0.92)),  # both right or both wrong: rows cover too seldom
-        (60, 0.5, 0.8, (0.0, 0.92)),
         (60, 0.98, 0.8, (0.0, 0.94)),
         (20, 0.9, 0.8, (0.0, 0.90)),  # the fewest graphs that are judged
-        (250, 0.98, -0.02, (0.93, 0.99)),
         (60, 0.5, 0.0, (0.92, 0.98)),
     ],
 )
@@ -56,7 +53,7 @@ def test_a_share_near_the_edge_is_covered_and_by_a_bootstrap_it_is_not(n: int, s
 
 @pytest.mark.parametrize(
     ("graphs", "won", "lost", "copied"),
-    [(250, 0.1, 0.1, 0.8), (250, 0.02, 0.01, 0.8), (60, 0.3, 0.1, 0.8), (20, 0.3, 0.1, 0.0), (20, 0.05, 0.0, 0.8)],
+    [(250, 0.02, 0.01, 0.8), (60, 0.3, 0.1, 0.8), (20, 0.3, 0.1, 0.0), (20, 0.05, 0.0, 0.8)],
 )
 def test_a_paired_difference_is_covered_and_rows_do_not(graphs: int, won: float, lost: float, copied: float) -> None:
     """Two conditions on the same problems; the second question of a graph copies the first so often."""
@@ -77,7 +74,7 @@ def test_a_paired_difference_is_covered_and_rows_do_not(graphs: int, won: float,
 
 @pytest.mark.parametrize(
     ("seeds", "spread", "least"),
-    [(2, 0.05, 0.89), (3, 0.05, 0.93), (3, 0.01, 0.93), (5, 0.1, 0.93)],  # two seeds say little about their spread
+    [(2, 0.05, 0.89), (3, 0.01, 0.93), (5, 0.1, 0.93)],  # two seeds say little about their spread
 )
 def test_seeds_are_inside_the_interval_and_one_seed_alone_does_not_speak_for_others(
     seeds: int, spread: float, least: float

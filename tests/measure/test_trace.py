@@ -143,8 +143,8 @@ def test_problems_are_read_as_they_are_needed(tiny_checkpoint: Checkpoint) -> No
         tracemalloc.stop()
         return most
 
-    peak(8)  # what is imported and kept on first use
-    assert peak(24) < 2 * peak(8)
+    peak(4)  # what is imported and kept on first use
+    assert peak(12) < 2 * peak(4)
 
 
 def test_names_of_the_problem_are_shown(tiny_checkpoint: Checkpoint) -> None:

@@ -158,23 +158,23 @@ def test_data_sets_are_read_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "Cannot read the data set mine/none" in message(Path("mine/none"))
 
 
-def test_the_sets_that_ship_are_made_again_byte_by_byte(tmp_path: Path) -> None:
-    shipped = Path(__file__).resolve().parents[2] / "fixtures" / "tasks"
+SHIPPED = Path(__file__).resolve().parents[2] / "fixtures" / "tasks"
 
+
+def test_the_sets_that_ship_are_made_again_byte_by_byte(tmp_path: Path) -> None:
     made = make_task_sets(tmp_path)
     assert made == {
         "prontoqa.json": 200, "arithmetic.json": 200, "arithmetic_small.json": 1000,
         "arithmetic_small_validation.json": 200,
     }  # fmt: skip
     for name in made:
-        assert (tmp_path / name).read_bytes() == (shipped / name).read_bytes()
-        assert (shipped / name).stat().st_size < 350_000
+        assert (tmp_path / name).read_bytes() == (SHIPPED / name).read_bytes()
+        assert (SHIPPED / name).stat().st_size < 350_000
 
 
-def test_no_small_problem_is_watched_and_judged(tmp_path: Path) -> None:
-    make_task_sets(tmp_path)
+def test_no_small_problem_is_watched_and_judged() -> None:
     judged, watched = (
-        {item.question for item in load_items(tmp_path / f"arithmetic_small{end}.json")} for end in ("", "_validation")
+        {item.question for item in load_items(SHIPPED / f"arithmetic_small{end}.json")} for end in ("", "_validation")
     )
 
     assert not judged & watched

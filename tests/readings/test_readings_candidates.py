@@ -73,16 +73,6 @@ def test_statistics_and_intervals_equal_those_of_resampled_nodes(name, nodes):
     assert found.n == 60
 
 
-def test_intervals_over_problems_are_wider_than_over_nodes_that_are_copies():
-    values = np.repeat(np.random.default_rng(1).random(20), 10)
-    clustered, single = (
-        resample(values, clusters=np.repeat(np.arange(20), 10)),
-        resample(values, clusters=np.arange(200)),
-    )
-    assert clustered.value == pytest.approx(single.value)
-    assert clustered.high - clustered.low > 2.5 * (single.high - single.low)
-
-
 def test_what_is_undefined_is_nan():
     assert np.isnan(resample([1, 1, 1], [1, 2, 3], statistic=spearman, clusters=[0, 1, 2]).value)
     assert np.isnan(resample([1, 2], [True, True], statistic=auroc, clusters=[0, 1]).value)
