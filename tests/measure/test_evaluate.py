@@ -19,13 +19,7 @@ from workbench.problems.sets import generate
 from workbench.problems.shortcuts import RULES
 from workbench.problems.variants import edge_rewrites, entity_swap
 
-KEYS = (
-    "accuracy",
-    "valid_format",
-    "accuracy_without_thoughts",
-    "swap_pair_consistency",
-    "edge_rewrite_following",
-)
+KEYS = ("accuracy", "valid_format", "accuracy_without_thoughts", "swap_pair_consistency", "edge_rewrite_following")
 
 
 OTHER = [0.0] * (len(RULES) - 2)

@@ -135,6 +135,7 @@ def test_long_lists_of_faults_end_in_a_count(tmp_path):
         (pickle.dumps([1]), "pickle"),
         (b"PK\x03\x04rest", "zip"),
         (b"\x1f\x8brest", "gzip"),
+        (b"PAR1", "Parquet"),
         (b"[" * 100_000, "not valid JSON"),
     ],
 )

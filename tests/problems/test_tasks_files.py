@@ -229,18 +229,3 @@ def test_everything_wrong_with_a_file_is_said(tmp_path: Path, content: object, r
     assert "\n  do:  " in text
     for reason in reasons:
         assert reason in text
-
-
-@pytest.mark.parametrize(("content", "reason"), [(b"\x80\x04", "pickle"), (b"PAR1", "Parquet"), (b'["\xff"]', "UTF-8")])
-def test_files_of_another_kind(tmp_path: Path, content: bytes, reason: str) -> None:
-    path = tmp_path / "bad.json"
-    path.write_bytes(content)
-
-    assert reason in message(path)
-
-
-def test_paths_that_are_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "It is a directory" in message(tmp_path)
-    assert "No such file" in message(tmp_path / "absent.json")
-    monkeypatch.setattr("workbench.problems.files.MOST_BYTES", 10)
-    assert "MB are allowed" in message(write(tmp_path, ICOT))

@@ -18,15 +18,7 @@ from workbench.model.checkpoint import Checkpoint
 from workbench.model.lens import final_norm, logit_lens, residual_streams
 from workbench.problems.graph import structure
 from workbench.problems.sets import generate
-from workbench.readings.lenses import (
-    LENS_LAYERS,
-    RAW,
-    TUNED,
-    TunedLens,
-    fit_lens,
-    lens_frame,
-    read_lenses,
-)
+from workbench.readings.lenses import LENS_LAYERS, RAW, TUNED, TunedLens, fit_lens, lens_frame, read_lenses
 
 PROBLEMS = [chain(0, 2), chain(1, 4), chain(2, 3)]
 K = 3

@@ -9,13 +9,7 @@ from tests.conftest import chain, tiny
 from tests.measure.test_trace import pretrained
 from workbench.errors import WorkbenchError
 from workbench.figures.attention import PLACES, TOKENS, copy_means
-from workbench.measure.class_means import (
-    APART,
-    EXCLUSIVE,
-    NESTED,
-    class_codes,
-    class_means,
-)
+from workbench.measure.class_means import APART, EXCLUSIVE, NESTED, class_codes, class_means
 from workbench.measure.recording import Recording, record, record_controls
 from workbench.model.coconut import collate
 from workbench.model.formats import places

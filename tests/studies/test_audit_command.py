@@ -92,8 +92,7 @@ def test_a_directory_with_another_audit_or_other_files_is_left_alone(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("extra", "why"),
-    [(["--only", "neded"], "The batteries are needed"), (["--fit", "1"], "--fit")],
+    ("extra", "why"), [(["--only", "neded"], "The batteries are needed"), (["--fit", "1"], "--fit")]
 )
 def test_mistakes_are_said_in_words(given: tuple[Path, Path], tmp_path: Path, extra: list[str], why: str) -> None:
     run, problems = given

@@ -132,9 +132,7 @@ def test_false_alarms_of_one_model_are_not_independent(tables: dict[str, pl.Data
     assert high - low > 1.5 * (alone.high - alone.low)  # all of them are one model's
 
 
-def test_both_trained_organisms_are_well_above_chance_and_the_untrained_is_not(
-    tables: dict[str, pl.DataFrame],
-) -> None:
+def test_both_trained_organisms_are_well_above_chance_and_the_untrained_is_not(tables: dict[str, pl.DataFrame]) -> None:
     able = {name: ability(table) for name, table in tables.items()}
     for name, one in able.items():
         assert one is not None
