@@ -14,7 +14,6 @@ from workbench.interventions.run import run_intervened
 from workbench.model.checkpoint import Checkpoint
 from workbench.problems.problem import Problem
 
-ASKED, DONORS = PROBLEMS[:3], OTHERS[:3]
 SAID = 40
 """Columns after the thoughts, more than any answer has."""
 PATHS = {
@@ -85,11 +84,11 @@ def check_inside(
     held: Checkpoint,
     plans: Sequence[Plan],
     hooks: Callable[[LayerIntervention, int], Iterator[Any]],
-    problems: Sequence[Problem] = ASKED,
+    problems: Sequence[Problem] = PROBLEMS,
 ) -> None:
     """Hold all plans at once, in batches, to the plain loop under hooks."""
     outcomes = run_intervened(
-        held, problems, [Plan(), *plans], sources={"friend": DONORS}, batch_size=2, keep_thoughts=True
+        held, problems, [Plan(), *plans], sources={"friend": OTHERS}, batch_size=2, keep_thoughts=True
     )
     for plan, outcome in zip(plans, outcomes[1:], strict=True):
         for row, problem in enumerate(problems):

@@ -1,7 +1,6 @@
 """Affected regions of plans, their controls, strengths, and what changed downstream, on tiny models."""
 
 from dataclasses import replace
-from itertools import product
 
 import numpy as np
 import polars as pl
@@ -41,9 +40,8 @@ from workbench.problems.problem import Problem
 from workbench.problems.sets import generate
 
 EACH: list[Intervention] = [
-    Noise(at=(2,)), Zero(at=(3,)), Remove(at=(2,)), Perturb(0.3, at=(2, 3)), Project(("concepts",), at=(2,)),
-    Ablate(at=(2,), layers=(0,)), Ablate(where="answer"), Ablate(at=(3,), where="both"),
-    Knockout(("edges",), at=(1,), making=True), Knockout(("edges",), at=(2,), making=True),
+    Noise(at=(2,)), Remove(at=(2,)), Perturb(0.3, at=(2, 3)), Ablate(at=(2,), layers=(0,)), Ablate(where="answer"),
+    Ablate(at=(3,), where="both"), Knockout(("edges",), at=(2,), making=True),
 ]  # fmt: skip
 
 
@@ -53,10 +51,10 @@ def wide() -> Problem:
     return next(one for one in generate("balanced", 20, 0) if min(structure(one).frontier(h).sum() for h in (1, 2)) > 2)
 
 
-@pytest.mark.parametrize(("one", "frozen"), list(product(EACH, (False, True))))
-@pytest.mark.parametrize("fed", ["thought", "pause"])
+@pytest.mark.parametrize("one", EACH)
+@pytest.mark.parametrize(("fed", "frozen"), [("thought", False), ("thought", True), ("pause", True)])
 def test_outside_the_cone_every_bit_is_the_same_and_inside_it_all_changes(
-    one: Intervention, frozen: bool, fed: str
+    one: Intervention, fed: str, frozen: bool
 ) -> None:
     checkpoint = replace(tiny(markers=True), fed="pause" if fed == "pause" else "hidden")
     problem, plan = chain(3, 4), Plan((one,), frozen)

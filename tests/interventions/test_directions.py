@@ -11,10 +11,8 @@ from torch.nn.functional import normalize
 
 from tests.conftest import chain
 from tests.plain_loop import (
-    KINDS,
     PROBLEMS,
     Case,
-    asked,
     bank,
     check,
     check_unchanged,
@@ -72,15 +70,13 @@ def added(units: Tensor, v: Tensor) -> Tensor:
     return v + 0.5 * v.norm() * total / total.norm()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("space", ["embedding", "unembedding", "learned"])
+@pytest.mark.parametrize(("kind", "space"), [("llama", "embedding"), ("llama", "unembedding"), ("text", "learned")])
 def test_each_is_its_formula(kind: str, space: str) -> None:
     held = checkpoint(kind)
-    problems = asked(held)
-    own = bank(held, problems)
+    own = bank(held, PROBLEMS)
     embedding, head = rows_of(held)
     learned = torch.randn(embedding.shape, generator=torch.Generator().manual_seed(1))
-    rows, prompts = {"embedding": embedding, "unembedding": head, "learned": learned}, held.format.prompts(problems)
+    rows, prompts = {"embedding": embedding, "unembedding": head, "learned": learned}, held.format.prompts(PROBLEMS)
 
     def raw(row: int, nodes: Sequence[int]) -> Tensor:
         return rows[space][[prompts[row].nodes[node][0] for node in nodes]].double()
@@ -92,10 +88,10 @@ def test_each_is_its_formula(kind: str, space: str) -> None:
         return lambda row: lambda k, v: formula(row, k, v, nodes, change)
 
     def at_frontier(change: Formula) -> Callable[[int], Callable[[int, Tensor], Tensor]]:
-        return lambda row: lambda k, v: formula(row, k, v, frontier(problems[row], k), change)
+        return lambda row: lambda k, v: formula(row, k, v, frontier(PROBLEMS[row], k), change)
 
     def superposed(row: int, k: int, v: Tensor, weighted: bool = False, rest: bool = False) -> Tensor:
-        nodes = frontier(problems[row], k)
+        nodes = frontier(PROBLEMS[row], k)
         if not nodes:
             return v
         weights = torch.ones(len(nodes)).double()
@@ -128,11 +124,11 @@ def test_each_is_its_formula(kind: str, space: str) -> None:
         ),
         Case(
             Plan((Superpose(some, space=space, length=2.0, strength=0.5),)),
-            lambda row: lambda k, v: v / 2 + superposed(row, k, v) if frontier(problems[row], k) else v,
+            lambda row: lambda k, v: v / 2 + superposed(row, k, v) if frontier(PROBLEMS[row], k) else v,
         ),
     ]
 
-    check(held, cases, spaces={"learned": learned})
+    check(held, cases if kind == "llama" else cases[::3], spaces={"learned": learned})  # of long prompts, all thoughts
 
 
 SAME: list[Intervention] = [
@@ -145,22 +141,6 @@ SAME: list[Intervention] = [
 @pytest.mark.parametrize("frozen", [False, True])
 def test_no_strength_and_no_nodes_change_nothing_to_the_last_bit(tiny_checkpoint: Checkpoint, frozen: bool) -> None:
     check_unchanged(tiny_checkpoint, PROBLEMS, [Plan((one,), frozen) for one in SAME])
-
-
-def test_what_is_projected_out_is_gone_turned_round_or_left_in_part(tiny_checkpoint: Checkpoint) -> None:
-    embedding, _ = rows_of(tiny_checkpoint)
-    (prompt,) = tiny_checkpoint.format.prompts([forest()])
-    units = normalize(embedding[[prompt.nodes[node][0] for node in (2, 3)]], dim=-1)
-    plans = [Plan((Project(("2", "lempus", "3"), strength=strength),), True) for strength in (0.0, 1.0, 2.0, 0.5)]
-    own, none, round_, half = (
-        torch.from_numpy(outcome.thoughts[0])
-        for outcome in run_intervened(tiny_checkpoint, [forest()], plans, keep_thoughts=True)
-        if outcome.thoughts is not None
-    )
-    close(none @ units.T, torch.zeros(3, 2))
-    close(round_ @ units.T, -(own @ units.T))
-    close(half @ units.T, 0.5 * own @ units.T)
-    close(round_.norm(dim=-1), own.norm(dim=-1))
 
 
 def test_swapping_twice_gives_the_thought_back_and_directions_may_be_those_of_the_thought(

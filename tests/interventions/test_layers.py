@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -11,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from tests.conftest import tiny
-from tests.plain_layers import ASKED, DONORS, altered, check_inside, columns, module, start, watched
-from tests.plain_loop import K, check_unchanged, checkpoint, close
+from tests.plain_layers import altered, check_inside, columns, module, start, watched
+from tests.plain_loop import KINDS, OTHERS, PROBLEMS, K, check_unchanged, checkpoint, close
 from workbench.errors import WorkbenchError
 from workbench.interventions.layers import Ablate, Knockout, LayerIntervention, Part, PatchLayer
 from workbench.interventions.plan import Plan
@@ -47,10 +48,14 @@ REPLACING = [
 def test_ablations_and_patches_equal_torch_hooks(kind: str) -> None:
     held = checkpoint(kind)
 
+    @cache
+    def recorded(source: Problem, layer: int, part: str) -> dict[int, Tensor]:
+        return watched(held, source, layer, part)
+
     def hooks(one: Any, row: int) -> Iterator[Any]:
         for layer in one.layers or (0, 1):
-            sources = {"friend": [DONORS[row]], "mean": ASKED}.get(one.puts_in, [])
-            seen = [watched(held, source, layer, one.part) for source in sources]
+            sources = {"friend": [OTHERS[row]], "mean": PROBLEMS}.get(one.puts_in, [])
+            seen = [recorded(source, layer, one.part) for source in sources]
 
             def becomes(k: int, seen: list = seen) -> Callable[[Tensor], Tensor]:
                 def change(old: Tensor) -> Tensor:
@@ -60,7 +65,7 @@ def test_ablations_and_patches_equal_torch_hooks(kind: str) -> None:
 
                 return change
 
-            yield altered(held, layer, one.part, {c: becomes(k) for c, k in columns(held, ASKED[row], one).items()})
+            yield altered(held, layer, one.part, {c: becomes(k) for c, k in columns(held, PROBLEMS[row], one).items()})
 
     plans = [Plan((one,)) for one in REPLACING]
     check_inside(held, [*plans, Plan((REPLACING[1],), freeze=True), Plan((REPLACING[3], REPLACING[9]))], hooks)
@@ -120,13 +125,13 @@ CUTTING = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", ["gpt2", "llama", "text"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_attention_cut_equals_a_mask_before_the_softmax(kind: str) -> None:
     held = checkpoint(kind)
     form = held.format.name
 
     def hooks(one: Any, row: int) -> Iterator[Any]:
-        problem, first = ASKED[row], start(held, ASKED[row])
+        problem, first = PROBLEMS[row], start(held, PROBLEMS[row])
         blind = {c: hidden(one, problem, first, c, k, form) for c, k in columns(held, problem, one).items()}
         for layer in one.layers or (0, 1):
             yield blinded(held, layer, one.heads or range(4), one.strength, blind)
@@ -136,8 +141,7 @@ def test_attention_cut_equals_a_mask_before_the_softmax(kind: str) -> None:
     check_inside(held, [*plans, Plan((CUTTING[0], CUTTING[1]), freeze=True)], hooks)
 
 
-@pytest.mark.parametrize("kind", ["gpt2", "llama"])
-@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize(("kind", "frozen"), [("gpt2", False), ("llama", True)])
 def test_what_is_put_back_or_left_changes_nothing_to_the_last_bit(kind: str, frozen: bool) -> None:
     same: list[LayerIntervention] = [
         Knockout(strength=0.0), Knockout(()), Ablate(strength=0.0), Ablate(to="mean", strength=0.0),
@@ -145,7 +149,7 @@ def test_what_is_put_back_or_left_changes_nothing_to_the_last_bit(kind: str, fro
         *(PatchLayer(source="own", part=part) for part in ("attention", "mlp", "residual")),
     ]  # fmt: skip
     plans = [Plan((one,), frozen) for one in same]
-    check_unchanged(checkpoint(kind), ASKED, plans, sources={"friend": DONORS})
+    check_unchanged(checkpoint(kind), PROBLEMS, plans, sources={"friend": OTHERS})
 
 
 @pytest.mark.parametrize(
@@ -154,12 +158,12 @@ def test_what_is_put_back_or_left_changes_nothing_to_the_last_bit(kind: str, fro
 def test_ablating_equals_run_with_hooks_of_the_lens(name: str, part: Part) -> None:
     held = checkpoint("llama")
     lens, form = CoconutLens(held), held.format
-    prompts = form.prompts(ASKED)
-    rows = lens.rows(ASKED, K, [form.answer_opening(prompt) for prompt in prompts])
+    prompts = form.prompts(PROBLEMS)
+    rows = lens.rows(PROBLEMS, K, [form.answer_opening(prompt) for prompt in prompts])
     ran = lens.run_with_hooks(rows, [(f"blocks.0.{name}", lambda value, hook: 0 * value, 2)])
-    (outcome,) = run_intervened(held, ASKED, [[Ablate(part=part, layers=(0,), at=(2,))]])
+    (outcome,) = run_intervened(held, PROBLEMS, [[Ablate(part=part, layers=(0,), at=(2,))]])
     said = ran.logits[:, -1].log_softmax(-1)
-    for row, (problem, prompt) in enumerate(zip(ASKED, prompts, strict=True)):
+    for row, (problem, prompt) in enumerate(zip(PROBLEMS, prompts, strict=True)):
         close(outcome.target[row], said[row, prompt.nodes[problem.target][0]])
 
 
@@ -173,15 +177,15 @@ def test_batches_change_nothing_and_what_is_done_inside_meets_what_is_fed() -> N
             PatchLayer(source="friend", part="mlp"),
         ]
     ]
-    found = [run_intervened(held, ASKED, plans, sources={"friend": DONORS}, batch_size=size)[0] for size in (1, 3)]
+    found = [run_intervened(held, PROBLEMS, plans, sources={"friend": OTHERS}, batch_size=size)[0] for size in (1, 3)]
     close(found[0].target, found[1].target)
-    (fed,) = run_intervened(held, ASKED, [[Zero(at=(1,))]])
+    (fed,) = run_intervened(held, PROBLEMS, [[Zero(at=(1,))]])
     assert np.abs(fed.target - found[0].target).max() > 1e-3
 
 
 def test_without_thoughts_only_what_is_said_can_be_changed(tiny_checkpoint: Checkpoint) -> None:
     plans = [[], [Ablate()], [Ablate(to="mean")], [PatchLayer(source="friend")], [Knockout()], [Ablate(where="answer")]]
-    without, *same, said = run_intervened(tiny_checkpoint, ASKED, plans, 0, sources={"friend": DONORS})
+    without, *same, said = run_intervened(tiny_checkpoint, PROBLEMS, plans, 0, sources={"friend": OTHERS})
     for outcome in same:
         np.testing.assert_array_equal(outcome.target, without.target)
     assert np.abs(said.target - without.target).max() > 1e-3
@@ -205,11 +209,11 @@ def test_without_thoughts_only_what_is_said_can_be_changed(tiny_checkpoint: Chec
     ],
 )
 def test_what_the_model_does_not_have_is_named(made: Callable[[], LayerIntervention], named: str) -> None:
-    sources = {"friend": DONORS, "given": torch.zeros(3, K, 32)}
+    sources = {"friend": OTHERS, "given": torch.zeros(3, K, 32)}
     with pytest.raises(WorkbenchError, match=named):
-        run_intervened(tiny(), ASKED, [[made()]], sources=sources)
+        run_intervened(tiny(), PROBLEMS, [[made()]], sources=sources)
 
 
 def test_a_mean_needs_the_whole_set(tiny_checkpoint: Checkpoint) -> None:
     with pytest.raises(WorkbenchError, match="There is no mean activation"):
-        next(run(tiny_checkpoint, ASKED, interventions=[Ablate(to="mean")]))
+        next(run(tiny_checkpoint, PROBLEMS, interventions=[Ablate(to="mean")]))

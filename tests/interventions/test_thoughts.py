@@ -16,7 +16,6 @@ from tests.plain_loop import (
     PROBLEMS,
     Case,
     K,
-    asked,
     bank,
     check,
     check_unchanged,
@@ -64,7 +63,7 @@ def noisy(strength: float, seed: int, row: int, k: int, thought: Tensor) -> Tens
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_is_its_formula(kind: str) -> None:
     held = checkpoint(kind)
-    own = bank(held, asked(held))
+    own = bank(held, PROBLEMS)
     ring = np.random.default_rng(4).permutation(len(own))
     donor = {int(row): int(ring[place - 1]) for place, row in enumerate(ring)}
 
@@ -81,7 +80,7 @@ def test_each_is_its_formula(kind: str) -> None:
         *ways(partial(Shuffle, seed=4), lambda row: lambda k, v: own[donor[row], k - 1]),
     ]
 
-    check(held, cases)
+    check(held, cases if kind == "llama" else cases[::3])  # of long prompts, at all thoughts
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -91,7 +90,7 @@ def test_a_thought_removed_takes_no_column_and_no_position(kind: str) -> None:
         held,
         [
             Case(Plan((Remove(at=at),), frozen), without=at)
-            for at in [(1,), (2,), (1, 3), (1, 2, 3)]
+            for at in ([(2,), (1, 3), (1, 2, 3)] if kind == "llama" else [(1, 3)])
             for frozen in (False, True)
         ],
     )
@@ -155,15 +154,13 @@ def test_the_order_is_the_written_one_and_matters(tiny_checkpoint: Checkpoint) -
     assert np.abs(one.target - other.target).max() > 1e-3
 
 
-@pytest.mark.parametrize("kind", ["gpt2", "text"])
-def test_neither_batches_nor_other_plans_change_a_result(kind: str) -> None:
-    held = checkpoint(kind)
+def test_neither_batches_nor_other_plans_change_a_result() -> None:
+    held = checkpoint("gpt2")
     plans = [[Noise()], [Remove(at=(2,))], [Shuffle(), Zero(0.5)], Plan((Permute(seed=3), Mean(0.5)), True)]
-    problems = asked(held)
-    together = run_intervened(held, problems, plans, keep_thoughts=True)
+    together = run_intervened(held, PROBLEMS, plans, keep_thoughts=True)
     for one, plan in zip(together, plans, strict=True):
         for size in (1, 2):
-            (alone,) = run_intervened(held, problems, [plan], batch_size=size, keep_thoughts=True)
+            (alone,) = run_intervened(held, PROBLEMS, [plan], batch_size=size, keep_thoughts=True)
             for name in ("target", "negative", "thoughts", "lm_head"):
                 np.testing.assert_allclose(getattr(alone, name), getattr(one, name), atol=2e-4, rtol=2e-4)
 
@@ -263,8 +260,7 @@ def on_sphere(start: Tensor, end: Tensor, share: float) -> Tensor:
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_source_is_its_formula(kind: str) -> None:
     held = checkpoint(kind)
-    problems = asked(held)
-    own, other = bank(held, problems), bank(held, OTHERS[: len(problems)])
+    own, other = bank(held, PROBLEMS), bank(held, OTHERS)
     half = partial(Interpolate, "friend", 0.5)
 
     cases = [
@@ -281,9 +277,9 @@ def test_each_source_is_its_formula(kind: str) -> None:
         *ways(partial(Interpolate, "friend", 0.25), lambda row: lambda k, v: on_sphere(v, other[row, k - 1], 0.25)),
     ]
 
-    check(held, cases, sources={"friend": OTHERS[: len(problems)]})
+    check(held, cases if kind == "llama" else cases[::3], sources={"friend": OTHERS})
     # Thoughts given as they are do the same as the problems that they are about.
-    check(held, cases[:5], batch_size=3, sources={"friend": other})
+    check(held, cases[:3], batch_size=3, sources={"friend": other})
 
 
 def test_what_the_donor_changes_ends_where_the_next_donor_begins(tiny_checkpoint: Checkpoint) -> None:
@@ -296,27 +292,11 @@ def test_what_the_donor_changes_ends_where_the_next_donor_begins(tiny_checkpoint
     check(tiny_checkpoint, cases, sources={"a": OTHERS, "b": third})
 
 
-@pytest.mark.parametrize("kind", ["gpt2", "llama"])
-@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize(("kind", "frozen"), [("gpt2", False), ("llama", True)])
 def test_its_own_thoughts_and_no_step_change_nothing_to_the_last_bit(kind: str, frozen: bool) -> None:
     same = [Patch("own"), Patch("own", 2, at=(2,)), Interpolate("friend", 0.0), Interpolate("own", 1.0)]
     plans = [*(Plan((one,), frozen) for one in same), Plan((), frozen)]
     check_unchanged(checkpoint(kind), PROBLEMS, plans, sources={"friend": OTHERS})
-
-
-def test_the_whole_way_is_the_donor_and_the_line_is_shorter_half_way(tiny_checkpoint: Checkpoint) -> None:
-    other = bank(tiny_checkpoint, OTHERS)
-    whole, donated, line, sphere = run_intervened(
-        tiny_checkpoint,
-        PROBLEMS,
-        [[Interpolate("friend", 1.0)], [Patch("friend")], [Interpolate("friend", 0.5, "line", at=(1,))],
-         [Interpolate("friend", 0.5, at=(1,))]],
-        sources={"friend": other}, keep_thoughts=True,
-    )  # fmt: skip
-    np.testing.assert_array_equal(whole.target, donated.target)
-    assert line.thoughts is not None
-    assert sphere.thoughts is not None
-    assert (np.linalg.norm(line.thoughts[:, 0], axis=-1) < np.linalg.norm(sphere.thoughts[:, 0], axis=-1)).all()
 
 
 def test_between_holds_where_two_vectors_say_the_same_the_opposite_or_nothing() -> None:
@@ -358,8 +338,8 @@ def test_a_donor_may_stand_for_an_edit_of_the_thoughts_alone_or_of_the_prompt_al
         ([Patch("friend", 4)], {"friend": OTHERS}, "thoughts 1 to 3"),
         ([Patch("friend", -1)], {"friend": OTHERS}, "thoughts 1 to 3"),
         ([Patch("friend", at=(4,))], {"friend": OTHERS}, "no thought 4"),
-        ([Patch("friend")], {"friend": torch.zeros(5, 2, 32)}, '"friend" does not fit'),
-        ([Patch("friend")], {"friend": torch.zeros(5, 3, 8)}, r"\[problems, 3, 32\] is needed"),
+        ([Patch("friend")], {"friend": torch.zeros(3, 2, 32)}, '"friend" does not fit'),
+        ([Patch("friend")], {"friend": torch.zeros(3, 3, 8)}, r"\[problems, 3, 32\] is needed"),
         ([Patch("own")], {"own": OTHERS}, '"own" is'),
         ([Patch("friend")], {"friend": []}, "thought about 0 problems"),
     ],
