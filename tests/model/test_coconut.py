@@ -40,14 +40,8 @@ def ragged() -> Rows:
     return collate(PROMPTS, [3, 1, 0], [[2, 20], [2, 21, 22], [2]], pad=0, thought=8)
 
 
-def in_precision(model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
-    return model.double() if dtype == torch.float64 else model.float()
-
-
-def tolerance(model: PreTrainedModel, dtype: torch.dtype) -> float:
+def tolerance(model: PreTrainedModel) -> float:
     """Llama and Qwen2 compute their norms in fp32 whatever the precision, so that only GPT-2 is exact in fp64."""
-    if dtype == torch.float32:
-        return 5e-5
     return 1e-12 if model.config.model_type == "gpt2" else 1e-6
 
 
@@ -59,9 +53,8 @@ def gradients(model: PreTrainedModel, run: Callable[[], Tensor], real: Tensor) -
     return {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_logits_and_gradients_equal_a_naive_recomputation(model: PreTrainedModel, dtype: torch.dtype) -> None:
-    model, rows, near = in_precision(model, dtype), ragged(), tolerance(model, dtype)
+def test_logits_and_gradients_equal_a_naive_recomputation(model: PreTrainedModel) -> None:
+    model, rows, near = model.double(), ragged(), tolerance(model)
     ours = gradients(model, lambda: forward(model, rows.ids, rows.is_thought, rows.mask).logits, rows.mask)
     theirs = gradients(model, lambda: naive(model, rows), rows.mask)
     ran = forward(model, rows.ids, rows.is_thought, rows.mask).logits
@@ -72,7 +65,7 @@ def test_logits_and_gradients_equal_a_naive_recomputation(model: PreTrainedModel
 
 
 def test_more_passes_than_needed_change_nothing(model: PreTrainedModel) -> None:
-    rows, near = ragged(), tolerance(model, torch.float32)
+    rows, near = ragged(), 5e-5
     calls: list[int] = []
     model.base_model.register_forward_hook(lambda module, args, out: calls.append(1))
     expected, inputs = states(model, rows.ids, rows.is_thought, rows.mask)
@@ -87,26 +80,13 @@ def test_more_passes_than_needed_change_nothing(model: PreTrainedModel) -> None:
     assert len(calls) == 13
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_padding_on_the_left_changes_nothing(model: PreTrainedModel, dtype: torch.dtype) -> None:
-    model, near = in_precision(model, dtype), tolerance(model, dtype)
+def test_padding_on_the_left_changes_nothing(model: PreTrainedModel) -> None:
+    model, near = model.double(), tolerance(model)
     alone = collate(PROMPTS[1:2], [2], [[2, 21]], pad=0, thought=8)
     among = collate(PROMPTS, [2, 2, 2], [[2, 20], [2, 21], [2, 22]], pad=0, thought=8)
     one = forward(model, alone.ids, alone.is_thought).logits[0]
     padded = forward(model, among.ids, among.is_thought, among.mask).logits[1, among.mask[1]]
     torch.testing.assert_close(padded, one, atol=near, rtol=0)
-
-
-def test_gradients_flow_through_every_thought(model: PreTrainedModel) -> None:
-    rows = ragged()
-    whole = gradients(model, lambda: forward(model, rows.ids, rows.is_thought, rows.mask).logits, rows.mask)
-
-    def cut() -> Tensor:
-        return forward(model, rows.ids, rows.is_thought, rows.mask, edit=lambda k, thought: thought.detach()).logits
-
-    changed = gradients(model, cut, rows.mask)
-    mlp = next(name for name in whole if "mlp" in name and name.endswith("weight"))
-    assert (whole[mlp] - changed[mlp]).norm() > 0.05 * whole[mlp].norm()
 
 
 def test_a_thought_is_what_enters_the_lm_head(model: PreTrainedModel) -> None:

@@ -145,7 +145,7 @@ def unmerged(model: PreTrainedModel, held: Keys, alpha: float) -> None:
             )
 
 
-@pytest.mark.parametrize(("family", "decoder"), [("gpt2", False), ("llama", False), ("llama", True)])
+@pytest.mark.parametrize(("family", "decoder"), [("gpt2", False), ("llama", True)])
 def test_codi_is_merged_and_projected(family: str, decoder: bool, tmp_path: Path) -> None:
     model = grown(family, more=5 if decoder else 3)
     held = adapted(model, LAYERS[family]) | mlp(("prj.1", "prj.3", "prj.ln"))
@@ -186,8 +186,14 @@ def sim_cot(folder: Path, **changes: Any) -> tuple[Imported, PreTrainedModel]:
     return imported, second
 
 
-def test_sim_cot_keeps_its_second_model_apart(tmp_path: Path) -> None:
-    imported, second = sim_cot(tmp_path)
+@pytest.fixture(scope="module")
+def with_reader(tmp_path_factory: pytest.TempPathFactory) -> tuple[Imported, PreTrainedModel]:
+    """A checkpoint whose second model is kept."""
+    return sim_cot(tmp_path_factory.mktemp("sim-cot"))
+
+
+def test_sim_cot_keeps_its_second_model_apart(with_reader: tuple[Imported, PreTrainedModel]) -> None:
+    imported, second = with_reader
     checkpoint = wb.load(imported.directory).checkpoint
     reader = load_reader(imported.directory, checkpoint)
 
@@ -209,8 +215,10 @@ def test_sim_cot_keeps_its_second_model_apart(tmp_path: Path) -> None:
             assert said[row][step] == str(text).strip()
 
 
-def test_the_command_keeps_a_second_model_and_shows_what_it_says(tmp_path: Path) -> None:
-    imported, _ = sim_cot(tmp_path)
+def test_the_command_keeps_a_second_model_and_shows_what_it_says(
+    with_reader: tuple[Imported, PreTrainedModel], tmp_path: Path
+) -> None:
+    imported, _ = with_reader
     lines = [f"Tom has {n} shells and buys 4. How many?||<<{n}+4={n + 4}>> #### {n + 4}" for n in (3, 5)]
     (tmp_path / "sums.txt").write_text("\n".join(lines))
     shown = CliRunner().invoke(app, ["trace", str(imported.directory), str(tmp_path / "sums.txt")])
@@ -234,8 +242,10 @@ def test_a_second_model_of_another_architecture_is_left_out_and_said(tmp_path: P
         load_reader(imported.directory, imported.checkpoint)
 
 
-def test_what_the_second_model_says_stands_beside_the_lm_head_and_other_thoughts(tmp_path: Path) -> None:
-    imported, _ = sim_cot(tmp_path)
+def test_what_the_second_model_says_stands_beside_the_lm_head_and_other_thoughts(
+    with_reader: tuple[Imported, PreTrainedModel],
+) -> None:
+    imported, _ = with_reader
     model, reader = imported.checkpoint, load_reader(imported.directory, imported.checkpoint)
     sums = [(f"Tom has {n} shells and buys 4. How many?", f"{n + 4}", (f"<<{n}+4={n + 4}>>",)) for n in (3, 5, 6, 7)]
     item, *others = [Item(str(number), *one, "gsm8k") for number, one in enumerate(sums)]
@@ -288,12 +298,13 @@ def test_a_learned_pause_is_fed_and_changes_no_logit(feedback: Any, tmp_path: Pa
     assert imported.difference < 1e-4
 
 
-@pytest.mark.parametrize("says", ["chain", "answer"])
-def test_cot_and_no_cot_have_no_thoughts(says: Any, tmp_path: Path) -> None:
+def test_cot_has_no_thoughts(tmp_path: Path) -> None:
     model = grown("gpt2", more=0)
     torch.save(model.state_dict(), tmp_path / "checkpoint_9")
-    imported = wb.import_model(tmp_path / "checkpoint_9", tmp_path / "mine", base("gpt2", tmp_path / "base"), says=says)
-    assert (imported.checkpoint.thoughts, imported.checkpoint.says) == (0, says)
+    imported = wb.import_model(
+        tmp_path / "checkpoint_9", tmp_path / "mine", base("gpt2", tmp_path / "base"), says="chain"
+    )
+    assert (imported.checkpoint.thoughts, imported.checkpoint.says) == (0, "chain")
     assert str(imported.checkpoint.supervision) == "no thoughts"
     hold_to(imported, model)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tests.conftest import FAMILIES, tiny, tiny_model
+from tests.conftest import tiny, tiny_model
 from workbench.cli.terminal import trace_table
 from workbench.errors import WorkbenchError
 from workbench.interventions.plan import Plan
@@ -107,8 +107,10 @@ def plain(checkpoint: Checkpoint, kind: str) -> tuple[Tensor, list[Tensor], list
     return model.get_output_embeddings()(hidden(begin + fed + tail))[-len(tail) :], fed, read
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "family"),
+    [*((one, "qwen2") for one in KINDS), ("projection", "gpt2"), ("sweeps", "gpt2"), ("top 5", "llama")],
+)
 @torch.no_grad()
 def test_each_kind_equals_a_plain_loop(kind: str, family: str) -> None:
     checkpoint = thinking(kind, family)
@@ -162,7 +164,7 @@ def test_gradients_flow_through_what_is_fed(kind: str) -> None:
     assert (moved(1) - moved(-1)) / 2 == pytest.approx(float(before @ step), rel=0.02, abs=2e-6)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["top 5, then noise", "sampled", "sweeps", "sweeps of projections"])
 def test_what_is_read_and_what_is_fed_in_a_trace(kind: str, tiny_problems: list[Problem]) -> None:
     checkpoint, apart = thinking(kind), KINDS[kind].apart
     model: Any = checkpoint.model
@@ -184,7 +186,7 @@ def test_a_table_says_what_its_values_are_of(tiny_checkpoint: Checkpoint, tiny_p
         assert ("values are of what is read" in str(trace_table(one, "").caption)) == says
 
 
-@pytest.mark.parametrize("kind", ["projection", "top 5", "mean", "sweeps of projections"])
+@pytest.mark.parametrize("kind", ["top 5", "sweeps of projections"])
 def test_interventions_act_on_what_is_fed(kind: str, tiny_problems: list[Problem]) -> None:
     checkpoint = thinking(kind)
     plans = [[], [Zero(at=(2,))], [Patch("own", thought=1, at=(2,))], Plan((Noise(at=(1,)),), freeze=True)]
@@ -199,7 +201,7 @@ def test_interventions_act_on_what_is_fed(kind: str, tiny_problems: list[Problem
     np.testing.assert_allclose(lengths, np.linalg.norm(own.fed[:, 0], axis=-1), rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["projection", "sweeps", "sweeps of projections"])
+@pytest.mark.parametrize("kind", ["projection", "sweeps of projections"])
 def test_a_thought_that_is_left_out_takes_no_column(kind: str, tiny_problems: list[Problem]) -> None:
     checkpoint = thinking(kind)
     (removed,) = run_intervened(checkpoint, tiny_problems, [[Remove(at=(1, 2, 3))]])
@@ -209,7 +211,7 @@ def test_a_thought_that_is_left_out_takes_no_column(kind: str, tiny_problems: li
     assert list(last.texts) == [one.text for one in fewer]
 
 
-@pytest.mark.parametrize("kind", ["projection", "top 5, then noise", "sweeps", "sweeps of projections"])
+@pytest.mark.parametrize("kind", ["top 5, then noise", "sweeps of projections"])
 def test_recordings_hold_both(kind: str, tiny_problems: list[Problem]) -> None:
     checkpoint = thinking(kind)
     own = record(checkpoint, tiny_problems)
