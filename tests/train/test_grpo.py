@@ -32,7 +32,7 @@ SOURCES = [
     RewardConfig(variety=variety, density=density, noise=0.4, group=GROUP, temperature=1.5)
     for variety, density in cast(list[tuple[Variety, Density]], [
         ("none", "none"), ("words", "none"), ("dropout", "none"), ("gaussian", "none"), ("gaussian", "sum"),
-        ("gaussian", "mean"), ("gumbel", "none"), ("gumbel", "sum"), ("gumbel", "mean"),
+        ("gumbel", "none"), ("gumbel", "mean"),
     ])
 ]  # fmt: skip
 EVERY_SOURCE = pytest.mark.parametrize("config", SOURCES, ids=lambda config: f"{config.variety}-{config.density}")
@@ -71,10 +71,11 @@ def answered(checkpoint: Checkpoint, config: RewardConfig, problems, dtype=torch
     return thinker, *sample(checkpoint.model, thinker, asked, noise, dtype)
 
 
-@EVERY_SOURCE
-@pytest.mark.parametrize("family", ["qwen2", "llama"])  # the fast pass, and the model as it is
+@pytest.mark.parametrize(  # by the fast pass, and two by the model as it is
+    ("family", "config"), [*(("qwen2", one) for one in SOURCES), ("gpt2", SOURCES[4]), ("gpt2", SOURCES[6])]
+)
 def test_what_is_scored_is_what_was_sampled_and_what_the_plain_model_gives(family, config, tiny_problems):
-    checkpoint = speaking(family)
+    checkpoint, tiny_problems = speaking(family), tiny_problems[:3]
     thinker, said, sampled = answered(checkpoint, config, tiny_problems)
     scored = score(checkpoint.model, thinker, said)
     ratio = (scored.words - sampled.words).exp()
@@ -82,7 +83,7 @@ def test_what_is_scored_is_what_was_sampled_and_what_the_plain_model_gives(famil
     assert (sampled.thoughts is None) == (config.density == "none")
     if sampled.thoughts is not None and scored.thoughts is not None:
         torch.testing.assert_close(
-            (scored.thoughts - sampled.thoughts).exp(), torch.ones(5, GROUP, 3), atol=1e-3, rtol=0
+            (scored.thoughts - sampled.thoughts).exp(), torch.ones(3, GROUP, 3), atol=1e-3, rtol=0
         )
     model, embed = checkpoint.model, checkpoint.model.get_input_embeddings()
     for g, prompt in enumerate(checkpoint.format.prompts(tiny_problems)):

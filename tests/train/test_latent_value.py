@@ -62,7 +62,9 @@ def test_first_the_head_learns_alone_then_the_model_moves(frozen, config, tmp_pa
         assert torch.equal(weight, learned[name]) == frozen, name
 
 
-@pytest.mark.parametrize(("frozen", "moves", "kl"), list(product([True, False], [True, False], [0.0, 0.5])))
+@pytest.mark.parametrize(
+    ("frozen", "moves", "kl"), [(True, True, 0.5), (False, True, 0.0), (True, False, 0.0), (False, False, 0.5)]
+)
 def test_the_loss_is_that_of_plain_loops_and_its_gradient_reaches_the_thoughts(frozen, moves, kl, config, tmp_path):
     head = HeadConfig(width=5, steps=0 if moves else 9, frozen=frozen)
     config = replace(config, reward=replace(config.reward, head=head, kl=kl))

@@ -63,10 +63,12 @@ def at_step(config, step: int):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_run_of_every_method_opens_and_answers(name, tmp_path):
-    config = replace(TINY, method=name, curriculum=CLOCK, mixing="none" if name == "icot" else "packed")
+    mixing = "none" if name == "icot" else "packed"
+    plan = replace(CLOCK, thoughts=3)
+    config = replace(TINY, method=name, curriculum=plan, mixing=mixing, steps=6, decay_from=3, evaluate_every=6)
     train(config, tmp_path)
     checkpoint, method = load_checkpoint(tmp_path), METHODS[name]
-    assert checkpoint.thoughts == method.slots(6)
+    assert checkpoint.thoughts == method.slots(3)
     assert checkpoint.meta["method"] == name
     assert checkpoint.says == ("chain" if name == "cot" else "answer")
     assert (checkpoint.pause is not None) == (method.fed == "pause")

@@ -20,17 +20,24 @@ def keep(place: Path, step: int, stage: str = "thoughts3-edges08", seed: int = 0
     return save_checkpoint(replace(checkpoint, meta={**checkpoint.meta, "step": step, "stage": stage}), place)
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of 300 steps that kept two checkpoints, and began from another run."""
-    keep(tmp_path / "base" / "model", 900, "the end of another run")
-    directory = tmp_path / "run"
+    place = tmp_path_factory.mktemp("whole")
+    keep(place / "base" / "model", 900, "the end of another run")
+    directory = place / "run"
     # Ten thousand sorts before two hundred and fifty by name: the order is that of the steps inside.
     for step, stage in ((10000, "late"), (250, "early")):
         keep(directory / "checkpoints" / f"step{step}-{stage}", step, stage)
     keep(directory / "model", 20000, "end")
-    (directory / "config.yaml").write_text(yaml.safe_dump({"start": str(tmp_path / "base")}))
+    (directory / "config.yaml").write_text(yaml.safe_dump({"start": str(place / "base")}))
     return directory
+
+
+@pytest.fixture
+def run(whole: Path, tmp_path: Path) -> Path:
+    """A copy to change."""
+    return Path(shutil.copytree(whole, tmp_path / "run"))
 
 
 def test_checkpoints_come_by_step_from_the_start_to_the_last_model(run: Path) -> None:

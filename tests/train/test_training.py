@@ -44,7 +44,7 @@ TINY = TrainConfig(
 )
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def one_thread():
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -52,13 +52,19 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """A finished run, and where it lies."""
+    place = tmp_path_factory.mktemp("plain")
+    return train(TINY, place), place
+
+
 class Cut(Exception):
     pass
 
 
-@pytest.mark.parametrize("average", [{}, {"average_from": 3, "average_decay": 0.7}])
-def test_a_run_cut_off_and_resumed_has_the_same_metrics_to_the_last_digit(tmp_path, average):
-    config = replace(TINY, **average)
+def test_a_run_cut_off_and_resumed_has_the_same_metrics_to_the_last_digit(tmp_path):
+    config = replace(TINY, average_from=3, average_decay=0.7)
     whole = train(config, tmp_path / "whole")
 
     def cut(record):
@@ -100,10 +106,9 @@ def test_weights_are_averaged_over_steps(tmp_path, decay, shares):
     assert all(torch.equal(weight, seen[-1][name]) for name, weight in state.model.named_parameters())
 
 
-def test_the_exported_model_is_the_average_and_training_does_not_notice(tmp_path):
-    plain = train(TINY, tmp_path / "plain")
+def test_the_exported_model_is_the_average_and_training_does_not_notice(plain, tmp_path):
     state = train(replace(TINY, average_from=4), tmp_path / "averaged")
-    for (name, ours), theirs in zip(state.model.named_parameters(), plain.model.parameters(), strict=True):
+    for (name, ours), theirs in zip(state.model.named_parameters(), plain[0].model.parameters(), strict=True):
         assert torch.equal(ours, theirs), name
     exported = dict(load_checkpoint(tmp_path / "averaged").model.named_parameters())
     for name, average in state.average.items():
@@ -125,13 +130,12 @@ def test_an_evaluation_takes_its_batch_to_the_device_of_the_model(task, tmp_path
     assert monitor.loss(state).loss.device.type == "meta"
 
 
-def test_a_finished_run_opens_as_a_checkpoint_with_its_stages(tmp_path):
-    train(TINY, tmp_path)
-    checkpoint = load_checkpoint(tmp_path)
-    assert checkpoint.thoughts == 2
-    stages = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+def test_a_finished_run_opens_as_a_checkpoint_with_its_stages(plain):
+    _, place = plain
+    assert load_checkpoint(place).thoughts == 2
+    stages = sorted(path.name for path in (place / "checkpoints").iterdir())
     assert any("thoughts1" in name for name in stages)
-    assert load_checkpoint(tmp_path / "checkpoints" / stages[0]).meta["stage"]
+    assert load_checkpoint(place / "checkpoints" / stages[0]).meta["stage"]
 
 
 def test_a_damaged_state_is_said_not_trained_over(tmp_path):
