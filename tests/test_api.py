@@ -1,8 +1,6 @@
 """The public API: every name is documented with an example that runs, and friendly habits work."""
 
 import doctest
-import subprocess
-import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -26,11 +24,6 @@ QUESTION = "Tom is a lempus. Every lempus is a rempus. Bo is a yumpus. Is Tom a 
 @pytest.fixture(scope="module")
 def model() -> "wb.Model":
     return wb.load("reference_asked")
-
-
-def test_importing_the_package_loads_no_torch() -> None:
-    code = "import sys, workbench; dir(workbench); sys.exit('torch' in sys.modules or 'polars' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 @pytest.mark.parametrize("name", sorted(wb.PUBLIC))

@@ -128,11 +128,7 @@ def spoil(file: str) -> Callable[[Path], None]:
         (no_coconut, "tiny does not say how it thinks", "no field `coconut`"),
         (larger_tokenizer, "Vocabulary and model of tiny do not belong together", "65 tokens, the model embeds 64"),
         (change(vocab_size=80), "The model of tiny cannot be built", "mismatch"),
-        (
-            change(num_hidden_layers=3, layer_types=["full_attention"] * 3),
-            "The weights of tiny are incomplete",
-            "tensors are missing",
-        ),
+        (one_layer_more, "The weights of tiny are incomplete", "tensors are missing"),
         (change(model_type="unheard-of", auto_map={"AutoModelForCausalLM": "x.Y"}), "cannot be built", ""),
         (change(coconut={"version": 2}), "another version", "version is 2"),
         (change(coconut={"thoughts": "six"}), "does not say clearly", "thoughts is 'six'"),
