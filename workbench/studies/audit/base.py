@@ -114,7 +114,7 @@ class Rows:
         note: str = "",
         problems: Sequence[Problem | Item] | None = None,
     ) -> None:
-        """Add a figure.
+        """Add a figure; no forced choice where no problem has options to choose from.
 
         Args:
             question: What is asked, a short name.
@@ -131,6 +131,8 @@ class Rows:
         """
         numbers = np.asarray(values, dtype=np.float64)
         about = self.problems if problems is None else problems
+        if measure == "chosen" and about and all(isinstance(one, Item) and not one.options for one in about):
+            return
         graphs = np.array([one.graph for one in about]) if about else None
         estimate, p = resample(numbers, clusters=graphs, seed=self.seed), None
         found: dict[str, object] = {**estimate.as_dict(), "graphs": estimate.independent} if estimate.n else {}
