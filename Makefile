@@ -49,13 +49,13 @@ $(LAB): $(STAMP)
 	@touch $@
 
 # Workers of one thread each, a file of tests at a time: two threads on one small model are slower than one.
-test: lint ## Run every check: ruff, pyright, pytest
+test: lint ## Run every check: ruff, pyrefly, pytest
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-lint: setup ## Run ruff and pyright
+lint: setup ## Run ruff and pyrefly
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
-	@$(VENV)/bin/pyright --pythonpath $(PY)
+	@$(VENV)/bin/pyrefly check --python-interpreter-path $(PY)
 
 format: setup ## Let ruff mend what it can
 	@$(VENV)/bin/ruff check --fix .

@@ -115,7 +115,7 @@ def keep_what_was_left_out() -> None:
 
     In the second run the address is once more as the browser sent it.
     """
-    asked = st.session_state["asked"]
+    asked: dict[str, list[str]] = st.session_state["asked"]
     drawn = {name: asked.pop(name) for name in list(asked) if name in st.session_state}
     st.session_state["left out"] = {name: drawn[name] for name in drawn if not _followed(name, drawn[name])}
 

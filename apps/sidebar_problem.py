@@ -181,9 +181,11 @@ def _filtered(items: tuple[Problem, ...], run: Run) -> list[str]:
         right: dict[str, bool] = {}
         if outcome != "any":
             bar = st.empty()
-            right = cache.outcomes(
-                run, items, lambda done, of: bar.progress(done / of, f"Answering the set: {done} of {of}") and None
-            )
+
+            def tell(done: int, of: int) -> None:
+                bar.progress(done / of, f"Answering the set: {done} of {of}")
+
+            right = cache.outcomes(run, items, tell)
             bar.empty()
     return [
         str(row["problem"])

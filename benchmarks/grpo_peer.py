@@ -50,7 +50,7 @@ def gradients(model: torch.nn.Module, loss: Tensor) -> Tensor:
 def peer_loss(model: Any, tokenizer: Any, batch: Rollout) -> Tensor:
     """Return trl's loss of the same answers: prompts padded on the left, completions with the forced opening inside."""
     from datasets import Dataset
-    from trl import GRPOConfig, GRPOTrainer  # pyright: ignore[reportMissingImports] -- only this benchmark needs it
+    from trl import GRPOConfig, GRPOTrainer  # only this benchmark needs it
 
     asked, said = batch.said.asked, batch.said
     with tempfile.TemporaryDirectory() as folder:

@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -66,7 +67,7 @@ def main() -> None:
     parser.add_argument("--learn", type=int, default=500, help="questions to learn from")
     parser.add_argument("--count", type=int, default=200, help="questions to replace thoughts in")
     asked = parser.parse_args()
-    tokenizer = AutoTokenizer.from_pretrained(MODEL)
+    tokenizer: Any = AutoTokenizer.from_pretrained(MODEL)
     model = AutoModelForCausalLM.from_pretrained(MODEL).eval()
     learn = read("fixtures/problems/balanced.json", asked.learn)
     names = sorted({name for _, hops, _, _ in learn for hop in hops for name in hop})

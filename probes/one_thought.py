@@ -175,7 +175,7 @@ pl.DataFrame({"head taken away": list(range(len(taken))), "mass left on hop 3": 
 
 # %%
 again = lens.run_with_hooks(rows, [(PATTERN, lambda pattern, hook: pattern, THOUGHT)])
-start = rows.is_thought[0].nonzero()[0].item()  # the column of thought 1
+start = int(rows.is_thought[0].nonzero()[0])  # the column of thought 1
 unchanged = (before.inputs == again.inputs).all().item()
 same_before = (before.inputs[0, : start + THOUGHT] == after.inputs[0, : start + THOUGHT]).all().item()
 changed_after = (before.inputs[0, start + THOUGHT] != after.inputs[0, start + THOUGHT]).any().item()

@@ -3,6 +3,7 @@
 import gc
 import os
 from itertools import pairwise
+from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test waits for a hub; libraries read this when they are imported
 
@@ -54,7 +55,8 @@ def tiny_model(family: str, seed: int = 0, **changes: object) -> PreTrainedModel
     if family == "gpt2":
         calm = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
         size = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128}
-        return GPT2LMHeadModel(GPT2Config(**{**tokens, **calm, **size, **changes})).eval()
+        given: dict[str, Any] = {**tokens, **calm, **size, **changes}
+        return GPT2LMHeadModel(GPT2Config(**given)).eval()
     size = {
         "hidden_size": 32,
         "intermediate_size": 48,
@@ -64,7 +66,7 @@ def tiny_model(family: str, seed: int = 0, **changes: object) -> PreTrainedModel
         "max_position_embeddings": 128,
         "tie_word_embeddings": family == "qwen2",
     }
-    build = {"llama": (LlamaConfig, LlamaForCausalLM), "qwen2": (Qwen2Config, Qwen2ForCausalLM)}
+    build: dict[str, Any] = {"llama": (LlamaConfig, LlamaForCausalLM), "qwen2": (Qwen2Config, Qwen2ForCausalLM)}
     config, model = build[family]
     return model(config(**{**tokens, **size, **changes})).eval()
 

@@ -440,8 +440,8 @@ class Model:
             True
         """
         asked, plan = _problems(problems), _plan(interventions)
-        given = {"interventions": plan, **_inputs(self.checkpoint, plan, asked, thoughts)}
-        found = tracing.answers(self.checkpoint, asked, thoughts, says=says, **given)
+        given = _inputs(self.checkpoint, plan, asked, thoughts)
+        found = tracing.answers(self.checkpoint, asked, thoughts, interventions=plan, says=says, **given)
         return Answers(list(found))
 
     def intervene(

@@ -105,7 +105,7 @@ def convert(kind: Any, value: Any, source: str, where: str) -> Any:
     """Return a value in the type of a field: a list as a tuple, a whole number as a float."""
     origin, inside = get_origin(kind), get_args(kind)
     if dataclasses.is_dataclass(kind) and isinstance(value, dict):
-        return build(kind, value, source, f"{where}.")  # type: ignore[arg-type]
+        return build(kind, value, source, f"{where}.")
     if origin is Literal and value in inside:
         return value
     if origin in (Union, UnionType):

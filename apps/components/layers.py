@@ -1,6 +1,7 @@
 """From a picture of the layers to the page *Interventions*: what was clicked is cut, set to zero or patched there."""
 
 from collections.abc import Callable
+from typing import Any
 
 import streamlit as st
 
@@ -54,7 +55,7 @@ def cell_buttons(reading: Reading, key: str) -> None:
         said = str(st.selectbox(f"Thought {k}, layer {layer - 1}", parts, key=f"part {key}", width=190, help=CELL_HELP))
         part = SUBLAYERS.get(said, "heads")
         own = (int(said.removeprefix("head ")),) if part == "heads" else ()
-        given = {"part": part, "heads": own, "layers": (layer - 1,), "at": (k,)}
+        given: dict[str, Any] = {"part": part, "heads": own, "layers": (layer - 1,), "at": (k,)}
         _button("Set to zero", Ablate(**given), f"zero {key}")
         _button("Set to its mean", Ablate(**given, to="mean"), f"mean {key}")
         if entity_swap(reading.problem) is not None:

@@ -1,6 +1,7 @@
 """The tabs below the picture: words, raw LM head, search tree, lens, node by node, the code, downloads."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import plotly.graph_objects as go
 import polars as pl
@@ -163,7 +164,7 @@ def _on_set(view: View, readings: Sequence[Reading], depths: Sequence[int]) -> N
     other = f"{second}, {view.against}" if view.against in (TWIN, OTHER_TARGET) else plain(readings[1].name)
     st.caption(
         f"Raw mass by class of nodes: {first} less {other}; paired by problem, intervals of 95 % over graphs; "
-        f"{int(frame['problems'].max())} of {plural(len(items), 'problem')} have both."  # type: ignore[arg-type]
+        f"{int(frame['problems'].max())} of {plural(len(items), 'problem')} have both."
     )
     names = {"first": first, "second": other}
     settings = {
@@ -239,8 +240,9 @@ def _save(reading: Reading, depth: int, concept: str, key: str) -> None:
         widgets.download_table(scores.to_frame(), f"scores-{problem.id}-{scores.readout}", f"save-scores-{key}")
         for form, (label, mime) in GRAPH_FILES.items():
             widgets.download(
-                label, lambda form=form: graph_bytes(problem, form, node_values(scores)), f"{problem.id}.{form}", mime,
-                f"save-graph-{form}-{key}", "The problem's graph with all scores, for other tools",
+                label, partial(lambda form: graph_bytes(problem, form, node_values(scores)), form),
+                f"{problem.id}.{form}", mime, f"save-graph-{form}-{key}",
+                "The problem's graph with all scores, for other tools",
             )  # fmt: skip
     st.caption("The table holds every node at every thought, with class, hop, heights, value, rank and chance.")
 

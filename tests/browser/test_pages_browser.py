@@ -104,7 +104,7 @@ def test_the_policy_keeps_a_page_from_asking(page: Page, tmp_path: Path) -> None
             reached.append(self.path)
             self.send_error(404)
 
-        def log_message(self, *_: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Host)

@@ -59,9 +59,13 @@ def begin(call: Call) -> tuple[int, int]:
     """Start a child, and return its number and what to read its words from."""
     reads, writes = os.pipe()
     child = os.fork()
-    if child:
-        os.close(writes)
-        return child, reads
+    if not child:
+        _be_child(call, writes)  # which does not come back
+    os.close(writes)
+    return child, reads
+
+
+def _be_child(call: Call, writes: int) -> None:
     status = _FOREIGN
     try:
         for number in (1, 2):

@@ -103,8 +103,8 @@ def test_a_run_is_compared_with_itself_on_another_question_or_after_another_thou
     for below in tabs.TABS:
         app = opened(**given, below=below)
         assert fine(app), below
-    assert f"reference, {names}" in text(app)
-    assert len([part for part in html(app) if part.startswith("Mass on hop")]) == 2
+        assert f"reference, {names}" in text(app)
+        assert len([part for part in html(app) if part.startswith("Mass on hop")]) == 2
 
     app = opened(**given, picture="difference", after="2", below="Code")
     (title,) = [part for part in html(app) if " less " in part]

@@ -14,8 +14,8 @@ MEANS = pl.DataFrame(
 )  # fmt: skip
 
 
-def drawn(summary: pl.DataFrame = MEANS, **more: Any) -> Any:
-    return lines(summary, "Mass", "over problems", "share", **{"panel": "part", **more})
+def drawn(summary: pl.DataFrame = MEANS, panel: str | None = "part", **more: Any) -> Any:
+    return lines(summary, "Mass", "over problems", "share", panel=panel, **more)
 
 
 def test_a_line_per_run_and_panel_with_its_interval_and_controls_dotted() -> None:

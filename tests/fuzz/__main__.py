@@ -18,6 +18,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from tests.fuzz.targets import TARGETS, refused
@@ -101,7 +102,7 @@ def main() -> int:
         refused(target, examples[name][0], scratch / "examples" / name)  # imports what it needs
     if given.target:
         for name in TARGETS:
-            TARGETS[name] = type(TARGETS[name])(**{**vars(TARGETS[name]), "share": int(name == given.target)})
+            TARGETS[name] = replace(TARGETS[name], share=int(name == given.target))
     tried, said, found, kinds = Counter(), Counter(), Counter(), Counter()
     slowest, largest, began = 0.0, 0, time.monotonic()
     given.out.mkdir(parents=True, exist_ok=True)

@@ -38,7 +38,7 @@ def speaking(thoughts: int = 0) -> Checkpoint:
 
 def say(monkeypatch: pytest.MonkeyPatch, text: str) -> list[int]:
     """Let the next chain be this text; what is forced after it is the model's own."""
-    ids: list[int] = WORDS.tokenizer(text, add_special_tokens=False)["input_ids"]  # type: ignore[assignment]
+    ids: list[int] = WORDS.tokenizer(text, add_special_tokens=False)["input_ids"]
     told = iter([[[[*ids, WORDS.end]]]])
     own = chains.Branches.go_on
     monkeypatch.setattr(chains.Branches, "go_on", lambda *about: next(told, None) or own(*about))

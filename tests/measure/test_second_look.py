@@ -1,6 +1,7 @@
 """The second look shares no code with the workbench, and must read and think the same."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -18,7 +19,8 @@ def test_both_read_the_same_graphs_and_think_the_same_thoughts() -> None:
     problems = load_problems(FILE)[:3]
     found = read(str(FILE), 3)
     checkpoint = load_checkpoint("fixtures/runs/reference_asked")
-    model, tokenizer = AutoModelForCausalLM.from_pretrained(MODEL).eval(), AutoTokenizer.from_pretrained(MODEL)
+    model = AutoModelForCausalLM.from_pretrained(MODEL).eval()
+    tokenizer: Any = AutoTokenizer.from_pretrained(MODEL)
 
     for problem, trace, (prompt, hops, target, negative) in zip(
         problems, run(checkpoint, problems, THOUGHTS), found, strict=True

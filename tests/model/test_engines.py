@@ -62,7 +62,7 @@ def test_an_engine_that_cannot_be_had_says_why(
     name: str, given: dict, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engines, "find_spec", lambda name: None)
-    with pytest.raises(WorkbenchError) as raised, engine(name, **given):  # type: ignore[arg-type]
+    with pytest.raises(WorkbenchError) as raised, engine(name, **given):
         pass
     assert says in raised.value.do
 

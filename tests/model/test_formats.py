@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tokenizers import Tokenizer
@@ -47,7 +48,7 @@ def test_token_ids_are_fixed(tmp_path: object) -> None:
     assert NAMES[17] == "bompus"
     assert tokenizer.convert_tokens_to_ids(list(VOCABULARY)) == list(range(64))
     tokenizer.save_pretrained(f"{tmp_path}")
-    again = AutoTokenizer.from_pretrained(f"{tmp_path}")
+    again: Any = AutoTokenizer.from_pretrained(f"{tmp_path}")
     assert again(" ".join(VOCABULARY)).input_ids == list(range(64))
     assert (again.pad_token_id, again.eos_token_id, again.padding_side) == (0, 1, "left")
 
@@ -209,7 +210,7 @@ def test_vocabularies_are_small_and_fixed(tmp_path: Path) -> None:
         assert len(set(known)) == len(known) == len(tokenizer)
         assert tokenizer.convert_tokens_to_ids(list(known)) == list(range(len(known)))
         tokenizer.save_pretrained(f"{tmp_path}/{task}")
-        again = AutoTokenizer.from_pretrained(f"{tmp_path}/{task}")
+        again: Any = AutoTokenizer.from_pretrained(f"{tmp_path}/{task}")
         assert (
             again(QUESTION if task == "prontoqa" else SUMS.question).input_ids
             == tokenizer(QUESTION if task == "prontoqa" else SUMS.question).input_ids

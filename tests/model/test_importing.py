@@ -208,7 +208,7 @@ def test_sim_cot_keeps_its_second_model_apart(with_reader: tuple[Imported, PreTr
         for step in range(2):
             fed, ids = thoughts[row, 2 * step : 2 * step + 2], list[int]()
             while len(ids) < LIMIT and (not ids or ids[-1] != checkpoint.format.end):
-                tokens = second.get_input_embeddings()(torch.tensor(ids, dtype=torch.long))  # type: ignore[misc]
+                tokens = second.get_input_embeddings()(torch.tensor(ids, dtype=torch.long))
                 logits = second(inputs_embeds=torch.cat([fed, tokens])[None]).logits[0, -1]
                 ids.append(int(logits.argmax()))
             text = checkpoint.tokenizer.decode([one for one in ids if one != checkpoint.format.end])
@@ -489,7 +489,7 @@ def test_what_is_not_told_is_asked_for_with_what_is_known(gpt2: Path, tmp_path: 
     assert "--lora-alpha (32" in caught.value.why
     assert "codi-remove-eos" in caught.value.why
     with pytest.raises(wb.WorkbenchError, match='no prompt "cody"'):
-        wb.import_model(tmp_path / "model.bin", tmp_path / "mine", gpt2, **{**CODI, "prompt": "cody"})
+        wb.import_model(tmp_path / "model.bin", tmp_path / "mine", gpt2, **(CODI | {"prompt": "cody"}))
     with pytest.raises(wb.WorkbenchError, match="needs its base"):
         wb.import_model(tmp_path / "model.bin", tmp_path / "mine", **CODI)
     with pytest.raises(wb.WorkbenchError, match="exists"):

@@ -101,7 +101,7 @@ def test_an_ablation_changes_the_distribution_over_nodes_of_later_thoughts_only(
 def test_a_cache_under_hooks_is_that_of_the_hooked_loop(lens: CoconutLens) -> None:
     rows = lens.rows(PROBLEMS)
     swap = [("hook_thought", lambda thought, hook: -thought, 1), (PATTERN, blind_head, 2)]
-    ran, cache = lens.run_with_cache(rows, swap)  # type: ignore[arg-type]
+    ran, cache = lens.run_with_cache(rows, swap)
     flipped = forward(
         lens.checkpoint.model, rows.ids, rows.is_thought, rows.mask, lambda k, t: -t if k == 1 else t
     ).inputs

@@ -3,6 +3,7 @@
 import json
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -22,7 +23,7 @@ PROBLEM = make_problem("p-1", NAMES, EDGES, root=0, target=4, negative=6, target
 OFFICIAL = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
-def item(**changes: object) -> dict[str, object]:
+def item(**changes: object) -> dict[str, Any]:
     official = {
         "question": PROBLEM.question,
         "answer": PROBLEM.answer,
@@ -105,7 +106,7 @@ def test_a_fault_of_the_oracle_is_put_down_to_the_official_field(tmp_path):
     assert "item 0, idx_to_symbol: nodes 4 and 6 are both called lempus" in message(
         write(tmp_path, [item(idx_to_symbol=names)])
     )
-    edges = [*item()["edges"], [2, 6]]  # pyright: ignore
+    edges = [*item()["edges"], [2, 6]]
     text = message(write(tmp_path, [item(edges=edges)]))
     assert "neg_target: scrompus can be reached from Tom" in text
     assert "question: does not say the edge terpus → scrompus" in text

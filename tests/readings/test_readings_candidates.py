@@ -174,10 +174,10 @@ def test_every_figure_of_these_readings_has_an_alt_and_shows_chance_and_controls
         figures = one.figures(one.frame(recordings))
         assert len(figures) == (2 if one.name == "parallelism" else 10)
         for figure in figures:
-            assert len(json.loads(figure.to_json())["layout"]["meta"]["alt"]) > 40  # type: ignore[arg-type]
+            assert len(json.loads(figure.to_json())["layout"]["meta"]["alt"]) > 40
             names = " ".join(t.name or "" for t in drawn(figure))
             if not names.strip():  # no panel has a value; each says why
                 assert "fewer than 10 of either kind" in json.loads(figure.to_json())["layout"]["meta"]["alt"]
                 continue
             assert "chance" in names
-            assert "Separation" in figure.layout.title.text or "thoughts of other problems" in names  # type: ignore[attr-defined]
+            assert "Separation" in figure.layout.title.text or "thoughts of other problems" in names

@@ -77,7 +77,7 @@ def test_behaviour_shares_show_a_panel_for_each_run_and_add_up(recordings):
     counted = Counter(frame.filter(run="noise", thought=1)["behaviour"])
     noise = [bar for bar in bars if bar.xaxis == "x3"]
     assert {bar.name: bar.y[1] for bar in noise if bar.y[1]} == {k: n / 6 for k, n in counted.items()}
-    titles = [a.text for a in shares.layout.annotations]  # type: ignore[attr-defined]
+    titles = [a.text for a in shares.layout.annotations]
     assert titles == ["model", "untrained model", "noise of matched norm"]
     lines = {t.name: t for t in drawn(accuracy)}
     assert {"model", "untrained model", "noise of matched norm", "chance"} <= lines.keys()

@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -26,14 +27,14 @@ from workbench.studies.compare.jobs import COSTS, Job, last_error, minutes_of, p
 from workbench.studies.compare.measure import is_measured
 from workbench.studies.compare.page import report
 from workbench.studies.compare.suite import Suite, load_suite, plan_runs, standing
-from workbench.train.config import TrainConfig, load_config, save_config
+from workbench.train.config import load_config, save_config
 from workbench.train.methods import METHODS
 
 
 def tiny_suite(folder: Path, **changes: object) -> Path:
     """Write a suite of two methods that train for six steps, and its files."""
-    small = {"steps": 6, "decay_from": 3, "watched": 1, **changes}
-    save_config(TrainConfig(**{**vars(TINY), **small}), folder / "base.yaml")
+    small: dict[str, Any] = {"steps": 6, "decay_from": 3, "watched": 1, **changes}
+    save_config(replace(TINY, **small), folder / "base.yaml")
     save_problems(generate("released", 3, seed=5), folder / "few.json")
     path = folder / "suite.yaml"
     path.write_text(SUITE.replace("name: tiny", "name: tiny\ntimed: 1"))

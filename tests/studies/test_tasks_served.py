@@ -131,13 +131,14 @@ def test_a_trace_holds_the_values_of_the_steps_and_the_options() -> None:
     model, items = words("prontoqa"), generate_items("prontoqa", 3, 1)
     for trace, item in zip(run(model, items), items, strict=True):
         ids = model.tokenizer.convert_tokens_to_ids([value.lower() for value in item.values])
+        assert isinstance(ids, list)
         head = model.model.get_output_embeddings()
         assert head is not None
-        said = np.exp(trace.thoughts[0] @ head.weight.detach().numpy().T)  # pyright: ignore
+        said = np.exp(trace.thoughts[0] @ head.weight.detach().numpy().T)
         shares = said / said.sum()
         assert trace.values is not None
         assert trace.values.shape == (2, len(item.values))
-        assert trace.values[0].tolist() == pytest.approx([shares[i] for i in ids], rel=1e-3)  # pyright: ignore
+        assert trace.values[0].tolist() == pytest.approx([shares[i] for i in ids], rel=1e-3)
         assert trace.choices is not None
         assert trace.choices.shape == (3, 2)
         assert trace.choice.tolist() == (trace.choices[:, 0] > trace.choices[:, 1]).astype(float).tolist()

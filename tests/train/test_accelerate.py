@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, cast
 
@@ -77,7 +78,7 @@ class Learned:
     """Weights of which each process holds a part."""
 
 
-def make(family: str, task: str) -> tuple[TrainStep, TextData | GraphData]:
+def make(family: str, task: Any) -> tuple[TrainStep, TextData | GraphData]:
     config, checkpoint = replace(CONFIG, task=task), tiny(family, markers=True)
     items = [chain(number, 1 + number % 3) for number in range(8)]
     data = GraphData(config) if task == "edges" else TextData(config, checkpoint, items)
@@ -149,7 +150,7 @@ def work(directory: Path) -> None:
         for task in TASKS:
             module, data = make(family, task)
             wrapped, *_ = accelerator.prepare(module, *build_optimizer(module.model, CONFIG))  # as the loop does
-            step = accelerator.unwrap_model(wrapped)
+            step: Any = accelerator.unwrap_model(wrapped)
             loss = wrapped(data.draw(STAGE, STEP, accelerator.process_index), 0).loss
             accelerator.backward(loss)
             mean = accelerator.reduce(loss.detach(), "mean")
@@ -269,7 +270,7 @@ def test_two_processes_are_killed_go_on_and_are_stopped_with_the_same_metrics(tm
     save_config(config, tmp_path / "config.yaml")
     cut, whole = (tmp_path / name / "metrics.jsonl" for name in ("cut", "whole"))
 
-    def begin_until(step: int) -> multiprocessing.Process:
+    def begin_until(step: int) -> BaseProcess:
         run = multiprocessing.get_context("forkserver").Process(target=as_a_group, args=(tmp_path,))
         run.start()
         end = time.monotonic() + 120
@@ -278,11 +279,13 @@ def test_two_processes_are_killed_go_on_and_are_stopped_with_the_same_metrics(tm
         return run
 
     killed = begin_until(5)
+    assert killed.pid
     os.killpg(killed.pid, signal.SIGKILL)
     killed.join()
     reached = load_state(config, tmp_path / "cut").step
     assert reached < 20
     asked = begin_until(25)
+    assert asked.pid
     os.killpg(asked.pid, signal.SIGINT)  # Ctrl-C: processes that wait for their launcher would take 30 seconds to end
     asked.join(25)
     assert asked.exitcode == 0

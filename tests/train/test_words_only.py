@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from workbench.train.graphs import GraphData
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 STEPS = 100
-SMALL: dict[str, int] = {"graphs": 2, "questions": 4}
+SMALL: dict[str, Any] = {"graphs": 2, "questions": 4}
 ROOT, ASKED, SEPARATOR, ANSWER, END = (VOCABULARY.index(word) for word in ("[R]", "[Q]", "|", "[A]", "<eos>"))
 
 AT_A_THOUGHT, SEVERAL = "a node is the label at a thought's own LM head", "a place has several labels, or a part of one"

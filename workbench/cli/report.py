@@ -105,7 +105,7 @@ def _add_readings(
     with progress("Recording the model and its controls", len(kept) * runs) as advance:
         page = write_readings(
             checkpoint, problems, directory, options,
-            on_problems=advance, on_reading=lambda *told: typer.echo(_reading(*told), err=True),
+            on_problems=advance, on_reading=lambda title, left: typer.echo(_reading(title, left), err=True),
         )  # fmt: skip
     typer.echo(f"Readings: {page}")
 

@@ -229,7 +229,7 @@ def _slip(step: str) -> str:
 def _words(form: Format, text: str) -> list[str]:
     """Return the words of a step as the format writes them, case and marks left out."""
     if form.name == "words":  # its tokenizer leaves words out
-        ids: list[int] = form.tokenizer(text, add_special_tokens=False)["input_ids"]  # type: ignore[assignment]
+        ids: list[int] = form.tokenizer(text, add_special_tokens=False)["input_ids"]
         text = " ".join(_pieces(form, ids))
     return re.findall(r"[^\W_]+", text.lower())
 

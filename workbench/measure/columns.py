@@ -52,7 +52,7 @@ def _tuple(loader: yaml.SafeLoader, node: yaml.SequenceNode) -> tuple[str, ...]:
     return tuple(loader.construct_sequence(node))
 
 
-_Loader.add_constructor("tag:yaml.org,2002:seq", _tuple)  # type: ignore[arg-type]
+_Loader.add_constructor("tag:yaml.org,2002:seq", _tuple)
 
 
 def tables() -> list[str]:

@@ -422,7 +422,7 @@ def across_seeds(values: Float[np.ndarray, "seeds rows"], clusters: Labels | Non
     if not total:
         low, high = value, value
         if np.isin(given[~np.isnan(given)], (0, 0.5, 1)).all():  # seeds that agree are no certainty
-            low, high = _wilson(value, float(graphs), scipy.stats.norm.ppf((1 + CONFIDENCE) / 2))
+            low, high = _wilson(value, float(graphs), float(scipy.stats.norm.ppf((1 + CONFIDENCE) / 2)))
         return Estimate(value, low, high, n, _SEEDS, graphs)
     deviations = float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, total**2 / (parts**2 / free).sum()))
     if least < -1 or most > 1:

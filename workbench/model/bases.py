@@ -160,7 +160,8 @@ def _downloaded(base: Base, folder: Path) -> Path:
 
 def _convert(directory: Path, options: dict[str, str], about: dict[str, str], target: Path) -> None:
     try:
-        tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False, **options)
+        reader: Any = AutoTokenizer
+        tokenizer = reader.from_pretrained(directory, local_files_only=True, trust_remote_code=False, **options)
         with checkpoints.no_progress_bar():
             model = AutoModelForCausalLM.from_pretrained(
                 directory, dtype=torch.float32, local_files_only=True, trust_remote_code=False, **options

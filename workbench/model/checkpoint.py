@@ -202,7 +202,7 @@ def read_tokenizer(directory: Path, name: str) -> PreTrainedTokenizerBase:
         # AutoTokenizer overrides the generic class by that of the architecture (Qwen2's adds a 65th token).
         settings = directory / "tokenizer_config.json"
         generic = settings.is_file() and "TokenizersBackend" in settings.read_text(encoding="utf-8")
-        reader = PreTrainedTokenizerFast if generic else AutoTokenizer
+        reader: Any = PreTrainedTokenizerFast if generic else AutoTokenizer
         tokenizer = reader.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # the tokenizers library raises plain Exception for a damaged file
         raise WorkbenchError(
@@ -317,7 +317,7 @@ class Checkpoint:
 
 
 def make_checkpoint(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, meta: dict[str, object], name: str
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, meta: Mapping[str, object], name: str
 ) -> Checkpoint:
     """Put a model in memory and its tokenizer together.
 
@@ -330,6 +330,7 @@ def make_checkpoint(
     Raises:
         WorkbenchError: A field is wrong, or the tokenizer does not fit the model or the format.
     """
+    meta = dict(meta)
     config = CoconutConfig.read(meta, name)
     rows = embedding_rows(model)
     if len(tokenizer) > rows:

@@ -246,7 +246,7 @@ class EdgesFormat(_WordFormat):
             True: [name for name in (*ENTITIES, *CONCEPTS) if name not in taken],
             False: [name for name in (*CONCEPTS, *ENTITIES) if name not in taken],
         }
-        spoken = []
+        spoken: list[str] = []
         for node, name in enumerate(problem.names):
             if name not in known:
                 name = next(spare for spare in free[node not in targets] if spare not in taken)

@@ -6,7 +6,7 @@ no answer reads it. An import keeps it apart, in a folder of the checkpoint that
 """
 
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -88,8 +88,8 @@ def say_steps(
         return [() for _ in range(count)]
     end, given = checkpoint.format.end, thoughts[:, : groups * per_step].reshape(count * groups, per_step, -1)
     how = GenerationConfig(max_new_tokens=LIMIT, do_sample=False, eos_token_id=end, pad_token_id=end)
-    said = reader.generate(
+    said = cast(Any, reader).generate(
         inputs_embeds=given, attention_mask=given.new_ones(given.shape[:2], dtype=torch.long), generation_config=how
-    )  # type: ignore[operator]
+    )
     texts = [str(checkpoint.tokenizer.decode(ids[: (*ids, end).index(end)])).strip() for ids in said.tolist()]
     return [tuple(texts[row * groups : (row + 1) * groups]) for row in range(count)]

@@ -42,7 +42,10 @@ _BY_METHOD: dict[str, Asked] = {
     "pause_words": "words only",
     "coconut_without_curriculum": "answers alone",
     "pause_token": "answers alone",
-    **dict.fromkeys(("cot", "no_cot", "icot", "coconut_without_thought"), "no thoughts"),
+    "cot": "no thoughts",
+    "no_cot": "no thoughts",
+    "icot": "no thoughts",
+    "coconut_without_thought": "no thoughts",
 }
 """Of the methods that there were while checkpoints did not store it; `Method.asked` says it of those of today."""
 GRAPH_TASKS = ("edges", "prosqa")

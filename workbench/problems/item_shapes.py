@@ -142,7 +142,7 @@ _Few = Annotated[list[_Sentence], Field(max_length=64)]
 _Chain = Annotated[str, StringConstraints(max_length=MOST_CHARACTERS)]
 _Proof = Annotated[list[_Sentence], Field(max_length=2 * MOST_STEPS)]
 _Task = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,32}$")]
-_MAYBE_ID = (_Id | None, None)  # type: ignore[operator]
+_MAYBE_ID = (_Id | None, None)
 _FREE = {"options": (_Few, []), "values": (_Steps, [])}
 _SHAPES: dict[str, tuple[type[BaseModel], Callable[[Any, str], Item | Fault]]] = {
     # What `save_items` writes.

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 
@@ -198,7 +198,7 @@ def reordered(problem: Asked, seed: int) -> Asked:
             problem, id=f"{problem.id}-reordered", question=" ".join([*(said[place] for place in order), asked])
         )
     order = generator_of(problem, seed).permutation(len(problem.edges)).tolist()
-    return _changed(problem, "reordered", tuple(problem.edges[place] for place in order))
+    return cast(Asked, _changed(problem, "reordered", tuple(problem.edges[place] for place in order)))
 
 
 def other_root(problem: Problem) -> Problem | None:
@@ -343,7 +343,8 @@ def _chain(item: Item) -> list[_Operation] | None:
                 return None
             alone = value >= LEAST and len(said) == 1 and used[value] == 1
             operands.append(_Operand(value, said[0] if alone else None, steps[0] if steps else None))
-        chain.append((symbol, *operands, result))
+        first, second = operands
+        chain.append((symbol, first, second, result))
         results.append(result)
     return chain
 

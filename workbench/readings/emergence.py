@@ -182,7 +182,7 @@ _SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
 
 
 def _rows(recording: Recording) -> list[dict[str, object]]:
-    found = []
+    found: list[dict[str, object]] = []
     for trace in recording.traces:
         scores = node_scores(trace, "lm_head")
         named = statistics(scores)

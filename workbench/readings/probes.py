@@ -150,7 +150,7 @@ def fit_probe(
             total.backward()
             return total
 
-        optimizer.step(loss)  # type: ignore[arg-type]
+        optimizer.step(loss)
     full, offset = torch.zeros(held.shape[1], *shape), torch.zeros(shape)
     full[:, used] = weight.detach().unflatten(1, (len(used), shape[1]))
     offset[used] = bias.detach().unflatten(0, (len(used), shape[1]))

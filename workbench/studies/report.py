@@ -190,7 +190,7 @@ def save_trace(trace: Trace, path: Path, supervision: str = "not known") -> None
     problem = trace.problem
     about = {"id": problem.id, "question": problem.question, "answer": problem.answer, "steps": problem.steps}
     about |= {"values": problem.values} if isinstance(problem, Item) else {"names": problem.names}
-    written = {"checkpoint": trace.checkpoint, "supervision": supervision, "problem": about}
+    written: dict[str, object] = {"checkpoint": trace.checkpoint, "supervision": supervision, "problem": about}
     written["schema versions"] = schemas_of([problem])
     rows = {name: table.to_dicts() for name, table in _read([trace]).items()}
     write_whole(path, to_json(written | rows, indent=2, inf_nan_mode="null") + b"\n")

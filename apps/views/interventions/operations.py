@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import streamlit as st
 
@@ -149,7 +150,8 @@ def _dials(plan: Plan, place: int, one: Intervention, k: int) -> None:
 
 def replace_strength(one: Intervention) -> Intervention:
     """Return an operation at full strength: its slider says how strong it is."""
-    return replace(one, **{"strength": 1.0}) if hasattr(one, "strength") else one
+    full: dict[str, Any] = {"strength": 1.0}
+    return replace(one, **full) if hasattr(one, "strength") else one
 
 
 def _strength(plan: Plan, place: int, one: Intervention) -> None:

@@ -1,6 +1,7 @@
 """What came of a plan: what changed, the answer beside its control, strengths, many problems, words, code."""
 
 from dataclasses import replace
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import polars as pl
@@ -229,7 +230,7 @@ def in_sets(subject: Subject, plan: Plan) -> tuple[Plan, dict[str, str]]:
     names, made = subject.problem.names, []
     found: dict[str, str] = {}
     for one in plan.interventions:
-        fields: dict[str, tuple[str, ...]] = {}
+        fields: dict[str, Any] = {}
         thoughts = [k for k in range(1, subject.run.thoughts + 1) if one.acts_on(k)]
         for field in one.node_fields:
             for name in getattr(one, field):
@@ -271,9 +272,11 @@ def many(subject: Subject, plan: Plan) -> None:
 def _asked(subject: Subject, plan: Plan, control: Control | None, count: int) -> pl.DataFrame:
     """Return what a plan does on the first problems of the set, with a bar while they are asked."""
     bar = st.empty()
-    table = subject.on_set(
-        plan, control, count, lambda done: bar.progress(done / count, f"{done} of {count} problems") and None
-    )
+
+    def tell(done: int) -> None:
+        bar.progress(done / count, f"{done} of {count} problems")
+
+    table = subject.on_set(plan, control, count, tell)
     bar.empty()
     return table
 

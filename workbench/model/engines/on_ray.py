@@ -4,9 +4,6 @@ Ray places, retries and ends everything. What is ours is how a function of a bat
 into Ray's object store once, and each worker takes them out once.
 """
 
-# pyright: reportMissingImports=false
-# Ray is an extra, which need not be there where types are checked.
-
 import copy
 import io
 import os

@@ -181,9 +181,8 @@ def _checked(task: SuiteTask, path: Path) -> SuiteTask:
         )
     try:
         methods = tuple(find_method(method).name for method in task.methods)
-        seeds, tried, overrides = (
-            one if task.variants else _by_method(one) for one in (task.seeds, task.tried, task.overrides)
-        )
+        named = dict if task.variants else _by_method
+        seeds, tried, overrides = named(task.seeds), named(task.tried), named(task.overrides)
     except WorkbenchError as error:
         raise _wrong(path, f"{where}: {error.what} {error.why}", error.do) from error
     task = dataclasses.replace(task, methods=methods, seeds=seeds, tried=tried, overrides=overrides)

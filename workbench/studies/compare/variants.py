@@ -203,7 +203,7 @@ def report(suite: Suite, out: Path, only: Sequence[str], failed: Mapping[str, st
         "sections": sections,
         "origin": asdict(provenance(0)),
     }
-    about = {"schema": VARIANTS_SCHEMA, "suite": suite.name, **context["origin"]}  # type: ignore[dict-item]
+    about = {"schema": VARIANTS_SCHEMA, "suite": suite.name, **context["origin"]}
     with_pictures = context | {"sections": _pictures(suite.name, sections)}
     write_whole(directory / f"{suite.name}.md", render("variants.md", **with_pictures))
     write_whole(directory / f"{suite.name}.json", json.dumps(about | {"tasks": told}, indent=1) + "\n")

@@ -121,7 +121,7 @@ def fresh_problems(known: Iterable[Problem], count: int | None = None) -> Mappin
     count, seed, made = count or frozen().fresh, int(digest()[:8], 16), {}
     shapes = {shape(problem) for problem in known}
     for name, how in frozen().sets.items():
-        arguments = {"seed": seed, **how}
+        arguments: dict[str, Any] = {"seed": seed, **how}
         drawn = [one for one in generate(count=2 * count, **arguments) if shape(one) not in shapes][:count]
         made[name] = [replace(problem, id=f"fresh-{problem.id}") for problem in drawn]
     return made
