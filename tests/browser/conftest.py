@@ -1,4 +1,4 @@
-"""A real Chromium and a running explorer for the browser tests; without Chromium they are skipped, with the reason."""
+"""A real Chromium for the browser tests; without one they are skipped, with the reason."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize
 
-from tests.browser.serve import find_chromium, running_chromium, running_explorer
+from tests.browser.serve import find_chromium, running_chromium
 
 NO_CHROMIUM = "browser tests skipped: no Chromium here (WORKBENCH_CHROMIUM names one)"
 
@@ -29,22 +29,15 @@ def browser() -> Iterator[Browser]:
         yield chromium
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def page(browser: Browser) -> Iterator[Page]:
-    """A fresh page, 1400 by 1000, that waits up to 30 seconds for what a test asks of it.
+    """The page of a file of tests, 1400 by 1000, that waits up to 30 seconds for what a test asks of it.
 
-    Streamlit moves as little as it can, since drawing what fades and turns takes a third of the processor time. Tests
-    of what is there in between ask for motion, and windows that tests open themselves have it.
+    A page of its own for each test would take half as much again of the processor's time. Streamlit moves as little as
+    it can, since drawing what fades and turns takes a third. Tests of what is there in between ask for motion.
     """
     size: ViewportSize = {"width": 1400, "height": 1000}
     context = browser.new_context(viewport=size, accept_downloads=True, reduced_motion="reduce")
     context.set_default_timeout(30_000)
     yield context.new_page()
     context.close()
-
-
-@pytest.fixture(scope="session")
-def explorer() -> Iterator[str]:
-    """Address of a running explorer, `http://localhost:PORT`."""
-    with running_explorer() as address:
-        yield address

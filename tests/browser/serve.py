@@ -12,8 +12,9 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -80,6 +81,32 @@ def rest(page: Page, milliseconds: float) -> None:
     """Wait until the server has nothing more to say, and all thoughts are on the page that moves between them."""
     expect(page.locator('.stepper[data-whole="false"]')).to_have_count(0, timeout=milliseconds)
     expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=milliseconds)
+
+
+def listen(page: Page, host: str = "") -> list[str]:
+    """Return a list to which what a page should not do is added from now on.
+
+    That is what it asks of another host than its own (`localhost:PORT`; none for a file), the dialogs that it opens,
+    what it fails to load, and its errors.
+    """
+    heard: list[str] = []
+
+    def dismiss(dialog: Dialog) -> None:
+        heard.append(dialog.message)
+        dialog.dismiss()
+
+    def ours(said: ConsoleMessage) -> bool:
+        return "/_stcore/" not in said.location["url"]  # which Streamlit first looks for below the path of a page
+
+    def left_behind(one: Request) -> bool:  # by a page that was left before it had all
+        return one.failure == "net::ERR_ABORTED" or one.url.startswith("blob:")
+
+    page.on("dialog", dismiss)
+    page.on("request", lambda one: heard.append(one.url) if urlsplit(one.url).netloc not in ("", host) else None)
+    page.on("requestfailed", lambda one: heard.append(one.url) if not left_behind(one) else None)
+    page.on("pageerror", lambda error: heard.append(str(error)))
+    page.on("console", lambda said: heard.append(said.text) if said.type == "error" and ours(said) else None)
+    return heard
 
 
 def free_port() -> int:

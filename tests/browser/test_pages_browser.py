@@ -1,14 +1,14 @@
 """Static pages in a real browser: names with marks are text, nothing runs, nothing is asked of another host."""
 
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
 import polars as pl
 import pytest
-from playwright.sync_api import Dialog, Page, Request, expect
+from playwright.sync_api import Page, expect
 
+from tests.browser.serve import listen
 from tests.conftest import tiny
 from tests.studies.test_pages import NAMES, drawn, table_of
 from workbench.measure.provenance import provenance
@@ -17,31 +17,8 @@ from workbench.studies import report
 from workbench.studies.pages import Section, drawings, write_html
 
 
-@dataclass
-class Heard:
-    """What a page asked of other hosts, the dialogs that it opened, and its errors; all should be empty."""
-
-    said: list[str] = field(default_factory=list)
-
-    def listen(self, page: Page) -> "Heard":
-        """Note it from now on."""
-
-        def dismiss(dialog: Dialog) -> None:
-            self.said.append(dialog.message)
-            dialog.dismiss()
-
-        def note(request: Request) -> None:
-            if not request.url.startswith(("file:", "data:", "blob:")):
-                self.said.append(request.url)
-
-        page.on("request", note)
-        page.on("dialog", dismiss)
-        page.on("pageerror", lambda error: self.said.append(str(error)))
-        return self
-
-
 def test_hostile_names_are_text_and_reach_no_other_host(page: Page, tmp_path: Path) -> None:
-    heard = Heard().listen(page)
+    heard = listen(page)
     sections = [Section(name, (name,), (table_of(name),), (drawn(name),)) for name in NAMES]
     shown = [(section, drawings(section.figures)) for section in sections]
     file = write_html(
@@ -57,7 +34,7 @@ def test_hostile_names_are_text_and_reach_no_other_host(page: Page, tmp_path: Pa
     assert [" ".join(name.split()) for name in NAMES] == [" ".join(one.split()) for one in headings[1 : len(NAMES) + 1]]
     assert any("<script>alert(1)</script>" in tick for tick in ticks), ticks
     assert page.locator("img, svg a, .drawings a").count() == 0
-    assert not heard.said
+    assert not heard
 
 
 def test_hostile_problems_are_text_in_a_report_and_its_parts(
@@ -76,7 +53,7 @@ def test_hostile_problems_are_text_in_a_report_and_its_parts(
         table.with_columns(changed.alias(name) for name in columns).write_parquet(file)
     report.write_page(tmp_path, names[2], options, provenance(0), supervision=names[3])
 
-    heard = Heard().listen(page)
+    heard = listen(page)
     page.goto((tmp_path / "index.html").as_uri())
     page.locator(".main-svg .xtick").first.wait_for()
     shown = page.locator("#problems tbody a").all_text_contents()
@@ -93,7 +70,7 @@ def test_hostile_problems_are_text_in_a_report_and_its_parts(
     assert shown == names
     assert names[3] in page.locator(".badge").all_text_contents()
     assert page.locator("img, svg a").count() == 0
-    assert not heard.said
+    assert not heard
 
 
 def test_the_policy_keeps_a_page_from_asking(page: Page, tmp_path: Path) -> None:
