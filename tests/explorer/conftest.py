@@ -22,7 +22,7 @@ from workbench.readings import lenses
 
 EXPLORER = Path(__file__).resolve().parents[2] / "apps" / "explorer.py"
 THOUGHTS = 3
-FIT, LENS_STEPS = lenses.fit_lens, 20
+FIT, LENS_STEPS = lenses.fit_lens, 3
 """Enough for a page to show a tuned lens; how well it fits is tested with the reading."""
 COMPONENTS = cache(manifest_scanner.scan_component_manifests)
 """Streamlit reads what all installed packages say of themselves whenever a page is opened: once is enough."""

@@ -86,3 +86,10 @@ def link(app: AppTest) -> dict[str, str]:
 def fine(app: AppTest) -> bool:
     """Whether nothing went wrong: no traceback, no message of an error."""
     return not app.exception and not app.error
+
+
+def ran(code: str) -> dict[str, Any]:
+    """The names that code of a page leaves; it is run without showing anything."""
+    names: dict[str, Any] = {}
+    exec(code.replace(".show()", "").replace("print(", "("), names)
+    return names

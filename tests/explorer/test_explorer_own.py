@@ -8,21 +8,19 @@ from apps import code_export
 from apps.links import PARAMETERS
 from apps.sidebar_problem import EXAMPLE, LONGEST_IN_LINK
 from apps.widgets import marked
-from tests.explorer.page import Open, charts, fine, text
+from tests.explorer.page import Open, charts, fine, ran, text
 
 
 def test_a_pasted_question_is_read_and_drawn(opened: Open) -> None:
     app = opened(set="pasted")
     assert "Paste a ProsQA question" in text(app)
-    app.text_area(key="question").set_value(EXAMPLE)
-    app.run()
+    app.text_area(key="question").set_value(EXAMPLE).run()
 
     assert fine(app)
     assert "Is Tom a yumpus or felpus?" in text(app)
     assert "copy it" in text(app)
 
-    app.text_area(key="question").set_value(EXAMPLE + " " * LONGEST_IN_LINK)
-    app.run()
+    app.text_area(key="question").set_value(EXAMPLE + " " * LONGEST_IN_LINK).run()
     assert fine(app)
     assert "too long for a link" in text(app)
 
@@ -35,8 +33,7 @@ def test_a_wrong_question_names_the_sentence_and_stays_typed(opened: Open) -> No
         ("   .  ", "must ask"),
         ("x" * 5000, "must ask"),
     ):
-        app.text_area(key="question").set_value(typed)
-        app.run()
+        app.text_area(key="question").set_value(typed).run()
 
         assert not app.exception
         assert app.error
@@ -45,15 +42,15 @@ def test_a_wrong_question_names_the_sentence_and_stays_typed(opened: Open) -> No
 
 
 def test_a_bad_file_names_item_and_field_and_not_where_the_server_put_it(opened: Open) -> None:
-    app = opened(set="uploaded")
-    assert "Drop a file" in text(app)
-    app.file_uploader(key="file").set_value(("mine.json", b'[{"question": 1}]', "application/json"))
-    app.run()
+    for page in ("", "population", "training"):
+        app = opened(page, set="uploaded")
+        assert page or "Drop a file" in text(app)
+        app.file_uploader(key="file").set_value(("mine.json", b'[{"question": 1}]', "application/json")).run()
 
-    assert not app.exception
-    assert "mine" in app.error[0].value
-    assert "item 0" in text(app)
-    assert "tmp" not in text(app)
+        assert not app.exception
+        assert "mine" in app.error[0].value
+        assert "item 0" in text(app)
+        assert "tmp" not in text(app)
 
 
 @pytest.mark.parametrize(
@@ -73,8 +70,7 @@ def test_titles_of_figures_keep_plotlys_marks_and_no_other_html(written: str, sh
 def test_an_uploaded_file_opens_and_says_that_a_link_cannot_hold_it(opened: Open, folder: Path) -> None:
     app = opened(set="uploaded")
     content = (folder / "problems" / "released.json").read_bytes()
-    app.file_uploader(key="file").set_value((f"{'ü' * 300}.json", content, "application/json"))
-    app.run()
+    app.file_uploader(key="file").set_value((f"{'ü' * 300}.json", content, "application/json")).run()
 
     assert fine(app)
     assert "does not hold this problem" in text(app)
@@ -104,14 +100,11 @@ def test_an_unexpected_error_is_words_without_a_traceback(opened: Open, monkeypa
     assert "Traceback" not in text(app)
 
 
-@pytest.mark.parametrize(
-    "chosen", [{}, {"set": "random"}, {"set": "pasted", "question": EXAMPLE}, {"beside": "second"}]
-)
+@pytest.mark.parametrize("chosen", [{}, {"set": "random"}, {"set": "pasted", "question": EXAMPLE}])
 def test_the_code_reproduces_the_view(opened: Open, chosen: dict[str, str]) -> None:
     app = opened(below="Code", **chosen)
-    code = app.code[0].value.replace(".show()", "").replace("print(", "(")
-    names: dict = {}
-    exec(code, names)
+    code = app.code[0].value
+    names = ran(code)
 
     assert code.startswith("import workbench as wb\n")
     assert code.count("import") == 1

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from apps import cache, links
-from tests.explorer.page import Open, charts, fine, link, text
+from tests.explorer.page import Open, charts, fine, link, ran, text
 from workbench.errors import WorkbenchError
 from workbench.measure.run_labels import CONTROLS, title
 from workbench.readings import READINGS
@@ -27,14 +27,15 @@ def test_the_first_reading_is_drawn_with_its_question_source_chance_and_controls
 
 @pytest.mark.parametrize("name", READINGS)
 def test_every_reading_opens_or_says_in_words_why_not(opened: Open, name: str) -> None:
-    app = opened("population", run="second", reading=name, controls="shuffled")
+    app = opened("population", run="second", reading=name, controls="shuffled", thoughts="2")
 
     assert not app.exception
     assert "should not have" not in text(app)
 
 
 def test_the_link_holds_the_choices(opened: Open) -> None:
-    asked = {"run": "second", "set": "pairs", "controls": title("noise"), "thoughts": "2", "reading": SECOND.title}
+    asked = {"set": "pairs", "controls": title("noise"), "thoughts": "2", "reading": SECOND.title}
+    asked["run"] = "pause_as_thought"
     app = opened("population", **asked)
 
     assert fine(app)
@@ -73,8 +74,7 @@ def test_stopping_leaves_the_way_to_go_on(opened: Open, monkeypatch: pytest.Monk
     monkeypatch.setattr(cache, "recorded", lambda *arguments: False)
     app = opened("population", run="cot")  # nothing to record: the page stands before it
     app.session_state["stopped"] = ("reference", 3, 5, *("untrained", "shuffled"))
-    app.selectbox(key="run").select("reference")
-    app.run()
+    app.selectbox(key="run").select("reference").run()
 
     assert fine(app)
     assert "Stopped" in text(app)
@@ -82,18 +82,13 @@ def test_stopping_leaves_the_way_to_go_on(opened: Open, monkeypatch: pytest.Monk
     assert any(button.label == "Go on" for button in app.button)
 
 
-@pytest.mark.parametrize("name", ["cot", "no_cot"])
-def test_a_run_without_thoughts_says_so(opened: Open, name: str) -> None:
-    app = opened("population", run=name)
+def test_a_run_without_thoughts_says_so(opened: Open) -> None:
+    app = opened("population", run="cot")
 
     assert fine(app)
     assert "thinks no thoughts here" in text(app)
     assert not charts(app)
     assert app.multiselect(key="controls").options == [control.title for control in CONTROLS.values()]
-
-
-def test_a_run_of_pauses_is_read_too(opened: Open) -> None:
-    assert fine(opened("population", run="pause_as_thought", controls="shuffled"))
 
 
 def test_what_the_model_does_past_the_target_is_said(opened: Open) -> None:
@@ -105,12 +100,11 @@ def test_what_the_model_does_past_the_target_is_said(opened: Open) -> None:
     assert "After 1 thought, past" not in said
 
 
-@pytest.mark.parametrize("kind", ["pasted", "random"])
-def test_one_problem_is_no_population(opened: Open, kind: str) -> None:
-    app = opened("population", set=kind)
-
-    assert not app.exception
-    assert "no population" in text(app)
+def test_one_problem_is_no_population(opened: Open) -> None:
+    for kind in ("pasted", "random"):
+        app = opened("population", set=kind)
+        assert not app.exception
+        assert "no population" in text(app)
 
 
 def test_nonsense_in_a_link_falls_back_and_says_so(opened: Open) -> None:
@@ -123,9 +117,8 @@ def test_nonsense_in_a_link_falls_back_and_says_so(opened: Open) -> None:
 
 
 def test_a_problem_chosen_by_name_opens_on_the_page_of_thoughts(opened: Open) -> None:
-    app = opened("population", run="second", controls="shuffled")
-    app.selectbox(key="to open").select("chain-3")
-    app.run()
+    app = opened("population", run="second", controls="shuffled", thoughts="2")
+    app.selectbox(key="to open").select("chain-3").run()
     next(button for button in app.button if button.label == "Open").click()
     app.run()
 
@@ -134,20 +127,16 @@ def test_a_problem_chosen_by_name_opens_on_the_page_of_thoughts(opened: Open) ->
     assert app.selectbox(key="run").value == "second"
     assert link(app)["problem"] == "chain-3"
 
-
-def test_a_click_leads_to_the_problem_even_when_another_was_open(opened: Open) -> None:
-    app = opened("population", controls="shuffled")
-    app.session_state["open problem"] = "chain-4"
-    app.session_state[links.WAY] = "Thoughts", {"problem": "chain-4"}
+    app = opened("population", run="second", controls="shuffled", thoughts="2")
+    app.session_state["open problem"] = "chain-4"  # another is open already
+    app.session_state[links.WAY] = "Thoughts", {"problem": "chain-4"}  # what a click leaves
     app.run()
-
     assert app.selectbox(key="problem").value == "chain-4"
 
 
 def test_the_code_reproduces_the_figures(opened: Open) -> None:
-    app = opened("population", under="Code", controls="shuffled")
-    names: dict = {}
-    exec(app.code[0].value.replace(".show()", "").replace("print(", "("), names)
+    app = opened("population", under="Code", controls="shuffled", thoughts="2")
+    names = ran(app.code[0].value)
 
     assert len(names["result"].figures) == len(charts(app))
     assert names["result"].frame["run"].unique(maintain_order=True).to_list() == ["model", "shuffled"]

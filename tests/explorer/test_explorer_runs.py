@@ -45,8 +45,7 @@ def test_one_is_opened_and_two_are_compared(opened: Open, monkeypatch: pytest.Mo
     app = opened(PAGE)
     assert fine(app)
     assert f"{names[0]} has no audit here" in text(app)
-    app.button(key="open runs").click()
-    app.run()
+    app.button(key="open runs").click().run()
 
     assert fine(app)
     assert [app.selectbox(key=key).value for key in ("run", "beside")] == [*names, None][:2]

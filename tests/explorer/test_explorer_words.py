@@ -8,7 +8,7 @@ import pytest
 import workbench as wb
 from apps import sidebar_problem
 from apps.views.steps import OTHERS_IN_WORDS, _chain_said
-from tests.explorer.page import Open, charts, fine, text
+from tests.explorer.page import Open, charts, fine, ran, text
 from workbench.errors import WorkbenchError
 from workbench.measure.chains import SaidChain, SaidStep
 from workbench.model.checkpoint import make_checkpoint, save_checkpoint
@@ -125,8 +125,7 @@ def test_a_file_of_ones_own_opens_and_one_with_graphs_is_refused(opened: Open) -
     assert "wb.load_problems('YOUR FILE.json')" in app.code[0].value
 
     graphs = (TASKS.parent / "problems" / "two_hops.json").read_bytes()
-    app.file_uploader(key="file").set_value(("graphs.json", graphs, "application/json"))
-    app.run()
+    app.file_uploader(key="file").set_value(("graphs.json", graphs, "application/json")).run()
     assert "No items in graphs.json" in app.error[0].value
 
 
@@ -151,7 +150,7 @@ def test_a_chain_in_words_stands_beside_the_solution(opened: Open, folder: Path,
     assert "What each thought decodes to" in shown if thoughts else "What each thought decodes to" not in shown
     assert "wb.said_chain(model.checkpoint, problem, others" in code
     assert ("model.trace" in code) == bool(thoughts)
-    exec(code.replace("print(", "("), {})
+    ran(code)
 
 
 def test_what_a_second_model_says_is_called_a_trained_readout_and_has_its_chance(opened: Open, folder: Path) -> None:
