@@ -114,7 +114,7 @@ class Rows:
         note: str = "",
         problems: Sequence[Problem | Item] | None = None,
     ) -> None:
-        """Add a figure; no forced choice where no problem has options to choose from.
+        """Add a figure; a forced choice does not apply where no problem has options to choose from.
 
         Args:
             question: What is asked, a short name.
@@ -132,6 +132,8 @@ class Rows:
         numbers = np.asarray(values, dtype=np.float64)
         about = self.problems if problems is None else problems
         if measure == "chosen" and about and all(isinstance(one, Item) and not one.options for one in about):
+            if thought is None:
+                self._say(question, condition, f"{NOT_APPLICABLE}: the problems have no options", measure, strength)
             return
         graphs = np.array([one.graph for one in about]) if about else None
         estimate, p = resample(numbers, clusters=graphs, seed=self.seed), None
@@ -172,9 +174,9 @@ class Rows:
         """
         self._say(question, condition, f"{NOT_MEASURED}: {why}", measure)
 
-    def _say(self, question: str, condition: str, note: str, measure: str = "") -> None:
+    def _say(self, question: str, condition: str, note: str, measure: str = "", strength: float | None = None) -> None:
         about = {"battery": self.battery, "question": question, "condition": condition, "measure": measure}
-        self._rows.append({**about, "note": note, "n": 0})
+        self._rows.append({**about, "strength": strength, "note": note, "n": 0})
 
     def frame(self) -> pl.DataFrame:
         """Return all rows, their p-values corrected for their number (Holm 1979)."""

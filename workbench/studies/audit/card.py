@@ -264,7 +264,7 @@ def _rows(table: pl.DataFrame, sentence: Sentence) -> list[dict]:
     """Return the rows of a sentence's figures, none where it does not apply.
 
     Thought and strength of a row are null where the sentence names none. An audit of before may lack the second
-    measure, which was then not measured.
+    measure, which was then not measured. Where the second does not apply, the first decides alone.
     """
     names = ("battery", "question", "condition", "thought", "strength")
     same = table.filter(*(pl.col(name).eq_missing(getattr(sentence, name)) for name in names))
@@ -272,7 +272,8 @@ def _rows(table: pl.DataFrame, sentence: Sentence) -> list[dict]:
     if found[0].is_empty() or found[0]["note"][0].startswith(NOT_APPLICABLE):
         return []
     lacking = dict.fromkeys(SCHEMA) | {"measure": sentence.also, "note": NOT_MEASURED, "n": 0}
-    return [one.row(0, named=True) if len(one) else lacking for one in found]
+    rows = [one.row(0, named=True) if len(one) else lacking for one in found]
+    return [row for row in rows if not row["note"].startswith(NOT_APPLICABLE)]
 
 
 # The page
