@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import plotly.graph_objects as go
 import polars as pl
@@ -271,7 +271,7 @@ def _rows(table: pl.DataFrame, sentence: Sentence) -> list[dict]:
     found = [same.filter(pl.col("measure") == one) for one in (sentence.measure, sentence.also) if one]
     if found[0].is_empty() or found[0]["note"][0].startswith(NOT_APPLICABLE):
         return []
-    lacking = dict.fromkeys(SCHEMA) | {"measure": sentence.also, "note": NOT_MEASURED, "n": 0}
+    lacking: dict[str, Any] = dict.fromkeys(SCHEMA) | {"measure": sentence.also, "note": NOT_MEASURED, "n": 0}
     rows = [one.row(0, named=True) if len(one) else lacking for one in found]
     return [row for row in rows if not row["note"].startswith(NOT_APPLICABLE)]
 
