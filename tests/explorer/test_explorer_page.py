@@ -137,9 +137,11 @@ def test_forced_language_starts_before_the_first_thought(opened: Open) -> None:
 
 
 def test_more_thoughts_than_trained_are_marked_and_a_smaller_number_takes_the_slider_along(opened: Open) -> None:
-    app = opened(thoughts="5", after="5")
+    app = opened(thoughts="5", after="5", below="Raw LM head")
     assert fine(app)
     assert "beyond its training" in text(app)
+    assert len(charts(app)) == 4  # the table of tokens with the three of the first screen
+    assert all(chart.proto.alt for chart in app.get("plotly_chart"))
 
     app.number_input(key="thoughts").set_value(2).run()
     assert fine(app)
