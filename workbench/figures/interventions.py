@@ -47,7 +47,9 @@ _DASHES = ("solid", "dash", "dot")
 # An audit's conditions
 
 
-def over_places(table: pl.DataFrame, title: str, subtitle: str, unit: str, by: str = "thought") -> go.Figure:
+def over_places(
+    table: pl.DataFrame, title: str, subtitle: str, unit: str, by: str = "thought", axis: str = ""
+) -> go.Figure:
     """Draw a line for each condition over thoughts or strengths; controls dotted and hollow, chance dashed.
 
     Args:
@@ -56,6 +58,7 @@ def over_places(table: pl.DataFrame, title: str, subtitle: str, unit: str, by: s
         subtitle: Over which problems.
         unit: Of the y-axis.
         by: "thought" or "strength".
+        axis: What the numbers of `by` count, where it is something else.
     """
     require_rows(table)
     several = by != "strength" and table["strength"].n_unique() >= 2
@@ -69,8 +72,8 @@ def over_places(table: pl.DataFrame, title: str, subtitle: str, unit: str, by: s
         for index, name in enumerate(named["line"].unique(maintain_order=True))
     }
     made = lines(
-        named.drop_nulls("value"), title, subtitle, unit, x=by, axis=by, by="line", looks=looks, limits=(-0.03, 1.05),
-        plot=250, below=19,
+        named.drop_nulls("value"), title, subtitle, unit, x=by, axis=axis or by, by="line", looks=looks,
+        limits=(-0.03, 1.05), plot=250, below=19,
     )  # fmt: skip
     # Where all lines have the same control it is drawn once, else beside each in its colour.
     different = named.group_by("control", by).agg(pl.col("control_value").drop_nulls().n_unique())["control_value"]

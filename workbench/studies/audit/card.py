@@ -320,7 +320,8 @@ def _figure(part: pl.DataFrame, wanted: Drawing) -> go.Figure | None:
         return None
     unit = MEASURES[wanted.measure].unit
     if wanted.by:
-        return over_places(rows, wanted.title, wanted.subtitle, unit, wanted.by)
+        axis = _counted(wanted.question) if wanted.by == "thought" else ""
+        return over_places(rows, wanted.title, wanted.subtitle, unit, wanted.by, axis)
     return in_a_column(rows, wanted.title, wanted.subtitle, unit)
 
 
@@ -358,10 +359,15 @@ def _cells(row: dict) -> tuple[str, ...]:
     return row["question"], condition, row["measure"], value, beside, _number(row["chance"]), str(row["n"]), tested
 
 
+def _counted(question: str) -> str:
+    """Return what the column "thought" counts in the rows of a question: thoughts, or steps in words."""
+    return "step" if question.endswith("in words") else "thought"
+
+
 def _by_thought(question: str, measure: str, rows: pl.DataFrame) -> Table:
     """Lay out conditions by thought, a cell each, and the control in the line below where it is not always the same."""
     thoughts = sorted(rows["thought"].unique().to_list())
-    columns = (Column("condition", "text"), *(Column(f"thought {k}") for k in thoughts), Column("n"))
+    columns = (Column("condition", "text"), *(Column(f"{_counted(question)} {k}") for k in thoughts), Column("n"))
     lines: dict[tuple[str, ...], None] = {}
     for (condition, strength), group in rows.group_by("condition", "strength", maintain_order=True):
         name = f"{condition}" if strength is None or strength == 1 else f"{condition}, strength {strength:g}"
