@@ -124,6 +124,15 @@ def test_a_file_of_ones_own_opens_and_one_with_graphs_is_refused(opened: Open) -
     assert "An uploaded file lives in this session only" in text(app)
     assert "wb.load_problems('YOUR FILE.json')" in app.code[0].value
 
+    app.selectbox(key="run").select("words-said")
+    assert fine(app.run())
+    assert "says its steps in words" in text(app)
+    assert "no chance level: the file has no other problem" in text(app)
+    bare = json.dumps({"question": first.question, "steps": [], "answer": first.answer}).encode()
+    app.file_uploader(key="file").set_value(("bare.jsonl", bare, "application/json"))
+    assert fine(app.run())
+    assert "the file has none to compare them with" in text(app)
+
     graphs = (TASKS.parent / "problems" / "two_hops.json").read_bytes()
     app.file_uploader(key="file").set_value(("graphs.json", graphs, "application/json")).run()
     assert "No items in graphs.json" in app.error[0].value

@@ -113,7 +113,8 @@ def _with_steps(one: Any, id: str) -> Item:
 def _with_solution(one: Any, id: str) -> Item | Fault:
     solution, marks, answer = one.answer.rpartition("####")
     if not marks or not answer.strip():
-        return Fault("answer", f'it does not end with "#### " and a number: "{clip(one.answer)}"')
+        own = 'problems of your own have "steps", too, which may be []'
+        return Fault("answer", f'it does not end with "#### " and a number: "{clip(one.answer)}"; {own}')
     return _worked(id, one.question, _split(solution), answer)
 
 
