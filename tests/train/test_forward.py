@@ -105,6 +105,28 @@ def test_padding_is_not_seen(kind, model, batch):
             torch.testing.assert_close(said[1, m], plain, atol=ATOL, rtol=RTOL)
 
 
+@pytest.mark.parametrize("questions", [1, 2])
+@KINDS
+def test_copies_of_a_question_go_on_alone_as_the_plain_model_does(kind, model, batch, questions):
+    """Twice: of copies, some graphs, and of these copies again; the first question of each graph is padded."""
+    pads = torch.tensor([[2, 0]] * 3)[:, :questions]
+    question = batch.question[:, :questions].clone()
+    run = kind(model, batch.prefix, questions, pads, torch.float64)
+    thought = run.feed(run.embed(question), read_last=1)
+    copies = run.fork(3)
+    words = torch.arange(3 * questions * 3).view(3, 3 * questions, 1) % len(VOCABULARY)
+    copies.feed(thought.repeat_interleave(3, 1), read_last=1)
+    some = copies.first(2).fork(2)
+    hidden = some.feed(some.embed(words[:2].repeat_interleave(2, 1)), read_last=1)
+
+    assert hidden.shape[:2] == (2, 6 * questions)
+    for g, m in ((0, 0), (1, 6 * questions - 1), (1, 3)):
+        asked, copy = m // 6, m // 2
+        own = question[g, asked, int(pads[g, asked]) :]
+        plain = by_hand(model, batch.prefix[g], own, 1, words[g, copy])
+        torch.testing.assert_close(hidden[g, m, -1], plain[-1], atol=ATOL, rtol=RTOL)
+
+
 @KINDS
 def test_gradients_flow_through_the_thoughts_as_in_the_plain_model(kind, model, batch):
     model.zero_grad()

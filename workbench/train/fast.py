@@ -120,6 +120,10 @@ class FastPass(ForwardPass):
         """For each layer, keys and values [G, heads, T, d_head]."""
         self.kept: list[list[KeyValue]] = [[] for _ in self.layers]
         """For each layer and pass, keys and values [G, heads, M, t, d_head]."""
+        self.padding: Tensor | None = None
+        """What is added to the scores of the prefix, [G, 1, 1, T]: -inf at padding; None where there is none."""
+        self.begins: Tensor | int = self.length
+        """Position of the first column after the prefix, [G, 1] where padding makes it differ."""
         x, column = self.embed(prefix), self._range(self.length)
         turn, future = self._turn(column[None]), column[None, :] > column[:, None]
         for layer in self.layers:
@@ -160,7 +164,7 @@ class FastPass(ForwardPass):
         self, inputs: Tensor, position: Tensor, hidden: Tensor, read: int, keep: bool
     ) -> Float[Tensor, "G M read d"]:
         graphs, branches, t, d = inputs.shape
-        place = self.length + position.expand(1 if len(position) == 1 else graphs, branches, t).flatten(1)
+        place = self.begins + position.expand(1 if len(position) == 1 else graphs, branches, t).flatten(1)
         turn = self._turn(place)
         mask = torch.zeros(hidden.shape, device=self.device).masked_fill_(hidden, -torch.inf)[:, None]
         x = inputs.flatten(1, 2)
@@ -177,6 +181,7 @@ class FastPass(ForwardPass):
                 rows = (self._range(branches)[:, None] * t + torch.arange(t - read, t, device=self.device)).flatten()
                 q, x, mask = q[:, :, rows], x[:, rows], mask[..., t - read :, :]
             far = (q @ prefix[0].transpose(-1, -2)).float()
+            far = far if self.padding is None else far + self.padding
             near = (q.unflatten(2, (branches, -1)) @ own_k.transpose(-1, -2)).float() + mask
             share = torch.cat([far, near.flatten(2, 3)], -1).softmax(-1).to(self.dtype)
             own = share[..., self.length :].unflatten(2, (branches, -1)) @ own_v
@@ -186,9 +191,31 @@ class FastPass(ForwardPass):
     def _keep(self, graphs: int) -> None:
         self.prefix = [(k[:graphs], v[:graphs]) for k, v in self.prefix]
         self.kept = [[(k[:graphs], v[:graphs]) for k, v in passes] for passes in self.kept]
+        self.padding = None if self.padding is None else self.padding[:graphs]
+        self.begins = self.begins if isinstance(self.begins, int) else self.begins[:graphs]
 
     def _repeat(self, answers: int) -> None:
+        if self.branches == answers:
+            self._join_prefix()
+            return
         self.kept = [
             [(k.repeat_interleave(answers, 2), v.repeat_interleave(answers, 2)) for k, v in passes]
             for passes in self.kept
         ]
+
+    def _join_prefix(self) -> None:
+        """Let the columns of each graph's only question be part of its prefix: its copies share keys and values."""
+        pairs = zip(self.prefix, self.kept, strict=True)
+        joined = [zip(prefix, *((k[:, :, 0], v[:, :, 0]) for k, v in passes), strict=True) for prefix, passes in pairs]
+        self.prefix = [(torch.cat(k, 2), torch.cat(v, 2)) for k, v in (tuple(one) for one in joined)]
+        ends = self.begins + self.fed
+        if self.pads is not None:
+            pads, own = self.pads[:, :1], self._range(self.fed)
+            padded = torch.zeros(self.graphs, self.fed, device=self.device).masked_fill(own < pads, -torch.inf)
+            before = padded.new_zeros(self.graphs, 1, 1, self.length) if self.padding is None else self.padding
+            self.padding, ends = torch.cat([before, padded[:, None, None]], -1), ends - pads
+        elif self.padding is not None:
+            self.padding = F.pad(self.padding, (0, self.fed))
+        self.begins, self.length = ends, self.length + self.fed
+        self.kept, self.widths = [[] for _ in self.layers], []
+        self.pads: Int[Tensor, "G M"] | None = None

@@ -38,7 +38,8 @@ class ForwardPass(ABC):
         pads: Int[Tensor, "G M"] | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.model, self.branches, self.pads, self.dtype = model, branches, pads, dtype
+        self.model, self.branches, self.dtype = model, branches, dtype
+        self.pads: Int[Tensor, "G M"] | None = pads
         self.graphs, self.length = prefix.shape
         self.device = prefix.device
         self.widths: list[int] = []
