@@ -40,7 +40,7 @@ def click_at(page: Page, place: list[float]) -> None:
     page.mouse.click(*place)
 
 
-ACTIONS = 12
+ACTIONS = 6
 
 
 def test_address_boxes_and_picture_agree_over_a_random_walk(page: Page, explorer: str) -> None:

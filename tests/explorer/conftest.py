@@ -1,16 +1,18 @@
 """An explorer over tiny runs and small problem sets, opened without a browser."""
 
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+import streamlit as st
 from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
-from apps.components import tabs
+from apps.components import stepper, tabs
 from tests.conftest import chain, tiny_model
 from tests.explorer.page import Open
 from workbench import catalog
@@ -58,13 +60,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+def draw_here(steps: stepper.Steps, key: str, make: Callable[[int], None]) -> None:
+    """Draw one number of thoughts, as `Steps.draw` does for all of them."""
+    with st.container(key=f"steps-{key}"), st.container(key=f"at-{steps.here}-{key}"):
+        make(steps.here)
+
+
 @pytest.fixture
-def opened(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
+def all_thoughts() -> None:
+    """Draw every number of thoughts, as for a browser: four times the work, so only where a test looks at others."""
+
+
+@pytest.fixture
+def opened(folder: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Open:
     """Open a page of the explorer, at its root by default, as a link with these parameters does."""
 
     def fit_lens(checkpoint: Checkpoint, residual: np.ndarray, steps: int = 0, seed: int = 0) -> lenses.TunedLens:
         return FIT(checkpoint, residual, LENS_STEPS, seed)
 
+    if "all_thoughts" not in request.fixturenames:
+        monkeypatch.setattr(stepper.Steps, "draw", draw_here)
     monkeypatch.setattr(lenses, "fit_lens", fit_lens)
     monkeypatch.setattr(tabs, "fit_lens", fit_lens)
     monkeypatch.setattr(manifest_scanner, "scan_component_manifests", COMPONENTS)

@@ -117,13 +117,15 @@ def test_nothing_in_a_link_becomes_markdown(opened: Open, page: str) -> None:
 # Moving through the thoughts
 
 
+@pytest.mark.usefixtures("all_thoughts")
 def test_the_keys_move_through_the_thoughts_and_values_and_link_move_too(opened: Open) -> None:
     app = opened()
-    before = node_values(app)
+    before, drawn = node_values(app), [str(chart.proto.spec) for chart in app.get("plotly_chart")]
     go(app, 2)
 
     assert here(app) == 2
     assert node_values(app) != before
+    assert any(json.loads(spec)["data"] == charts(app)[0]["data"] for spec in drawn)  # the browser had it before
     app.button(key="on").click().run()
     assert fine(app)
     assert link(app) == {"problem": app.selectbox(key="problem").options[1], "after": "2"}
