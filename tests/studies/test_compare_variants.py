@@ -84,6 +84,7 @@ def test_kept_results_give_the_same_page_without_weights_and_the_rest_goes_on(
     kept = tmp_path / "kept"
     assert keep(suite, out, kept) == 4
     assert not [path for path in kept.rglob("*.safetensors") if "starts" not in path.parts]
+    assert not [path for path in kept.rglob("tokenizer.json") if "starts" not in path.parts]
     assert not [path for path in kept.rglob("config.yaml") if str(out) in path.read_text()]
 
     pages = [report(suite, where, [], {}, "").with_name("tiny.md").read_text() for where in (out, kept)]

@@ -45,6 +45,8 @@ ENDINGS: dict[Page, str] = {"comparison": "", "superposition": "-thoughts", "var
 """Of the names of tables."""
 FOLDER = "compare"
 """Of a run directory: what was measured for comparisons."""
+SETTINGS = ("config.json", "tokenizer.json")
+"""Files of a model, beside its weights, on which an answer depends."""
 COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "problem": pl.String,
     "graph": pl.String,
@@ -106,25 +108,26 @@ def measure_key(model: Path, file: Path, page: Page = "comparison") -> str:
 def made_of(model: Path, file: Path, what: str) -> str:
     """Return a digest of a saved model, a problem file and what is made of them, its version included."""
     digest = hashlib.sha256(what.encode())
-    others = (path for path in (model / "config.json", model / "tokenizer.json", file) if path.exists())
-    for one in (*_weights(model).values(), *map(file_sha256, others)):
+    for one in (*_digests(model).values(), *([file_sha256(file)] if file.exists() else [])):
         digest.update(bytes.fromhex(one))
     return digest.hexdigest()
 
 
-def _weights(model: Path) -> dict[str, str]:
-    """Return the digest of each file of weights, by name; where only the digests were kept, those."""
-    if files := sorted(model.glob("*.safetensors")):
-        return {path.name: file_sha256(path) for path in files}
-    lines = (model / DIGESTS).read_text().splitlines()
-    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+def _digests(model: Path) -> dict[str, str]:
+    """Return the digest of each file of a model, by name: weights, then settings; of what is not there, as kept."""
+    kept = (model / DIGESTS).read_text().splitlines() if (model / DIGESTS).exists() else []
+    known = {name: digest for digest, _, name in (line.partition("  ") for line in kept)}
+    weights = [path.name for path in sorted(model.glob("*.safetensors"))]
+    weights = weights or [name for name in known if name.endswith(".safetensors")]
+    present = {name: file_sha256(model / name) for name in (*weights, *SETTINGS) if (model / name).exists()}
+    return {name: (known | present)[name] for name in (*weights, *SETTINGS) if name in known | present}
 
 
 def keep_results(directory: Path, to: Path, start: str) -> None:
     """Copy what a page needs of a finished run: its configuration, curves, costs and tables, and no weights.
 
-    The digests of the weights stand in their place, so that the tables are still known to be of that model. Where a
-    copy is there already, it is replaced.
+    The digests of weights and tokenizer stand in their place, so that the tables are still known to be of that model.
+    Where a copy is there already, it is replaced.
 
     Args:
         directory: A run directory with a model.
@@ -146,10 +149,9 @@ def keep_results(directory: Path, to: Path, start: str) -> None:
         left = shutil.ignore_patterns("index.html", "plotly.min.js", "parts", "*-emergence")
         shutil.copytree(directory / FOLDER, part / FOLDER, dirs_exist_ok=True, ignore=left)
         (part / "model").mkdir()
-        for name in ("config.json", "tokenizer.json"):
-            if (model / name).exists():
-                shutil.copyfile(model / name, part / "model" / name)
-        lines = [f"{digest}  {name}\n" for name, digest in _weights(model).items()]
+        if (model / "config.json").exists():
+            shutil.copyfile(model / "config.json", part / "model" / "config.json")
+        lines = [f"{digest}  {name}\n" for name, digest in _digests(model).items()]
         (part / "model" / DIGESTS).write_text("".join(lines))
 
 
