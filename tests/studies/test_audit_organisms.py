@@ -22,13 +22,12 @@ from workbench.studies.audit.organisms import (
 OPTIONS = AuditOptions(batch_size=160, fit=60)
 COUNTS = {
     "thoughts": {"needed": 160, "content": 80, "shortcuts": 80, "where": 50},
-    "idle": {"needed": 80, "content": 80, "search": 50, "shortcuts": 80},
+    "idle": {"needed": 80, "content": 80, "shortcuts": 80},
     UNTRAINED: {"needed": 60, "content": 60, "shortcuts": 60},
 }
 """Problems of the most telling batteries: the page has all, on more (docs/audits/organisms.md).
 
-On 80 the interval of the choice without thoughts reaches beyond the threshold. What thoughts hold is not judged of a
-model that is no better than chance: the untrained one has no search.
+On 80 the interval of the choice without thoughts reaches beyond the threshold.
 """
 DECIDED = {
     "thoughts": {
