@@ -105,13 +105,14 @@ def test_padding_is_not_seen(kind, model, batch):
             torch.testing.assert_close(said[1, m], plain, atol=ATOL, rtol=RTOL)
 
 
+@pytest.mark.parametrize("padded", [True, False])
 @pytest.mark.parametrize("questions", [1, 2])
 @KINDS
-def test_copies_of_a_question_go_on_alone_as_the_plain_model_does(kind, model, batch, questions):
-    """Twice: of copies, some graphs, and of these copies again; the first question of each graph is padded."""
-    pads = torch.tensor([[2, 0]] * 3)[:, :questions]
+def test_copies_of_a_question_go_on_alone_as_the_plain_model_does(kind, model, batch, questions, padded):
+    """Twice: of copies, some graphs, and of these copies again; the first question of each graph may be padded."""
+    pads = torch.tensor([[2, 0]] * 3)[:, :questions] * padded
     question = batch.question[:, :questions].clone()
-    run = kind(model, batch.prefix, questions, pads, torch.float64)
+    run = kind(model, batch.prefix, questions, pads if padded else None, torch.float64)
     thought = run.feed(run.embed(question), read_last=1)
     copies = run.fork(3)
     words = torch.arange(3 * questions * 3).view(3, 3 * questions, 1) % len(VOCABULARY)
