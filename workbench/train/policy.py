@@ -288,7 +288,7 @@ class RewardData:
           same noise: 1 at the start.
         - value, value_auc, value_f1: with a value head, what it predicts, on average; for each thought the area under
           the ROC curve of the predictions against rewards above one half, and F1 at one half. `practice_auc` and
-          `practice_f1`: the same on problems that are practised on, where they come from a file.
+          `practice_f1`: the same on problems that are practised on, where the task is in words.
         """
         means, head = self._answers_to(self.validation)
         names = ("reward", "pass@1", f"pass@{self.config.reward.group}", "alike", "kl")

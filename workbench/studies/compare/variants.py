@@ -281,6 +281,7 @@ def tables_of(rows: Sequence[Row], chance: Sequence[float] = ()) -> list[Table]:
             "compared with": lambda row: row.variant.less or NONE,
             "right, less those of it": against(gain),
             "pass at 1": lambda row: _told(row.estimate(PASS_ONE)),
+            "pass at 1, less that of it": against(lambda row, other: gain(row, other, PASS_ONE)),
             f"pass at {SAMPLES}": lambda row: _told(row.estimate(PASS_ANY)),
             f"pass at {SAMPLES}, less that of it": against(lambda row, other: gain(row, other, PASS_ANY)),
             "right with noise for thoughts": lambda row: _told(row.estimate(NOISE)),
@@ -293,7 +294,7 @@ def tables_of(rows: Sequence[Row], chance: Sequence[float] = ()) -> list[Table]:
             "steps": lambda row: f"{row.config.steps:,}",
             "problems seen": lambda row: f"{asked_in_training(row.config):,}",
             "thoughts or pause tokens": lambda row: str(slots_of(row.config)),
-            "processor minutes": lambda row: NONE if not any(row.minutes) else f"{np.mean(row.minutes):.1f}",
+            "processor minutes": _minutes,
             "loss, last evaluation": lambda row: _number(row.last("evaluation_loss")),
         },
         "A repeated problem counts every time that it is seen. Minutes: mean over seeds, on a machine that did other "
@@ -306,23 +307,27 @@ def tables_of(rows: Sequence[Row], chance: Sequence[float] = ()) -> list[Table]:
             "answers sampled": lambda row: f"{row.config.steps * row.config.rows.batch * row.config.reward.group:,}",
             "reward before": lambda row: _number(by.get(row.variant.less, row).last("reward")),
             "after": lambda row: _number(row.last("reward")),
+            "processor minutes": _minutes,
             "groups without variance": lambda row: _number(row.last("alike")),
             "KL from the start, nats": lambda row: _number(row.last("kl")),
             "cosine of the thoughts with the start's": lambda row: _cosines(row),
         },
-        "On the validation problems of the runs at the last evaluation, mean over seeds.",
+        "On the validation problems of the runs at the last evaluation, mean over seeds. Reward before: of the start's "
+        "own run, whose validation problems may be others.",
     )  # fmt: skip
     heads = _table(
         "Value heads", [row for row in rows if row.config.objective == "latent_value"],
         {
             "AUC by thought, head trained": lambda row: _thoughts(row, "value_auc"),
+            "AUC on training problems": lambda row: _thoughts(row, "practice_auc"),
             "F1 by thought": lambda row: _thoughts(row, "value_f1"),
             "value before": lambda row: _number(_at_move(row, "value")),
             "value after": lambda row: _number(row.last("value")),
             "pass at 1 before": lambda row: _number(_at_move(row, "pass@1")),
             "pass at 1 after": lambda row: _number(row.last("pass@1")),
         },
-        "Before: when the head's own training ended and the model's began. On validation problems, mean over seeds.",
+        "Before: at the first evaluation after the head's own training; where it has none, the model had already "
+        "moved. On validation problems but where it says otherwise, mean over seeds.",
     )  # fmt: skip
     return [answers, trained, runs, heads, _masses(rows, by, chance)]
 
@@ -446,10 +451,14 @@ def _at_move(row: Row, name: str) -> float | None:
 
 
 def _thoughts(row: Row, name: str) -> str:
-    """Return a number of each thought at that evaluation, of the first seed."""
+    """Return a number of each thought at that evaluation, a mean over seeds."""
     first = row.config.reward.head.steps
-    found = next((record.get(name) for record in row.metrics[0] if record["step"] >= first), None)
-    return ", ".join(_number(one) for one in found) if found else NONE
+    found = [next((one.get(name) for one in records if one["step"] >= first), None) for records in row.metrics]
+    return ", ".join(_number(_mean(one)) for one in zip(*filter(None, found), strict=True)) or NONE
+
+
+def _minutes(row: Row) -> str:
+    return f"{np.mean(row.minutes):.1f}" if any(row.minutes) else NONE
 
 
 def _cosines(row: Row) -> str:
