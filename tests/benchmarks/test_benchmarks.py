@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import emergence, generator, readings, report, scale, training_step
+from benchmarks import emergence, generator, readings, report, rollouts, scale, training_step
 from benchmarks.timing import Side, compare
 from tests.conftest import tiny
 from tests.train.test_stage_checkpoints import keep
@@ -155,3 +155,9 @@ def test_scale_counts_what_a_report_costs() -> None:
     found = scale.once(checkpoint, 3, 1)
     assert (found["problems"], found["thoughts"]) == (3, 1)
     assert found["columns_per_problem"] > 3 * 30  # type: ignore[operator]  # three prompts at least: its twin, its rewrite
+
+
+def test_rollouts_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    rollouts.main([rollouts.ROOT / "configs" / "reward-start-coconut.yaml"], problems=2, answers=3, rounds=1)
+
+    assert "reward-start-coconut: 6 answers, 1.0 words each" in capsys.readouterr().out
