@@ -288,11 +288,18 @@ def test_a_collapsed_reward_stops_the_run_and_keeps_the_better_model(file, tmp_p
     assert int(str(load_checkpoint(tmp_path / "best").meta["step"])) < state.step
 
 
-def test_a_gradient_that_is_not_finite_stops_the_run_before_the_step(tmp_path, monkeypatch):
+def test_a_gradient_that_is_not_finite_stops_the_run_before_the_step_and_what_was_saved_stays(tmp_path, monkeypatch):
+    calls: list[int] = []
+
+    def bursting(log_p, *rest):
+        calls.append(1)
+        return surrogate(log_p, *rest) * (torch.inf if len(calls) > 3 * TINY.reward.updates else 1.0)
+
+    monkeypatch.setattr("workbench.train.policy.surrogate", bursting)
+    with pytest.raises(WorkbenchError, match="gradient of step 3 is not finite"):
+        train(replace(TINY, checkpoint_seconds=0.0), tmp_path)
     state = load_state(TINY, tmp_path)
-    monkeypatch.setattr("workbench.train.policy.surrogate", lambda log_p, *_: log_p.sum(-1) * torch.inf)
-    with pytest.raises(WorkbenchError, match="gradient of step 0 is not finite"):
-        train(TINY, tmp_path)
+    assert 0 < state.step <= 3
     assert all(weight.isfinite().all() for weight in state.model.parameters())
 
 

@@ -99,6 +99,18 @@ def test_the_loss_is_that_of_plain_loops_and_its_gradient_reaches_the_thoughts(f
     query = dict(state.model.named_parameters())["model.layers.0.self_attn.q_proj.weight"].grad
     assert (query is not None and bool(query.any())) == moves
     assert (first.weight.grad is not None and bool(first.weight.grad.any())) == (not (moves and frozen))
+    if moves and not frozen:
+        return  # the head learns from thoughts that it does not move, and the model from a head that it does not
+    # Along the gradient itself the loss rises by the gradient's length: finite differences, in fp32.
+    known = [(weight, weight.grad.clone()) for weight in state.model.parameters() if weight.grad is not None]
+    length, step = float(torch.stack([grad.norm() for _, grad in known]).norm()), 2e-3
+    ends = []
+    with torch.no_grad():
+        for sign in (1, -2):
+            for weight, grad in known:
+                weight.add_(grad, alpha=sign * step / length)
+            ends.append(float(state.step_module(batch, 0).loss))
+    assert (ends[0] - ends[1]) / (2 * step) == pytest.approx(length, rel=0.02)
 
 
 def test_area_and_f1_are_those_of_plain_pairs():
