@@ -85,6 +85,20 @@ def _reward(inputs: Path, out: Path) -> None:
     save_config(replace(TINY, steps=4, decay_from=2, evaluate_every=2, checkpoint_seconds=0.0), inputs / "reward.yaml")
 
 
+def _value_head(inputs: Path, out: Path) -> None:
+    from tests.conftest import chain
+    from tests.train.test_grpo import TINY
+    from workbench.problems.files import save_problems
+    from workbench.train.config import RowsConfig, save_config
+    from workbench.train.reward import HeadConfig, RewardConfig
+
+    save_problems([chain(number, 2) for number in range(6)], inputs / "chains.json")
+    rows = RowsConfig(problems=str(inputs / "chains.json"), validation=str(inputs / "chains.json"), batch=3)
+    reward = RewardConfig(group=4, score="format", collapse=0.0, head=HeadConfig(steps=2))
+    short = replace(TINY, steps=4, decay_from=2, evaluate_every=2, checkpoint_seconds=0.0)
+    save_config(replace(short, objective="latent_value", rows=rows, reward=reward), inputs / "value.yaml")
+
+
 def _lora(inputs: Path, out: Path) -> None:
     from tests.train.test_pretrained import CONFIG, LORA, saved
     from workbench.train.config import save_config
@@ -221,6 +235,8 @@ COMMANDS = {
                      ("costs.jsonl",), one=True),
     "train with a reward": Command(lambda inputs, out: ["train", str(inputs / "reward.yaml"), "--out", str(out)],
                                    _reward, ("costs.jsonl",), one=True),
+    "train with a value head": Command(lambda inputs, out: ["train", str(inputs / "value.yaml"), "--out", str(out)],
+                                       _value_head, ("costs.jsonl",), one=True),
     "measure": Command(lambda inputs, out: ["measure", str(out), "--problems", f"few={inputs / PROBLEMS}"], _measured),
     "compare --no-train": Command(_compares, _suite, one=True),
     "base": Command(_base, _wheel),
