@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench.errors import LONGEST_MESSAGE, WorkbenchError, shorten
+from workbench.errors import LONGEST_MESSAGE, WorkbenchError, grouped, shorten
 from workbench.settings import MOST_REPEATED, MOST_YAML, build, parse_yaml, read_settings
 
 
@@ -129,3 +129,10 @@ def test_what_is_no_text_file_is_said(tmp_path: Path, place: str) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(WorkbenchError, match="Cannot read the suite"):
         read_settings(file, "suite")
+
+
+def test_a_group_of_names_covers_its_names_and_no_other() -> None:
+    names = ["a", "a.", "a..b", "a.b", "a.1.b", "a.2.b", "a.03.b", "a.7", "a.9", f"a.{'9' * 5000}.b", "1.c", "2.c"]
+    lines = [f"{name}: x" for name in ("a", "a.", "a..b", "a.b", "a.{1-2}.b", "a.03.b", "a.{7,9}", names[9], "{1-2}.c")]
+    assert sorted(grouped((name, "x") for name in names)) == sorted(lines)
+    assert grouped([("a.1", "x"), ("a.2", "y"), ("a.1", "x")]) == ["a.1: x", "a.2: y"]

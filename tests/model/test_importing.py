@@ -435,8 +435,8 @@ DAMAGES: dict[str, tuple[Callable[[Keys], bytes], str, str]] = {
     "no tensors": (lambda held: saved({"epoch": 3}), "is refused", "int, not a tensor"),
     "quantized": (lambda held: saved({key: one.to(torch.int8) for key, one in held.items()}), "is refused", "int8"),
     "strange": (lambda held: saved({"encoder.weight": torch.ones(3)}), "no known family", "encoder"),
-    "missing": (lambda held: saved({k: v for k, v in held.items() if k != NORM}), "its base", "missing: .*ln_f.bias"),
-    "unexpected": (lambda held: saved({**held, "value_head": torch.ones(2)}), "its base", "unexpected: value_head"),
+    "missing": (lambda held: saved({k: v for k, v in held.items() if k != NORM}), "its base", "ln_f.bias: missing"),
+    "unexpected": (lambda held: saved({**held, "value_head": torch.ones(2)}), "its base", "value_head: unexpected"),
     "misshapen": (lambda held: saved({**held, NORM: torch.ones(5)}), "its base", r"is \(5,\), \(32,\) belongs there"),
     "copies apart": (lambda held: saved({**held, "embedding.weight": -held["embedding.weight"]}), "contradicts", ""),
     "not finite": (lambda held: saved({**held, NORM: torch.full((32,), torch.nan)}), "mine does not run", "not finite"),
@@ -458,6 +458,37 @@ def test_what_is_damaged_or_malicious_gets_one_error_and_writes_nothing(
     assert re.search(why, caught.value.why)
     assert len(str(caught.value)) < 3000
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["checkpoint_50", "in"]
+
+
+def test_every_missing_tensor_is_named(tmp_path: Path, gpt2: Path) -> None:
+    folder = tmp_path / "deep"
+    tokenizer = bpe_tokenizer(markers=False)
+    model = grown("gpt2", n_layer=12)
+    tiny_model("gpt2", vocab_size=len(tokenizer), n_layer=12, **PLAIN, **LONG["gpt2"]).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    missing = {key for key in model.state_dict() if ".h." in key}
+    assert len(missing) == 144
+    more = {f"decoder.{layer}.experts.{one}.bias": torch.ones(2) for layer in (0, 1, 7) for one in range(40)}
+    held = {key: tensor for key, tensor in wrapped(model, **more).items() if ".h." not in key}
+    torch.save(held, tmp_path / "checkpoint_50")
+    with pytest.raises(wb.WorkbenchError, match="does not fit its base") as caught:
+        wb.import_model(tmp_path / "checkpoint_50", tmp_path / "mine", folder, **OFFICIAL)
+
+    named = set()
+    for line in caught.value.why.splitlines()[1:]:
+        name, _, about = line.strip().partition(": ")
+        if about == "missing":
+            assert "{0-11}" in name
+            named |= {name.replace("{0-11}", str(layer)) for layer in range(12)}
+    assert named == missing
+    assert "decoder.{0-1,7}.experts.{0-39}.bias: unexpected (2,)" in caught.value.why
+    assert "Faults: 264." in caught.value.why
+
+    alone = {f"name{letters}": torch.ones(2) for letters in map(str, range(500))}  # no two differ in a layer's number
+    torch.save({**wrapped(grown("gpt2")), **alone}, tmp_path / "checkpoint_51")
+    with pytest.raises(wb.WorkbenchError, match="does not fit its base") as caught:
+        wb.import_model(tmp_path / "checkpoint_51", tmp_path / "mine", gpt2, **OFFICIAL)
+    assert all(f"\n    {name}: unexpected" in caught.value.why for name in alone)
 
 
 def test_safetensors_are_known_by_their_bytes(gpt2: Path, tmp_path: Path) -> None:

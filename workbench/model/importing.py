@@ -27,7 +27,7 @@ from transformers import (
 )
 from transformers.pytorch_utils import Conv1D
 
-from workbench.errors import WorkbenchError, clip, listed, unknown
+from workbench.errors import LONGEST_LISTING, WorkbenchError, clip, grouped, listed, unknown
 from workbench.files import file_sha256, read_object, replacing
 from workbench.model import limits
 from workbench.model.archives import Weights, read_weights, require_floats
@@ -313,18 +313,20 @@ def _read(
     config, wanted, tied, turned = _built({**settings, "vocab_size": rows}, source)
 
     own, lora = _merged(own, turned, told.lora_alpha)
-    faults += [f"missing: {key}" for key in sorted(wanted) if key not in own and not tied[key] & own.keys()]
-    faults += [f"unexpected: {prefix}{key} {tuple(own[key].shape)}" for key in sorted(own.keys() - wanted.keys())]
+    faults += [(key, "missing") for key in sorted(wanted) if key not in own and not tied[key] & own.keys()]
+    faults += [(prefix + key, f"unexpected {tuple(own[key].shape)}") for key in sorted(own.keys() - wanted.keys())]
     faults += [
-        f"misshapen: {prefix}{key} is {tuple(own[key].shape)}, {wanted[key]} belongs there"
+        (prefix + key, f"misshapen, is {tuple(own[key].shape)}, {wanted[key]} belongs there")
         for key in sorted(own.keys() & wanted.keys())
         if tuple(own[key].shape) != wanted[key]
     ]
     if faults:
         raise WorkbenchError(
             f"{source} does not fit its base.",
-            f"It is a file of {family.title}. Of the {len(wanted)} tensors:\n    " + "\n    ".join(listed(faults)),
+            f"It is a file of {family.title}, of {len(wanted)} tensors in all. Faults: {len(faults)}.\n    "
+            + "\n    ".join(grouped(faults)),
             "Give the base that it was trained from.",
+            LONGEST_LISTING,
         )
     require_floats(Path(source), own | head)
     embedding = next(key for key in own if _EMBEDDINGS.fullmatch(key))
@@ -405,12 +407,12 @@ def _has_markers(tokenizer: PreTrainedTokenizerBase | None, beside: Mapping[str,
     return named or numbered or rows == len(tokenizer) + len(OFFICIAL_MARKERS)
 
 
-def _split(raw: Weights, family: Family, prefix: str) -> tuple[Weights, Weights, dict[str, str], list[str]]:
+def _split(raw: Weights, family: Family, prefix: str) -> tuple[Weights, Weights, dict[str, str], list[tuple[str, str]]]:
     """Return the tensors of the language model and of the thought head, what is left out, and what is not known."""
     own: Weights = {}
     head: Weights = {}
     left_out: dict[str, str] = {}
-    strange: list[str] = []
+    strange: list[tuple[str, str]] = []
     for key, tensor in raw.items():
         if family.reader and key.startswith(family.reader):  # `_reader`
             continue
@@ -429,7 +431,7 @@ def _split(raw: Weights, family: Family, prefix: str) -> tuple[Weights, Weights,
         elif key.startswith(prefix):
             own[key.removeprefix(prefix)] = tensor
         else:
-            strange.append(f"unexpected: {clip(key)}")
+            strange.append((key, f"unexpected {tuple(tensor.shape)}"))
     return own, head, left_out, sorted(strange)
 
 
