@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -356,6 +357,70 @@ def test_a_directory_with_markers_in_its_configuration(kind: str, tmp_path: Path
         return 0.5 * (inside @ head["lt_head.mean.weight"].T + head["lt_head.mean.bias"]) if kind == "colar" else inside
 
     hold_to(imported, model, project)  # as many sweeps as thoughts give what one after the other gives
+    assert set(imported.assumed) == {"prompt"} | ({"per_step", "says"} if kind != "coconut" else set())
+    assert imported.checkpoint.recurrence.stop == ("token" if kind == "colar" else "count")
+    if kind == "colar":
+        hold_to_its_stop(folder, tmp_path, model, project)
+
+
+def hold_to_its_stop(folder: Path, out: Path, model: PreTrainedModel, project: Callable[[Tensor], Tensor]) -> None:
+    """Take a token that ends some thoughts early, and compare with a plain loop that stops where it is likeliest."""
+    free = wb.load(out / "mine").checkpoint
+    assert free.recurrence.stop_token == free.format.tokenizer.convert_tokens_to_ids("###")
+    problems = [chain(0, hops) for hops in (1, 2, 3)]
+    said = []  # for each problem what the LM head says before thought 1, 2, ...
+    for prompt in free.format.prompts(problems):
+        with torch.no_grad():
+            logits = [without_cache(model, list(prompt.ids), (), project, k)[1] for k in range(K)]
+        said.append([int(one.argmax()) for one in logits])
+    late = [token for tokens in said for k, token in enumerate(tokens) if k and token not in tokens[:k]]
+    token = (late or [said[0][0]])[0]
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "latent_end_id": token}))
+    stopping = wb.import_model(folder, out / "stopping", thoughts=K).checkpoint
+    for tokens, before, after in zip(said, run(free, problems), run(stopping, problems), strict=True):
+        stop = tokens.index(token) if token in tokens else K
+        assert (before.stop, after.stop) == (K, stop)
+        for k in range(K + 1):
+            np.testing.assert_allclose(after.answers[k], before.answers[min(k, stop)], atol=1e-5)
+    assert any(token in tokens for tokens in said)
+
+
+def test_the_command_says_what_was_assumed(gpt2: Path, tmp_path: Path) -> None:
+    file = tmp_path / "pytorch_model.bin"
+    torch.save(adapted(grown("gpt2"), LAYERS["gpt2"]) | mlp(("prj.1", "prj.3", "prj.ln")), file)
+    command = ["import", str(file), "--base", str(gpt2), "--thoughts", "3", "--prompt", "codi", "--lora-alpha", "6"]
+    assumes = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "assumed")])
+    told = CliRunner().invoke(app, [*command, "--per-step", "1", "--says", "answer", "--out", str(tmp_path / "told")])
+    assert [line for line in assumes.stdout.splitlines() if line.startswith("Assumed")] == [
+        "Assumed: one thought per step; change it with --per-step.",
+        "Assumed: the answer follows the thoughts at once; change it with --says.",
+    ]
+    assert told.exit_code == 0
+    assert "Assumed" not in told.stdout
+    held = [json.loads((tmp_path / name / "config.json").read_text())["coconut"] for name in ("assumed", "told")]
+    assert [one["imported"]["assumed"] for one in held] == [["per_step", "says"], []]
+
+
+def test_what_a_configuration_leaves_out_is_said(tmp_path: Path) -> None:
+    tokenizer = bpe_tokenizer(False)
+    for name, more, wanted in (
+        ("plain", {}, {"prompt", "markers"}),
+        ("pccot", {"model_type": "pccot-gpt2"}, {"prompt", "per_step", "says", "num_iterations"}),
+    ):
+        folder = tmp_path / name
+        size = len(tokenizer) + 3
+        tiny_model("gpt2", vocab_size=size, **PLAIN, **LONG["gpt2"]).save_pretrained(folder)
+        if name == "pccot":
+            tokenizer.add_tokens(list(OFFICIAL_MARKERS), special_tokens=True)
+        tokenizer.save_pretrained(folder)
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, **more}))
+        imported = wb.import_model(
+            folder, tmp_path / f"{name}-mine", **(OFFICIAL if name == "plain" else {"thoughts": K})
+        )
+        assert set(imported.assumed) == wanted
+    assert "num_iterations 6" in imported.assumed["num_iterations"]
 
 
 def test_an_import_is_traced_and_intervened_on(tmp_path: Path) -> None:

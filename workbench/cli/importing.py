@@ -50,9 +50,11 @@ def import_(
             told[name] = typer.prompt(f"--{name.replace('_', '-')}, {known}", type=kind, err=True)
         made = import_model(source, out, base, **told)
     checkpoint = made.checkpoint
-    typer.echo(
-        f"{made.family.title} ({made.family.source}): {checkpoint.thoughts} thoughts, each {checkpoint.recurrence}"
-    )
+    most = "" if checkpoint.recurrence.stop == "count" else "at most "
+    count = f"{most}{checkpoint.thoughts} thoughts, each {checkpoint.recurrence}"
+    typer.echo(f"{made.family.title} ({made.family.source}): {count}")
+    for line in made.assumed.values():
+        typer.echo(f"Assumed: {line}.")
     for beginning, about in made.left_out.items():
         typer.echo(f"Left out: {beginning}*, {about}.")
     if has_reader(checkpoint):

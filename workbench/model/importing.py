@@ -53,7 +53,7 @@ from workbench.model.families import (
 from workbench.model.reader import FOLDER, load_reader, save_reader
 from workbench.model.recurrence import IDENTITY, Recurrence
 from workbench.model.supervision import Supervision
-from workbench.problems.vocabulary import MARKERS, marker_ids
+from workbench.problems.vocabulary import MARKERS, Markers, marker_ids
 
 _BUFFERS = re.compile(r"(h\.\d+\.attn\.(masked_)?bias|rotary_emb\.inv_freq)$")
 """Constants that earlier versions of transformers stored among the weights."""
@@ -105,6 +105,8 @@ class Imported:
     family: Family
     left_out: dict[str, str]
     """Beginnings of keys that were left out, and what they are."""
+    assumed: dict[str, str]
+    """What neither a file nor an option said: by its name, what was taken and how to change it."""
     difference: float
     """Largest absolute difference between its logits and those of a plain recomputation from the file's tensors."""
     largest_logit: float
@@ -183,9 +185,8 @@ def import_model(
                 "difference": difference, "workbench": version("coconut-workbench")}}  # fmt: skip
         checkpoint.model.config.coconut = read.config.coconut = meta
         read.config.save_pretrained(part)
-    return Imported(
-        replace(checkpoint, name=target.name, meta=meta), target, read.family, read.left_out, difference, largest
-    )
+    checkpoint = replace(checkpoint, name=target.name, meta=meta)
+    return Imported(checkpoint, target, read.family, read.left_out, read.assumed, difference, largest)
 
 
 @dataclass(frozen=True)
@@ -281,6 +282,7 @@ class _Read:
     """Of each module with LoRA: base weight, A, B and the factor."""
     told: dict[str, Any]
     left_out: dict[str, str]
+    assumed: dict[str, str]
     reader: tuple[PreTrainedConfig, Weights] | None = None
     """The second language model that reads the thoughts."""
 
@@ -306,10 +308,16 @@ def _read(
     adapted = f"{family.prefix}base_model.model."  # what peft puts around a model with LoRA
     prefix = adapted if any(key.startswith(adapted) for key in raw) else family.prefix
     own, head, left_out, faults = _split(raw, family, prefix)
-    told = _asked(told, family, source, any(_LORA.fullmatch(key) for key in own))
+    told, assumed = _asked(told, family, source, any(_LORA.fullmatch(key) for key in own))
     settings = {**settings, "model_type": str(settings.get("model_type", "")).removeprefix("pccot-")}
     require_supported(settings, source)
+    words = 0 if tokenizer is None else len(tokenizer)
     tokenizer = _with_markers(tokenizer, family, settings, rows, source)
+    if known == "markers" and len(tokenizer) > words:
+        assumed["markers"] = (
+            f"rows {words} to {rows - 1} are {', '.join(OFFICIAL_MARKERS)}, which its tokenizer lacks; change it with "
+            "a tokenizer that has them"
+        )
     config, wanted, tied, turned = _built({**settings, "vocab_size": rows}, source)
 
     own, lora = _merged(own, turned, told.lora_alpha)
@@ -363,7 +371,7 @@ def _read(
     config.coconut = {
         "version": 1, "format": form.format, "markers": form.markers, "thoughts": told.thoughts,
         "thoughts_per_step": told.per_step, "says": told.says, "fed": fed, "wording": asdict(wording),
-        "recurrence": asdict(_recurrence(family, head, beside, marker.thought)),
+        "recurrence": asdict(_recurrence(family, head, beside, marker, assumed)),
         "supervision": asdict(Supervision("not known" if told.thoughts else "no thoughts")),
     }  # fmt: skip
     reader, why_not = _reader(raw, family, settings, source)
@@ -372,7 +380,8 @@ def _read(
     if why_not:
         left_out[family.reader] = f"{DECODER}; {why_not}"
     told_of = {"family": known, **{name: value for name, value in asdict(told).items() if value is not None}}
-    return _Read(family, config, tokenizer, state, head, lora, told_of, left_out, reader)
+    told_of["assumed"] = list(assumed)
+    return _Read(family, config, tokenizer, state, head, lora, told_of, left_out, assumed, reader)
 
 
 def _reader(
@@ -435,8 +444,8 @@ def _split(raw: Weights, family: Family, prefix: str) -> tuple[Weights, Weights,
     return own, head, left_out, sorted(strange)
 
 
-def _asked(told: Answers, family: Family, source: str, has_lora: bool) -> Answers:
-    """Return what was told, with what is settled by the family.
+def _asked(told: Answers, family: Family, source: str, has_lora: bool) -> tuple[Answers, dict[str, str]]:
+    """Return what was told, with what is assumed of the family, and a line about each assumption.
 
     Raises:
         NotToldError: Something is missing.
@@ -454,7 +463,15 @@ def _asked(told: Answers, family: Family, source: str, has_lora: bool) -> Answer
             f"{source} has no thoughts.", f"It is a file of {family.title}.", "Leave --thoughts out, or give 0."
         )
     settled = {"thoughts": 0, "per_step": 1, "says": "answer", "prompt": family.forms[0]}
-    return replace(told, **{name: value for name, value in settled.items() if getattr(told, name) is None})  # type: ignore[arg-type]
+    settled = {name: value for name, value in settled.items() if getattr(told, name) is None}
+    lines = {
+        "per_step": "one thought per step; change it with --per-step",
+        "says": "the answer follows the thoughts at once; change it with --says",
+        "prompt": f"prompt form {family.forms[0]} ({FORMS[family.forms[0]].about}); change it with --prompt",
+    }
+    thinks = "thoughts" in family.asks  # without thoughts there are none per step
+    assumed = {name: line for name, line in lines.items() if name in settled and (thinks or name != "per_step")}
+    return replace(told, **settled), assumed  # type: ignore[arg-type]
 
 
 def _with_markers(
@@ -540,15 +557,26 @@ def _merged(
     return own, lora
 
 
-def _recurrence(family: Family, head: Weights, beside: Mapping[str, Any], thought: int) -> Recurrence:
+def _recurrence(
+    family: Family, head: Weights, beside: Mapping[str, Any], marker: Markers, assumed: dict[str, str]
+) -> Recurrence:
+    """Return how a file's thoughts are made; what its configuration should say and does not is added to `assumed`."""
+
+    def said(name: str, default: int | float) -> int | float:
+        if name not in beside:
+            assumed[name] = f"{name} {default}; change it in config.json, beside the file"
+        return beside.get(name, default)
+
     made = IDENTITY
     if head:
-        scale = float(beside.get("latent_embedding_std", 0.018)) if family.recurrence.kind == "gaussian" else 1.0
+        scale = float(said("latent_embedding_std", 0.018)) if family.recurrence.kind == "gaussian" else 1.0
         width = len(head["first.weight"]) if "first.weight" in head else 0
         made = replace(family.recurrence, width=width, norm="norm.weight" in head, scale=scale)
+    if family is FAMILIES["latenttts-colar"]:  # `check_if_latent_sequence` of its repository
+        made = replace(made, stop="token", stop_token=marker.eot)
     if family is not FAMILIES["pccot"]:
         return made
-    return replace(made, sweeps=int(beside.get("num_iterations", 6)), token=thought)  # 6: its configuration's default
+    return replace(made, sweeps=int(said("num_iterations", 6)), token=marker.thought)  # 6: its configuration's default
 
 
 @torch.no_grad()
