@@ -423,6 +423,31 @@ def test_what_a_configuration_leaves_out_is_said(tmp_path: Path) -> None:
     assert "num_iterations 6" in imported.assumed["num_iterations"]
 
 
+def test_the_page_tells_how_to_import_a_mixture(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/importing.md").read_text()
+    (block,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    model, folder = grown("llama", more=0), base("llama", tmp_path / "theirs")
+    model.save_pretrained(folder)
+    imported = wb.import_model(folder, tmp_path / "mine", says="answer")
+    file = imported.directory / "config.json"
+    config = json.loads(file.read_text())
+
+    def write(fields: dict[str, Any]) -> None:
+        file.write_text(json.dumps({**config, "coconut": config["coconut"] | fields}))
+
+    def mix(h: Tensor) -> Tensor:
+        shares, tokens = (h @ model.get_output_embeddings().weight.T).softmax(-1).topk(10)  # type: ignore[union-attr]
+        return (shares / shares.sum()) @ model.get_input_embeddings().weight[tokens]  # type: ignore[index, union-attr]
+
+    write(json.loads(block) | {"thoughts": 6})  # over 32 thoughts rounding moves tokens in and out of the likeliest 10
+    hold_to(imported, model, mix)
+    write(json.loads(block))
+    opened = wb.load(imported.directory)
+    assert (opened.checkpoint.thoughts, opened.checkpoint.recurrence.stop_token) == (32, 524)
+    assert str(opened.supervision.asked) == "not known"
+    assert opened.trace(chain(0, 2)).arrays.stop == 32  # the tiny vocabulary has no token 524
+
+
 def test_an_import_is_traced_and_intervened_on(tmp_path: Path) -> None:
     model = grown("llama")
     torch.save(wrapped(model), tmp_path / "checkpoint_50")

@@ -1,8 +1,8 @@
 """The data dictionary: what every column of every Parquet table holds, with unit, range and chance.
 
 The texts are in `columns.yaml`; the tables of a report, of its readings by their names, of an audit ("audit") and of a
-comparison ("answers", "thoughts"). Where a model feeds another vector than its LM head reads, they say which of the two a
-column is of: "fed" or "read" (`model.recurrence`).
+comparison ("answers", "thoughts"). Where a model feeds another vector than its LM head reads, they say which of the two
+a column is of: "fed" or "read" (`model.recurrence`).
 """
 
 from collections.abc import Iterable
