@@ -39,7 +39,7 @@ class WorkbenchError(Exception):
         Did you mean "released"?
     """
 
-    def __init__(self, what: str, why: str, do: str, longest: int = LONGEST_MESSAGE) -> None:
+    def __init__(self, what: str, why: str, do: str, *, longest: int = LONGEST_MESSAGE) -> None:
         what, do = (shorten(_printable(part), LONGEST_PART) for part in (what, do))
         rest = longest - len(self._joined(what, "", do))
         why = shorten(_printable(why), rest)

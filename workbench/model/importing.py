@@ -334,7 +334,7 @@ def _read(
             f"It is a file of {family.title}, of {len(wanted)} tensors in all. Faults: {len(faults)}.\n    "
             + "\n    ".join(grouped(faults)),
             "Give the base that it was trained from.",
-            LONGEST_LISTING,
+            longest=LONGEST_LISTING,
         )
     require_floats(Path(source), own | head)
     embedding = next(key for key in own if _EMBEDDINGS.fullmatch(key))
@@ -379,8 +379,8 @@ def _read(
         config.coconut["reader"] = FOLDER
     if why_not:
         left_out[family.reader] = f"{DECODER}; {why_not}"
-    told_of = {"family": known, **{name: value for name, value in asdict(told).items() if value is not None}}
-    told_of["assumed"] = list(assumed)
+    options = {name: value for name, value in asdict(told).items() if value is not None}
+    told_of: dict[str, Any] = {"family": known, **options, "assumed": list(assumed)}
     return _Read(family, config, tokenizer, state, head, lora, told_of, left_out, assumed, reader)
 
 
