@@ -65,9 +65,30 @@ def test_other_items_and_controls_stand_beside(checkpoint: Checkpoint, items: li
     assert "at most" in drawn["layout"]["meta"]["alt"]
 
 
-def test_items_without_values_are_refused(checkpoint: Checkpoint, items: list[Item]) -> None:
-    bare = Item("bare", "How many?", "3", (), "gsm8k")
-    with pytest.raises(WorkbenchError, match="Item bare says no value of its steps"):
-        arithmetic_frame(record_items(checkpoint, [*items, bare]))
-    with pytest.raises(WorkbenchError, match="needs two"):
-        arithmetic_frame(record_items(checkpoint, items[:1]))
+BARE = Item("bare", "How many?", "3", (), "gsm8k")
+
+
+def test_items_without_values_are_left_out_and_counted(checkpoint: Checkpoint, items: list[Item]) -> None:
+    recorded = record_items(checkpoint, [BARE, *items], controls=["untrained"], batch_size=1)
+    whole, table = arithmetic_frame(record_items(checkpoint, items, batch_size=1)), arithmetic_frame(recorded)
+    counted = table.select("items", "left_out").unique().rows()
+    raw = [one.filter(run="model").select("problem", "thought", "step", "raw", "other") for one in (whole, table)]
+
+    assert counted == [(5, 1)]
+    assert whole.select("items", "left_out").unique().rows() == [(4, 0)]
+    # The others' rows and their chance level are those of the set without it.
+    for column in ("raw", "other"):
+        assert raw[1][column].to_list() == pytest.approx(raw[0][column].to_list(), abs=1e-6)
+    told = [str(step_values(one).to_dict()["layout"]["title"]["subtitle"]["text"]) for one in (whole, table)]
+    assert "left out" not in told[0]
+    assert "1 of 5 problems left out: no values of steps" in told[1]
+
+
+def test_a_set_without_values_says_why_there_is_no_matrix(checkpoint: Checkpoint, items: list[Item]) -> None:
+    with pytest.raises(WorkbenchError) as none:
+        arithmetic_frame(record_items(checkpoint, [BARE, BARE]))
+    with pytest.raises(WorkbenchError) as one:
+        arithmetic_frame(record_items(checkpoint, [BARE, items[0]]))
+
+    assert "The set has 2 items, and none has values of its steps." in str(none.value)
+    assert "Of 2 items only item-0 has values of its steps." in str(one.value)

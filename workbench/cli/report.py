@@ -71,10 +71,13 @@ def report(
         chosen = _names(readings, (*READINGS, *ITEM_READINGS), "reading")
     loaded = load_problems(problems)
     if chosen:
+        from workbench.readings.arithmetic import require_values
         from workbench.studies.report_readings import readings_of, require_readings
 
         chosen = tuple(readings_of(loaded)) if readings == ALL else chosen
         require_readings(chosen, loaded)
+        if "arithmetic" in chosen and readings != ALL:
+            require_values(loaded)
     checkpoint = load_run(run)
     from workbench.cli.terminal import progress
     from workbench.studies.report import ReportOptions, write_report

@@ -442,6 +442,8 @@ def step_values(table: pl.DataFrame) -> go.Figure:
         table: `readings.arithmetic.arithmetic_frame`.
     """
     require_rows(table)
+    items, left_out = table.select("items", "left_out").row(0)
+    without = f"<br>{left_out} of {plural(items, 'problem')} left out: no values of steps" if left_out else ""
     keys, runs = [RUN, "step", "thought"], run_looks(table[RUN])
     parts = [summarise(table, "raw", keys, chance="other")]
     parts.append(summarise(where(table, RUN, next(iter(runs))), "other", keys).with_columns(pl.lit(OTHER).alias(RUN)))
@@ -456,7 +458,7 @@ def step_values(table: pl.DataFrame) -> go.Figure:
         ),
         "Values of the steps in the thoughts",
         "Mean probability of step j's value under the LM head of thought k; last panel: the same in the thoughts about "
-        "other items (chance)",
+        f"other items (chance){without}",
         "probability", x="thought", y="step", axes=("thought", "step"), limits=(0.0, None), wide=4,
         panels={run: look.title for run, look in runs.items()} | {OTHER: OTHER},
     ).update_xaxes(dtick=1).update_yaxes(dtick=1)  # fmt: skip

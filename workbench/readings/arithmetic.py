@@ -16,6 +16,7 @@ from torch import Tensor
 
 from workbench.errors import WorkbenchError
 from workbench.figures.layers import step_values
+from workbench.figures.style import plural
 from workbench.interventions.base import Context, composed
 from workbench.interventions.thoughts import exchanged
 from workbench.measure.arrays import Trace
@@ -25,8 +26,10 @@ from workbench.model.checkpoint import Checkpoint
 from workbench.model.coconut import lm_head
 from workbench.model.recurrence import recurrence_of
 from workbench.model.session import Batch, in_batches, thought_count
-from workbench.problems.problem import Item
+from workbench.problems.problem import Item, Problem
 from workbench.readings.base import Reading
+
+DO = 'Give two or more items with values of their steps: those of the task arithmetic, or your own with "values".'
 
 
 @dataclass(frozen=True)
@@ -74,23 +77,27 @@ def arithmetic_frame(recordings: Sequence[ItemRecording], seed: int = 0) -> pl.D
     Columns: run, problem (the item's id), thought, step (from 1), steps (of the item), value (the step's, in words),
     raw (probability of the value's first token under the LM head of the thought), rank (its rank among all tokens, 1
     for the likeliest), top (whether it is the likeliest), other (the same probability in the thought of the same number
-    about another item, drawn by `seed`: the chance level).
+    about another item that has values, drawn by `seed`: the chance level), items (how many there are), left_out (how
+    many of them have no values, and so no row).
 
     Raises:
-        WorkbenchError: There are fewer than two items, or one has no values to look for.
+        WorkbenchError: Fewer than two items have values to look for.
     """
     items, rows = recordings[0].items, []
-    blank = [item.id for item in items if not item.values]
-    if len(items) < 2 or blank:
+    kept = [number for number, item in enumerate(items) if item.values]
+    require_values(items)
+    if len(kept) < 2:
         raise WorkbenchError(
-            "There are no values to look for in thoughts.",
-            f"Item {blank[0]} says no value of its steps." if blank else "A reading beside other items needs two.",
-            "Give two or more items whose steps say a value, such as those of the task arithmetic.",
+            "There is no chance level for the values of steps.",
+            f"Of {plural(len(items), 'item')} only {items[kept[0]].id} has values of its steps. The chance level is "
+            "read in the thoughts about another item with values.",
+            DO,
         )
-    other = exchanged(len(items), seed)
+    other = {row: kept[at] for row, at in zip(kept, exchanged(len(kept), seed), strict=True)}
     for one in recordings:
         shares = lm_head(one.checkpoint.model, one.thoughts).softmax(-1).cpu().numpy()
-        for number, item in enumerate(items):
+        for number in kept:
+            item = items[number]
             for step, value in enumerate(item.values, 1):
                 token = _first_token(one.checkpoint, value)
                 raw = shares[number, :, token]
@@ -100,7 +107,23 @@ def arithmetic_frame(recordings: Sequence[ItemRecording], seed: int = 0) -> pl.D
                     rows.append((*about, float(own), int(place), bool(place == 1), float(beside)))
     counts = {"thought": pl.Int16, "step": pl.Int16, "steps": pl.Int16, "rank": pl.Int32}
     names = [RUN, "problem", "thought", "step", "steps", "value", "raw", "rank", "top", "other"]
-    return pl.DataFrame(rows, schema=names, schema_overrides=counts, orient="row")
+    table = pl.DataFrame(rows, schema=names, schema_overrides=counts, orient="row")
+    of = {"items": len(items), "left_out": len(items) - len(kept)}
+    return table.with_columns(pl.lit(count, pl.Int32).alias(name) for name, count in of.items())
+
+
+def require_values(items: Sequence[Problem | Item]) -> None:
+    """Refuse items of which none has values of its steps.
+
+    Raises:
+        WorkbenchError: None has.
+    """
+    if not any(isinstance(item, Item) and item.values for item in items):
+        raise WorkbenchError(
+            "There are no values to look for in thoughts.",
+            f"The set has {plural(len(items), 'item')}, and none has values of its steps.",
+            DO,
+        )
 
 
 @torch.inference_mode()
@@ -152,7 +175,7 @@ ARITHMETIC = Reading(
     question="Does a thought hold the value of a step of the calculation?",
     source="Coconut, arXiv 2412.06769, v3, figure 9 (v1, figure 4)",
     chance="The same value in the thought of the same number about another item.",
-    schema=1,
+    schema=2,
     frame=arithmetic_frame,
     figures=lambda table: [step_values(table)],
 )
