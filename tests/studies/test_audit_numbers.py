@@ -111,10 +111,17 @@ def test_the_card_calls_both_rightly(tables: dict[str, pl.DataFrame]) -> None:
 def test_chance_is_that_of_rules_on_the_problems_whose_answers_would_be_given() -> None:
     items = generate_items("arithmetic", 30, 4)
     twins = [made for item in items if (made := number_twin(item))]
-    found = measure("content", organism("all"), items, AuditOptions())
+    model = organism("all")
+    found = measure("content", model, items, AuditOptions())
 
     assert figure(found, "interchange", numbers.TWIN, "follows")["chance"] == pytest.approx(floor(twins)[1].mean())
     assert figure(found, "twin", numbers.PAIR, "right")["n"] == len(twins)
+    # Sums of one's own have the same twins and the same rules; which words are names is not known.
+    own = measure("content", model, [replace(item, task="own") for item in items], AuditOptions())
+    for asked in (("interchange", numbers.TWIN, "follows"), ("twin", numbers.PAIR, "right")):
+        assert [figure(own, *asked)[key] for key in ("value", "chance", "n")] == [
+            figure(found, *asked)[key] for key in ("value", "chance", "n")
+        ]
 
 
 def test_what_has_no_twin_is_not_measured_and_the_card_says_why() -> None:

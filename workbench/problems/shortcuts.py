@@ -187,13 +187,22 @@ def shortcut_accuracies(items: Sequence[Item], known: Sequence[Item] = ()) -> di
         known: Items that the commonest answer is taken from; by default the items themselves.
     """
     (commonest, _), *_ = Counter(item.answer for item in known or items).most_common(1)
-    rules: dict[str, ItemRule] = {COMMONEST: lambda item: commonest, **item_rules(items[0].task)}
+    rules: dict[str, ItemRule] = {COMMONEST: lambda item: commonest, **rules_of(items)}
     return {name: sum(rule(item) == item.answer for item in items) / len(items) for name, rule in rules.items()}
 
 
 def item_rules(task: str) -> dict[str, ItemRule]:
-    """Return the rules that do not reason on items of a task, but for the commonest answer, which is of a set."""
-    return {"prontoqa": _PRONTOQA, "arithmetic": _NUMBERS, "gsm8k": _NUMBERS}.get(task, {})
+    """Return the rules that do not reason on items of a task, but for the commonest answer, which is of a set.
+
+    Those of every task but ProntoQA are about numbers, which may be the answers of one's own problems, too.
+    """
+    return {"prontoqa": _PRONTOQA}.get(task, _NUMBERS)
+
+
+def rules_of(items: Sequence[Item]) -> dict[str, ItemRule]:
+    """Return the `item_rules` of items of one task; none about numbers where no answer is a number."""
+    rules = item_rules(items[0].task)
+    return rules if rules is not _NUMBERS or any(item.numeric for item in items) else {}
 
 
 def rule_scores(problem: Problem | Item) -> tuple[float, ...]:

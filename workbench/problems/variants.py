@@ -243,19 +243,19 @@ def in_names_of(donor: Problem, problem: Problem, seed: int) -> Problem:
 
 # Other numbers in an arithmetic item
 #
-# They are made from the question and the chain alone, so that GSM8k's items have them too where every step is one
-# operation on whole numbers (`arithmetic.check`). An operand is taken for the only number or earlier result of its
-# value. Where an operand could be either, or either of two results, nothing is changed, for it is not known what would
-# follow. A number is changed only where no other number of the question and no other operand has its value.
+# They are made from the question and the chain alone, whatever the task is called: items of GSM8k and of one's own have
+# them too where every step is one operation on whole numbers (`arithmetic.check`). An operand is taken for the only
+# number or earlier result of its value. Where an operand could be either, or either of two results, nothing is changed,
+# for it is not known what would follow. A number is changed only where no other number of the question and no other
+# operand has its value.
 
-TASKS = ("arithmetic", "gsm8k")
-"""Tasks whose steps are sums of the question's numbers."""
 LEAST = 2
 """Smallest number that is changed, and that one is changed to: "1 apple" is said otherwise than "2 apples"."""
 TRIES = 20_000
 """Operations calculated before no twin is said to exist."""
 
 _WHOLE, _PARTED = re.compile(r"\b\d+\b"), re.compile(r"\d[.,]\d")
+_CALCULATION = re.compile(r"<<[^<>]*>>")
 
 
 @dataclass(frozen=True)
@@ -269,6 +269,11 @@ class _Operand:
 
 _Operation = tuple[str, _Operand, _Operand, int]
 """Symbol, operands and result of a step."""
+
+
+def calculates(problem: Problem | Item) -> bool:
+    """Return whether a step of a problem is a calculation, "<<...>>": then its twin would be one of other numbers."""
+    return isinstance(problem, Item) and any(_CALCULATION.search(step) for step in problem.steps)
 
 
 def number_twin(item: Item) -> Item | None:
@@ -326,7 +331,7 @@ def renamed_story(item: Item, seed: int) -> Item | None:
 
 def _chain(item: Item) -> list[_Operation] | None:
     """Return the operations of an item with the sources of their numbers, None where these are not known."""
-    if item.task not in TASKS or check(item) or _PARTED.search(item.question):
+    if check(item) or _PARTED.search(item.question):
         return None
     found = [match for step in item.steps if (match := STEP.fullmatch(step))]
     read = [(int(match[1]), match[2], int(match[3]), int(match[4])) for match in found]

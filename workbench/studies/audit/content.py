@@ -12,11 +12,20 @@ import numpy as np
 from workbench.interventions.thoughts import Patch, exchanged
 from workbench.problems.files import graphs_of
 from workbench.problems.problem import Item, Problem
-from workbench.problems.variants import TASKS, drawn_rewrite, harmless_rewrite, in_names_of, other_root, reordered, twin
+from workbench.problems.variants import (
+    calculates,
+    drawn_rewrite,
+    harmless_rewrite,
+    in_names_of,
+    other_root,
+    reordered,
+    twin,
+)
 from workbench.studies.audit.base import NO_GRAPH, TWO_GUESSES, Answered, Rows, Subject, where
 from workbench.studies.audit.numbers import numbers
 from workbench.studies.audit.text_steps import interchange_of_steps
 
+NO_CALCULATION = "no problem has a twin: no step is a calculation <<...>>, and the task is not ProntoQA"
 SAME_ANSWER: dict[str, str] = {
     "reordered": "same question, sentences in another order",
     "renamed": "another graph in the names of this one",
@@ -33,7 +42,7 @@ def content(subject: Subject, rows: Rows) -> None:
     (`SAME_ANSWER`), and rewrites of one edge that leave the answer.
     """
     own = subject.answered(subject.problems)
-    if any(isinstance(problem, Item) and problem.task in TASKS for problem in subject.problems):
+    if any(calculates(problem) for problem in subject.problems):
         numbers(subject, rows, own)
     else:
         _twins(subject, rows, own)
@@ -46,7 +55,8 @@ def content(subject: Subject, rows: Rows) -> None:
 def _twins(subject: Subject, rows: Rows, own: Answered) -> None:
     pairs = [(row, swap) for row, problem in enumerate(subject.problems) if (swap := twin(problem))]
     if len(pairs) < 2:
-        rows.not_applicable("twin", "hardly any problem has an entity-swapped twin")
+        words = all(isinstance(problem, Item) and problem.task != "prontoqa" for problem in subject.problems)
+        rows.not_applicable("twin", NO_CALCULATION if words else "hardly any problem has an entity-swapped twin")
         return
     kept, twins = [row for row, _ in pairs], [swap for _, swap in pairs]
     theirs = subject.answered(twins)

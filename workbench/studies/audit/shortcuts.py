@@ -11,7 +11,7 @@ from workbench.measure.splits import alike
 from workbench.measure.statistics import logistic
 from workbench.problems import graph
 from workbench.problems.problem import Item, Problem
-from workbench.problems.shortcuts import RULES, blind_score, floor, item_rules, rule_scores, source_depths
+from workbench.problems.shortcuts import RULES, blind_score, floor, rule_scores, rules_of, source_depths
 from workbench.problems.variants import options_exchanged, reordered
 from workbench.studies.audit.base import Rows, Subject, where
 
@@ -49,7 +49,7 @@ def _of_items(subject: Subject, rows: Rows) -> None:
     items = [problem for problem in subject.problems if isinstance(problem, Item)]
     right, (best, level) = subject.answered(items).right, floor(items)
     rows.add("accuracy", "the model", "right", right, control=f"best reader: {best}", control_values=level)
-    for place, name in enumerate(item_rules(items[0].task)):
+    for place, name in enumerate(rules_of(items)):
         rows.add("accuracy", name, "right", [rule_scores(item)[place] for item in items])
     if items[0].task != "prontoqa":  # there sentences are premises, in any order
         rows.not_applicable("order", "the order of the sentences may matter")
