@@ -155,7 +155,20 @@ def test_problems_are_generated_and_checked(tmp_path: Path) -> None:
     assert made.exit_code == 0, made.output
     assert {len(problem.steps) for problem in load_problems(file)} <= {4, 5}
     checked = call("problems", "check", file)
-    assert "6 problems, all sound" in checked.stdout
+    assert "6 problems (prosqa), all sound" in checked.stdout
+    assert "no graph" not in checked.stdout
+
+
+def test_a_check_says_where_graphs_were_read_from_the_question(tmp_path: Path) -> None:
+    whole, *others = generate("balanced", 3, seed=3)
+    save_problems([whole], tmp_path / "whole.json")
+    words = [{"question": one.question, "steps": list(one.steps), "answer": one.answer} for one in others]
+    (tmp_path / "mixed.json").write_text(json.dumps([*json.loads((tmp_path / "whole.json").read_text()), *words]))
+    checked = call("problems", "check", tmp_path / "mixed.json")
+
+    assert checked.exit_code == 0, checked.output
+    assert "3 problems (prosqa), all sound" in checked.stdout
+    assert "of 2 the file has no graph: it was read from the sentences of the question" in checked.stdout
 
 
 @pytest.mark.parametrize(

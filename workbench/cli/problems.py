@@ -78,11 +78,12 @@ def generate(
 @problems_app.command(epilog="Example:  workbench problems check released")
 def check(problems: ProblemFile) -> None:
     """Check every problem of a file, and say what rules score that do not reason."""
-    from workbench.problems.files import load_any
+    from workbench.problems.files import graphs_from_words, load_any
     from workbench.problems.problem import Item
     from workbench.problems.shortcuts import blind_accuracies, shortcut_accuracies
 
-    loaded = load_any(problem_file(problems))
+    path = problem_file(problems)
+    loaded = load_any(path)
     items = [problem for problem in loaded if isinstance(problem, Item)]
     if items:
         tasks = sorted({item.task for item in items})
@@ -91,7 +92,9 @@ def check(problems: ProblemFile) -> None:
         for rule, accuracy in shortcut_accuracies(items).items() if len(tasks) == 1 else ():
             typer.echo(f"  rule that does not reason, {rule}: {accuracy:.3f}")
         return
-    typer.echo(f"{len(loaded)} problems, all sound")
+    typer.echo(f"{len(loaded)} problems (prosqa), all sound")
+    if derived := graphs_from_words(path):
+        typer.echo(f"  of {derived} the file has no graph: it was read from the sentences of the question")
     graphs = [problem for problem in loaded if not isinstance(problem, Item)]
     for rule, accuracy in blind_accuracies(graphs).items():
         typer.echo(f"  query-blind rule, {rule}: {accuracy:.3f}")

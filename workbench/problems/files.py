@@ -155,11 +155,7 @@ def load_any(path: Path) -> Sequence[Problem] | Sequence[Item]:
         WorkbenchError: Naming file, item (from 0), field and reason of every bad item; nothing is loaded.
     """
     path = Path(path)
-    if is_data_set(path) and (hub := _HUB.fullmatch(str(path))):
-        objects = _hub(**hub.groupdict())
-    else:
-        objects = _objects(read_text(path, MOST_BYTES, "JSON or text file", _DO), path)
-    read = [_read(one, f"{path.stem}-{number}") for number, one in enumerate(objects)]
+    read = [_read(one, f"{path.stem}-{number}") for number, one in enumerate(_raw(path))]
     if not read:
         raise WorkbenchError(f"No problems in {path}.", "The file holds none.", _DO)
     loaded = all_sound(path, read)
@@ -169,6 +165,11 @@ def load_any(path: Path) -> Sequence[Problem] | Sequence[Item]:
         why = f"Of its {len(loaded)} problems {len(graphs)} have graphs, and the others are words alone."
         raise WorkbenchError(f"{path} holds problems of two kinds.", why, "Make two files of it.")
     return graphs or items
+
+
+def graphs_from_words(path: Path) -> int:
+    """Return of how many problems of a file, as for `load_any`, the graph is read from the question's sentences."""
+    return sum(_is_words(one) for one in _raw(Path(path)))
 
 
 def load_known(path: Path) -> Sequence[Problem] | Sequence[Item]:
@@ -212,6 +213,21 @@ class _Text(str):
 
 _Raw = Any
 """What stands for a problem in a file: a value of JSON, a `_Text`, or the `Fault` of a line."""
+
+
+def _raw(path: Path) -> Iterable[_Raw]:
+    """Return what stands for each problem of a file or a data set."""
+    if is_data_set(path) and (hub := _HUB.fullmatch(str(path))):
+        return _hub(**hub.groupdict())
+    return _objects(read_text(path, MOST_BYTES, "JSON or text file", _DO), path)
+
+
+def _is_words(raw: _Raw) -> bool:
+    """Return whether something is a problem of ProsQA without its graph."""
+    if not isinstance(raw, dict) or _is_graph(raw) or "idx_to_symbol" in raw or "neg_target" in raw:
+        return False
+    question = raw.get("question")
+    return raw.get("task", "prosqa") == "prosqa" and isinstance(question, str) and asks(question)
 
 
 def _is_graph(data: Any) -> bool:
@@ -268,10 +284,7 @@ def _read(raw: _Raw, default_id: str) -> tuple[Problem | Item | None, list[Fault
         return read_item(raw, default_id)
     if "idx_to_symbol" in raw or "neg_target" in raw:
         return _read_problem(raw, default_id)
-    question = raw.get("question")
-    if raw.get("task", "prosqa") == "prosqa" and isinstance(question, str) and asks(question):
-        return _read_words(raw, default_id)
-    return read_item(raw, default_id)
+    return _read_words(raw, default_id) if _is_words(raw) else read_item(raw, default_id)
 
 
 def _read_graph(parse: Callable[[Any], Any], graph: Any, default_id: str) -> tuple[Problem | None, list[Fault]]:
