@@ -48,7 +48,8 @@ def choose_run(*, words: bool = False) -> Run:
         raise WorkbenchError(
             "There is no trained model here yet.",
             f"No run was found in {' or '.join(catalog.shown(folder) for folder in catalog.RUN_FOLDERS)}.",
-            f"Train one with `make train`, or set {catalog.RUNS_VARIABLE} to a folder that holds runs.",
+            "Train one with `workbench train configs/first.yaml`, or set "
+            f"{catalog.RUNS_VARIABLE} to a folder that holds runs.",
         )
     _accept_former_name("run", runs)
     if "open next" in st.session_state:

@@ -67,7 +67,7 @@ def test_without_a_run_the_page_says_what_to_do(opened: Open, monkeypatch: pytes
 
     assert not app.exception
     assert "There is no trained model here yet." in app.error[0].value
-    assert "make train" in text(app)
+    assert "workbench train configs/first.yaml" in text(app)
 
 
 # Links

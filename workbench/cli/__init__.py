@@ -220,7 +220,7 @@ def trace(
         typer.echo(f"Wrote {json}", err=True)
 
 
-app.command(epilog="Example:  workbench reproduce --out docs/reproduction.md")(reproduce)
+app.command(epilog="Example:  workbench reproduce --out reproduction.md")(reproduce)
 
 
 @app.command("list", epilog="Example:  workbench list")

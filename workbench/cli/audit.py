@@ -46,7 +46,7 @@ First = Annotated[int | None, typer.Option(metavar="N", min=2, help="Only the fi
 def register(app: typer.Typer) -> None:
     """Add the commands to `workbench`."""
     app.command(epilog="Example:  workbench audit reference --out runs/audit")(audit)
-    app.command(epilog="Examples:  workbench audits docs/audits;  workbench audits docs/audits --organisms")(audits)
+    app.command(epilog="Examples:  workbench audits runs/audits;  workbench audits runs/audits --organisms")(audits)
     app.command("audit-battery", hidden=True)(audit_battery)
 
 

@@ -111,7 +111,7 @@ def graphs_of(problems: Sequence[Problem | Item]) -> list[Problem]:
             "This needs problems with graphs.",
             f"{len(without)} of {len(problems)} are of the task {task_of(problems)} and have none, {without[0]} among "
             "them.",
-            "Use ProsQA problems here. What serves which task: docs/tasks.md.",
+            "Use ProsQA problems here. Which command serves which task stands on the page Tasks of the documentation.",
         )
     return [one for one in problems if isinstance(one, Problem)]
 

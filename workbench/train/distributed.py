@@ -18,6 +18,11 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from workbench.errors import WorkbenchError
 from workbench.train.config import TrainConfig
 
+_DO = (
+    "Change this, or launch without FSDP (torchrun); see the page "
+    '"Several processes, several GPUs, sharded models" of the documentation.'
+)
+
 
 def is_sharded(module: nn.Module) -> bool:
     """Say whether each process holds a part of a module's weights."""
@@ -49,7 +54,7 @@ def check_sharding(config: TrainConfig, accelerator: Accelerator) -> None:
     }
     for why, holds in faults.items():
         if holds:
-            raise WorkbenchError("This is not trained with sharded weights.", why, "See docs/distributed.md.")
+            raise WorkbenchError("This is not trained with sharded weights.", why, _DO)
 
 
 def prepare(

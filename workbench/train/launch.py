@@ -239,9 +239,8 @@ def _train_and_show(config: TrainConfig, directory: Path) -> None:
         return
     if stuck[-1]:
         console.print("Finished on the plateau: it answers no better than by guessing. What to try: more steps,")
-        console.print(
-            "smaller graphs or fewer thoughts first, or a start that has learned to look up (docs/training.md)."
-        )
+        console.print("smaller graphs or fewer thoughts first, or a start that has learned to look up. See the page")
+        console.print('"Training, and the two reference models" of the documentation.')
     run = directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory
     problems = config.rows.validation or _PROBLEMS[config.task]
     console.print(f"Finished. What it can do: workbench evaluate {run} {problems}", highlight=False, soft_wrap=True)
