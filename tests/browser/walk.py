@@ -11,13 +11,14 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from unittest.mock import patch
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 from playwright.sync_api import Error, Page
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from tests.browser.serve import rest, running_chromium, running_explorer
 from tests.conftest import chain, tiny_model
@@ -75,9 +76,13 @@ def walk(page: Page, actions: int, seed: int) -> Iterator[tuple[int, str, list[s
     rng = np.random.default_rng(seed)
 
     def choose(box: str) -> None:
-        page.get_by_role("combobox", name=re.compile(box)).click()
         options = page.get_by_role("option")
-        options.nth(int(rng.integers(options.count()))).click()
+        for _ in range(3):  # on a busy machine the page may be drawn anew meanwhile, which closes the list
+            page.get_by_role("combobox", name=re.compile(box)).click()
+            options.first.wait_for(timeout=WAIT_MS)
+            with suppress(PlaywrightTimeout):
+                return options.nth(int(rng.integers(options.count()))).click(timeout=5000)
+        raise AssertionError(f"the list of {box} does not stay open")
 
     def hops() -> None:
         pills = page.get_by_test_id("stButtonGroup").first.get_by_role("button")
