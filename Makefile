@@ -9,7 +9,7 @@ OUT    ?= runs
 
 PY    := $(VENV)/bin/python
 PIP   := $(PY) -m pip --disable-pip-version-check install -qq --constraint constraints.txt
-# uv installs side by side, in half of pip's time. It knows pip's variables not, so two are passed on; where it fails, pip tries.
+# uv downloads and installs in parallel. It does not read pip's variables, so two are passed on; if uv fails, pip is used.
 UV    := $(VENV)/bin/uv pip install --quiet --python $(PY) --compile-bytecode --constraint constraints.txt \
          $(addprefix --find-links ,$(PIP_FIND_LINKS)) $(addprefix --default-index ,$(PIP_INDEX_URL))
 STAMP := $(VENV)/.set-up
@@ -23,7 +23,7 @@ help: ## List the commands
 
 setup: $(STAMP) ## Install everything into .venv (the others do this first)
 
-# torch is named by itself: where it is there already (a CPU build, say), it stays.
+# torch is named although the project asks for it: where it is there already (a CPU build, say), it stays.
 $(STAMP): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { \
 	  echo "There is no '$(PYTHON)' here. Name a Python 3.11 or newer: make $(or $(MAKECMDGOALS),setup) PYTHON=..."; exit 1; }
@@ -36,7 +36,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) (the first time takes some minutes, most of them for PyTorch) ..."
 	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	@$(PIP) uv && $(UV) torch --editable '.[app,base,notebooks,dev,docs]' || { \
-	  echo "uv could not install everything. Now pip tries ..."; \
+	  echo "uv could not install everything. Trying pip ..."; \
 	  $(PIP) torch && $(PIP) --editable '.[app,base,notebooks,dev,docs]'; }
 	@touch $@
 	@echo "Set up. The command is $(VENV)/bin/workbench"
