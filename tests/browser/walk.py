@@ -77,11 +77,13 @@ def walk(page: Page, actions: int, seed: int) -> Iterator[tuple[int, str, list[s
 
     def choose(box: str) -> None:
         options = page.get_by_role("option")
-        for _ in range(3):  # on a busy machine the page may be drawn anew meanwhile, which closes the list
+        for _ in range(5):  # on a busy machine a late answer to the last action may change the list, which closes it
             page.get_by_role("combobox", name=re.compile(box)).click()
-            options.first.wait_for(timeout=WAIT_MS)
             with suppress(PlaywrightTimeout):
-                return options.nth(int(rng.integers(options.count()))).click(timeout=5000)
+                options.first.wait_for(timeout=PATIENCE * 1000)
+                texts = options.all_inner_texts()
+                if texts:
+                    return options.nth(int(rng.integers(len(texts)))).click(timeout=5000)
         raise AssertionError(f"the list of {box} does not stay open")
 
     def hops() -> None:
