@@ -118,8 +118,11 @@ def test_only_what_is_small_trains_and_the_merged_model_computes_the_same(family
     made = with_lora(family)
     held = [name for name, _ in trained(made.model)]
     first, last = ([name for name in held if f".{layer}." in name] for layer in (0, 1))
+    in_full = [name for name, _ in prepared(family).model.named_parameters() if ".1." in name]
     assert all("lora_" in name or "norm" in name or "bias" in name or "ln_" in name for name in first)
-    assert not any("lora_" in name for name in last)
+    assert [name for name in first if "lora_" in name]
+    assert [name for name in first if "lora_" not in name]
+    assert last == in_full
     assert not any("embed" in name or "wte" in name for name in held)
     plain = prepared(family).model
     plain.load_state_dict(merged_state(made.model))

@@ -99,8 +99,6 @@ def add_lora(
     kept |= {id(p) for p in model.parameters() if p.dim() == 1}
     head = getattr(model, "thought_head", None)
     kept |= {id(p) for p in head.parameters()} if head is not None else set()
-    for parameter in model.parameters():
-        parameter.requires_grad_(id(parameter) in kept)
     others = {id(module) for layer in layers[: len(layers) - full_layers] for module in layer.modules()}
     targets = [n for n, m in model.named_modules() if id(m) in others and isinstance(m, nn.Linear | Conv1D)]
     turned = any(isinstance(module, Conv1D) for module in model.modules())
@@ -109,6 +107,8 @@ def add_lora(
             torch.manual_seed(seed)
             lora = LoraConfig(r=rank, lora_alpha=cast(int, alpha), target_modules=targets, fan_in_fan_out=turned)
             inject_adapter_in_model(lora, model, ADAPTER)
+    for name, parameter in model.named_parameters():  # peft has frozen all but its own
+        parameter.requires_grad_(id(parameter) in kept or ".lora_" in name)
     embedding = cast(nn.Embedding, model.get_input_embeddings())
     rows = TokenRows(tokens, embedding.weight[tokens])
     setattr(model, ROWS, rows)

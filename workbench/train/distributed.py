@@ -46,6 +46,7 @@ def check_sharding(config: TrainConfig, accelerator: Accelerator) -> None:
     plugin = cast(FullyShardedDataParallelPlugin, accelerator.state.fsdp_plugin)
     faults = {
         "Muon needs whole matrices.": config.optimizer == "muon",
+        "An export adds low-rank updates to whole matrices.": config.lora.rank > 0,
         "Answers are sampled from a whole model.": config.objective != "supervised",
         "FSDP 1 makes one long row of them; saving and resuming know FSDP 2 alone.": plugin.fsdp_version != 2,
         "With activation checkpointing every pass after the first would forget the question.": bool(

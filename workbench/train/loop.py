@@ -16,7 +16,7 @@ from typing import cast
 
 import numpy as np
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch import nn
 
 from workbench.errors import WorkbenchError
@@ -239,7 +239,9 @@ def train(
     Raises:
         WorkbenchError: A saved state cannot be read, or what is trained cannot be sharded.
     """
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    # Where no thought is made, as before the first stage, nothing asks the head that makes them: DDP must look for it.
+    ddp = DistributedDataParallelKwargs(find_unused_parameters=config.recurrence.has_head)
+    accelerator = Accelerator(cpu=not torch.cuda.is_available(), kwargs_handlers=[ddp])
     check_sharding(config, accelerator)
     state = load_state(config, directory)
     step, state.optimizers = prepare(accelerator, state.step_module, state.optimizers)
