@@ -9,10 +9,7 @@ and `licences.md`. The command ends with status 1 where anything on the list doe
 import json
 import re
 import subprocess
-import sys
-import tomllib
 import uuid
-import zipfile
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
@@ -21,7 +18,9 @@ from typing import Annotated
 import typer
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests import wheel
+from tests.wheel import ROOT, version_here
+
 PERMISSIVE = re.compile(r"MIT|BSD|Apache|ISC|PSF|Python Software Foundation|Unlicense|HPND|CC0|0BSD|zlib|Zope", re.I)
 """Licences under which a package may be installed beside ours without a further duty but to name them."""
 WEAK = {
@@ -76,11 +75,6 @@ def sbom() -> dict[str, object]:
     }  # fmt: skip
 
 
-def version_here() -> str:
-    """Return the version that is about to be released."""
-    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-
-
 def git(*command: str) -> str:
     """Return what git prints."""
     return subprocess.run(["git", *command], cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -101,15 +95,13 @@ def checks(out: Path) -> Iterator[tuple[str, str]]:
     said = {name: licence(name) for name in pins}
     unclear = {name: text for name, text in said.items() if not PERMISSIVE.search(text) and name not in WEAK}
     yield "licences are known and permissive", ", ".join(f"{n}: {t or 'not stated'}" for n, t in unclear.items())
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(out), str(ROOT)]
-    built = subprocess.run(command, capture_output=True, text=True)
-    yield "the wheel builds", built.stderr[-300:] if built.returncode else ""
-    if not built.returncode:
-        (wheel,) = out.glob(f"coconut_workbench-{here}-*.whl")
-        names = zipfile.ZipFile(wheel).namelist()
-        yield "the wheel has its licence", "" if any(name.endswith("LICENSE") for name in names) else "no LICENSE"
-        size = wheel.stat().st_size / 1e6
-        yield f"the wheel is below 50 MB ({size:.1f})", "" if size < 50 else "too large"
+    try:
+        made = wheel.built(out)
+    except RuntimeError as error:
+        yield "the wheel builds", str(error)
+    else:
+        yield "the wheel builds", ""
+        yield from ((f"the wheel: {point}", fault) for point, fault in wheel.checks(made))
     objects = dict(line.split(": ") for line in git("count-objects", "-v").splitlines())
     clone = int(objects["size-pack"]) / 1024
     yield f"a clone is below 100 MB ({clone:.0f})", "" if clone < 100 else "history has grown"
