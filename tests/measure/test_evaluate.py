@@ -12,7 +12,7 @@ from tests.conftest import chain, tiny
 from workbench.errors import WorkbenchError
 from workbench.measure.evaluate import evaluate, evaluation_of, results_frame, save_evaluation
 from workbench.measure.provenance import checkpoint_digest, problems_digest, provenance
-from workbench.measure.trace import answers, run
+from workbench.measure.trace import answers, run_traced
 from workbench.model.checkpoint import Checkpoint, make_checkpoint
 from workbench.problems.problem import Problem
 from workbench.problems.sets import generate
@@ -53,7 +53,7 @@ def made(**changes: object) -> pl.DataFrame:
 def test_a_model_that_answers_in_words_is_judged_by_its_words() -> None:
     held, problems = tiny("qwen2"), generate("released", 3, 0)
     speaks = make_checkpoint(held.model, held.tokenizer, {**held.meta, "says": "chain", "thoughts": 0}, "speaks")
-    results = results_frame(speaks, list(run(speaks, problems, continuations=False)))
+    results = results_frame(speaks, list(run_traced(speaks, problems, continuations=False)))
     said = list(answers(speaks, problems, says="chain"))
     assert results["answer"].to_list() == [answer.text for answer in said]
     assert [row[-1] for row in results["valid"].to_list()] == [answer.valid for answer in said]
@@ -69,8 +69,9 @@ def test_the_second_of_two_thoughts_per_step_is_about_the_first_hop() -> None:
 
 
 def test_mass_that_may_be_copied_from_the_question_is_left_out() -> None:
-    (trace,) = run(tiny("qwen2"), [chain(0, 2)], continuations=False)
-    problem, (row,) = trace.graph_problem, results_frame(tiny("qwen2"), [trace]).to_dicts()
+    (ran,) = run_traced(tiny("qwen2"), [chain(0, 2)], continuations=False)
+    trace, (row,) = ran.trace, results_frame(tiny("qwen2"), [ran]).to_dicts()
+    problem = trace.graph_problem
     child = problem.steps[0].split()[-1].rstrip(".")
     assert row["mass_without_target"][0] == pytest.approx(float(trace.lm_head[0][problem.names.index(child)]))
     assert row["mass_without_target_chance"][0] == pytest.approx(1 / (len(problem.names) - len(problem.entities)))
@@ -168,7 +169,7 @@ def test_the_same_seed_gives_the_same_figures() -> None:
 
 def test_results_agree_with_answers_asked_one_by_one() -> None:
     checkpoint, problems = _roomy(), generate("balanced", 6, seed=4)
-    results = results_frame(checkpoint, list(run(checkpoint, problems, continuations=False)), all_rewrites=True)
+    results = results_frame(checkpoint, list(run_traced(checkpoint, problems, continuations=False)), all_rewrites=True)
 
     def right(asked: list[Problem]) -> list[bool]:
         return [answer.right for answer in answers(checkpoint, asked, 3)]
@@ -192,7 +193,9 @@ def test_the_rewrite_drawn_does_not_depend_on_the_file() -> None:
     checkpoint, problems = _roomy(), generate("released", 4, seed=5)
 
     def drawn(some: list[Problem]) -> list[str | None]:
-        return results_frame(checkpoint, list(run(checkpoint, some, continuations=False)), 7)["rewrite"].to_list()
+        return results_frame(checkpoint, list(run_traced(checkpoint, some, continuations=False)), 7)[
+            "rewrite"
+        ].to_list()
 
     assert drawn(problems)[2:] == drawn(problems[2:])
 

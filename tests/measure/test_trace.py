@@ -15,7 +15,9 @@ from tests.conftest import chain, tiny, tiny_model
 from tests.model.test_formats import bpe_tokenizer
 from workbench.errors import WorkbenchError
 from workbench.interventions.base import Context, Intervention
-from workbench.measure.trace import Trace, answers, run
+from workbench.interventions.thoughts import Noise
+from workbench.measure.trace import Trace, answers, run, run_traced
+from workbench.model import session
 from workbench.model.checkpoint import Checkpoint, make_checkpoint, prepare_pretrained
 from workbench.model.coconut import collate, forward
 from workbench.problems.problem import Problem
@@ -110,6 +112,54 @@ class _Negated(Intervention):
 
     def change(self, context: Context, k: int, vectors: Tensor) -> Tensor:
         return -vectors
+
+
+def test_a_batch_of_a_large_model_holds_fewer_problems(
+    tiny_checkpoint: Checkpoint, tiny_problems: list[Problem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes, begin = list[int](), session.Session.__init__
+
+    def counted(self: session.Session, model: object, prompts: list, **given: int) -> None:
+        sizes.append(len(prompts))
+        begin(self, model, prompts, **given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(session.Session, "__init__", counted)
+    together = [answer.said for answer in answers(tiny_checkpoint, tiny_problems)]
+    monkeypatch.setattr(session, "_MOST_HELD", 1)
+    alone = [answer.said for answer in answers(tiny_checkpoint, tiny_problems)]
+
+    assert sizes == [len(tiny_problems)] + [1] * len(tiny_problems)
+    assert alone == together
+
+
+@pytest.mark.parametrize("says", ["answer", "chain"])
+def test_prompts_read_once_give_the_answers_of_three_runs(says: str, tiny_problems: list[Problem]) -> None:
+    held = tiny(max_position_embeddings=512)
+    checkpoint = make_checkpoint(held.model, held.tokenizer, {**held.meta, "says": says}, "says")
+    runs = list(run_traced(checkpoint, tiny_problems, seed=3))
+
+    assert [one.noise for one in runs] == list(answers(checkpoint, tiny_problems, interventions=[Noise(seed=3)]))
+    assert [one.said for one in runs] == (
+        list(answers(checkpoint, tiny_problems)) if says == "chain" else [None] * len(tiny_problems)
+    )
+    for one, alone in zip(runs, run(checkpoint, tiny_problems), strict=True):
+        assert one.trace.answer_texts == alone.answer_texts
+        assert one.trace.continuations == alone.continuations
+        np.testing.assert_array_equal(one.trace.thoughts, alone.thoughts)
+
+
+def test_heads_that_share_keys_read_them_without_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared, attention = list[bool](), torch.nn.functional.scaled_dot_product_attention
+
+    def seen(*given: Tensor, **named: object) -> Tensor:
+        shared.append(bool(named.get("enable_gqa")))
+        return attention(*given, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", seen)
+    list(answers(tiny("llama"), [chain(0, 2)]))
+
+    assert shared
+    assert all(shared)
 
 
 def test_an_intervention_changes_what_follows_it(tiny_checkpoint: Checkpoint, tiny_problems: list[Problem]) -> None:

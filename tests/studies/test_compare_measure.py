@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import tiny
 from workbench.measure.evaluate import results_frame
 from workbench.measure.statistics import Estimate
-from workbench.measure.trace import answers, run, sweep
+from workbench.measure.trace import answers, run_traced, sweep
 from workbench.model.checkpoint import Checkpoint
 from workbench.problems.problem import Problem
 from workbench.problems.sets import generate
@@ -87,7 +87,7 @@ def test_a_row_for_every_problem_and_question(rows: pl.DataFrame, problems: list
 def test_twins_and_rewrites_are_those_of_evaluate(
     rows: pl.DataFrame, checkpoint: Checkpoint, problems: list[Problem]
 ) -> None:
-    results = results_frame(checkpoint, list(run(checkpoint, problems, continuations=False)))
+    results = results_frame(checkpoint, list(run_traced(checkpoint, problems, continuations=False)))
     pairs = rows.filter(variant="itself", own=True)["pair"].to_list()
     drawn = [twin.id if (twin := drawn_rewrite(problem, 0)) else None for problem in problems]
 

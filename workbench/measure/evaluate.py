@@ -18,12 +18,10 @@ from jaxtyping import Float
 
 from workbench.errors import WorkbenchError
 from workbench.files import write_whole
-from workbench.interventions.base import Intervention
-from workbench.interventions.thoughts import Noise
 from workbench.measure.provenance import Provenance, provenance
 from workbench.measure.scores import MASSES, node_scores
 from workbench.measure.statistics import Estimate, graphs_of, resample
-from workbench.measure.trace import Answer, Trace, answers, run
+from workbench.measure.trace import Answer, Trace, Traced, answers, run_traced
 from workbench.model.checkpoint import Checkpoint
 from workbench.problems.files import task_of
 from workbench.problems.graph import hop_read, structure
@@ -67,7 +65,7 @@ _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
 
 def results_frame(
     checkpoint: Checkpoint,
-    traces: Sequence[Trace],
+    runs: Sequence[Traced],
     seed: int = 0,
     *,
     all_rewrites: bool = False,
@@ -79,22 +77,13 @@ def results_frame(
 
     Args:
         checkpoint: The model that was run.
-        traces: Of `run`.
+        runs: Of `run_traced`.
         seed: Draws one rewrite per problem, whatever file the problem is in.
         all_rewrites: Whether to answer every rewrite (about nine per problem).
         batch_size: Problems run at a time.
     """
-    thoughts = len(traces[0].thoughts) if traces else 0
-
-    def answered(problems: Iterable[Problem | Item], *edits: Intervention) -> Iterator[Answer]:
-        return answers(checkpoint, problems, thoughts, edits, batch_size)
-
-    asked = [trace.problem for trace in traces]
-    spoken: list[Answer | None] = [None] * len(traces)
-    if checkpoint.says == "chain" or any(isinstance(problem, Item) for problem in asked):
-        spoken = list(answered(asked))
-    noisy: Iterable[Answer | None] = answered(asked, Noise(seed=seed)) if thoughts else [None] * len(traces)
-    noise = [one and one.right for one in noisy]
+    thoughts = len(runs[0].trace.thoughts) if runs else 0
+    asked = [one.trace.problem for one in runs]
     swaps = [twin(problem) for problem in asked]
     rewrites = [edge_rewrites(problem) if isinstance(problem, Problem) else [] for problem in asked]
     drawn = [
@@ -102,12 +91,12 @@ def results_frame(
         for problem, every in zip(asked, rewrites, strict=True)
     ]
     changed = rewrites if all_rewrites else [[one] if one else [] for one in drawn]
-    right = (one.right for one in answered([*filter(None, swaps), *chain.from_iterable(changed)]))
+    variants = [*filter(None, swaps), *chain.from_iterable(changed)]
+    right = (one.right for one in answers(checkpoint, variants, thoughts, batch_size=batch_size))
     swap_right = [None if swap is None else next(right) for swap in swaps]
     rows = []
-    for trace, said, swap, twin_right, every, some, one, noisy_right in zip(
-        traces, spoken, swaps, swap_right, rewrites, changed, drawn, noise, strict=True
-    ):
+    for ran, swap, twin_right, every, some, one in zip(runs, swaps, swap_right, rewrites, changed, drawn, strict=True):
+        trace, said, noise = ran.trace, ran.said, ran.noise
         followed, itself = [next(right) for _ in some], right_now(trace, said)
         rows.append(
             {
@@ -118,7 +107,7 @@ def results_frame(
                 "rewrite_followed": followed[next(i for i, each in enumerate(some) if each is one)] if one else None,
                 "rewrites": len(every),
                 "rewrites_followed": float(np.mean(followed)) if all_rewrites and some else None,
-                "noise_right": noisy_right,
+                "noise_right": noise and noise.right,
                 "tokens": said and said.tokens,
             }
         )
@@ -276,8 +265,8 @@ def evaluate(
     parts = []
     for start in range(0, len(problems), _PART):
         part = problems[start : start + _PART]
-        traces = list(run(checkpoint, part, thoughts, batch_size, continuations=False))
-        parts.append(results_frame(checkpoint, traces, seed, all_rewrites=all_rewrites, batch_size=batch_size))
+        runs = list(run_traced(checkpoint, part, thoughts, batch_size, seed=seed, continuations=False))
+        parts.append(results_frame(checkpoint, runs, seed, all_rewrites=all_rewrites, batch_size=batch_size))
         if on_progress:
             on_progress(len(part))
     return evaluation_of(checkpoint.name, pl.concat(parts), seed, str(checkpoint.supervision))

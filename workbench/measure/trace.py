@@ -10,6 +10,7 @@ from torch import Tensor
 from workbench.interventions.base import Intervention
 from workbench.interventions.plan import Plan, as_plan
 from workbench.interventions.run import Given, InterventionRunner
+from workbench.interventions.thoughts import Noise
 from workbench.measure.arrays import Trace
 from workbench.model.checkpoint import Checkpoint
 from workbench.model.coconut import lm_head
@@ -125,42 +126,56 @@ def sweep(
     Yields:
         For each problem, in order, its answer to each question.
     """
-    form, deepest, plan = checkpoint.format, max(k for k, _ in asked), as_plan(interventions)
+    deepest, plan = max(k for k, _ in asked), as_plan(interventions)
     runner = InterventionRunner(checkpoint, [plan], deepest, batch_size=batch_size, **given)
-    forms = {
-        says: (form.answer_opening, form.answer_limit)
-        if says == "answer"
-        else (form.chain_opening, form.continuation_limit)
-        for says in dict.fromkeys(one for _, one in asked)
-    }
 
     def answered(batch: Batch) -> Iterator[tuple[Answer, ...]]:
-        openings = {says: [opening(prompt) for prompt in batch.prompts] for says, (opening, _) in forms.items()}
-        limits, needed = {}, 0
-        for says, (_, limit) in forms.items():
-            used = deepest + max(map(len, openings[says]))
-            # An answer must fit; a chain may be cut where the model's positions end.
-            left = limit if says == "answer" else positions_left(checkpoint.model, batch.prompts, used)
-            limits[says] = max(1, min(limit, left))
-            needed = max(needed, used + limits[says])
-        found: dict[Asked, list[Answer]] = {}
-        for _, session, _ in runner.thinking(batch, needed, [plan]):
-            for says in forms:
-                depths = [k for k, one in asked if one == says]
-                session.rewind(session.end)
-                branches = Branches(session, depths)
-                logits = branches.say([[opening] * len(depths) for opening in openings[says]])
-                told = branches.go_on(logits, limits[says], form.end)
-                for index, k in enumerate(depths):
-                    rows = zip(batch.prompts, openings[says], told, strict=True)
-                    stops = [k] * len(batch.rows) if session.stops is None else session.stops.tolist()
-                    found[k, says] = [
-                        _answer(checkpoint, p, [*opening, *ids[index]], len(opening), min(k, stop), says)
-                        for (p, opening, ids), stop in zip(rows, stops, strict=True)
-                    ]
-        return zip(*(found[one] for one in asked), strict=True)
+        reader, found = _AnswerReader(checkpoint, batch, asked), list[tuple[Answer, ...]]()
+        for _, session, _ in runner.thinking(batch, reader.needed, [plan]):
+            found = reader.read(session)
+        yield from found
 
     yield from in_batches(checkpoint, problems, answered, batch_size)
+
+
+class _AnswerReader:
+    """Reads the answers of a batch that has thought, after several numbers of thoughts and in either form."""
+
+    def __init__(self, checkpoint: Checkpoint, batch: Batch, asked: Sequence[Asked]) -> None:
+        self.checkpoint, self.prompts, self.asked = checkpoint, batch.prompts, asked
+        form, deepest = checkpoint.format, max(k for k, _ in asked)
+        self.openings: dict[str, list[Ids]] = {}
+        self.limits: dict[str, int] = {}
+        self.needed = 0
+        """Positions that thoughts and words take."""
+        for says in dict.fromkeys(one for _, one in asked):
+            answer = says == "answer"
+            opening, limit = (
+                (form.answer_opening, form.answer_limit) if answer else (form.chain_opening, form.continuation_limit)
+            )
+            self.openings[says] = [opening(prompt) for prompt in batch.prompts]
+            used = deepest + max(map(len, self.openings[says]))
+            # An answer must fit; a chain may be cut where the model's positions end.
+            left = limit if answer else positions_left(checkpoint.model, batch.prompts, used)
+            self.limits[says] = max(1, min(limit, left))
+            self.needed = max(self.needed, used + self.limits[says])
+
+    def read(self, session: Session) -> list[tuple[Answer, ...]]:
+        """Return for each problem its answer to each question; what was said before is forgotten."""
+        found: dict[Asked, list[Answer]] = {}
+        for says, openings in self.openings.items():
+            depths = [k for k, one in self.asked if one == says]
+            session.rewind(session.end)
+            branches = Branches(session, depths)
+            logits = branches.say([[opening] * len(depths) for opening in openings])
+            told = branches.go_on(logits, self.limits[says], self.checkpoint.format.end)
+            stops = [max(depths)] * len(openings) if session.stops is None else session.stops.tolist()
+            for index, k in enumerate(depths):
+                found[k, says] = [
+                    _answer(self.checkpoint, prompt, [*opening, *ids[index]], len(opening), min(k, stop), says)
+                    for prompt, opening, ids, stop in zip(self.prompts, openings, told, stops, strict=True)
+                ]
+        return list(zip(*(found[one] for one in self.asked), strict=True))
 
 
 def _answer(checkpoint: Checkpoint, prompt: Prompt, ids: list[int], opening: int, thoughts: int, says: str) -> Answer:
@@ -169,6 +184,63 @@ def _answer(checkpoint: Checkpoint, prompt: Prompt, ids: list[int], opening: int
     length = own.index(form.end) if form.end in own else len(own)
     right, valid = form.right(problem, text), form.valid(problem, text)
     return Answer(problem, text, right, valid, form.decode(prompt, ids), thoughts + length)
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A trace, and the answers that an evaluation needs beside it."""
+
+    trace: Trace
+    said: Answer | None
+    """The answer in the model's own words after all thoughts, where it says a chain or the problem is an item: a trace
+    forces the opening of an answer."""
+    noise: Answer | None
+    """The answer with noise of their length in place of all thoughts (`Noise`); None where it thinks none."""
+
+
+def run_traced(
+    checkpoint: Checkpoint,
+    problems: Iterable[Problem | Item],
+    thoughts: int | None = None,
+    batch_size: int = 64,
+    *,
+    seed: int = 0,
+    continuations: bool = True,
+) -> Iterator[Traced]:
+    """Run a checkpoint as `run` does, and answer as it would and with noise; each prompt is read once for all three.
+
+    Args:
+        checkpoint: As in `run`.
+        problems: As in `run`.
+        thoughts: As in `run`.
+        batch_size: As in `run`.
+        seed: Draws the noise, by the number of the problem.
+        continuations: As in `run`.
+
+    Raises:
+        WorkbenchError: As `run`.
+    """
+    count, clean, noise = thought_count(checkpoint, thoughts), as_plan(()), as_plan([Noise(seed=seed)])
+    plans = [clean, noise] if count else [clean]
+    runner = InterventionRunner(checkpoint, plans, count, batch_size=batch_size)
+    tracer = Tracer(runner, clean, 10, continuations)
+
+    def traced(batch: Batch) -> Iterator[Traced]:
+        items = any(isinstance(prompt.problem, Item) for prompt in batch.prompts)
+        reader = _AnswerReader(checkpoint, batch, [(count, checkpoint.says)])
+        made, said, noisy = list[Trace](), [(None,)] * len(batch.rows), [(None,)] * len(batch.rows)
+        for plan, (_, session, read) in zip(
+            plans, runner.thinking(batch, max(tracer.needed(batch), reader.needed), plans), strict=True
+        ):
+            if plan is noise:
+                noisy = reader.read(session)
+                continue
+            made = tracer.read(batch, session, read)
+            if items or checkpoint.says == "chain":
+                said = reader.read(session)
+        return (Traced(one, *a, *b) for one, a, b in zip(made, said, noisy, strict=True))
+
+    yield from in_batches(checkpoint, problems, traced, batch_size)
 
 
 class Tracer:
@@ -189,24 +261,42 @@ class Tracer:
 
     def traces(self, batch: Batch) -> list[Trace]:
         """Return the traces of a batch, in its order."""
-        form, prompts = self.checkpoint.format, batch.prompts
-        opening = max(
-            len(opening)
-            for prompt in prompts
-            for opening in (*(self._step(prompt, k) for k in (0, 1)), form.value_opening(prompt))
-        )
-        options = [() if prompt.nodes else form.choices(prompt) for prompt in prompts]
+        found: list[Trace] = []
+        for _, session, thoughts in self.runner.thinking(batch, self.needed(batch), [self.plan]):
+            found = self.read(batch, session, thoughts)
+        return found
+
+    def needed(self, batch: Batch) -> int:
+        """Return how many positions thoughts and words take; a continuation is cut where the model's positions end."""
+        form, prompts, options = self.checkpoint.format, batch.prompts, self._options(batch)
         words = max(
             (len(word) for p, more in zip(prompts, options, strict=True) for word in (*p.nodes, *more)), default=0
         )
-        needed = self.count + opening + max(form.answer_limit, words)
-        # A continuation is cut where the model's positions end.
-        left = positions_left(self.checkpoint.model, prompts, self.count + opening)
-        found: list[Trace] = []
-        for _, session, thoughts in self.runner.thinking(batch, needed, [self.plan]):
-            self.thought(batch, session)
-            found = self._read(batch, session, thoughts, options, max(1, min(form.continuation_limit, left)))
-        return found
+        return self.count + self._opening(batch) + max(form.answer_limit, words)
+
+    def read(self, batch: Batch, session: Session, thoughts: Float[Tensor, "batch K d"]) -> list[Trace]:
+        """Return the traces of a batch that has thought.
+
+        Args:
+            batch: What thought.
+            session: Its run, with room for `needed` positions.
+            thoughts: What the LM head reads of the thoughts.
+        """
+        self.thought(batch, session)
+        left = positions_left(self.checkpoint.model, batch.prompts, self.count + self._opening(batch))
+        limit = max(1, min(self.checkpoint.format.continuation_limit, left))
+        return self._read(batch, session, thoughts, self._options(batch), limit)
+
+    def _opening(self, batch: Batch) -> int:
+        """Return the length of the longest opening of a step or a value."""
+        return max(
+            len(opening)
+            for prompt in batch.prompts
+            for opening in (*(self._step(prompt, k) for k in (0, 1)), self.checkpoint.format.value_opening(prompt))
+        )
+
+    def _options(self, batch: Batch) -> list[Sequence[Ids]]:
+        return [() if prompt.nodes else self.checkpoint.format.choices(prompt) for prompt in batch.prompts]
 
     def thought(self, batch: Batch, session: Session) -> None:
         """Called when the thoughts of a batch have ended."""

@@ -6,6 +6,7 @@ models: they are called with `inputs_embeds`, so torch hooks and TransformerLens
 pass.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -18,6 +19,11 @@ from transformers import DynamicCache, PreTrainedModel
 
 from workbench.errors import WorkbenchError
 from workbench.model.recurrence import Recurrence, fed_of, prompt_keys, recurrence_of
+
+if not torch.cuda.is_available():
+    # Read by transformers at every attention with a mask: keys and values that several heads share are then not copied
+    # for each. On processors that gives the same digits several times as fast; on GPUs it would leave the fast kernel.
+    os.environ.setdefault("TRANSFORMERS_SDPA_FORCE_GQA", "1")
 
 Edit = Callable[[int, Float[Tensor, "batch d"]], Float[Tensor, "batch d"]]
 """An intervention: gets the number of a thought (from 1) and its vectors, returns what is fed instead."""

@@ -430,6 +430,9 @@ def left_padded(
 
 _WINDOW = 4
 """Batches read ahead, so that prompts of similar length share a batch and little is spent on padding."""
+_MOST_HELD = 1 << 28
+"""Bytes of the keys and values of a batch's prompts on a processor. A larger model has fewer problems in a batch: its
+products are large enough with them, and the prompts of a small batch differ less in length."""
 
 
 @dataclass(frozen=True)
@@ -481,7 +484,7 @@ def in_batches(
         run: Returns one result for each problem of a batch, in the order of `Batch.prompts`. No gradients are recorded
             in it. On an engine (`engines.engine`) it runs in another process, so that all it finds must be in what it
             returns.
-        batch_size: Problems run at a time.
+        batch_size: The most problems run at a time; on a processor fewer of a model with many keys and values.
         on_progress: Called with the number of problems done since the last call.
 
     Raises:
@@ -511,13 +514,24 @@ def in_batches(
 def _batches(checkpoint: Checkpoint, problems: Iterable[Problem | Item], batch_size: int) -> Iterator[Batch]:
     """Write problems as prompts, and put those of similar length into a batch."""
     stream, first = iter(problems), 0
+    each = _column_bytes(checkpoint.model) if checkpoint.model.device.type == "cpu" else 0
     while chunk := list(islice(stream, batch_size * _WINDOW)):
         prompts = checkpoint.format.prompts(chunk)
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i].ids))
-        for start in range(0, len(order), batch_size):
-            places = order[start : start + batch_size]
+        while order:
+            longest = len(prompts[order[min(batch_size, len(order)) - 1]].ids)
+            most = max(1, min(batch_size, _MOST_HELD // (each * longest))) if each else batch_size
+            places, order = order[:most], order[most:]
             yield Batch(checkpoint, tuple(prompts[i] for i in places), tuple(first + i for i in places))
         first += len(chunk)
+
+
+def _column_bytes(model: PreTrainedModel) -> int:
+    """Return the size of the keys and values of one token, of all layers."""
+    config = model.config
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return 2 * config.num_hidden_layers * heads * width * model.dtype.itemsize
 
 
 def arrays_in_batches(

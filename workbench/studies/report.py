@@ -29,7 +29,7 @@ from workbench.measure.scores import (
     statistics_frame,
 )
 from workbench.measure.statistics import about
-from workbench.measure.trace import Trace, run
+from workbench.measure.trace import Trace, run_traced
 from workbench.model.checkpoint import Checkpoint
 from workbench.problems.problem import Item, Problem
 from workbench.problems.shortcuts import best_rule, item_floor
@@ -163,9 +163,9 @@ def schemas_of(problems: Sequence[Problem | Item]) -> dict[str, int]:
 def _tables(
     checkpoint: Checkpoint, problems: Sequence[Problem | Item], thoughts: int, options: ReportOptions
 ) -> dict[str, pl.DataFrame]:
-    traces = list(run(checkpoint, problems, thoughts, options.batch_size))
-    results = results_frame(checkpoint, traces, options.seed, batch_size=options.batch_size)
-    return {"problems": results, **_read(traces)}
+    runs = list(run_traced(checkpoint, problems, thoughts, options.batch_size, seed=options.seed))
+    results = results_frame(checkpoint, runs, options.seed, batch_size=options.batch_size)
+    return {"problems": results, **_read([one.trace for one in runs])}
 
 
 def _read(traces: Sequence[Trace]) -> dict[str, pl.DataFrame]:
