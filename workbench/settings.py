@@ -107,7 +107,7 @@ def convert(kind: Any, value: Any, source: str, where: str) -> Any:
     if dataclasses.is_dataclass(kind) and isinstance(value, dict):
         return build(kind, value, source, f"{where}.")
     if origin is Literal and value in inside:
-        return value
+        return inside[inside.index(value)]  # True for 1
     if origin in (Union, UnionType):
         return _either(inside, value, source, where)
     if origin is tuple and isinstance(value, list):

@@ -163,8 +163,9 @@ class TrainConfig:
     """Stage mixing: none, a share such as 0.1, proportional, or packed (all open stages at once)."""
     answer_reads: AnswerReads = "all"
     """What the words after the thoughts read: "all" that came before, the "thoughts" alone, or the "prompt" alone."""
-    reset_optimizer: bool = False
-    """Whether the optimizer's moments are cleared at every new stage."""
+    reset_optimizer: Literal[False, True, "epoch"] = False
+    """Whether the optimizer's moments are cleared at every new stage; or there and after every pass over the problems
+    within a stage ("epoch", with `rows.epochs_per_stage`)."""
     start: str = ""
     """A checkpoint to begin from: a directory or a hub name. By default a small model with random weights."""
     layers: int = 0
@@ -189,13 +190,22 @@ class TrainConfig:
     optimizer: Literal["adamw", "muon"] = "adamw"
     learning_rate: float = 4e-4
     muon_learning_rate: float = 0.01
+    betas: tuple[float, ...] = (0.9, 0.95)
+    """Of AdamW: what the running means of the gradient and of its square keep at each step."""
     weight_decay: float = 0.01
+    decay_all: bool = False
+    """Whether weights of one dimension (norms, biases) decay as matrices do."""
     clip: float = 1.0
     """Largest gradient norm."""
     warmup_steps: int = 100
     steps: int = 16000
     decay_from: int = 0
     """Step at which the learning rate begins its linear decay to zero at the last step; 0: half of `steps`."""
+    rate_factor: float = 1.0
+    """What every learning rate is multiplied by after each `rate_every` steps, counted from the last time that
+    `reset_optimizer` cleared the moments."""
+    rate_every: int = 0
+    """Steps between two such changes; 0: never."""
     average_from: int = 0
     """Step from which the evaluated and exported model is an average of the weights over steps; 0: never."""
     average_decay: float = 1.0
@@ -247,6 +257,24 @@ def load_config(path: Path) -> TrainConfig:
         (
             f"model.width ({width}) must be a multiple of twice model.heads ({heads}): rotary positions turn pairs",
             heads < 1 or width < 1 or bool(width % (2 * heads)),
+        ),
+        (
+            f"betas ({list(config.betas)}) must be two numbers from 0 to below 1",
+            len(config.betas) != 2 or not all(0 <= beta < 1 for beta in config.betas),
+        ),
+        (f"weight_decay ({config.weight_decay}) is below 0", config.weight_decay < 0),
+        (
+            f"rate_factor ({config.rate_factor}) must be above 0 and at most 1, and rate_every ({config.rate_every}) "
+            "must be given with it and with it alone",
+            not 0 < config.rate_factor <= 1
+            or config.rate_every < 0
+            or (config.rate_factor < 1) != (config.rate_every > 0),
+        ),
+        (
+            "reset_optimizer: epoch needs passes over problems: rows.epochs_per_stage, objective: supervised, and "
+            "another task than edges",
+            config.reset_optimizer == "epoch"
+            and (not config.rows.epochs_per_stage or config.task == "edges" or config.objective != "supervised"),
         ),
         (f"average_decay ({config.average_decay}) must be above 0 and at most 1", not 0 < config.average_decay <= 1),
         (

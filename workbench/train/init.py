@@ -271,8 +271,8 @@ def _pretrained(directory: Path, name: str) -> tuple[PreTrainedModel, PreTrained
 def build_optimizer(model: PreTrainedModel, config: TrainConfig) -> list[torch.optim.Optimizer]:
     """Build the optimizers of a run.
 
-    Muon (torch.optim.Muon) takes the matrices of the layers; embeddings, norms and biases always go to AdamW, and only
-    matrices decay.
+    Muon (torch.optim.Muon) takes the matrices of the layers; embeddings, norms and biases always go to AdamW. Only
+    matrices decay, unless the configuration says `decay_all`.
     """
     named = [(n, p) for n, p in model.named_parameters() if p.requires_grad and not n.startswith("value_head.")]
     hidden = [p for n, p in named if p.dim() == 2 and "embed" not in n and "lm_head" not in n]
@@ -280,13 +280,13 @@ def build_optimizer(model: PreTrainedModel, config: TrainConfig) -> list[torch.o
     rest = [p for _, p in named if id(p) not in taken]
     groups: list[dict[str, Any]] = [
         {"params": [p for p in rest if p.dim() == 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in rest if p.dim() < 2], "weight_decay": 0.0},
+        {"params": [p for p in rest if p.dim() < 2], "weight_decay": config.weight_decay * config.decay_all},
     ]
     if config.objective == "latent_value":
         head = list(value_head(model).parameters())
         groups.append({"params": head, "weight_decay": config.weight_decay, "lr": config.reward.head.learning_rate})
     optimizers: list[torch.optim.Optimizer] = [
-        torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.95), fused=True)
+        torch.optim.AdamW(groups, lr=config.learning_rate, betas=cast(Any, config.betas), fused=True)
     ]
     if config.optimizer == "muon":
         optimizers.append(

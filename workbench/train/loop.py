@@ -25,7 +25,7 @@ from workbench.measure.statistics import wilson
 from workbench.measure.trace import answers
 from workbench.problems.problem import Item, Problem
 from workbench.train.batch import TrainBatch, draw_seed
-from workbench.train.config import TrainConfig, method_of
+from workbench.train.config import Stage, TrainConfig, method_of
 from workbench.train.distributed import check_sharding, deal, is_sharded, prepare
 from workbench.train.objective import Result, batch_loss, open_pass
 from workbench.train.policy import RewardData
@@ -38,6 +38,7 @@ from workbench.train.state import (
     save_state,
     update_average,
 )
+from workbench.train.text import TextData
 
 
 class ValidationMonitor:
@@ -166,11 +167,35 @@ def _record(line: str) -> dict | None:
     return record if isinstance(record, dict) and type(record.get("step")) is int else None
 
 
-def learning_rate(config: TrainConfig, step: int) -> float:
-    """Return the factor on every learning rate: linear warm-up, constant, linear decay to zero."""
+def learning_rate(config: TrainConfig, step: int, fresh: int = 0) -> float:
+    """Return the factor on every learning rate: linear warm-up, constant, linear decay to zero; in it, steps down.
+
+    Args:
+        config: The run.
+        step: Of the run.
+        fresh: Step before which the optimizers' moments were last cleared.
+    """
     warm = min(1.0, (step + 1) / max(config.warmup_steps, 1))
     left = (config.steps - step) / max(config.steps - (config.decay_from or config.steps // 2), 1)
-    return warm * min(1.0, max(left, 0.0))
+    stepped = config.rate_factor ** ((step - fresh) // config.rate_every) if config.rate_every else 1.0
+    return warm * min(1.0, max(left, 0.0)) * stepped
+
+
+def forget(config: TrainConfig, state: State, stage: Stage) -> None:
+    """Clear the optimizers' moments where the next step begins a stage, or a pass over the problems, that asks for it.
+
+    Args:
+        config: The run.
+        state: After a step.
+        stage: Of that step.
+    """
+    due = config.reset_optimizer and state.stage.thoughts != stage.thoughts
+    if config.reset_optimizer == "epoch":
+        due |= state.step - state.fresh == cast(TextData, state.data).epoch_steps
+    if due:
+        state.fresh = state.step
+        for optimizer in state.optimizers:
+            optimizer.state.clear()
 
 
 def train_step(config: TrainConfig, state: State, step: nn.Module, accelerator: Accelerator) -> Result:
@@ -196,7 +221,7 @@ def train_step(config: TrainConfig, state: State, step: nn.Module, accelerator: 
     totals = (
         np.mean([cast(TrainBatch, batch).totals for batch in batches], 0).tolist() if config.accumulate > 1 else None
     )
-    factor, results = learning_rate(config, state.step), []
+    factor, results = learning_rate(config, state.step, state.fresh), []
     for _ in range(config.reward.updates):
         parts = []
         for rank, batch in zip(ranks, batches, strict=True):
@@ -270,10 +295,8 @@ def train(
         state.step += 1
         update_average(state, config)
         state.stage = state.data.schedule.after(stage, state.step, mass)
-        if config.reset_optimizer and state.stage.thoughts != stage.thoughts:
-            for optimizer in state.optimizers:
-                optimizer.state.clear()
         record = writer.measure(state, loss, result.measured) if writer else {}
+        forget(config, state, stage)
         stop["asked"] |= bool(record.get("collapsed"))
         ended = state.stage.thoughts != stage.thoughts or state.step % config.keep_every == 0
         if ended or state.step == config.steps:
@@ -361,7 +384,7 @@ class Writer:
             **({"edges": state.stage.edges, "batch_mass": state.stage.mass} if config.task == "edges" else {}),
             "loss": loss,
             **batch,
-            "learning_rate": config.learning_rate * learning_rate(config, state.step - 1),
+            "learning_rate": config.learning_rate * learning_rate(config, state.step - 1, state.fresh),
         }
         if is_sharded(state.step_module):
             # This process holds a part of the model, and the others have gone on: it cannot ask it anything alone.

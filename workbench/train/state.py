@@ -53,6 +53,8 @@ class State:
     optimizers: list[torch.optim.Optimizer]
     average: dict[str, Tensor]
     """Average of each weight over steps; empty before `average_from`."""
+    fresh: int = 0
+    """Step before which the optimizers' moments were last cleared."""
 
     @property
     def model(self) -> PreTrainedModel:
@@ -126,7 +128,9 @@ def save_state(state: State, directory: Path, write: bool = True) -> None:
     with replacing(directory / "latest", folder=True) as new:
         for name, part in gathered.items():
             save_file(part, new / f"{name}.safetensors")
-        (new / "state.json").write_text(json.dumps({"step": state.step, "stage": asdict(state.stage)}))
+        (new / "state.json").write_text(
+            json.dumps({"step": state.step, "stage": asdict(state.stage), "fresh": state.fresh})
+        )
     for left in ("latest.new", "latest.old"):  # by versions before this one
         shutil.rmtree(directory / left, ignore_errors=True)
 
@@ -174,6 +178,7 @@ def load_state(config: TrainConfig, directory: Path) -> State:
                     held["state"].setdefault(int(parameter), {})[name] = value
             optimizer.load_state_dict(held)
         state.step, state.stage = stored["step"], Stage(**stored["stage"])
+        state.fresh = stored.get("fresh", 0)  # not there in runs from before `rate_every`
     except Exception as error:
         raise WorkbenchError(
             f"Cannot resume from {saved.parent.name}/{saved.name}/.",

@@ -105,6 +105,8 @@ class TextData:
         if self.method.said == "tail":
             spans = [chain_span(self.format, prompt) for prompt in self.format.prompts(list(self.problems))]
             tokens = math.ceil(max(end - begin for begin, end in spans) / max(last, 1))
+        self.epoch_steps = math.ceil(len(self.groups) * config.rows.questions / self._at_once / config.rows.batch)
+        """Steps of a pass over the problems."""
         if epochs := config.rows.epochs_per_stage:
             every = max(1, round(epochs * len(self.groups) * config.rows.questions / self._at_once / config.rows.batch))
             config = replace(config, rows=replace(config.rows, steps_per_stage=every))
