@@ -8,7 +8,6 @@ import pickle
 import re
 import zipfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +24,12 @@ import workbench as wb
 from tests.conftest import chain, tiny_model
 from tests.model.test_formats import bpe_tokenizer
 from workbench.cli import app
-from workbench.errors import WorkbenchError
 from workbench.interventions.plan import Plan
 from workbench.interventions.run import run_intervened
-from workbench.measure.chains import judged
 from workbench.measure.trace import run
 from workbench.model.coconut import collate, forward
 from workbench.model.families import FAMILIES, OFFICIAL_MARKERS, SUPERPOSITION_WORDS
 from workbench.model.importing import Imported, NotToldError
-from workbench.model.reader import LIMIT, load_reader, say_steps
-from workbench.problems.files import load_items
-from workbench.problems.problem import Item
-from workbench.readings.second_model import steps_read
 
 K = 3
 OFFICIAL: dict[str, Any] = {"thoughts": K, "per_step": 1, "says": "answer"}
@@ -146,125 +139,30 @@ def unmerged(model: PreTrainedModel, held: Keys, alpha: float) -> None:
             )
 
 
-@pytest.mark.parametrize(("family", "decoder"), [("gpt2", False), ("llama", True)])
-def test_codi_is_merged_and_projected(family: str, decoder: bool, tmp_path: Path) -> None:
-    model = grown(family, more=5 if decoder else 3)
-    held = adapted(model, LAYERS[family]) | mlp(("prj.1", "prj.3", "prj.ln"))
-    if decoder:
-        held |= {f"decoder.{key}": tensor for key, tensor in tiny_model(family).state_dict().items()}
-        held |= {"pj_in.weight": torch.ones(32, 32)}
-    torch.save(held, tmp_path / "pytorch_model.bin")
-    imported = wb.import_model(
-        tmp_path / "pytorch_model.bin", tmp_path / "mine", base(family, tmp_path / "base"), **CODI
-    )
-    assert imported.family is FAMILIES["sim-cot-codi" if decoder else "codi"]
-    assert set(imported.left_out) == ({"decoder.", "pj_in."} if decoder else set())
-    unmerged(model, held, CODI["lora_alpha"])
+def projected(held: Keys) -> Callable[[Tensor], Tensor]:
+    """CODI's projection, of a file's own tensors."""
 
     def project(h: Tensor) -> Tensor:
         inside = F.gelu(h @ held["prj.1.weight"].T + held["prj.1.bias"]) @ held["prj.3.weight"].T + held["prj.3.bias"]
         return F.layer_norm(inside, (32,), held["prj.ln.weight"], held["prj.ln.bias"])
 
-    hold_to(imported, model, project)
+    return project
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_codi_is_merged_and_projected(family: str, tmp_path: Path) -> None:
+    model = grown(family)
+    held = adapted(model, LAYERS[family]) | mlp(("prj.1", "prj.3", "prj.ln"))
+    torch.save(held, tmp_path / "pytorch_model.bin")
+    imported = wb.import_model(
+        tmp_path / "pytorch_model.bin", tmp_path / "mine", base(family, tmp_path / "base"), **CODI
+    )
+    assert imported.family is FAMILIES["codi"]
+    unmerged(model, held, CODI["lora_alpha"])
+    hold_to(imported, model, projected(held))
     form = imported.checkpoint.format
     size = len(bpe_tokenizer(False))
     assert (form.marker.bot, form.marker.eot) == (size + 1, size + 2)
-
-
-def sim_cot(folder: Path, **changes: Any) -> tuple[Imported, PreTrainedModel]:
-    """A checkpoint in the layout of SIM-CoT on Coconut, imported: two thoughts per step, a second model of its own."""
-    model, second = (
-        grown("gpt2"),
-        tiny_model("gpt2", 5, vocab_size=len(bpe_tokenizer(False)), n_positions=256, **changes),
-    )
-    held = {f"expainable_llm.{key}": tensor for key, tensor in second.state_dict().items()}
-    torch.save(wrapped(model, **held), folder / "checkpoint_28")
-    imported = wb.import_model(
-        folder / "checkpoint_28", folder / "mine", base("gpt2", folder / "base"), thoughts=4, per_step=2, says="answer"
-    )
-    assert imported.family is FAMILIES["sim-cot-coconut"]
-    hold_to(imported, model)
-    return imported, second
-
-
-@pytest.fixture(scope="module")
-def with_reader(tmp_path_factory: pytest.TempPathFactory) -> tuple[Imported, PreTrainedModel]:
-    """A checkpoint whose second model is kept."""
-    return sim_cot(tmp_path_factory.mktemp("sim-cot"))
-
-
-def test_sim_cot_keeps_its_second_model_apart(with_reader: tuple[Imported, PreTrainedModel]) -> None:
-    imported, second = with_reader
-    checkpoint = wb.load(imported.directory).checkpoint
-    reader = load_reader(imported.directory, checkpoint)
-
-    assert imported.left_out == {}
-    assert checkpoint.meta["reader"] == "reader"
-    assert {file.suffix for file in (imported.directory / "reader").iterdir()} == {".json", ".safetensors"}
-    for key, tensor in second.state_dict().items():
-        assert torch.equal(reader.state_dict()[key], tensor), key
-    thoughts = torch.randn(3, 4, 32)
-    said = say_steps(reader, checkpoint, thoughts)
-    for row in range(3):  # a plain loop without a cache, one step's thoughts at a time
-        for step in range(2):
-            fed, ids = thoughts[row, 2 * step : 2 * step + 2], list[int]()
-            while len(ids) < LIMIT and (not ids or ids[-1] != checkpoint.format.end):
-                tokens = second.get_input_embeddings()(torch.tensor(ids, dtype=torch.long))
-                logits = second(inputs_embeds=torch.cat([fed, tokens])[None]).logits[0, -1]
-                ids.append(int(logits.argmax()))
-            text = checkpoint.tokenizer.decode([one for one in ids if one != checkpoint.format.end])
-            assert said[row][step] == str(text).strip()
-
-
-def test_the_command_keeps_a_second_model_and_shows_what_it_says(
-    with_reader: tuple[Imported, PreTrainedModel], tmp_path: Path
-) -> None:
-    imported, _ = with_reader
-    lines = [f"Tom has {n} shells and buys 4. How many?||<<{n}+4={n + 4}>> #### {n + 4}" for n in (3, 5)]
-    (tmp_path / "sums.txt").write_text("\n".join(lines))
-    shown = CliRunner().invoke(app, ["trace", str(imported.directory), str(tmp_path / "sums.txt")])
-    reader = load_reader(imported.directory, imported.checkpoint)
-    first, *others = load_items(tmp_path / "sums.txt")
-    (trace,) = run(imported.checkpoint, [first])
-    read = steps_read(imported.checkpoint, reader, trace, others)
-
-    assert shown.exit_code == 0, shown.output
-    assert shown.stdout.count("Second model, trained to read the thoughts: of thought") == 2
-    assert "chance 0.00, 1 other problems" in " ".join(shown.stdout.split())
-    assert read["right"].to_list() == [False, False]
-
-
-def test_a_second_model_of_another_architecture_is_left_out_and_said(tmp_path: Path) -> None:
-    imported, _ = sim_cot(tmp_path, n_embd=16)
-
-    assert "does not have the base's architecture" in imported.left_out["expainable_llm."]
-    assert not (imported.directory / "reader").exists()
-    with pytest.raises(WorkbenchError, match="no second model that reads its thoughts"):
-        load_reader(imported.directory, imported.checkpoint)
-
-
-def test_what_the_second_model_says_stands_beside_the_lm_head_and_other_thoughts(
-    with_reader: tuple[Imported, PreTrainedModel],
-) -> None:
-    imported, _ = with_reader
-    model, reader = imported.checkpoint, load_reader(imported.directory, imported.checkpoint)
-    sums = [(f"Tom has {n} shells and buys 4. How many?", f"{n + 4}", (f"<<{n}+4={n + 4}>>",)) for n in (3, 5, 6, 7)]
-    item, *others = [Item(str(number), *one, "gsm8k") for number, one in enumerate(sums)]
-    (trace,) = run(model, [item])
-    (own,) = say_steps(reader, model, torch.from_numpy(trace.thoughts)[None])
-    # Where its own words are the solution, it is right, and right by chance as often as others are read the same.
-    told = replace(item, steps=tuple(text or "nothing" for text in own), values=())
-    found = steps_read(model, reader, replace(trace, problem=told), others)
-    read = [say_steps(reader, model, torch.from_numpy(one.thoughts)[None])[0] for one in run(model, others)]
-
-    assert found["thoughts"].to_list() == ["1 to 2", "3 to 4"]
-    assert found["says"].to_list() == list(own)
-    assert found["lm_head"][0] == ", ".join(tokens[0][0].strip() for tokens in trace.top_tokens[:2])
-    for step, (text, chance) in enumerate(zip(own, found["chance"], strict=True)):
-        alike = [judged(model.format, other[step], text)[0] for other in read]
-        assert chance == pytest.approx(sum(alike) / 3)
-        assert found["right"][step] == judged(model.format, text, told.steps[step])[0]
-    assert steps_read(model, reader, trace)["chance"].null_count() == 2
 
 
 def test_superposition_comes_with_its_configuration(tmp_path: Path) -> None:

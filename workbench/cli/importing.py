@@ -31,6 +31,13 @@ def import_(
         str | None, typer.Option(help="Where there is a learned pause: pause or hidden is fed.")
     ] = None,
     lora_alpha: Annotated[float | None, typer.Option(help="Alpha of LoRA that is not merged.")] = None,
+    reader_base: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What the second model of SIM-CoT was trained from, where that is not --base; none leaves it out.",
+        ),
+    ] = None,
 ) -> None:
     """Make a checkpoint of a model that another project trained, and check it against a plain recomputation."""
     from workbench.model.importing import NotToldError, import_model
@@ -38,7 +45,7 @@ def import_(
 
     told: dict[str, Any] = {
         "thoughts": thoughts, "per_step": per_step, "says": says, "prompt": prompt, "feedback": feedback,
-        "lora_alpha": lora_alpha,
+        "lora_alpha": lora_alpha, "reader_base": reader_base,
     }  # fmt: skip
     try:
         made = import_model(source, out, base, **told)

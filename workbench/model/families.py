@@ -14,6 +14,7 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import PreTrainedTokenizerFast
 
 from workbench.model.prompts import OFFICIAL, Wording
+from workbench.model.reader import AFTER, BEFORE
 from workbench.model.recurrence import IDENTITY, Recurrence
 
 OFFICIAL_MARKERS = ("<|start-latent|>", "<|end-latent|>", "<|latent|>")
@@ -84,10 +85,10 @@ class Family:
     recurrence: Recurrence = IDENTITY
     pause: str = ""
     """Key of the vector that is fed in place of every thought."""
-    left_out: Mapping[str, str] = field(default_factory=dict)
-    """Beginnings of keys that neither thoughts nor answers read, and what they are."""
     reader: str = ""
     """Beginning of the keys of a second language model that reads the thoughts (`reader`)."""
+    around: Mapping[str, str] = field(default_factory=dict)
+    """Beginnings of the keys of what stands before and after that model, and what each is."""
     words: tuple[str, ...] = ()
     """The whole vocabulary, where the family has one of its own."""
 
@@ -130,7 +131,7 @@ FAMILIES: dict[str, Family] = {
     "sim-cot-codi": Family(
         "SIM-CoT on CODI", "InternLM/SIM-CoT", ("codi.", "decoder."), "codi.", _CODI_ASKS, ("codi-remove-eos", "codi"),
         CODI_MARKERS, head=_PRJ, recurrence=Recurrence("projection"),
-        left_out={"decoder.": DECODER, "pj_in.": "its input projection", "pj_out.": "its output projection"},
+        reader="decoder.", around={BEFORE: "its input projection", AFTER: "its output projection"},
     ),
     "codi": Family(
         "CODI", "zhenyi4/codi", ("codi.",), "codi.", _CODI_ASKS, ("codi-remove-eos", "codi"), CODI_MARKERS,

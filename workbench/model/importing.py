@@ -50,7 +50,7 @@ from workbench.model.families import (
     recognise,
     superposition_tokenizer,
 )
-from workbench.model.reader import FOLDER, load_reader, save_reader
+from workbench.model.reader import FOLDER, load_reader, projection_faults, save_reader
 from workbench.model.recurrence import IDENTITY, Recurrence
 from workbench.model.supervision import Supervision
 from workbench.problems.vocabulary import MARKERS, Markers, marker_ids
@@ -67,6 +67,8 @@ _TOKENIZER_FILES = ["config.json", "tokenizer*", "vocab*", "merges.txt", "specia
 _WEIGHT_FILES = ("pytorch_model.bin", "checkpoint_*", "*.bin", "*.pt", "*.pth", "*.ckpt")
 _PART = re.compile(r"(.+)-\d{5}-of-(\d{5})\.bin")
 """One of the files that transformers split large weights into, each a file of torch.save."""
+NONE = "none"
+"""In place of a second model's base: the model is left out."""
 _NO_WEIGHTS = ("training_args.bin", "optimizer.bin", "optimizer.pt", "scheduler.bin", "scheduler.pt")
 
 
@@ -80,6 +82,7 @@ class Answers:
     prompt: str | None = None
     feedback: Literal["hidden", "pause"] | None = None
     lora_alpha: float | None = None
+    reader_base: str | Path | None = None
 
 
 class NotToldError(WorkbenchError):
@@ -123,6 +126,7 @@ def import_model(
     prompt: str | None = None,
     feedback: Literal["hidden", "pause"] | None = None,
     lora_alpha: float | None = None,
+    reader_base: str | Path | None = None,
 ) -> Imported:
     """Make a checkpoint of the workbench of a model file that another project wrote.
 
@@ -137,6 +141,8 @@ def import_model(
         prompt: What stands around question and thoughts (`families.FORMS`).
         feedback: What is fed where the file has a learned pause.
         lora_alpha: Of LoRA that is not merged yet: its update is multiplied by alpha / rank.
+        reader_base: What the second model of SIM-CoT was trained from, where that is not `base`: a directory or a name
+            on the hub with its config.json, or a config.json. "none" leaves the second model out.
 
     Raises:
         WorkbenchError: A file is damaged, malicious or of no known kind; its keys do not fit; something is not told;
@@ -149,7 +155,7 @@ def import_model(
         ...     print(error.what)
         There is no file checkpoint_50.
     """
-    told = Answers(thoughts, per_step, says, prompt, feedback, lora_alpha)
+    told = Answers(thoughts, per_step, says, prompt, feedback, lora_alpha, reader_base)
     target = Path(out)
     if target.exists() or target.is_symlink():
         raise WorkbenchError(f"{target} exists.", "An import replaces nothing.", "Name another, or remove it.")
@@ -165,7 +171,8 @@ def import_model(
         if read.head:
             save_file(read.head, part / "thought_head.safetensors")
         if read.reader:
-            save_reader(*read.reader, part)
+            config, state, projections = read.reader
+            save_reader(config, state, part, projections, first=0 if read.family.around else 1)
         try:
             checkpoint = load_checkpoint(part)
             if read.reader:
@@ -253,15 +260,25 @@ def _base(
                 "or the config.json of Reasoning by Superposition.",
             )
         return beside, _tokenizer(cast(Path, found.directory)), ""
+    own, place = _settings(base, _TOKENIZER_FILES)
+    return beside or own, _tokenizer(place) if place else None, _named(base)
+
+
+def _settings(base: str | Path, patterns: list[str]) -> tuple[dict[str, Any], Path | None]:
+    """Return a base's configuration, and its directory where it is one or was fetched into one."""
     path = Path(base)
     if path.is_file():
         try:
-            return beside or read_object(path), None, path.name
+            return read_object(path), None
         except ValueError as error:
             raise WorkbenchError(f"{path} is no configuration.", reason(error), "Name a config.json.") from error
-    place = path if path.is_dir() else _fetch(str(base), _TOKENIZER_FILES)
-    own = read_config(place, str(place))
-    return beside or own, _tokenizer(place), path.resolve().name if path.is_dir() else str(base)
+    place = path if path.is_dir() else _fetch(str(base), patterns)
+    return read_config(place, str(place)), place
+
+
+def _named(base: str | Path) -> str:
+    path = Path(base)
+    return path.name if path.is_file() else path.resolve().name if path.is_dir() else str(base)
 
 
 def _tokenizer(directory: Path) -> PreTrainedTokenizerBase | None:
@@ -283,8 +300,8 @@ class _Read:
     told: dict[str, Any]
     left_out: dict[str, str]
     assumed: dict[str, str]
-    reader: tuple[PreTrainedConfig, Weights] | None = None
-    """The second language model that reads the thoughts."""
+    reader: tuple[PreTrainedConfig, Weights, Weights] | None = None
+    """The second language model that reads the thoughts, and what stands before and after it."""
 
 
 def _read(
@@ -307,8 +324,9 @@ def _read(
     family = FAMILIES[known]
     adapted = f"{family.prefix}base_model.model."  # what peft puts around a model with LoRA
     prefix = adapted if any(key.startswith(adapted) for key in raw) else family.prefix
-    own, head, left_out, faults = _split(raw, family, prefix)
-    told, assumed = _asked(told, family, source, any(_LORA.fullmatch(key) for key in own))
+    own, head, faults = _split(raw, family, prefix)
+    projected = any(key.startswith(tuple(family.around)) for key in raw) if family.around else False
+    told, assumed = _asked(told, family, source, any(_LORA.fullmatch(key) for key in own), projected)
     settings = {**settings, "model_type": str(settings.get("model_type", "")).removeprefix("pccot-")}
     require_supported(settings, source)
     words = 0 if tokenizer is None else len(tokenizer)
@@ -321,19 +339,22 @@ def _read(
     config, wanted, tied, turned = _built({**settings, "vocab_size": rows}, source)
 
     own, lora = _merged(own, turned, told.lora_alpha)
-    faults += [(key, "missing") for key in sorted(wanted) if key not in own and not tied[key] & own.keys()]
-    faults += [(prefix + key, f"unexpected {tuple(own[key].shape)}") for key in sorted(own.keys() - wanted.keys())]
-    faults += [
-        (prefix + key, f"misshapen, is {tuple(own[key].shape)}, {wanted[key]} belongs there")
-        for key in sorted(own.keys() & wanted.keys())
-        if tuple(own[key].shape) != wanted[key]
-    ]
+    faults += [(prefix * (key in own) + key, about) for key, about in _unfit(own, wanted, tied)]
+    reader, left_out = None, {}
+    if str(told.reader_base) == NONE:
+        starts = {family.reader: DECODER, **family.around}
+        left_out = {start: about for start, about in starts.items() if any(key.startswith(start) for key in raw)}
+    elif family.reader:
+        base_words = len(tokenizer) - sum(token in tokenizer.get_vocab() for token in family.adds)
+        reader, wrong = _reader(raw, family, settings, told.reader_base, source, config.hidden_size, base_words, rows)
+        faults += wrong
     if faults:
+        second = f" --reader-base is that of the second model; {NONE} leaves it out." if family.reader else ""
         raise WorkbenchError(
             f"{source} does not fit its base.",
             f"It is a file of {family.title}, of {len(wanted)} tensors in all. Faults: {len(faults)}.\n    "
             + "\n    ".join(grouped(faults)),
-            "Give the base that it was trained from.",
+            f"Give the base that it was trained from.{second}",
             longest=LONGEST_LISTING,
         )
     require_floats(Path(source), own | head)
@@ -374,38 +395,62 @@ def _read(
         "recurrence": asdict(_recurrence(family, head, beside, marker, assumed)),
         "supervision": asdict(Supervision("not known" if told.thoughts else "no thoughts")),
     }  # fmt: skip
-    reader, why_not = _reader(raw, family, settings, source)
     if reader:
         config.coconut["reader"] = FOLDER
-    if why_not:
-        left_out[family.reader] = f"{DECODER}; {why_not}"
     options = {name: value for name, value in asdict(told).items() if value is not None}
+    if told.reader_base is not None:
+        options["reader_base"] = _named(told.reader_base)
     told_of: dict[str, Any] = {"family": known, **options, "assumed": list(assumed)}
     return _Read(family, config, tokenizer, state, head, lora, told_of, left_out, assumed, reader)
 
 
 def _reader(
-    raw: Weights, family: Family, settings: dict[str, Any], source: str
-) -> tuple[tuple[PreTrainedConfig, Weights] | None, str]:
-    """Return the second model of a file, of the base's architecture with rows of its own, or why there is none."""
+    raw: Weights,
+    family: Family,
+    settings: dict[str, Any],
+    base: str | Path | None,
+    source: str,
+    width: int,
+    fewest: int,
+    most: int,
+) -> tuple[tuple[PreTrainedConfig, Weights, Weights] | None, list[tuple[str, str]]]:
+    """Return the second model of a file and what stands around it, and what is wrong with them.
+
+    Args:
+        raw: All tensors of the file.
+        family: Of the file.
+        settings: Configuration of the model that thinks, the second model's where `base` is not told.
+        base: What the second model was trained from.
+        source: Named in errors.
+        width: Of a thought.
+        fewest: Tokens that the second model must be able to say.
+        most: Tokens that the model that thinks has embeddings for.
+    """
     own = {
         name: tensor
         for key, tensor in raw.items()
-        if family.reader and key.startswith(family.reader) and not _BUFFERS.search(name := key[len(family.reader) :])
+        if key.startswith(family.reader) and not _BUFFERS.search(name := key[len(family.reader) :])
     }
-    embedding = next((key for key in own if _EMBEDDINGS.fullmatch(key)), None)
-    if embedding is None:
-        return None, "it has no input embedding that is known" if own else ""
-    config, wanted, tied, _ = _built({**settings, "vocab_size": len(own[embedding])}, source)
-    lacking = [key for key in wanted if key not in own and not tied[key] & own.keys()]
-    if lacking or any(tuple(tensor.shape) != wanted.get(key) for key, tensor in own.items()):
-        return None, "it does not have the base's architecture, and no file says which it has"
-    require_floats(Path(source), own)
+    around = {key: raw[key].contiguous() for key in raw if key.startswith(tuple(family.around) or "\0")}
+    if base is not None:
+        settings, _ = _settings(base, ["config.json"])
+        require_supported(settings, str(base))
+    embedding = next((key for key in own if _EMBEDDINGS.fullmatch(key)), "")
+    rows = len(own[embedding]) if embedding and own[embedding].ndim else int(settings["vocab_size"])
+    config, wanted, tied, _ = _built({**settings, "vocab_size": rows}, source)
+    faults = [(family.reader + key, about) for key, about in _unfit(own, wanted, tied)]
+    faults += projection_faults(around, config, width, fewest, most)
+    if faults:
+        return None, faults
+    held = own | around
+    require_floats(Path(source), held)
+    if strange := [key for key, tensor in held.items() if not torch.isfinite(tensor).all()]:
+        return None, [(key if key in around else family.reader + key, "not finite") for key in strange]
     copies = tied[embedding] & own.keys()
     config.tie_word_embeddings = all(torch.equal(own[key], own[embedding]) for key in copies) and bool(tied[embedding])
     kept = {key for key in own if key == embedding or not tied[key] or not config.tie_word_embeddings}
     config.dtype = own[embedding].dtype
-    return (config, {key: own[key].clone(memory_format=torch.contiguous_format) for key in kept}), ""
+    return (config, {key: own[key].clone(memory_format=torch.contiguous_format) for key in kept}, around), []
 
 
 def _has_markers(tokenizer: PreTrainedTokenizerBase | None, beside: Mapping[str, Any], rows: int) -> bool:
@@ -416,42 +461,44 @@ def _has_markers(tokenizer: PreTrainedTokenizerBase | None, beside: Mapping[str,
     return named or numbered or rows == len(tokenizer) + len(OFFICIAL_MARKERS)
 
 
-def _split(raw: Weights, family: Family, prefix: str) -> tuple[Weights, Weights, dict[str, str], list[tuple[str, str]]]:
-    """Return the tensors of the language model and of the thought head, what is left out, and what is not known."""
+def _split(raw: Weights, family: Family, prefix: str) -> tuple[Weights, Weights, list[tuple[str, str]]]:
+    """Return the tensors of the language model and of the thought head, and what is not known."""
     own: Weights = {}
     head: Weights = {}
-    left_out: dict[str, str] = {}
     strange: list[tuple[str, str]] = []
     for key, tensor in raw.items():
-        if family.reader and key.startswith(family.reader):  # `_reader`
+        if family.reader and key.startswith((family.reader, *family.around)):  # `_reader`
             continue
-        left = next((start for start in family.left_out if key.startswith(start)), None)
         part = next((start for start in family.head if key.startswith(start)), None)
-        if left is not None:
-            left_out[left] = family.left_out[left]
-        elif part is not None:
+        if part is not None:
             head[family.head[part] + key.removeprefix(part)] = tensor.contiguous()
-        elif (
-            key in (family.copy, family.pause)
-            or _BUFFERS.search(key)
-            or (family.reader and key.startswith(family.reader))
-        ):
+        elif key in (family.copy, family.pause) or _BUFFERS.search(key):
             continue
         elif key.startswith(prefix):
             own[key.removeprefix(prefix)] = tensor
         else:
             strange.append((key, f"unexpected {tuple(tensor.shape)}"))
-    return own, head, left_out, sorted(strange)
+    return own, head, sorted(strange)
 
 
-def _asked(told: Answers, family: Family, source: str, has_lora: bool) -> tuple[Answers, dict[str, str]]:
+def _asked(
+    told: Answers, family: Family, source: str, has_lora: bool, projected: bool
+) -> tuple[Answers, dict[str, str]]:
     """Return what was told, with what is assumed of the family, and a line about each assumption.
+
+    Args:
+        told: By the user.
+        family: Of the file.
+        source: Named in errors.
+        has_lora: Whether it has LoRA that is not merged.
+        projected: Whether projections stand around its second model, which then is not of the base's size.
 
     Raises:
         NotToldError: Something is missing.
     """
     forms = "; ".join(f"{name}: {FORMS[name].about}" for name in family.forms)
     asks = {name: known or forms for name, known in family.asks.items() if has_lora or name != "lora_alpha"}
+    asks |= {"reader_base": f"decoder_path of its training; or {NONE}: without the second model"} if projected else {}
     if missing := {name: known for name, known in asks.items() if getattr(told, name) is None}:
         raise NotToldError(source, family, missing)
     choices = {"prompt": tuple(FORMS), "says": ("answer", "chain"), "feedback": ("pause", "hidden")}
@@ -462,6 +509,16 @@ def _asked(told: Answers, family: Family, source: str, has_lora: bool) -> tuple[
         raise WorkbenchError(
             f"{source} has no thoughts.", f"It is a file of {family.title}.", "Leave --thoughts out, or give 0."
         )
+    if told.reader_base is not None and not family.reader:
+        raise WorkbenchError(
+            f"{source} has no second model.", f"It is a file of {family.title}.", "Leave --reader-base out."
+        )
+    if family.around and (told.per_step or 1) > 1 and str(told.reader_base) != NONE:
+        why = f"{family.title} gives it one thought at a time, and here are {told.per_step} thoughts per step."
+        raise WorkbenchError(
+            f"The second model of {source} reads no {told.per_step} thoughts.", why,
+            f"Leave --per-step out, or give --reader-base {NONE}, which leaves the second model out.",
+        )  # fmt: skip
     settled = {"thoughts": 0, "per_step": 1, "says": "answer", "prompt": family.forms[0]}
     settled = {name: value for name, value in settled.items() if getattr(told, name) is None}
     lines = {
@@ -532,6 +589,17 @@ def _built(
     tied = {name: names - {name} for names in same.values() for name in names}
     turned = {name for name, module in model.named_modules() if isinstance(module, Conv1D)}
     return config, shapes, {name: tied.get(name, set()) for name in shapes}, turned
+
+
+def _unfit(
+    own: Weights, wanted: Mapping[str, tuple[int, ...]], tied: Mapping[str, set[str]]
+) -> Iterator[tuple[str, str]]:
+    """Yield the tensors that are missing, left over or of another shape than `_built` says."""
+    yield from ((key, "missing") for key in sorted(wanted) if key not in own and not tied[key] & own.keys())
+    yield from ((key, f"unexpected {tuple(own[key].shape)}") for key in sorted(own.keys() - wanted.keys()))
+    for key in sorted(own.keys() & wanted.keys()):
+        if tuple(own[key].shape) != wanted[key]:
+            yield key, f"misshapen, is {tuple(own[key].shape)}, {wanted[key]} belongs there"
 
 
 def _merged(

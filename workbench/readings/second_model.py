@@ -5,22 +5,19 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 import torch
-from transformers import PreTrainedModel
 
 from workbench.interventions.run import think_about
 from workbench.measure.arrays import Trace
 from workbench.measure.chains import judged
 from workbench.model.checkpoint import Checkpoint
-from workbench.model.reader import say_steps
+from workbench.model.reader import Reader, say_steps
 from workbench.problems.problem import Item
 
 TRAINED = "trained to read the thoughts"
 """What the readout is called wherever it is shown: it does not show what thoughts would hold without that training."""
 
 
-def steps_read(
-    checkpoint: Checkpoint, reader: PreTrainedModel, trace: Trace, others: Sequence[Item] = ()
-) -> pl.DataFrame:
+def steps_read(checkpoint: Checkpoint, reader: Reader, trace: Trace, others: Sequence[Item] = ()) -> pl.DataFrame:
     """Return what the second model says of each step's thoughts about one item.
 
     Args:
@@ -31,7 +28,7 @@ def steps_read(
 
     Returns:
         A row per step: step, thoughts (their numbers), lm_head (the likeliest token of each), says, solution, right
-        (by value, else by words; null where the item has no steps), chance (share of the others' thoughts of the same
+        (by value, else by words; null after the item's last step), chance (share of the others' thoughts of the same
         numbers from which it says a step that would be right here; null where there are none), why.
     """
     item, per_step, form = trace.problem, checkpoint.thoughts_per_step, checkpoint.format
@@ -41,8 +38,8 @@ def steps_read(
     rows = []
     for place, text in enumerate(own):
         first, solution = place * per_step, "".join(item.steps[place : place + 1])
-        right, why = judged(form, text, solution) if item.steps else (None, "")
-        alike = [judged(form, said[place], solution)[0] for said in strange] if item.steps else []
+        right, why = judged(form, text, solution) if solution else (None, "")
+        alike = [judged(form, said[place], solution)[0] for said in strange] if solution else []
         heads = ", ".join(tokens[0][0].strip() for tokens in trace.top_tokens[first : first + per_step])
         numbers = f"{first + 1}" if per_step == 1 else f"{first + 1} to {first + per_step}"
         rows.append((place + 1, numbers, heads, text, solution, right, float(np.mean(alike)) if alike else None, why))
