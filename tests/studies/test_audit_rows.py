@@ -107,7 +107,7 @@ def test_nothing_is_said_about_few_graphs_and_an_aim_is_not_met_by_them() -> Non
     aim = replace(SENTENCE, rule="at least", threshold=0.1, aim=True)
     (few,), (enough,) = (said(table(of, of), [aim]) for of in (9, 40))
 
-    assert (few.verdict, few.mark, few.aim) == ("too few", "–", "aim too few")
+    assert (few.verdict, few.mark, few.aim) == ("too few", "–", "too little data to say whether the aim is met")
     assert (enough.verdict, enough.aim) == ("holds", "aim met")
 
 

@@ -181,7 +181,7 @@ class Said:
     def text(self) -> str:
         """The sentence as the verdict has it, or why there is none."""
         texts = {"holds": self.sentence.holds, "does not hold": self.sentence.fails}
-        open_ = {"undecided": "Undecided whether this holds", "too few": "Too few graphs to say whether this holds"}
+        open_ = {"undecided": "Undecided whether this holds", "too few": "Too little data to say whether this holds"}
         return texts.get(self.verdict) or f"{open_.get(self.verdict, 'Not measured')}: {self.sentence.holds}"
 
     @property
@@ -192,7 +192,11 @@ class Said:
     @property
     def aim(self) -> str:
         """Whether an aim is met, in words; empty where it is none."""
-        known = {"holds": "aim met", "does not hold": "aim not met"}
+        known = {
+            "holds": "aim met",
+            "does not hold": "aim not met",
+            "too few": "too little data to say whether the aim is met",
+        }
         return known.get(self.verdict, f"aim {self.verdict}") if self.sentence.aim else ""
 
 
