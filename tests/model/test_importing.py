@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import re
+import shlex
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ import workbench as wb
 from tests.conftest import chain, tiny_model
 from tests.model.test_formats import bpe_tokenizer
 from workbench.cli import app
+from workbench.errors import WorkbenchError
 from workbench.interventions.plan import Plan
 from workbench.interventions.run import run_intervened
 from workbench.measure.trace import run
@@ -321,29 +323,92 @@ def test_what_a_configuration_leaves_out_is_said(tmp_path: Path) -> None:
     assert "num_iterations 6" in imported.assumed["num_iterations"]
 
 
+def plain_directory(folder: Path) -> PreTrainedModel:
+    """A language model without markers, in a directory with its tokenizer."""
+    model = grown("llama", more=0)
+    base("llama", folder)
+    model.save_pretrained(folder)
+    return model
+
+
 def test_the_page_tells_how_to_import_a_mixture(tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs/importing.md").read_text()
-    (block,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
-    model, folder = grown("llama", more=0), base("llama", tmp_path / "theirs")
-    model.save_pretrained(folder)
-    imported = wb.import_model(folder, tmp_path / "mine", says="answer")
-    file = imported.directory / "config.json"
-    config = json.loads(file.read_text())
+    (line,) = re.findall(r"^workbench (import .*--mixture.*)$", page, re.MULTILINE)
+    plain_directory(tmp_path / "theirs")
+    command = shlex.split(line)
+    command[1], command[-1] = str(tmp_path / "theirs"), str(tmp_path / "mine")
+    made = CliRunner().invoke(app, command)
+    assert made.exit_code == 0, made.output
+    assert "at most 32 thoughts, each the mean embedding of the 10 likeliest tokens" in made.stdout
+    opened = wb.load(tmp_path / "mine")
+    tokenizer = opened.checkpoint.tokenizer
+    assert opened.checkpoint.thoughts == 32
+    assert opened.checkpoint.recurrence.stop_token == tokenizer.encode("</think>", add_special_tokens=False)[0]
+    assert str(opened.supervision.asked) == "not known"
+    assert opened.checkpoint.meta["imported"]["mixture"]["top"] == 10  # type: ignore[index]
 
-    def write(fields: dict[str, Any]) -> None:
-        file.write_text(json.dumps({**config, "coconut": config["coconut"] | fields}))
 
-    def mix(h: Tensor) -> Tensor:
-        shares, tokens = (h @ model.get_output_embeddings().weight.T).softmax(-1).topk(10)  # type: ignore[union-attr]
+@pytest.mark.parametrize(
+    ("mixture", "warmth"), [({"top": 10}, 1.0), ({}, 1.0), ({"top": 5, "temperature": 0.6, "sharpness": 2.0}, 0.3)]
+)
+def test_a_mixture_is_fed_as_the_plain_loop_mixes_it(mixture: dict[str, Any], warmth: float, tmp_path: Path) -> None:
+    model = plain_directory(tmp_path / "theirs")
+    imported = wb.import_model(tmp_path / "theirs", tmp_path / "mine", thoughts=4, says="answer", mixture=mixture)
+
+    def mix(h: Tensor) -> Tensor:  # with random weights rounding errors grow, to 0.2 after 32
+        logits = h @ model.get_output_embeddings().weight.T  # type: ignore[union-attr]
+        shares, tokens = (logits / warmth).softmax(-1).topk(mixture.get("top", len(logits)))
         return (shares / shares.sum()) @ model.get_input_embeddings().weight[tokens]  # type: ignore[index, union-attr]
 
-    write(json.loads(block) | {"thoughts": 6})  # with random weights rounding errors grow, to 0.2 after 32
     hold_to(imported, model, mix)
-    write(json.loads(block))
-    opened = wb.load(imported.directory)
-    assert (opened.checkpoint.thoughts, opened.checkpoint.recurrence.stop_token) == (32, 524)
-    assert str(opened.supervision.asked) == "not known"
-    assert opened.trace(chain(0, 2)).arrays.stop == 32  # the tiny vocabulary has no token 524
+
+
+def test_what_is_said_of_a_mixture_is_checked(tmp_path: Path) -> None:
+    plain_directory(tmp_path / "theirs")
+    told: dict[str, Any] = {"thoughts": 2, "says": "answer"}
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"mixture": {"tops": 3}}, "no field of --mixture"),
+        ({"mixture": {"kind": "identity"}}, "no field of --mixture"),
+        ({"mixture": {"top": "ten"}}, "Cannot use the mixture"),
+        ({"mixture": {"temperature": 0}}, "cannot be used"),
+        ({"mixture": {"stop": "token"}}, "cannot be used"),
+        ({"mixture": {"stop": "token", "stop_token": ""}}, "Nothing ends these thoughts"),
+        ({"mixture": {}, "wording": {"question": "no place"}}, "wording cannot be used"),
+        ({"mixture": {}, "wording": {"close": []}}, "Cannot use the wording"),
+        ({}, "has no thoughts"),
+    ]
+    for given, what in wrong:
+        with pytest.raises(WorkbenchError, match=what):
+            wb.import_model(tmp_path / "theirs", tmp_path / "mine", **(told | given))
+    with pytest.raises(NotToldError) as caught:
+        wb.import_model(tmp_path / "theirs", tmp_path / "mine", says="answer", mixture={})
+    assert list(caught.value.questions) == ["thoughts"]
+    refused = CliRunner().invoke(app, ["import", str(tmp_path / "theirs"), "--out", "mine", "--mixture", "top: ["])
+    assert refused.exit_code == 2
+    assert "Cannot read --mixture" in refused.stderr
+    torch.save(wrapped(grown("llama")), tmp_path / "checkpoint_50")
+    with pytest.raises(WorkbenchError, match="feeds no mixtures"):
+        wb.import_model(
+            tmp_path / "checkpoint_50", tmp_path / "mine", base("llama", tmp_path / "base"), **OFFICIAL, mixture={}
+        )
+    assert not (tmp_path / "mine").exists()
+
+
+def test_noise_and_wording_of_a_mixture_are_kept(tmp_path: Path) -> None:
+    plain_directory(tmp_path / "theirs")
+    imported = wb.import_model(
+        tmp_path / "theirs", tmp_path / "mine", thoughts=2, says="answer",
+        mixture={"top": 10, "gumbel": 1.0, "gumbel_first": True, "stop": "entropy", "stop_entropy": 0.01},
+        wording={"question": "Q: {question} ", "opening": ["a"], "closing": ["b"], "answer": "So: "},
+    )  # fmt: skip
+    held = wb.load(tmp_path / "mine").checkpoint
+    assert (held.recurrence.gumbel, held.recurrence.stop, held.recurrence.stop_entropy) == (1.0, "entropy", 0.01)
+    assert imported.difference < 1e-4 * max(1.0, imported.largest_logit)  # compared without the noise
+    (prompt,) = held.format.prompts([chain(0, 2)])
+    said = str(held.tokenizer.decode(list(prompt.ids)))
+    assert said.startswith("Q: ")
+    assert said.endswith(" a")
+    assert str(held.tokenizer.decode(list(held.format.answer_opening(prompt)))).startswith("bSo:")
 
 
 def test_an_import_is_traced_and_intervened_on(tmp_path: Path) -> None:

@@ -6,6 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
+from workbench.errors import WorkbenchError
+from workbench.settings import parse_yaml
+
 
 def import_(
     source: Annotated[
@@ -38,6 +41,16 @@ def import_(
             help="What the second model of SIM-CoT was trained from, where that is not --base; none leaves it out.",
         ),
     ] = None,
+    mixture: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FIELDS",
+            help="Let a plain language model feed mixtures of embeddings: 'top: 10, temperature: 0.6', see docs.",
+        ),
+    ] = None,
+    wording: Annotated[
+        str | None, typer.Option(metavar="FIELDS", help="What stands around the question, field by field, see docs.")
+    ] = None,
 ) -> None:
     """Make a checkpoint of a model that another project trained, and check it against a plain recomputation."""
     from workbench.model.importing import NotToldError, import_model
@@ -46,6 +59,7 @@ def import_(
     told: dict[str, Any] = {
         "thoughts": thoughts, "per_step": per_step, "says": says, "prompt": prompt, "feedback": feedback,
         "lora_alpha": lora_alpha, "reader_base": reader_base,
+        "mixture": _fields("--mixture", mixture), "wording": _fields("--wording", wording),
     }  # fmt: skip
     try:
         made = import_model(source, out, base, **told)
@@ -86,6 +100,19 @@ def base(
     about = base_source(read_config(made, made.name))
     typer.echo(f"{made}: {about['source']}, sha256 {about['sha256']}")
     typer.echo(f"Begin with it:  start: {made}  in a training configuration, such as configs/smollm2-prosqa.yaml")
+
+
+def _fields(option: str, text: str | None) -> dict[str, Any] | None:
+    """Return what "top: 10, stop: token" says."""
+    if text is None:
+        return None
+    try:
+        read = parse_yaml(f"{{{text}}}")
+    except ValueError as error:
+        raise WorkbenchError(f"Cannot read {option}.", str(error), "Write name: value, name: value") from error
+    if not isinstance(read, dict) or not all(isinstance(name, str) for name in read):
+        raise WorkbenchError(f"Cannot read {option}.", f"{text} names no fields", "Write name: value, name: value")
+    return read
 
 
 def _in_terminal() -> bool:

@@ -4,8 +4,7 @@ No key is ignored: what is missing, left over or of another shape is listed. Wha
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -14,10 +13,8 @@ from typing import Any, Literal, cast
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
-from jaxtyping import Float
 from safetensors.torch import save_file
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 from transformers import (
     CONFIG_MAPPING,
     AutoModelForCausalLM,
@@ -40,7 +37,6 @@ from workbench.model.checkpoint import (
     reason,
     require_supported,
 )
-from workbench.model.coconut import collate, embedding_rows, forward
 from workbench.model.families import (
     DECODER,
     FAMILIES,
@@ -50,16 +46,16 @@ from workbench.model.families import (
     recognise,
     superposition_tokenizer,
 )
+from workbench.model.prompts import Wording
 from workbench.model.reader import FOLDER, load_reader, projection_faults, save_reader
-from workbench.model.recurrence import IDENTITY, Recurrence
+from workbench.model.recomputing import EMBEDDINGS, Lora, compare
+from workbench.model.recurrence import IDENTITY, MIXTURE_FIELDS, Recurrence
 from workbench.model.supervision import Supervision
 from workbench.problems.vocabulary import MARKERS, Markers, marker_ids
+from workbench.settings import build
 
 _BUFFERS = re.compile(r"(h\.\d+\.attn\.(masked_)?bias|rotary_emb\.inv_freq)$")
 """Constants that earlier versions of transformers stored among the weights."""
-_EMBEDDINGS = re.compile(
-    r"(base_causallm\.|codi\.(base_model\.model\.)?)?(transformer\.wte|model\.embed_tokens)\.weight"
-)
 _LORA = re.compile(r"(.*)\.lora_([AB])\.default\.weight")
 _MARKER_IDS = {"bot": "latent_start_id", "eot": "latent_end_id", "thought": "latent_id"}
 """Fields of a foreign config.json that number the markers."""
@@ -83,6 +79,8 @@ class Answers:
     feedback: Literal["hidden", "pause"] | None = None
     lora_alpha: float | None = None
     reader_base: str | Path | None = None
+    mixture: Mapping[str, object] | None = None
+    wording: Mapping[str, object] | None = None
 
 
 class NotToldError(WorkbenchError):
@@ -127,6 +125,8 @@ def import_model(
     feedback: Literal["hidden", "pause"] | None = None,
     lora_alpha: float | None = None,
     reader_base: str | Path | None = None,
+    mixture: Mapping[str, object] | None = None,
+    wording: Mapping[str, object] | None = None,
 ) -> Imported:
     """Make a checkpoint of the workbench of a model file that another project wrote.
 
@@ -143,6 +143,9 @@ def import_model(
         lora_alpha: Of LoRA that is not merged yet: its update is multiplied by alpha / rank.
         reader_base: What the second model of SIM-CoT was trained from, where that is not `base`: a directory or a name
             on the hub with its config.json, or a config.json. "none" leaves the second model out.
+        mixture: Of a plain language model that is to feed mixtures of token embeddings: fields of `Recurrence`, of them
+            those in `recurrence.MIXTURE_FIELDS`; `stop_token` may be a text, whose first token is taken.
+        wording: Fields of `prompts.Wording` in place of those of the prompt form.
 
     Raises:
         WorkbenchError: A file is damaged, malicious or of no known kind; its keys do not fit; something is not told;
@@ -155,7 +158,7 @@ def import_model(
         ...     print(error.what)
         There is no file checkpoint_50.
     """
-    told = Answers(thoughts, per_step, says, prompt, feedback, lora_alpha, reader_base)
+    told = Answers(thoughts, per_step, says, prompt, feedback, lora_alpha, reader_base, mixture, wording)
     target = Path(out)
     if target.exists() or target.is_symlink():
         raise WorkbenchError(f"{target} exists.", "An import replaces nothing.", "Name another, or remove it.")
@@ -180,7 +183,7 @@ def import_model(
         except WorkbenchError as error:
             what, why = (text.replace(part.name, target.name) for text in (error.what, error.why))
             raise WorkbenchError(what, why, error.do) from error
-        difference, largest = compare(checkpoint, read)
+        difference, largest = compare(checkpoint, read.state, read.head, read.lora)
         if not difference <= 1e-3 * max(1.0, largest):  # not a number included
             raise WorkbenchError(
                 f"{source} was not understood.",
@@ -295,8 +298,7 @@ class _Read:
     tokenizer: PreTrainedTokenizerBase
     state: Weights
     head: Weights
-    lora: dict[str, tuple[Tensor, Tensor, Tensor, float]]
-    """Of each module with LoRA: base weight, A, B and the factor."""
+    lora: Lora
     told: dict[str, Any]
     left_out: dict[str, str]
     assumed: dict[str, str]
@@ -312,7 +314,7 @@ def _read(
     source: str,
     told: Answers,
 ) -> _Read:
-    rows = next((len(tensor) for key, tensor in raw.items() if _EMBEDDINGS.fullmatch(key)), 0)
+    rows = next((len(tensor) for key, tensor in raw.items() if EMBEDDINGS.fullmatch(key)), 0)
     if not rows:
         names = ", ".join(listed([clip(key) for key in raw], 3))
         raise WorkbenchError(
@@ -358,7 +360,7 @@ def _read(
             longest=LONGEST_LISTING,
         )
     require_floats(Path(source), own | head)
-    embedding = next(key for key in own if _EMBEDDINGS.fullmatch(key))
+    embedding = next(key for key in own if EMBEDDINGS.fullmatch(key))
     copies = {prefix + key: own[key] for key in tied[embedding] & own.keys()}
     copies |= {family.copy: raw[family.copy]} if family.copy in raw else {}
     if different := [key for key, tensor in copies.items() if not torch.equal(tensor, own[embedding])]:
@@ -376,8 +378,14 @@ def _read(
         if isinstance(number := beside.get(field), int) and 0 <= number < len(tokenizer)
     }
     wording = replace(form.wording, **names)  # type: ignore[arg-type]
+    if told.wording and form.format == "edges":
+        raise WorkbenchError(f"{source} has no wording.", f"{family.title} is asked by edges.", "Leave --wording out.")
+    if told.wording:
+        asked = build(Wording, dict(told.wording), "wording")
+        wording = replace(wording, **{name: getattr(asked, name) for name in told.wording})
     wording = replace(wording, **{role: tokenizer.eos_token for role in MARKERS if getattr(wording, role) == "eos"})
     marker = marker_ids(tokenizer, bot=wording.bot, eot=wording.eot, thought=wording.thought)
+    mixes = None if told.mixture is None else _mixture(told.mixture, tokenizer)
     fed = "pause" if family.pause and told.feedback == "pause" else "hidden"
     if fed == "pause":  # a row of its own: tied, it would change what the LM head says
         state["lm_head.weight"] = state.get("lm_head.weight", state[embedding]).clone()
@@ -392,7 +400,7 @@ def _read(
     config.coconut = {
         "version": 1, "format": form.format, "markers": form.markers, "thoughts": told.thoughts,
         "thoughts_per_step": told.per_step, "says": told.says, "fed": fed, "wording": asdict(wording),
-        "recurrence": asdict(_recurrence(family, head, beside, marker, assumed)),
+        "recurrence": asdict(_recurrence(family, head, beside, marker, assumed) if mixes is None else mixes),
         "supervision": asdict(Supervision("not known" if told.thoughts else "no thoughts")),
     }  # fmt: skip
     if reader:
@@ -435,7 +443,7 @@ def _reader(
     if base is not None:
         settings, _ = _settings(base, ["config.json"])
         require_supported(settings, str(base))
-    embedding = next((key for key in own if _EMBEDDINGS.fullmatch(key)), "")
+    embedding = next((key for key in own if EMBEDDINGS.fullmatch(key)), "")
     rows = len(own[embedding]) if embedding and own[embedding].ndim else int(settings["vocab_size"])
     config, wanted, tied, _ = _built({**settings, "vocab_size": rows}, source)
     faults = [(family.reader + key, about) for key, about in _unfit(own, wanted, tied)]
@@ -499,15 +507,22 @@ def _asked(
     forms = "; ".join(f"{name}: {FORMS[name].about}" for name in family.forms)
     asks = {name: known or forms for name, known in family.asks.items() if has_lora or name != "lora_alpha"}
     asks |= {"reader_base": f"decoder_path of its training; or {NONE}: without the second model"} if projected else {}
+    if told.mixture is not None:
+        if family not in (FAMILIES["words"], FAMILIES["markers"]):
+            why = f"It is a file of {family.title}, whose thoughts are made in its own way."
+            raise WorkbenchError(f"{source} feeds no mixtures.", why, "Leave --mixture out.")
+        asks = {"thoughts": "the largest number of thoughts", **asks}
     if missing := {name: known for name, known in asks.items() if getattr(told, name) is None}:
         raise NotToldError(source, family, missing)
     choices = {"prompt": tuple(FORMS), "says": ("answer", "chain"), "feedback": ("pause", "hidden")}
     for name, known in choices.items():
         if (given := getattr(told, name)) not in (None, *known):
             raise unknown(name, given, known)
-    if "thoughts" not in family.asks and told.thoughts:
+    if "thoughts" not in asks and told.thoughts:
         raise WorkbenchError(
-            f"{source} has no thoughts.", f"It is a file of {family.title}.", "Leave --thoughts out, or give 0."
+            f"{source} has no thoughts.",
+            f"It is a file of {family.title}.",
+            "Leave --thoughts out, or give 0; --mixture lets a plain language model feed mixtures of embeddings.",
         )
     if told.reader_base is not None and not family.reader:
         raise WorkbenchError(
@@ -526,7 +541,7 @@ def _asked(
         "says": "the answer follows the thoughts at once; change it with --says",
         "prompt": f"prompt form {family.forms[0]} ({FORMS[family.forms[0]].about}); change it with --prompt",
     }
-    thinks = "thoughts" in family.asks  # without thoughts there are none per step
+    thinks = "thoughts" in asks  # without thoughts there are none per step
     assumed = {name: line for name, line in lines.items() if name in settled and (thinks or name != "per_step")}
     return replace(told, **settled), assumed  # type: ignore[arg-type]
 
@@ -625,6 +640,24 @@ def _merged(
     return own, lora
 
 
+def _mixture(given: Mapping[str, object], tokenizer: PreTrainedTokenizerBase) -> Recurrence:
+    """Return the mixture that was told of; a text that ends the thoughts as its first token.
+
+    Raises:
+        WorkbenchError: A field is unknown, or has a wrong value.
+    """
+    fields = dict(given)
+    for name in sorted(fields.keys() - set(MIXTURE_FIELDS)):
+        raise unknown("field of --mixture", name, MIXTURE_FIELDS)
+    if isinstance(word := fields.get("stop_token"), str):
+        ids = tokenizer.encode(word, add_special_tokens=False)
+        if not ids:
+            why = f"The tokenizer writes {word!r} with no token."
+            raise WorkbenchError("Nothing ends these thoughts.", why, "Correct stop_token.")
+        fields["stop_token"] = ids[0]
+    return build(Recurrence, {"kind": "mixture", **fields}, "mixture")
+
+
 def _recurrence(
     family: Family, head: Weights, beside: Mapping[str, Any], marker: Markers, assumed: dict[str, str]
 ) -> Recurrence:
@@ -645,78 +678,3 @@ def _recurrence(
     if family is not FAMILIES["pccot"]:
         return made
     return replace(made, sweeps=int(said("num_iterations", 6)), token=marker.thought)  # 6: its configuration's default
-
-
-@torch.no_grad()
-def compare(checkpoint: Checkpoint, read: "_Read") -> tuple[float, float]:
-    """Return the largest difference between a checkpoint's logits and a plain recomputation, and the largest logit.
-
-    Recomputed are two made-up questions, each alone and without a cache: thoughts by the formula of their family from
-    the file's own tensors, LoRA beside the weights and not merged into them.
-    """
-    model, form = checkpoint.model, checkpoint.format
-    size, room = embedding_rows(model), getattr(model.config, "max_position_embeddings", None) or 64
-    count = max(0, min(checkpoint.thoughts, room - 10))
-    prompts = [[(7919 * place + 11 * row) % size for place in range(length)] for row, length in enumerate((6, 3))]
-    rest = [place % size for place in (17, 4099, 29, 31)]
-    rows = collate(prompts, [count] * 2, [rest] * 2, pad=form.pad, thought=form.marker.thought)
-    thinks = torch.zeros_like(rows.is_thought) if checkpoint.fed == "pause" else rows.is_thought
-    logits = forward(model, rows.ids, thinks, rows.mask).logits
-    with _unmerged(model, read.lora):
-        plain = [_recomputed(checkpoint, read, prompt, count, rest) for prompt in prompts]
-    apart = [(logits[row][rows.mask[row]] - said).abs().max() for row, said in enumerate(plain)]
-    return float(max(apart)), float(max(said.abs().max() for said in plain))
-
-
-def _recomputed(
-    checkpoint: Checkpoint, read: "_Read", prompt: list[int], count: int, rest: list[int]
-) -> Float[Tensor, "columns vocab"]:
-    model, made, state = checkpoint.model, checkpoint.recurrence, read.state
-    embedding = next(tensor.float() for key, tensor in state.items() if _EMBEDDINGS.fullmatch(key))
-    asked, then = embedding[prompt], embedding[rest]
-
-    def states(fed: Tensor) -> Tensor:
-        return model.base_model(inputs_embeds=torch.cat([asked, fed])[None], use_cache=False).last_hidden_state[0]
-
-    fed = asked[:0]
-    if checkpoint.fed == "pause":
-        fed = embedding[checkpoint.format.marker.thought].expand(count, -1)
-    elif made.sweeps:
-        place = embedding[made.token].expand(count, -1)
-        fed = _fed(made, read.head, states(place)[len(asked) - 1 : -1])
-        for _ in range(made.sweeps - 1):
-            fed = torch.cat([fed[:1], _fed(made, read.head, states(fed)[len(asked) : -1])])
-    else:
-        for _ in range(count):
-            fed = torch.cat([fed, _fed(made, read.head, states(fed)[-1:])])
-    return F.linear(states(torch.cat([fed, then])), state.get("lm_head.weight", embedding).float())
-
-
-def _fed(made: Recurrence, head: Weights, read: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-    """Return what is fed, as the families' own code writes it."""
-    if not head:
-        return read
-    part = {key: tensor.float() for key, tensor in head.items()}
-    inside = F.linear(F.gelu(F.linear(read, part["first.weight"], part["first.bias"])), part["second.weight"])
-    inside = inside + part["second.bias"]
-    if "norm.weight" in part:
-        inside = F.layer_norm(inside, inside.shape[-1:], part["norm.weight"], part["norm.bias"])
-    return F.linear(inside, part["mean.weight"], part["mean.bias"]) * made.scale if "mean.weight" in part else inside
-
-
-@contextmanager
-def _unmerged(model: PreTrainedModel, lora: Mapping[str, tuple[Tensor, Tensor, Tensor, float]]) -> Iterator[None]:
-    """Put LoRA beside the weights for the time of a check."""
-
-    def beside(part: tuple[Tensor, Tensor, Tensor, float]) -> Callable[..., Tensor]:
-        _, first, second, factor = part
-        return lambda module, given, out: out + factor * F.linear(F.linear(given[0], first.float()), second.float())
-
-    with ExitStack() as stack:
-        for name, part in lora.items():
-            module = model.get_submodule(name)
-            merged = cast(nn.Parameter, module.weight).data
-            cast(nn.Parameter, module.weight).data = part[0].float()
-            stack.callback(setattr, module.weight, "data", merged)
-            stack.enter_context(module.register_forward_hook(beside(part)))
-        yield

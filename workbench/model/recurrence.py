@@ -147,6 +147,11 @@ class Recurrence:
 
 
 IDENTITY = Recurrence()
+MIXTURE_FIELDS = (
+    "top", "temperature", "gumbel", "gumbel_first", "sharpness", "seed",
+    "stop", "stop_token", "stop_entropy", "stop_times", "least",
+)  # fmt: skip
+"""What can be said of a mixture."""
 
 
 @lru_cache(maxsize=64)
