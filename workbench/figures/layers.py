@@ -234,7 +234,7 @@ def auc_by_thought(frame: pl.DataFrame, layer: int | None = None) -> go.Figure:
             ]
     made = lines(
         pl.concat(parts), f"What a linear probe reads of each node · layer {at}",
-        f"{_AUC}, held-out graphs, mean with its 95 % interval;<br>dashed: chance, one half", "AUC",
+        f"{_AUC}, held-out graphs, mean with its 95 % interval; dashed: chance, one half", "AUC",
         x="column", axis="thought fed", by="line", looks=looks, panel="panel", panels={name: name for name in panels},
         tell=3, limits=(0.0, 1.04),  # a few problems with a rare hop can fall far below chance
     )  # fmt: skip

@@ -146,7 +146,7 @@ def _by_set(
     means: pl.DataFrame, shown: tuple[str, ...], title: str, subtitle: str, unit: str, chance: str
 ) -> go.Figure:
     return lines(
-        means, title, f"{subtitle}<br>{_LONG_ENOUGH}", unit, panel="set",
+        means, title, f"{subtitle}; {_LONG_ENOUGH}", unit, panel="set",
         panels={name: WRONG.get(name) or SETS[name] for name in shown}, wide=4, chance=chance,
     )  # fmt: skip
 
@@ -212,7 +212,7 @@ def inner_products_by_class(table: pl.DataFrame, column: str = "input") -> go.Fi
     words, unit = COLUMNS[column]
     return lines(
         class_means(by_class(table, column), column, "nodes"), f"Thought k and the nodes at hop k · {words}",
-        f"Mean over the nodes of a class with its 95 % interval over graphs; classes are nested<br>{_LONG_ENOUGH}",
+        f"Mean over the nodes of a class with its 95 % interval over graphs; classes are nested; {_LONG_ENOUGH}",
         unit, panel="class", panels={name: CLASS_TITLES[name] for name in NESTED}, wide=5,
         chance="chance: mean over all nodes",
     )  # fmt: skip
@@ -237,7 +237,7 @@ def inner_product_histogram(table: pl.DataFrame, column: str = "input") -> go.Fi
     made = grid(
         f"Distribution over nodes · {words}",
         f"Share of the nodes of each class in {BIN_EDGES - 1} bins; dotted: the frontier of the controls; "
-        f"dashed line: mean over all nodes<br>classes are nested; {_LONG_ENOUGH}",
+        f"dashed line: mean over all nodes; classes are nested; {_LONG_ENOUGH}",
         [f"thought {k}" for k in thoughts], len(thoughts),
     )  # fmt: skip
     said = []
@@ -304,7 +304,7 @@ def explained_by_thought(table: pl.DataFrame) -> go.Figure:
     return lines(
         found, "What a thought is the sum of",
         "Share of the thoughts' variance explained on graphs that nothing was learned on, with its 95 % interval; "
-        f"0: the mean thought;<br>codes are learned from the others of these {found['n'].max()} problems: "
+        f"0: the mean thought; codes are learned from the others of these {found['n'].max()} problems: "
         "the fewer, the less they explain", "share of variance explained",
         by="line", looks=looks, chance="chance: the mean thought", limits=(min(lowest, -0.05), 1.02),
     )  # fmt: skip
