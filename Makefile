@@ -16,7 +16,7 @@ STAMP := $(VENV)/.set-up
 LAB   := $(VENV)/.lab
 
 .DEFAULT_GOAL := help
-.PHONY: help setup explore lab test lint format docs train report screenshot constraints lock release
+.PHONY: help setup explore lab test lint format docs train report screenshot notebooks constraints lock release
 
 help: ## List the commands
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,7 +45,7 @@ explore: setup ## Open the explorer on the bundled model
 	@$(VENV)/bin/streamlit run apps/explorer.py
 
 lab: $(LAB) ## Open the notebooks in JupyterLab, which the first time installs
-	@$(VENV)/bin/jupyter lab --notebook-dir=probes
+	@PYTHONWARNINGS='ignore:IProgress not found' $(VENV)/bin/jupyter lab --notebook-dir=probes
 
 $(LAB): $(STAMP)
 	@echo "Installing JupyterLab ..."
@@ -76,6 +76,9 @@ report: setup ## Write the batch report (RUN=..., PROBLEMS=..., OUT=...)
 
 screenshot: setup ## Take the README's screenshots again (needs Chromium)
 	@$(PY) docs/screenshot.py
+
+notebooks: setup ## Run the notebooks again and keep their outputs (NAMES="tour ..." for some; needs Chromium)
+	@$(PY) docs/notebooks.py $(NAMES)
 
 constraints: setup ## Write constraints.txt from .venv
 	@$(PY) -m pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.new && mv constraints.new constraints.txt

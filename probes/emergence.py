@@ -16,9 +16,9 @@
 # %% [markdown]
 # # When does the frontier appear?
 #
-# The run in `fixtures/runs/emergence` began from a model that can name a child of a node, and was then trained on
-# **answers alone**: no chain, no label on any thought. Its checkpoints were kept. We ask each of them the same
-# problems.
+# The run in `fixtures/runs/emergence` started from a model that can name a child of a node. It was then trained on
+# **answers alone**: no chain, no label on any thought. Only thought 1 had had a label before, in the model it started
+# from. So hop 1 was trained, and hops 2 to 4 were not. The checkpoints were kept, and each gets the same problems here.
 
 # %%
 import os
@@ -32,6 +32,8 @@ problems
 
 # %% [markdown]
 # ## The checkpoints
+#
+# Training step, and stage of the training: the number of thoughts, and the most edges that a graph had.
 
 # %%
 from workbench.train.state import stage_checkpoints
@@ -42,8 +44,8 @@ for checkpoint in stage_checkpoints(run):
 # %% [markdown]
 # ## Mass on the frontier, the target left out
 #
-# The question names the target, so mass on it may be copied and not found. Dotted: the same weights fed a pause in
-# place of every thought.
+# The question names the target, so mass on it may be copied and not found. The control (dotted) is the same model, but
+# a pause token is fed in place of every thought. Thought 1 is the same in both, because nothing was fed before it.
 
 # %%
 from workbench.figures import training as figures
@@ -52,27 +54,59 @@ from workbench.readings.emergence import appearance, emergence, scrub
 table = emergence(run, problems, controls=["pause"])
 figures.by_step(table)
 
+# %% [markdown]
+# When is the mass above chance, and stays there? When has it made half of its rise? Both are training steps.
+
 # %%
-appearance(table)
+import polars as pl
+
+pl.Config.set_tbl_cols(-1).set_float_precision(3)
+appearance(table).select(
+    "thought", "n", "chance", "first", "last", "last_low", "last_high", "above_chance_from", "halfway"
+)
 
 # %% [markdown]
-# Drag the slider: from which class does the frontier take its mass?
+# From which class does the frontier take its mass? First the start of training, then the end. In a running notebook the
+# slider goes through the steps in between.
 
 # %%
 figures.classes_by_step(table)
 
 # %%
+at_the_end = figures.classes_by_step(table.filter(pl.col("step") == pl.col("step").max()))
+at_the_end.layout.updatemenus = []  # one step needs no slider
+at_the_end.update_layout(title_text="Where the mass lies, at the last step")
+
+# %% [markdown]
+# Does the answer get better with it? Beside the right answers: those of a valid form.
+
+# %%
 figures.accuracy_by_step(table)
 
 # %% [markdown]
-# ## Any reading, scrubbed
+# ## Any reading, at every checkpoint
 #
-# `scrub` takes any reading. Do thoughts spread over more dimensions while the search appears?
+# `scrub` takes any reading. Do thoughts spread over more dimensions while the frontier appears? The participation ratio
+# counts the dimensions over which thought *k* varies from problem to problem.
 
 # %%
+from workbench.figures.lines import lines
 from workbench.readings import READINGS
 
 geometry = READINGS["geometry"]
-over_steps = scrub(run, problems[:50], geometry.frame, f"geometry-{geometry.schema}", controls=[])
-print(over_steps.shape, over_steps["step"].unique(maintain_order=True).to_list())
-over_steps.head(3)
+few = problems[:50]
+over_steps = scrub(run, few, geometry.frame, f"geometry-{geometry.schema}", controls=[])
+name, keys = "participation_ratio", ["run", "step", "thought"]
+columns = {"value": name, "low": f"{name}_low", "high": f"{name}_high", "chance": f"{name}_chance"}
+rows = over_steps.unique(keys, maintain_order=True).select(*keys, n=pl.lit(len(few)), **columns)
+lines(
+    rows,
+    "Participation ratio of thought k by training step",
+    "95 % jackknife interval; dashed: random directions as long",
+    "dimensions",
+    x="step",
+    axis="training step",
+    panel="thought",
+    panels={k: f"thought {k}" for k in (1, 2, 3, 4)},
+    wide=4,
+)

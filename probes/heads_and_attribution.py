@@ -16,8 +16,7 @@
 # %% [markdown]
 # # Which head does it?
 #
-# Three questions that only together make a claim: where does each head look, what does it write, and what is lost
-# when it is not allowed to look?
+# A claim about a head needs three answers: where it looks, what it writes, and what is lost when it may not look.
 
 # %%
 import os
@@ -30,8 +29,8 @@ problems = wb.load_problems(os.environ.get("WORKBENCH_PROBLEM_FILE", "released")
 model, problems
 
 # %% [markdown]
-# A **recording** holds what one run over a problem set leaves: thoughts, values, residual streams, attention. Readings
-# take it as it is, so that the model runs once for all of them.
+# A **recording** holds all of one run over a problem set: thoughts, values, residual streams, attention. The model runs
+# once, and every reading below uses this recording.
 
 # %%
 from workbench.figures import attention as figures
@@ -44,13 +43,17 @@ own = record(model.checkpoint, problems)
 # %% [markdown]
 # ## Before any thought: the copy map
 #
-# A look-up needs each edge to know both of its ends. In layer 1 the tokens of an edge gather them.
+# To find an edge by its source and read its target, a head needs one token that holds both. In the construction of
+# arXiv 2505.12514, heads of the first layer copy both ends onto the edge's separator. In `reference` the separator
+# attends to its own source and its own target more than chance (right). Layers are counted from 0.
 
 # %%
-figures.copy_bars(READINGS["copy_map"].frame([own]), 1)
+figures.copy_bars(READINGS["copy_map"].frame([own]), 0)
 
 # %% [markdown]
 # ## Where a thought looks
+#
+# A bar is a head. The short grey bar is chance: the same attention, spread evenly over all edges.
 
 # %%
 figures.attention_by_head(READINGS["attention_by_class"].frame([own]))
@@ -58,9 +61,9 @@ figures.attention_by_head(READINGS["attention_by_class"].frame([own]))
 # %% [markdown]
 # ## What each part writes
 #
-# Direct logit attribution with TransformerLens, on the raw weights; the parts sum to the whole. For a thought: the
-# logits of the next frontier against those of the other concepts. The dashed line is the same for random sets as
-# large.
+# Direct logit attribution with TransformerLens: the logits are a sum, and every head and MLP adds a part to it. For a
+# thought, a part is what it adds to the mean logit of the frontier, less that of the other concepts. Dashed is chance:
+# a random set of as many concepts in place of the frontier. The slider of the first figure goes through the thoughts.
 
 # %%
 parts = READINGS["attribution"].frame([own])
@@ -74,6 +77,9 @@ print("the head that writes most towards the frontier: layer {}, head {}".format
 
 # %% [markdown]
 # ## The route of one problem
+#
+# A point is an edge. Its height is what the attention to this edge adds to the logit of the edge's own target. The line
+# follows a shortest path to the target.
 
 # %%
 figures.route_figure(READINGS["edge_path"].frame([own]), problems[0].id)
@@ -81,7 +87,8 @@ figures.route_figure(READINGS["edge_path"].frame([own]), problems[0].id)
 # %% [markdown]
 # ## What is lost without it
 #
-# A thought is made blind to the edge that leads on to the target; beside it, to as many other edges of the same hop.
+# A thought may not attend to the optimal edge, the one that leads on to the target. Beside it are two controls: as many
+# other edges that leave the frontier, and as many edges elsewhere. Where few problems are left, the intervals are wide.
 
 # %%
 figures.knockout_by_thought(READINGS["edge_knockout"].frame([own]))

@@ -16,11 +16,11 @@
 # %% [markdown]
 # # Looking into one thought
 #
-# We take one problem, watch the model think it through, and then ask a question that a picture cannot answer:
-# **is this attention head what moves the frontier one hop on?** To find out we take the head away, at one thought
-# only, and see what becomes of the distribution.
+# We take one problem and look at the model's thoughts. Then we ask a question that a picture cannot answer:
+# **is this attention head what moves the frontier one hop on?** To find out, we take the head away at one thought only
+# and see how the next thought changes.
 #
-# `wb` is all we need for the picture; for the head we open the model with TransformerLens.
+# `wb` is enough for the pictures. For the head we open the model with TransformerLens.
 
 # %%
 import os
@@ -35,8 +35,8 @@ model
 # %% [markdown]
 # ## One problem, traced
 #
-# We look for a problem with something to see at thought 2: a target at least three hops away and several nodes on the
-# second hop, so that the model cannot get by with a single candidate.
+# We look for a problem with something to see at thought 2: the target is at least three hops away, and there are
+# at least three nodes on the second hop.
 
 # %%
 from workbench.problems.graph import hops
@@ -56,9 +56,9 @@ print(problem.question.split(". ")[-1])
 print("right answer:", problem.answer, " the model:", trace.answer)
 
 # %% [markdown]
-# Row *k* of the graph is the frontier after *k* thoughts. If thought 2 is a step of a breadth-first search, its mass
-# lies on row 2. The strip below shows how much of it does, beside what an even spread over the concepts would put
-# there.
+# Row *k* of the graph holds the nodes *k* hops from the root. If thought 2 is a step of a breadth-first search, its
+# mass lies on row 2. The second figure shows how much of it does. The slim bars are chance: an even spread over the
+# problem's concepts.
 
 # %%
 trace.graph(THOUGHT)
@@ -69,9 +69,9 @@ trace.strip()
 # %% [markdown]
 # ## What does each head look at?
 #
-# `CoconutLens` is TransformerLens on the live model, with hook points that fire inside the loop. The third entry of a
-# hook says at which thought it acts. Here it only watches: the attention pattern of the last layer while thought 2 is
-# being read, that is, while the model turns thought 2 into thought 3.
+# `CoconutLens` is TransformerLens on this model, with hook points that fire at every thought. The third entry of a
+# hook says at which thought it acts. Here it only watches the attention pattern of the last layer while the model reads
+# thought 2, and so makes thought 3.
 
 # %%
 lens = model.lens
@@ -91,14 +91,15 @@ pattern = seen["pattern"][0, :, -1]  # heads x columns: what thought 2 attends t
 print("heads, columns:", tuple(pattern.shape))
 
 # %% [markdown]
-# In the `edges` format an edge is three tokens, *source target |*, and by the last layer all three may know both ends.
-# So we sum each head's attention over whole edges. A head that moves the search on should look at the edges that
-# **leave** the frontier, those whose source is at hop 2. Beside it: the share of the edges that do, which is what a
-# head would have there if it looked at all edges alike.
+# In the `edges` format an edge is three tokens, *source target |*. In the last layer each of them may hold both ends,
+# so we sum a head's attention over the three. A head that moves the search on should look at the edges that **leave**
+# the frontier, those whose source is at hop 2. A head that looked at all edges alike would look at these in proportion
+# to their number; the first line of the output gives that share.
 
 # %%
 import polars as pl
 
+pl.Config.set_tbl_rows(20).set_float_precision(3)
 depth = hops(problem.adjacency, problem.root)
 leaving = [edge for edge, (source, _) in enumerate(problem.edges) if depth[source] == THOUGHT]
 on_edges = pattern[:, 1 : 1 + 3 * len(problem.edges)].reshape(len(pattern), -1, 3).sum(-1)  # heads x edges
@@ -123,9 +124,9 @@ pl.DataFrame(
 # %% [markdown]
 # ## Take the head away
 #
-# The head that looks most at those edges is the suspect. We set its pattern to zero, at thought 2 and nowhere else: it
-# writes nothing there, and everything before stays as it was. Thought 3 is what the model makes of thought 2, so
-# that is where we look.
+# The head that looks most at those edges is the suspect. We set its pattern to zero, at thought 2 and nowhere else, so
+# that it writes nothing there. The model makes thought 3 from thought 2, so we look at thought 3. The table has the
+# eight nodes with the highest probability, with the head and without it. Hop -1 means: not reachable.
 
 # %%
 suspect = int(on_leaving.argmax())
@@ -155,9 +156,9 @@ pl.DataFrame(
 ).sort("thought 3", descending=True).head(8)
 
 # %% [markdown]
-# One head proves nothing without the others: each is taken away in turn, so that the suspect can be compared with its
-# neighbours; where another head costs more, the attention pattern named the
-# wrong one. Chance is what an even spread over the problem's concepts would put on hop 3.
+# One head alone says little, so each head is taken away in turn. If another head costs more mass on hop 3 than the
+# suspect, the attention pattern named the wrong head. Chance is what an even spread over the problem's concepts would
+# put on hop 3.
 
 # %%
 taken = []
@@ -170,8 +171,11 @@ print(f"mass of thought 3 on hop 3: {frontier_mass(untouched):.3f}; chance {chan
 pl.DataFrame({"head taken away": list(range(len(taken))), "mass left on hop 3": taken})
 
 # %% [markdown]
-# And two checks on the instrument itself. A hook that changes nothing changes nothing, to the last bit; and taking the
-# head away did change thought 3 while thoughts 1 and 2 are what they were.
+# Here the suspect is head 5, and without it the mass on hop 3 rises. Head 4 costs the most. So on this problem the
+# attention pattern named the wrong head.
+#
+# Last, three checks of the method itself. A hook that returns what it got must leave every number as it was. Taking the
+# head away must leave thoughts 1 and 2 as they were. And it must change thought 3.
 
 # %%
 again = lens.run_with_hooks(rows, [(PATTERN, lambda pattern, hook: pattern, THOUGHT)])
@@ -184,5 +188,5 @@ print("thoughts 1 and 2 as before:", same_before)
 print("thought 3 changed:", changed_after)
 
 # %% [markdown]
-# This was one problem. Before you believe it, run it over a problem set and give the mass an interval
-# (`workbench.measure.statistics.resample`); what a head does on one graph may be what it does on no other.
+# This was one problem, and a head may do something else on another graph. Before you believe it, run it over a problem
+# set and give the mass an interval (`workbench.measure.statistics.resample`).

@@ -16,9 +16,9 @@
 # %% [markdown]
 # # Probes and lenses
 #
-# What is in a thought that its LM head does not show? A **lens** decodes every layer; a **probe** is fitted to find a
-# property of each node. A probe can also memorise, so each stands beside a control task (Hewitt & Liang) and beside
-# the LM head, which needs no fitting.
+# What is in a thought that its LM head does not show? A **lens** decodes every layer. A **probe** is fitted to find a
+# property of each node. A probe can also memorise, so beside each we show a control task (Hewitt & Liang) and the LM
+# head, which needs no fitting.
 
 # %%
 import os
@@ -34,7 +34,9 @@ model, problems
 # %% [markdown]
 # ## The lens, layer by layer
 #
-# Column *k* is where thought *k* was fed. Through the layers the mass moves from hop *k* to hop *k* + 1.
+# Column *k* is where thought *k* was fed. From the lowest layer to the highest, the mass moves from hop *k* (left) to
+# hop *k* + 1 (right). The raw lens applies the LM head to every layer as it is; the tuned lens was first fitted to each
+# layer. The third figure says how far each is from the last layer.
 
 # %%
 from workbench.figures import layers as figures
@@ -52,11 +54,15 @@ figures.mass_by_layer(lens, TUNED)
 # %%
 figures.divergence_by_layer(lens)
 
+# %% [markdown]
+# One problem, with the likeliest token in each cell:
+
 # %%
-figures.problem_lens(lens, problems[0].id, RAW)
+figures.problem_lens(lens, problems[0].id, RAW).update_layout(width=1000)
 
 # %% [markdown]
-# It respects interventions: with noise fed in place of thought 2, what comes before is as it was.
+# Readings see interventions. With noise fed in place of thought 2, everything before it is as it was, and what comes
+# from it on is not.
 
 # %%
 noisy = record(model.checkpoint, problems, interventions=[wb.Noise(at=(2,))], label="noise")
@@ -66,6 +72,10 @@ print("before thought 2 as it was:", bool(same), "| from thought 2 on changed:",
 
 # %% [markdown]
 # ## Probes
+#
+# AUC is the chance that the probe puts a node with the property above one without it; one half is chance. In the
+# control task every name has a random label, so the probe can only memorise names. Where the control is as high as the
+# probe, the probe shows nothing about the thought.
 
 # %%
 probes = probe_frame([own], count=fitted_on)

@@ -17,8 +17,8 @@
 # # Your own checkpoint
 #
 # Any causal language model that Hugging Face can load will do: a directory written by `save_pretrained`, whose
-# `config.coconut` says how it thinks. Here one is made on the spot, a GPT-2 with random weights that reads sentences
-# with a tokenizer of several tokens a name. It knows nothing, and the workbench says so.
+# `config.coconut` says how it thinks. Here we make one: a GPT-2 with random weights that reads sentences, with a
+# tokenizer that splits a name into several tokens. It knows nothing, and the readings below show that.
 
 # %%
 import workbench as wb
@@ -46,15 +46,19 @@ trainer = BpeTrainer(
 backend.train_from_iterator([problem.question for problem in problems], trainer)
 tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|end|>", padding_side="left")
 torch.manual_seed(0)
-size = GPT2Config(vocab_size=len(tokenizer), n_embd=64, n_layer=2, n_head=4, n_positions=2048, eos_token_id=0)
+size = GPT2Config(
+    vocab_size=len(tokenizer), n_embd=64, n_layer=2, n_head=4, n_positions=2048, bos_token_id=0, eos_token_id=0
+)
 gpt2 = GPT2LMHeadModel(size).eval()
 
 # %% [markdown]
 # ## Give it markers, save it, load it
 #
-# `prepare_pretrained` adds `<bot>`, `<eot>` and `<thought>`; from there on it is a checkpoint like every other. On
-# loading it is checked: the LM head of a thought gives the logits of that pass, nothing sees the future, an identity
-# intervention changes nothing.
+# `prepare_pretrained` adds the tokens `<bot>`, `<eot>` and `<thought>`. After that it is a checkpoint like any other.
+# `wb.load` checks it: the LM head of a thought gives the logits of that pass, no token sees a later one, and an
+# intervention that changes nothing leaves every number as it was.
+#
+# It thinks 3 thoughts. The brackets say how thoughts were used in training: not at all.
 
 # %%
 from workbench.model.checkpoint import prepare_pretrained, save_checkpoint
@@ -67,7 +71,7 @@ model
 # %% [markdown]
 # ## Read it
 #
-# No training, so no frontier: the mass lies at chance or below, and that is what must be shown.
+# Without training there is no frontier in the thoughts: the mass is at chance or below.
 
 # %%
 wb.read("breadth", model, problems).figures[0]
@@ -75,7 +79,9 @@ wb.read("breadth", model, problems).figures[0]
 # %% [markdown]
 # ## TransformerLens names on it
 #
-# Hook points fire inside the loop, for every thought; the cache is an ordinary `ActivationCache`.
+# Hook points fire at every thought, also in the middle of the loop. The cache is TransformerLens's own
+# `ActivationCache`. We take thought 2 of two problems: the output of 4 heads with 16 numbers each, and the thought
+# itself with 64 numbers.
 
 # %%
 lens = model.lens
@@ -87,10 +93,10 @@ print(type(cache).__name__, tuple(at_two["blocks.1.attn.hook_z"].shape), tuple(a
 # %% [markdown]
 # ## When something does not fit
 #
-# Mistakes are said in three lines: what, why, what to do.
+# An error has three lines: what happened, why, and what to do.
 
 # %%
 try:
-    wb.load(folder / "nowhere")
+    wb.load("runs/nowhere/")
 except wb.WorkbenchError as error:
     print(error)
