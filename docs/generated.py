@@ -1,16 +1,20 @@
-"""Pages of the site that are made from the code: Python, commands, configuration, columns.
+"""Pages of the site that are made from the code: Python, commands, configuration, columns; alt texts of notebooks.
 
 A hook of mkdocs (`mkdocs.yml`). Nothing here is written to the disk.
 """
 
+import json
+import re
 import subprocess
 import sys
 from functools import cache
+from html import escape
 from pathlib import Path
 
 import griffe
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout, wherever the site is built from
 
@@ -34,6 +38,18 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     }.items():
         files.append(File.generated(config, name, content=text))
     return files
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Give the pictures of a notebook the alt texts that are in it: nbconvert leaves them out."""
+    if not page.file.src_uri.endswith(".ipynb"):
+        return html
+    cells = json.loads(Path(str(page.file.abs_src_path)).read_text(encoding="utf-8"))["cells"]
+    outputs = (output for cell in cells for output in cell.get("outputs", []))
+    alts = (about["alt"] for output in outputs if (about := output.get("metadata", {}).get("image/png")))
+    return re.sub(
+        'alt="No description has been provided for this image"', lambda _: f'alt="{escape(next(alts))}"', html
+    )
 
 
 def python_page() -> str:

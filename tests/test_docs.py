@@ -43,3 +43,6 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert built.returncode == 0, built.stderr
     assert (tmp_path / "reference" / "python.html").exists()
+    tour = (tmp_path / "tutorials" / "tour.html").read_text()
+    assert re.findall(r'<img[^>]*alt="Stacked bars of mass by node class', tour)  # a picture, and what it shows
+    assert "No description has been provided" not in tour
