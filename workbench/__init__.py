@@ -50,7 +50,7 @@ PUBLIC: dict[str, str] = {
     "Ablate": "workbench.interventions.layers",
     "Knockout": "workbench.interventions.layers",
     "PatchLayer": "workbench.interventions.layers",
-    "import_model": "workbench.model.importing",
+    "import_model": "workbench.model.importing.convert",
     "WorkbenchError": "workbench.errors",
 }
 """Every public name, and the module that defines it. Anything else may change without notice."""
@@ -91,7 +91,7 @@ if TYPE_CHECKING:
     from workbench.interventions.thoughts import Zero as Zero
     from workbench.measure.chains import said_chain as said_chain
     from workbench.model.engines import engine as engine
-    from workbench.model.importing import import_model as import_model
+    from workbench.model.importing.convert import import_model as import_model
     from workbench.problems.problem import Problem as Problem
 
 

@@ -30,8 +30,8 @@ from workbench.interventions.plan import Plan
 from workbench.interventions.run import run_intervened
 from workbench.measure.trace import run
 from workbench.model.coconut import collate, forward
-from workbench.model.families import FAMILIES, OFFICIAL_MARKERS, SUPERPOSITION_WORDS
-from workbench.model.importing import Imported, NotToldError
+from workbench.model.importing.convert import Imported, NotToldError
+from workbench.model.importing.families import FAMILIES, OFFICIAL_MARKERS, SUPERPOSITION_WORDS
 
 K = 3
 OFFICIAL: dict[str, Any] = {"thoughts": K, "per_step": 1, "says": "answer"}
@@ -617,7 +617,7 @@ def test_source_and_base_may_be_names_on_the_hub(gpt2: Path, tmp_path: Path, mon
             raise FileNotFoundError("offline")
         return str(known[name])
 
-    monkeypatch.setattr("workbench.model.importing.snapshot_download", fetch)
+    monkeypatch.setattr("workbench.model.importing.convert.snapshot_download", fetch)
     imported = wb.import_model("someone/thinker", tmp_path / "mine", "someone/gpt2", **OFFICIAL)
     about: Any = imported.checkpoint.meta["imported"]
     assert (about["source"], about["base"]) == ("someone/thinker", "someone/gpt2")

@@ -39,8 +39,8 @@ from workbench.interventions.run import think_about
 from workbench.measure.chains import judged
 from workbench.measure.trace import run
 from workbench.model.checkpoint import Checkpoint
-from workbench.model.families import FAMILIES
-from workbench.model.importing import Imported, NotToldError
+from workbench.model.importing.convert import Imported, NotToldError
+from workbench.model.importing.families import FAMILIES
 from workbench.model.reader import LIMIT, load_reader, say_steps
 from workbench.problems.files import load_items
 from workbench.problems.problem import Item

@@ -53,7 +53,7 @@ def import_(
     ] = None,
 ) -> None:
     """Make a checkpoint of a model that another project trained, and check it against a plain recomputation."""
-    from workbench.model.importing import NotToldError, import_model
+    from workbench.model.importing.convert import NotToldError, import_model
     from workbench.model.reader import has_reader
 
     told: dict[str, Any] = {

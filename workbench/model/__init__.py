@@ -7,7 +7,7 @@
 - `session`: the same on a cache that can be rewound, branches after any number of thoughts, and the loop over a set.
 - `engines`: where the batches of that loop run, in this process or on a Ray cluster.
 - `checkpoint`: models on disk and on the hub, loaded with checks.
-- `importing`: model files of other projects become checkpoints; `families`: what is known of their layouts;
-  `archives`: their files read, the only place where a pickle is.
+- `importing`: model files of other projects become checkpoints.
+- `reader`: the second language model of SIM-CoT, which says a thought in words.
 - `lens`: TransformerLens hooks and caches over every thought, residual streams, the logit lens.
 """

@@ -21,9 +21,9 @@ from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
 from workbench.errors import WorkbenchError, grouped
 from workbench.model import limits
-from workbench.model.archives import Weights
 from workbench.model.checkpoint import Checkpoint, find, no_progress_bar, reason, require_weights
 from workbench.model.coconut import embedding_rows
+from workbench.model.importing.archives import Weights
 
 FOLDER = "reader"
 """Where it lies in the folder of a checkpoint; `config.coconut` says so as `reader`."""

@@ -27,7 +27,6 @@ from transformers.pytorch_utils import Conv1D
 from workbench.errors import LONGEST_LISTING, WorkbenchError, clip, grouped, listed, unknown
 from workbench.files import file_sha256, read_object, replacing
 from workbench.model import limits
-from workbench.model.archives import Weights, read_weights, require_floats
 from workbench.model.checkpoint import (
     TOKENIZERS,
     Checkpoint,
@@ -37,7 +36,8 @@ from workbench.model.checkpoint import (
     reason,
     require_supported,
 )
-from workbench.model.families import (
+from workbench.model.importing.archives import Weights, read_weights, require_floats
+from workbench.model.importing.families import (
     DECODER,
     FAMILIES,
     FORMS,
@@ -46,9 +46,9 @@ from workbench.model.families import (
     recognise,
     superposition_tokenizer,
 )
+from workbench.model.importing.recomputing import EMBEDDINGS, Lora, compare
 from workbench.model.prompts import Wording
 from workbench.model.reader import FOLDER, load_reader, projection_faults, save_reader
-from workbench.model.recomputing import EMBEDDINGS, Lora, compare
 from workbench.model.recurrence import IDENTITY, MIXTURE_FIELDS, Recurrence
 from workbench.model.supervision import Supervision
 from workbench.problems.vocabulary import MARKERS, Markers, marker_ids

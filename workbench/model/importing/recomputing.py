@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from workbench.model.archives import Weights
 from workbench.model.checkpoint import Checkpoint
 from workbench.model.coconut import collate, embedding_rows, forward
+from workbench.model.importing.archives import Weights
 from workbench.model.recurrence import Recurrence
 
 EMBEDDINGS = re.compile(
