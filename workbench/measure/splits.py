@@ -155,3 +155,14 @@ def sources(recordings: Sequence[Recording]) -> dict[tuple[int, str], Recording]
 def source_key(checkpoint: Checkpoint) -> tuple[int, str]:
     """Return the key that recordings share if they were made by the same weights, fed in the same way."""
     return id(checkpoint.model), checkpoint.fed
+
+
+def source_rows(recording: Recording, source: Recording) -> Int[np.ndarray, " n"]:
+    """Return the numbers that a recording's problems have in the recording that stands for its model.
+
+    Args:
+        recording: Of the same problems in the same order; a control may leave some out (`recording.record_controls`).
+        source: Of `sources`.
+    """
+    numbers = enumerate(source.problems)
+    return np.array([next(i for i, other in numbers if other.id == problem.id) for problem in recording.problems])

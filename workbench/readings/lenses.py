@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from workbench.figures.layers import divergence_by_layer, mass_by_layer
 from workbench.measure.recording import Recording, memoize
-from workbench.measure.splits import source_key, sources, splits
+from workbench.measure.splits import source_key, source_rows, sources, splits
 from workbench.model.checkpoint import Checkpoint
 from workbench.model.lens import decode, logit_lens
 from workbench.readings.base import Reading, rows
@@ -113,8 +113,12 @@ def lens_frame(
         (frontier / concepts), kl (bits, final layer from this one) and kl_chance (the final layer from a uniform
         guess over the vocabulary), top_token and top_probability.
     """
-    fitted = {key: _fit(source, count, steps, seed) for key, source in sources(recordings).items()}
-    return pl.concat([read_lenses(recording, fitted[source_key(recording.checkpoint)]) for recording in recordings])
+    found, frames = sources(recordings), []
+    for recording in recordings:
+        source = found[source_key(recording.checkpoint)]
+        place, fitted = source_rows(recording, source), _fit(source, count, steps, seed)
+        frames.append(read_lenses(recording, [(np.flatnonzero(np.isin(place, held)), lens) for held, lens in fitted]))
+    return pl.concat(frames)
 
 
 @memoize

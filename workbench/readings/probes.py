@@ -27,7 +27,7 @@ from torch.nn import functional as F
 from workbench.figures.layers import auc_by_layer, auc_by_thought, hops_by_thought
 from workbench.measure.recording import Recording, memoize
 from workbench.measure.run_labels import MODEL
-from workbench.measure.splits import Split, source_key, sources, splits
+from workbench.measure.splits import Split, source_key, source_rows, sources, splits
 from workbench.measure.statistics import auroc
 from workbench.model.lens import logit_lens
 from workbench.model.prompts import Format
@@ -182,8 +182,11 @@ def probe_frame(
         lm_head_auc (the logit lens's log-probability in place of a probe; no fit), fitted_on. AUCs are within a
         problem over its concepts without the two options, chance one half; null where undefined.
     """
-    fitted = {key: _fit(source, count, steps, seed) for key, source in sources(recordings).items()}
-    return pl.concat([_of_run(recording, fitted[source_key(recording.checkpoint)]) for recording in recordings])
+    found, frames = sources(recordings), []
+    for recording in recordings:
+        source = found[source_key(recording.checkpoint)]
+        frames.append(_of_run(recording, _fit(source, count, steps, seed), source_rows(recording, source)))
+    return pl.concat(frames)
 
 
 @dataclass(frozen=True)
@@ -226,22 +229,22 @@ def _fit(recording: Recording, count: int | None, steps: int, seed: int) -> list
     return found
 
 
-def _of_run(recording: Recording, fitted: list[_Fitted]) -> pl.DataFrame:
+def _of_run(recording: Recording, fitted: list[_Fitted], place: Int[np.ndarray, " n"]) -> pl.DataFrame:
     n, columns, residual_streams = len(recording.problems), recording.count + 1, recording.residual.shape[2]
     real = np.full((columns, residual_streams, n, 2 + recording.count), np.nan)
     memorised, head, source = real.copy(), real.copy(), np.empty(n, dtype=object)
     for part in fitted:
-        rows, own = part.split.rows, part.own
-        there, labels = own.there[rows] & part.seen, own.labels[rows]
+        rows, own = np.flatnonzero(np.isin(place, part.split.rows)), part.own
+        there, labels = own.there[place[rows]] & part.seen, own.labels[place[rows]]
         source[rows] = part.split.source
         said = _said(recording, recording.residual[rows, :columns], part.tokens)
         for (column, layer), (probe, memorising) in part.probes.items():
             states = recording.residual[rows, column, layer]
-            raw = centred(said[:, column, layer], own.there[rows])
+            raw = centred(said[:, column, layer], own.there[place[rows]])
             real[column, layer, rows] = _aucs(probe.logits(states, raw), there, labels)
             head[column, layer, rows] = _aucs(np.broadcast_to(raw[..., None], labels.shape), there, labels)
             if memorising is not None and recording.label == MODEL:
-                memorised[column, layer, rows] = _aucs(memorising.logits(states, raw), there, part.random[rows])
+                memorised[column, layer, rows] = _aucs(memorising.logits(states, raw), there, part.random[place[rows]])
     return _frame(recording, real, memorised, head, source)
 
 
