@@ -70,22 +70,24 @@ def test_an_interrupted_report_goes_on_and_ends_in_the_same_bytes(
     report: Path, problems: list[Problem], tmp_path: Path
 ) -> None:
     def interrupt(after: int) -> Callable[[int], None]:
-        done = iter(range(1 << 10))
+        done = 0
 
         def advance(count: int) -> None:
-            if next(done) == after:
+            nonlocal done
+            done += count
+            if done >= after:
                 raise KeyboardInterrupt
 
         return advance
 
     checkpoint, directory = tiny(max_position_embeddings=256), tmp_path / "resumed"
     with pytest.raises(KeyboardInterrupt):
-        write_report(checkpoint, problems, directory, OPTIONS, on_progress=interrupt(0))
+        write_report(checkpoint, problems, directory, OPTIONS, on_progress=interrupt(4))
     assert not (directory / "scores.parquet").exists()
     (first,) = (directory / "shards").iterdir()
     written = (first / "scores.parquet").stat().st_mtime_ns
     with pytest.raises(KeyboardInterrupt):
-        write_report(checkpoint, problems, directory, OPTIONS, on_progress=interrupt(1))
+        write_report(checkpoint, problems, directory, OPTIONS, on_progress=interrupt(8))
     assert (first / "scores.parquet").stat().st_mtime_ns == written, "what was done is not done again"
     (directory / "shards" / "000002.part").mkdir()  # as a kill in the middle of a part leaves it
     write_report(checkpoint, problems, directory, OPTIONS)
@@ -93,6 +95,28 @@ def test_an_interrupted_report_goes_on_and_ends_in_the_same_bytes(
     for file in (*TABLES, "index.html", "evaluation.json"):
         assert (directory / file).read_bytes() == (report / file).read_bytes(), file
     assert not (directory / "shards").exists()
+
+
+def test_progress_is_told_batch_by_batch_and_changes_no_table(
+    report: Path, problems: list[Problem], tmp_path: Path
+) -> None:
+    counts: list[int] = []
+    saved: list[int] = []
+
+    def advance(count: int) -> None:
+        counts.append(count)
+        shards = tmp_path / "told" / "shards"
+        saved.append(len([part for part in shards.iterdir() if not part.suffix]) if shards.exists() else 0)
+
+    write_report(tiny(max_position_embeddings=256), problems, tmp_path / "told", OPTIONS, on_progress=advance)
+    assert sum(counts) == len(problems)
+    assert len(counts) > 3, "more often than part by part"
+    assert all(count > 0 for count in counts)
+    done = [sum(counts[: number + 1]) for number in range(len(counts))]
+    for part, end in enumerate((4, 8, 10)):  # the last problem of a part is done when the part is saved
+        assert saved[done.index(end)] == part + 1
+    for file in TABLES:
+        assert (tmp_path / "told" / file).read_bytes() == (report / file).read_bytes(), file
 
 
 def test_a_complete_report_is_not_run_again(report: Path, problems: list[Problem]) -> None:

@@ -1,6 +1,7 @@
 """The command `workbench report`: a problem set run and read, as tables and pages that open offline."""
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from workbench.studies.report import ReportOptions
 
 ALL, NONE = "all", "none"
+SHORT = 10.0
+"""Seconds of a report that need no forecast."""
 
 
 def report(
@@ -86,8 +89,10 @@ def report(
         run, problems, thoughts, seed, shard, batch_size, explorer, readings=chosen, controls=beside, most=most
     )
     with resumable(), only_writer(out), engine_of(engine, address, workers, gpus):
+        count = checkpoint.thoughts if thoughts is None else thoughts
         with progress(f"Running {checkpoint.name}", len(loaded)) as advance:
-            page = write_report(checkpoint, loaded, out, options, overwrite=overwrite, on_progress=advance)
+            told = Forecast(len(loaded), readings_cost(loaded, options) if count else 0.0, advance)
+            page = write_report(checkpoint, loaded, out, options, overwrite=overwrite, on_progress=told)
         if chosen:
             _add_readings(checkpoint, loaded, out, options)
     typer.echo(f"Open {page}")
@@ -113,11 +118,56 @@ def _add_readings(
     typer.echo(f"Readings: {page}")
 
 
+class Forecast:
+    """Passes on how far the tables are, and says once, early on, how long all will take.
+
+    Args:
+        problems: In all.
+        readings: What the readings cost, in problems of the tables.
+        advance: Called with the number of problems done since the last call.
+    """
+
+    def __init__(self, problems: int, readings: float, advance: Callable[[int], None]) -> None:
+        self.problems, self.readings, self.advance = problems, readings, advance
+        self.began, self.done, self.worked, self.said = time.monotonic(), 0, 0, False
+
+    def __call__(self, count: int) -> None:
+        """Count problems; those of the first second are of a run before, or too few to judge by."""
+        from workbench.cli.terminal import AT_ONCE
+
+        self.advance(count)
+        self.done, spent = self.done + count, time.monotonic() - self.began
+        self.worked += count if spent >= AT_ONCE else 0
+        if self.said or not self.worked:
+            return
+        self.said, each = True, spent / self.worked
+        tables, readings = each * (self.problems - self.done), each * self.readings
+        if tables + readings >= SHORT:
+            parts = f": {_time(tables)} for the tables, {_time(readings)} for the readings" if readings else ""
+            typer.echo(f"This will take about {_time(tables + readings)}{parts}.", err=True)
+
+
+def readings_cost(problems: "Sequence[Problem | Item]", options: "ReportOptions") -> float:
+    """Return what the readings of a report cost, in problems of its tables; 0 for none."""
+    if not options.readings:
+        return 0.0
+    from workbench.readings import COSTS, FITTED, MEASURED_ON, RECORDING, TABLES_COST
+    from workbench.studies.report_readings import drawn, possible
+
+    kept = drawn(problems, options.most, options.seed)
+    asked, recordings = MEASURED_ON
+    share = len(kept) / asked * (1 + len(possible(options.controls, kept))) / recordings
+    cost = sum(COSTS[name] * (1.0 if name in FITTED else share) for name in (RECORDING, *options.readings))
+    return cost / TABLES_COST * asked
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
 def _reading(title: str, left: float | None) -> str:
     """Say which reading is made, and for how long it and those after it will go on."""
-    if not left:
-        return f"Reading: {title}"
-    return f"Reading: {title} (about {f'{left / 60:.0f} min' if left >= 90 else f'{left:.0f} s'} left)"
+    return f"Reading: {title} (about {_time(left)} left)" if left else f"Reading: {title}"
 
 
 def _names(text: str, known: Iterable[str], kind: str) -> tuple[str, ...]:

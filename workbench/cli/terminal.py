@@ -1,8 +1,9 @@
 """What the commands show in a terminal: progress while they work, tables when they are done."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from math import isnan
+from math import inf, isnan
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from workbench.readings.second_model import TRAINED, steps_read
 Advance = Callable[[int], None]
 """Called with the number of problems done since the last call."""
 
+AT_ONCE = 1.0
+"""Seconds within which what is done was mostly done before, by a run that goes on: it says nothing of the time left."""
 OTHERS = 12
 """Other problems whose thoughts a second model reads for the chance level."""
 SHOWN = 4
@@ -31,7 +34,14 @@ SHOWN = 4
 
 def bars(*columns: Any) -> Progress:
     """Return lines of progress on standard error: a title and a bar, then the given columns."""
-    return Progress(TextColumn("{task.description}"), BarColumn(), *columns, console=Console(stderr=True))
+    # The time left follows from all that was done: a batch may take longer than the 30 seconds that rich looks back.
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        *columns,
+        console=Console(stderr=True),
+        speed_estimate_period=inf,
+    )
 
 
 @contextmanager
@@ -43,8 +53,16 @@ def progress(title: str, total: int) -> Iterator[Advance]:
         total: Problems in all.
     """
     with bars(MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda count: bar.advance(task, count)
+        task, began = bar.add_task(title, total=total), time.monotonic()
+        bar.advance(task, 0)  # the time left is known from the first batch on, and not from the second
+
+        def advance(count: int) -> None:
+            bar.advance(task, count)
+            if time.monotonic() - began < AT_ONCE:
+                bar.reset(task, completed=int(bar.tasks[0].completed))
+                bar.advance(task, 0)
+
+        yield advance
 
 
 @contextmanager

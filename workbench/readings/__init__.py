@@ -77,6 +77,13 @@ COSTS: Mapping[str, float] = {
 }  # fmt: skip
 """What recording and each reading cost beside one another: seconds of one core for 500 problems, the model and four
 controls (docs/measurements/readings.json). The cheap ones are made first, and the time left follows from those made."""
+MEASURED_ON = (500, 5)
+"""Problems of that measurement, and recordings of each: the model's and those of its controls."""
+FITTED = ("probes", "lens_layers")
+"""Readings that are mostly fits on generated problems: they take about as long however few problems are read."""
+TABLES_COST = 55
+"""What the tables of a report on the 500 problems cost beside them: 1.2 to 1.7 times the model's own recording, on 64
+problems of the released set."""
 
 
 def find_reading(name: str) -> "Reading":

@@ -31,6 +31,7 @@ from workbench.measure.scores import (
 from workbench.measure.statistics import about
 from workbench.measure.trace import Trace, run_traced
 from workbench.model.checkpoint import Checkpoint
+from workbench.model.engines import counted
 from workbench.problems.problem import Item, Problem
 from workbench.problems.shortcuts import best_rule, item_floor
 from workbench.studies.artefacts import Shards
@@ -102,7 +103,8 @@ def write_report(
         directory: Where to; made if it is not there.
         options: How it is made.
         overwrite: Whether another report in the directory may be replaced.
-        on_progress: Called with the number of problems done since the last call.
+        on_progress: Called with the number of problems done since the last call, after each batch: in the middle of a
+            part from how much of it was run, and with the rest of it once it is saved.
 
     Returns:
         The page to open.
@@ -147,9 +149,9 @@ def write_report(
         for number, start in enumerate(parts):
             # Copies: what a problem keeps of its graph goes with them.
             part = [replace(problem) for problem in problems[start : start + options.shard]]
-            shards.make(number, lambda part=part: _tables(checkpoint, part, thoughts, options))
-            if on_progress:
-                on_progress(len(part))
+            told = _Told(part, on_progress or (lambda _: None))
+            shards.make(number, lambda part=part, told=told: _tables(checkpoint, part, thoughts, options, told))
+            told.rest()
         shards.join(len(parts))
     about, readings = str(checkpoint.supervision), bool(options.readings) and thoughts > 0
     return write_page(directory, checkpoint.name, options, origin, readings=readings, supervision=about)
@@ -160,11 +162,49 @@ def schemas_of(problems: Sequence[Problem | Item]) -> dict[str, int]:
     return {name: SCHEMAS[name] for name in (SCHEMAS if isinstance(problems[0], Problem) else ("problems", "traces"))}
 
 
+class _Told:
+    """How many problems of a part are told to be done while its batches run.
+
+    A part is two halves: its problems are traced, then their twins and rewrites (two of a graph, one of an item) are
+    answered. The two take about as long.
+
+    Args:
+        problems: Of the part.
+        tell: Called with the number of problems done since the last call.
+    """
+
+    def __init__(self, problems: Sequence[Problem | Item], tell: Callable[[int], None]) -> None:
+        self.count, self.variants = len(problems), 2 if isinstance(problems[0], Problem) else 1
+        self.tell, self.results, self.told = tell, 0, 0
+
+    def __call__(self, results: int) -> None:
+        """Count the results of a batch."""
+        self.results += results
+        traced = min(self.results, self.count)
+        halves = traced * self.variants + self.results - traced
+        done = min(halves // (2 * self.variants), self.count - 1)  # the last one is done when all is saved
+        self._tell(done - self.told)
+
+    def rest(self) -> None:
+        """Tell that the part is done."""
+        self._tell(self.count - self.told)
+
+    def _tell(self, more: int) -> None:
+        if more > 0:
+            self.told += more
+            self.tell(more)
+
+
 def _tables(
-    checkpoint: Checkpoint, problems: Sequence[Problem | Item], thoughts: int, options: ReportOptions
+    checkpoint: Checkpoint,
+    problems: Sequence[Problem | Item],
+    thoughts: int,
+    options: ReportOptions,
+    on_results: Callable[[int], None],
 ) -> dict[str, pl.DataFrame]:
-    runs = list(run_traced(checkpoint, problems, thoughts, options.batch_size, seed=options.seed))
-    results = results_frame(checkpoint, runs, options.seed, batch_size=options.batch_size)
+    with counted(on_results):
+        runs = list(run_traced(checkpoint, problems, thoughts, options.batch_size, seed=options.seed))
+        results = results_frame(checkpoint, runs, options.seed, batch_size=options.batch_size)
     return {"problems": results, **_read([one.trace for one in runs])}
 
 

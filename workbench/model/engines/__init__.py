@@ -93,6 +93,33 @@ def engine(
             _CURRENT.reset(token)
 
 
+@contextmanager
+def counted(on_results: Callable[[int], None]) -> Iterator[None]:
+    """Tell how far the batches of a block are, whatever engine they run on.
+
+    Args:
+        on_results: Called after each batch with the number of results that it gave.
+    """
+    token = _CURRENT.set(_Counted(current_engine(), on_results))
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
+
+
+class _Counted:
+    """An engine that tells how many results each batch gave."""
+
+    def __init__(self, engine: Engine, on_results: Callable[[int], None]) -> None:
+        self.engine, self.on_results = engine, on_results
+
+    def run(self, function: Callable[[Batch], Iterable[Result]], batches: Iterable[Batch]) -> Iterator[list[Result]]:
+        """Run batches on the other engine; see `Engine.run`."""
+        for results in self.engine.run(function, batches):
+            self.on_results(len(results))
+            yield results
+
+
 def _cluster(address: str | None, workers: int | None, gpus: float) -> AbstractContextManager[Engine]:
     if find_spec("ray") is None:
         raise WorkbenchError(
