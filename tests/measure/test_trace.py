@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.conftest import chain, tiny, tiny_model
+from tests.conftest import FAMILIES, chain, tiny, tiny_model
 from tests.model.test_formats import bpe_tokenizer
 from workbench.errors import WorkbenchError
 from workbench.interventions.base import Context, Intervention
@@ -21,6 +21,7 @@ from workbench.model import session
 from workbench.model.checkpoint import Checkpoint, make_checkpoint, prepare_pretrained
 from workbench.model.coconut import collate, forward
 from workbench.problems.problem import Problem
+from workbench.problems.sets import generate_items
 
 
 def pretrained() -> Checkpoint:
@@ -117,13 +118,7 @@ class _Negated(Intervention):
 def test_a_batch_of_a_large_model_holds_fewer_problems(
     tiny_checkpoint: Checkpoint, tiny_problems: list[Problem], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sizes, begin = list[int](), session.Session.__init__
-
-    def counted(self: session.Session, model: object, prompts: list, **given: int) -> None:
-        sizes.append(len(prompts))
-        begin(self, model, prompts, **given)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(session.Session, "__init__", counted)
+    sizes = sizes_of_batches(monkeypatch)
     together = [answer.said for answer in answers(tiny_checkpoint, tiny_problems)]
     monkeypatch.setattr(session, "_MOST_HELD", 1)
     alone = [answer.said for answer in answers(tiny_checkpoint, tiny_problems)]
@@ -132,13 +127,45 @@ def test_a_batch_of_a_large_model_holds_fewer_problems(
     assert alone == together
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_keys_and_values_of_a_token_take_the_bytes_that_a_batch_is_sized_by(family: str) -> None:
+    model = tiny_model(family)
+    held = model(torch.arange(7)[None], use_cache=True).past_key_values.layers
+    each = sum(part.nbytes for layer in held for part in (layer.keys, layer.values)) / 7
+    assert session._column_bytes(model) == each
+
+
+def sizes_of_batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list to which each reading of prompts adds how many they are."""
+    sizes, begin = list[int](), session.Session.__init__
+
+    def counted(self: session.Session, model: object, prompts: list, **given: int) -> None:
+        sizes.append(len(prompts))
+        begin(self, model, prompts, **given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(session.Session, "__init__", counted)
+    return sizes
+
+
+@pytest.mark.parametrize("batch_size", [1, 64])
+def test_of_a_mixed_set_items_alone_are_answered_in_words(batch_size: int) -> None:
+    mixed = [chain(0, 2), *generate_items("arithmetic", 2, 0, operations=2), chain(1, 3)]
+    runs = list(run_traced(pretrained(), mixed, batch_size=batch_size, continuations=False))
+    assert [one.said is not None for one in runs] == [False, True, True, False]
+
+
 @pytest.mark.parametrize("says", ["answer", "chain"])
-def test_prompts_read_once_give_the_answers_of_three_runs(says: str, tiny_problems: list[Problem]) -> None:
+def test_prompts_read_once_give_the_answers_of_three_runs(
+    says: str, tiny_problems: list[Problem], monkeypatch: pytest.MonkeyPatch
+) -> None:
     held = tiny(max_position_embeddings=512)
     checkpoint = make_checkpoint(held.model, held.tokenizer, {**held.meta, "says": says}, "says")
+    sizes = sizes_of_batches(monkeypatch)
     runs = list(run_traced(checkpoint, tiny_problems, seed=3))
 
+    assert sizes == [len(tiny_problems)]
     assert [one.noise for one in runs] == list(answers(checkpoint, tiny_problems, interventions=[Noise(seed=3)]))
+    assert [one.noise for one in runs] != list(answers(checkpoint, tiny_problems))
     assert [one.said for one in runs] == (
         list(answers(checkpoint, tiny_problems)) if says == "chain" else [None] * len(tiny_problems)
     )

@@ -192,8 +192,8 @@ class Traced:
 
     trace: Trace
     said: Answer | None
-    """The answer in the model's own words after all thoughts, where it says a chain or the problem is an item: a trace
-    forces the opening of an answer."""
+    """The answer in the model's own words after all thoughts, where it says a chain or this problem is an item: a
+    trace forces the opening of an answer."""
     noise: Answer | None
     """The answer with noise of their length in place of all thoughts (`Noise`); None where it thinks none."""
 
@@ -226,7 +226,7 @@ def run_traced(
     tracer = Tracer(runner, clean, 10, continuations)
 
     def traced(batch: Batch) -> Iterator[Traced]:
-        items = any(isinstance(prompt.problem, Item) for prompt in batch.prompts)
+        in_words = [checkpoint.says == "chain" or isinstance(prompt.problem, Item) for prompt in batch.prompts]
         reader = _AnswerReader(checkpoint, batch, [(count, checkpoint.says)])
         made, said, noisy = list[Trace](), [(None,)] * len(batch.rows), [(None,)] * len(batch.rows)
         for plan, (_, session, read) in zip(
@@ -236,8 +236,8 @@ def run_traced(
                 noisy = reader.read(session)
                 continue
             made = tracer.read(batch, session, read)
-            if items or checkpoint.says == "chain":
-                said = reader.read(session)
+            if any(in_words):
+                said = [one if asked else (None,) for one, asked in zip(reader.read(session), in_words, strict=True)]
         return (Traced(one, *a, *b) for one, a, b in zip(made, said, noisy, strict=True))
 
     yield from in_batches(checkpoint, problems, traced, batch_size)
