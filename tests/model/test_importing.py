@@ -367,11 +367,18 @@ def test_what_is_said_of_a_mixture_is_checked(tmp_path: Path) -> None:
     plain_directory(tmp_path / "theirs")
     told: dict[str, Any] = {"thoughts": 2, "says": "answer"}
     wrong: list[tuple[dict[str, Any], str]] = [
-        ({"mixture": {"tops": 3}}, "no field of --mixture"),
-        ({"mixture": {"kind": "identity"}}, "no field of --mixture"),
-        ({"mixture": {"top": "ten"}}, "Cannot use the mixture"),
-        ({"mixture": {"temperature": 0}}, "cannot be used"),
-        ({"mixture": {"stop": "token"}}, "cannot be used"),
+        ({"mixture": {"tops": 3}}, "no mixture field"),
+        ({"mixture": {"kind": "identity"}}, "no mixture field"),
+        ({"mixture": {"top": "ten"}}, "mixture cannot be used"),
+        ({"mixture": {"top": 100_000}}, "mixture cannot be used(?s:.*)top is 100000, and the model has"),
+        ({"mixture": {"temperature": 0}}, "mixture cannot be used"),
+        ({"mixture": {"gumbel": -1}}, "mixture cannot be used(?s:.*)negative"),
+        ({"mixture": {"stop": "token"}}, "mixture cannot be used"),
+        ({"mixture": {"stop": "token", "stop_token": 100_000}}, "mixture cannot be used(?s:.*)stop_token is 100000"),
+        ({"mixture": {"stop_token": 3}}, "stop_token needs stop: token, and here is stop: count"),
+        ({"mixture": {"least": 3}}, "least needs stop: token or stop: entropy"),
+        ({"mixture": {"stop": "token", "stop_token": 3, "stop_entropy": 1}}, "stop_entropy needs stop: entropy"),
+        ({"mixture": {"stop": "entropy"}}, "mixture cannot be used(?s:.*)`stop_entropy` above 0"),
         ({"mixture": {"stop": "token", "stop_token": ""}}, "Nothing ends these thoughts"),
         ({"mixture": {}, "wording": {"question": "no place"}}, "wording cannot be used"),
         ({"mixture": {}, "wording": {"close": []}}, "Cannot use the wording"),

@@ -73,7 +73,9 @@ def import_(
     checkpoint = made.checkpoint
     most = "" if checkpoint.recurrence.stop == "count" else "at most "
     count = f"{most}{checkpoint.thoughts} thoughts, each {checkpoint.recurrence}"
-    typer.echo(f"{made.family.title} ({made.family.source}): {count}")
+    mixes = checkpoint.recurrence.kind == "mixture"
+    title = "A plain language model" if mixes else f"{made.family.title} ({made.family.source})"
+    typer.echo(f"{title}: {count}")
     for line in made.assumed.values():
         typer.echo(f"Assumed: {line}.")
     for beginning, about in made.left_out.items():
@@ -106,12 +108,13 @@ def _fields(option: str, text: str | None) -> dict[str, Any] | None:
     """Return what "top: 10, stop: token" says."""
     if text is None:
         return None
+    do = f'Write {option} "name: value, name: value".'
     try:
         read = parse_yaml(f"{{{text}}}")
     except ValueError as error:
-        raise WorkbenchError(f"Cannot read {option}.", str(error), "Write name: value, name: value") from error
+        raise WorkbenchError(f"Cannot read {option}.", str(error), do) from error
     if not isinstance(read, dict) or not all(isinstance(name, str) for name in read):
-        raise WorkbenchError(f"Cannot read {option}.", f"{text} names no fields", "Write name: value, name: value")
+        raise WorkbenchError(f"Cannot read {option}.", f"{text} names no fields.", do)
     return read
 
 

@@ -101,7 +101,9 @@ class Recurrence:
                 self.width, self.top, self.sweeps, self.seed, self.least, self.stop_times - 1
             )
             < 0,
+            "gumbel must not be negative": self.gumbel < 0,
             "stop: token needs `stop_token`": self.stop == "token" and self.stop_token < 0,
+            "stop: entropy needs a `stop_entropy` above 0": self.stop == "entropy" and self.stop_entropy <= 0,
             "all thoughts at once end after as many as are asked for, and are not drawn": bool(self.sweeps)
             and (self.stop != "count" or self.kind == "mixture" or self.sampled),
         }
@@ -152,6 +154,13 @@ MIXTURE_FIELDS = (
     "stop", "stop_token", "stop_entropy", "stop_times", "least",
 )  # fmt: skip
 """What can be said of a mixture."""
+STOP_FIELDS = {
+    "stop_token": ("token",),
+    "stop_entropy": ("entropy",),
+    "stop_times": ("token", "entropy"),
+    "least": ("token", "entropy"),
+}
+"""Fields that only some rules of `stop` read, and these rules."""
 
 
 @lru_cache(maxsize=64)

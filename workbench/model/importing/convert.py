@@ -49,7 +49,7 @@ from workbench.model.importing.families import (
 from workbench.model.importing.recomputing import EMBEDDINGS, Lora, compare
 from workbench.model.prompts import Wording
 from workbench.model.reader import FOLDER, load_reader, projection_faults, save_reader
-from workbench.model.recurrence import IDENTITY, MIXTURE_FIELDS, Recurrence
+from workbench.model.recurrence import IDENTITY, MIXTURE_FIELDS, STOP_FIELDS, Recurrence
 from workbench.model.supervision import Supervision
 from workbench.problems.vocabulary import MARKERS, Markers, marker_ids
 from workbench.settings import build
@@ -385,7 +385,7 @@ def _read(
         wording = replace(wording, **{name: getattr(asked, name) for name in told.wording})
     wording = replace(wording, **{role: tokenizer.eos_token for role in MARKERS if getattr(wording, role) == "eos"})
     marker = marker_ids(tokenizer, bot=wording.bot, eot=wording.eot, thought=wording.thought)
-    mixes = None if told.mixture is None else _mixture(told.mixture, tokenizer)
+    mixes = None if told.mixture is None else _mixture(told.mixture, tokenizer, rows)
     fed = "pause" if family.pause and told.feedback == "pause" else "hidden"
     if fed == "pause":  # a row of its own: tied, it would change what the LM head says
         state["lm_head.weight"] = state.get("lm_head.weight", state[embedding]).clone()
@@ -640,22 +640,41 @@ def _merged(
     return own, lora
 
 
-def _mixture(given: Mapping[str, object], tokenizer: PreTrainedTokenizerBase) -> Recurrence:
+def _mixture(given: Mapping[str, object], tokenizer: PreTrainedTokenizerBase, rows: int) -> Recurrence:
     """Return the mixture that was told of; a text that ends the thoughts as its first token.
 
+    Args:
+        given: Fields of `Recurrence`.
+        tokenizer: Of the model.
+        rows: Tokens that the model has embeddings for.
+
     Raises:
-        WorkbenchError: A field is unknown, or has a wrong value.
+        WorkbenchError: A field is unknown, has a wrong value, or is read by no rule that ends the thoughts.
     """
-    fields = dict(given)
+    fields, what = dict(given), "This mixture cannot be used."
     for name in sorted(fields.keys() - set(MIXTURE_FIELDS)):
-        raise unknown("field of --mixture", name, MIXTURE_FIELDS)
+        raise unknown("mixture field", name, MIXTURE_FIELDS)
+    rule = fields.get("stop", "count")
+    for name, rules in STOP_FIELDS.items():
+        if name in fields and rule not in rules:
+            wanted = " or ".join(f"stop: {one}" for one in rules)
+            raise WorkbenchError(
+                what, f"{name} needs {wanted}, and here is stop: {rule}.", f"Give {wanted}, or leave {name} out."
+            )
     if isinstance(word := fields.get("stop_token"), str):
         ids = tokenizer.encode(word, add_special_tokens=False)
         if not ids:
             why = f"The tokenizer writes {word!r} with no token."
             raise WorkbenchError("Nothing ends these thoughts.", why, "Correct stop_token.")
         fields["stop_token"] = ids[0]
-    return build(Recurrence, {"kind": "mixture", **fields}, "mixture")
+    try:
+        made = build(Recurrence, {"kind": "mixture", **fields}, "mixture")
+    except WorkbenchError as error:
+        raise WorkbenchError(what, error.why, "Correct the mixture.") from error
+    if made.top > rows or made.stop_token >= rows:
+        why = f"top is {made.top}" if made.top > rows else f"stop_token is {made.stop_token}"
+        raise WorkbenchError(what, f"{why}, and the model has {rows} tokens.", "Correct the mixture.")
+    return made
 
 
 def _recurrence(
