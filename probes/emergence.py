@@ -55,7 +55,9 @@ table = emergence(run, problems, controls=["pause"])
 figures.by_step(table)
 
 # %% [markdown]
-# When is the mass above chance, and stays there? When has it made half of its rise? Both are training steps.
+# Two training steps for each thought: from `above_chance_from` on, the whole interval of the mass less chance lies
+# above 0; at `halfway` the mean has made half of its rise. The interval of few problems is wide (`n`), so the first can
+# come after the second.
 
 # %%
 import polars as pl

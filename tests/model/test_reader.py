@@ -247,7 +247,7 @@ def test_what_the_second_model_was_trained_from_is_asked_for(tmp_path: Path) -> 
     with pytest.raises(NotToldError) as caught:
         made.read(reader_base=None)
     assert list(caught.value.questions) == ["reader_base"]
-    with pytest.raises(WorkbenchError, match="reads no 2 thoughts"):
+    with pytest.raises(WorkbenchError, match="reads one thought at a time"):
         made.read(per_step=2, thoughts=4)
     left = made.read(reader_base="none")
     assert list(left.left_out) == ["decoder.", "pj_in.", "pj_out."]

@@ -264,8 +264,8 @@ def load_config(path: Path) -> TrainConfig:
         ),
         (f"weight_decay ({config.weight_decay}) is below 0", config.weight_decay < 0),
         (
-            f"rate_factor ({config.rate_factor}) must be above 0 and at most 1, and rate_every ({config.rate_every}) "
-            "must be given with it and with it alone",
+            f"rate_factor ({config.rate_factor}) must be above 0 and at most 1; a factor below 1 needs rate_every "
+            f"({config.rate_every}) above 0, and rate_every needs a factor below 1",
             not 0 < config.rate_factor <= 1
             or config.rate_every < 0
             or (config.rate_factor < 1) != (config.rate_every > 0),

@@ -168,7 +168,9 @@ def _record(line: str) -> dict | None:
 
 
 def learning_rate(config: TrainConfig, step: int, fresh: int = 0) -> float:
-    """Return the factor on every learning rate: linear warm-up, constant, linear decay to zero; in it, steps down.
+    """Return the factor on every learning rate: linear warm-up, constant, linear decay to zero.
+
+    It is multiplied by `rate_factor` after each `rate_every` steps since the moments were last cleared.
 
     Args:
         config: The run.

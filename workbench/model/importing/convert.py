@@ -354,7 +354,7 @@ def _read(
         second = f" --reader-base is that of the second model; {NONE} leaves it out." if family.reader else ""
         raise WorkbenchError(
             f"{source} does not fit its base.",
-            f"It is a file of {family.title}, of {len(wanted)} tensors in all. Faults: {len(faults)}.\n    "
+            f"It is a file of {family.title} and has {len(raw)} tensors. Faults: {len(faults)}.\n    "
             + "\n    ".join(grouped(faults)),
             f"Give the base that it was trained from.{second}",
             longest=LONGEST_LISTING,
@@ -529,9 +529,9 @@ def _asked(
             f"{source} has no second model.", f"It is a file of {family.title}.", "Leave --reader-base out."
         )
     if family.around and (told.per_step or 1) > 1 and str(told.reader_base) != NONE:
-        why = f"{family.title} gives it one thought at a time, and here are {told.per_step} thoughts per step."
+        why = f"A step has one thought in {family.title}, and here are {told.per_step} thoughts per step."
         raise WorkbenchError(
-            f"The second model of {source} reads no {told.per_step} thoughts.", why,
+            f"The second model of {source} reads one thought at a time.", why,
             f"Leave --per-step out, or give --reader-base {NONE}, which leaves the second model out.",
         )  # fmt: skip
     settled = {"thoughts": 0, "per_step": 1, "says": "answer", "prompt": family.forms[0]}
