@@ -8,6 +8,8 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from tests.conftest import chain, tiny_model
@@ -38,7 +40,7 @@ from workbench.train.init import begin
 from workbench.train.launch import train_command
 from workbench.train.loop import read_metrics
 from workbench.train.objective import TrainStep, batch_loss
-from workbench.train.state import load_state, open_adapter, save_adapter, trained
+from workbench.train.state import ADAPTER_WEIGHTS, load_state, open_adapter, save_adapter, trained
 from workbench.train.text import TextData, together
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -242,6 +244,25 @@ def test_a_first_thought_is_as_long_as_an_embedding(made: Recurrence, tmp_path: 
     assert 0.3 < length < 3
 
 
+def opens_as_earlier_versions_wrote_it(adapter: Path, config: TrainConfig, folder: Path) -> None:
+    """They trained the updates and the markers alone, so that everything else is as the run began."""
+    file = adapter / ADAPTER_WEIGHTS
+    with safe_open(file, "pt") as opened:
+        about = opened.metadata()
+    held = load_file(file)
+    first = {name: weight for name, weight in held.items() if ".lora_" in name or name.startswith("token_rows.")}
+    assert len(first) < len(held)
+    save_file(first, file, metadata=about)
+    start = begin(config).model.state_dict()
+    earlier = load_checkpoint(open_adapter(adapter, config.start, folder / "earlier")).model.state_dict()
+    for name in (name for name in earlier if "embed" not in name and "lm_head" not in name):  # these have the markers
+        updated = f"{name.removesuffix('.weight')}.lora_B.default.weight" in first
+        assert torch.equal(earlier[name], start[name].bfloat16().float()) != updated, name
+    save_file(dict(list(first.items())[1:]), file, metadata=about)
+    with pytest.raises(WorkbenchError, match="is damaged"):
+        open_adapter(adapter, config.start, folder / "damaged")
+
+
 @pytest.mark.parametrize(
     ("family", "changes"),
     [
@@ -280,6 +301,7 @@ def test_from_start_to_export(family: str, changes: dict[str, Any], tmp_path: Pa
     other = saved(tmp_path / "other", "gpt2")
     with pytest.raises(WorkbenchError, match="another base"):
         open_adapter(tmp_path / "adapter", other, tmp_path / "wrong")
+    opens_as_earlier_versions_wrote_it(tmp_path / "adapter", load_config(made / "config.yaml"), tmp_path)
     said = [answer.said for answer in answers(exported, PROBLEMS[:4])]
     assert len(said) == 4
     if "average_from" not in changes:
