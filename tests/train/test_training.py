@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from tests.conftest import chain
 from workbench.errors import WorkbenchError
@@ -142,6 +143,16 @@ def test_a_damaged_state_is_said_not_trained_over(tmp_path):
     train(replace(TINY, steps=5), tmp_path)
     (tmp_path / "latest" / "model.safetensors").write_bytes(b"cut off")
     with pytest.raises(WorkbenchError, match="Cannot resume"):
+        load_state(TINY, tmp_path)
+
+
+def test_a_state_without_a_trained_weight_says_which(tmp_path):
+    train(replace(TINY, steps=5), tmp_path)
+    file = tmp_path / "latest" / "model.safetensors"
+    weights = load_file(file)
+    del weights["model.norm.weight"]
+    save_file(weights, file)
+    with pytest.raises(WorkbenchError, match="1 weights that are trained are not in it"):
         load_state(TINY, tmp_path)
 
 

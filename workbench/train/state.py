@@ -167,6 +167,13 @@ def load_state(config: TrainConfig, directory: Path) -> State:
         average = saved / "average.safetensors"
         state.average = load_file(average, device=str(model.device)) if average.exists() else {}
         stored = json.loads((saved / "state.json").read_text())
+        if lacking := [name for name, _ in trained(model) if name not in weights]:
+            raise WorkbenchError(
+                f"Cannot resume from {saved.parent.name}/{saved.name}/.",
+                f"{len(lacking)} weights that are trained are not in it, {lacking[0]} among them: earlier versions did "
+                "not train all of them with lora.",
+                "Train into another directory with --out.",
+            )
         with torch.no_grad():
             for name, parameter in trained(model):
                 parameter.copy_(weights[name])
@@ -179,6 +186,8 @@ def load_state(config: TrainConfig, directory: Path) -> State:
             optimizer.load_state_dict(held)
         state.step, state.stage = stored["step"], Stage(**stored["stage"])
         state.fresh = stored.get("fresh", 0)  # not there in runs from before `rate_every`
+    except WorkbenchError:
+        raise
     except Exception as error:
         raise WorkbenchError(
             f"Cannot resume from {saved.parent.name}/{saved.name}/.",
