@@ -110,7 +110,7 @@ def convert(kind: Any, value: Any, source: str, where: str) -> Any:
         return inside[inside.index(value)]  # True for 1
     if origin in (Union, UnionType):
         return _either(inside, value, source, where)
-    if origin is tuple and isinstance(value, list):
+    if origin is tuple and isinstance(value, list | tuple):  # a tuple where a configuration is built of another
         return tuple(convert(inside[0], item, source, f"{where}[{i}]") for i, item in enumerate(value))
     if origin is dict and isinstance(value, dict):
         return {
