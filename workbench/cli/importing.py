@@ -74,8 +74,8 @@ def import_(
     most = "" if checkpoint.recurrence.stop == "count" else "at most "
     count = f"{most}{checkpoint.thoughts} thoughts, each {checkpoint.recurrence}"
     mixes = checkpoint.recurrence.kind == "mixture"
-    title = "A plain language model" if mixes else f"{made.family.title} ({made.family.source})"
-    typer.echo(f"{title}: {count}")
+    title = "a plain language model" if mixes else f"{made.family.title} ({made.family.source})"
+    typer.echo(f"{title[0].upper()}{title[1:]}: {count}")
     for line in made.assumed.values():
         typer.echo(f"Assumed: {line}.")
     for beginning, about in made.left_out.items():

@@ -223,7 +223,7 @@ def run_traced(
     count, clean, noise = thought_count(checkpoint, thoughts), as_plan(()), as_plan([Noise(seed=seed)])
     plans = [clean, noise] if count else [clean]
     runner = InterventionRunner(checkpoint, plans, count, batch_size=batch_size)
-    tracer = Tracer(runner, clean, 10, continuations)
+    tracer = Tracer(runner, clean, continuations=continuations)
 
     def traced(batch: Batch) -> Iterator[Traced]:
         in_words = [checkpoint.says == "chain" or isinstance(prompt.problem, Item) for prompt in batch.prompts]
@@ -253,7 +253,7 @@ class Tracer:
         continuations: Whether to let the model go on after the forced step opening.
     """
 
-    def __init__(self, runner: InterventionRunner, plan: Plan, top: int, continuations: bool) -> None:
+    def __init__(self, runner: InterventionRunner, plan: Plan, top: int = 10, continuations: bool = True) -> None:
         self.checkpoint, self.count = runner.checkpoint, runner.count
         self.runner, self.plan = runner, plan
         self.top, self.continuations = top, continuations

@@ -170,8 +170,8 @@ def load_state(config: TrainConfig, directory: Path) -> State:
         if lacking := [name for name, _ in trained(model) if name not in weights]:
             raise WorkbenchError(
                 f"Cannot resume from {saved.parent.name}/{saved.name}/.",
-                f"{len(lacking)} weights that are trained are not in it, {lacking[0]} among them: earlier versions did "
-                "not train all of them with lora.",
+                f"{len(lacking)} weights that are trained are not in it, {lacking[0]} among them"
+                + (": earlier versions did not train all of them with lora." if config.lora.rank else "."),
                 "Train into another directory with --out.",
             )
         with torch.no_grad():

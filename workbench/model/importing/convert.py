@@ -158,6 +158,8 @@ def import_model(
         ...     print(error.what)
         There is no file checkpoint_50.
     """
+    for name in sorted(set(mixture or ()) - set(MIXTURE_FIELDS)):
+        raise unknown("mixture field", name, MIXTURE_FIELDS)
     told = Answers(thoughts, per_step, says, prompt, feedback, lora_alpha, reader_base, mixture, wording)
     target = Path(out)
     if target.exists() or target.is_symlink():
@@ -649,11 +651,9 @@ def _mixture(given: Mapping[str, object], tokenizer: PreTrainedTokenizerBase, ro
         rows: Tokens that the model has embeddings for.
 
     Raises:
-        WorkbenchError: A field is unknown, has a wrong value, or is read by no rule that ends the thoughts.
+        WorkbenchError: A field has a wrong value, or is read by no rule that ends the thoughts.
     """
     fields, what = dict(given), "This mixture cannot be used."
-    for name in sorted(fields.keys() - set(MIXTURE_FIELDS)):
-        raise unknown("mixture field", name, MIXTURE_FIELDS)
     rule = fields.get("stop", "count")
     for name, rules in STOP_FIELDS.items():
         if name in fields and rule not in rules:

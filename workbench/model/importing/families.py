@@ -153,7 +153,7 @@ FAMILIES: dict[str, Family] = {
         recurrence=Recurrence("projection"), head={"prj.0.": "first.", "prj.2.": "second.", "prj.3.": "norm."},
     ),
     "markers": Family(
-        "A language model with markers", "a directory of save_pretrained", ("",), "", _THINKS, ("official",),
+        "a language model with markers", "a directory of save_pretrained", ("",), "", _THINKS, ("official",),
     ),
     "words": Family(
         "CoT or No-CoT", "facebookresearch/coconut", ("",), "",
