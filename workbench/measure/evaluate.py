@@ -290,8 +290,8 @@ def evaluation_of(checkpoint: str, results: pl.DataFrame, seed: int = 0, supervi
       exist; a pair of which the file holds both is counted once. Rules that never read the queried entity score 0.
     - edge_rewrite_following: over the problems answered right that have a single-edge rewrite (the material of arXiv
       2607.06648), one rewrite of each drawn by the seed: the share whose answer becomes exactly the new target.
-      edge_rewrite_following_any: the same, right before or not. edge_rewrite_following_all: mean over the problems
-      answered right of the share of all their rewrites that is followed; only where they were all answered.
+      edge_rewrite_following_any: the same over all problems, answered right or not. edge_rewrite_following_all: mean
+      over the problems answered right of the share of all their rewrites that is followed, where all were answered.
     - candidate_mass: raw probability that the LM head of thought k puts on the nodes at exactly the hop it is about.
     - mass_without_target: the same without the target, see `scores.NodeScores.mass_without_target`.
     - accuracy_shortcut_resistant: accuracy where the nearest-source rule is wrong or tied.
@@ -385,9 +385,9 @@ def evaluation_of(checkpoint: str, results: pl.DataFrame, seed: int = 0, supervi
 
     def of_graphs() -> Iterator[Figure]:
         yield made("edge_rewrite_following", "single-edge rewrites followed", following, 0.5, _GUESSING)
-        yield made("edge_rewrite_following_any", "the same, right before or not", follow, 0.5, _GUESSING)
+        yield made("edge_rewrite_following_any", "the same, over all problems", follow, 0.5, _GUESSING)
         if not np.isnan(every).all():
-            yield made("edge_rewrite_following_all", "the same, every rewrite", every, 0.5, _GUESSING)
+            yield made("edge_rewrite_following_all", "every single-edge rewrite followed", every, 0.5, _GUESSING)
         yield from by_thought("candidate_mass", "candidate mass of thought {k} (hop {hop})")
         yield from by_thought("mass_without_target", "the same without the target, thought {k} (hop {hop})")
         hard = np.where(blind < 1, last, np.nan)
