@@ -16,6 +16,7 @@ from workbench.errors import WorkbenchError
 from workbench.model.checkpoint import save_checkpoint
 from workbench.problems.files import load_items, load_problems, save_problems
 from workbench.problems.sets import generate
+from workbench.problems.vocabulary import ENTITIES, NOUNS
 from workbench.readings import READINGS
 
 COMMANDS = ("train", "import", "compare", "evaluate", "report", "stop", "trace", "explore", "problems")
@@ -159,6 +160,14 @@ def test_problems_are_generated_and_checked(tmp_path: Path) -> None:
     assert "no graph" not in checked.stdout
 
 
+def test_problems_are_generated_with_nouns_for_names(tmp_path: Path) -> None:
+    file = tmp_path / "mine.json"
+    made = call("problems", "generate", "balanced", "--count", "2", "--names", "nouns", "--out", file)
+
+    assert made.exit_code == 0, made.output
+    assert {name for problem in load_problems(file) for name in problem.names} <= {*NOUNS, *ENTITIES}
+
+
 def test_a_check_says_where_graphs_were_read_from_the_question(tmp_path: Path) -> None:
     whole, *others = generate("balanced", 3, seed=3)
     save_problems([whole], tmp_path / "whole.json")
@@ -223,6 +232,8 @@ def test_a_file_of_others_is_read_but_not_called_sound(tmp_path: Path) -> None:
         ),
         ("problems generate --task prontoqa --hops 3-6 --out OUT/x.json", ('"3-6" is no number of hops.',)),
         ("problems generate --task prontoqa --split dev --out OUT/x.json", ('There is no split "dev".',)),
+        ("problems generate balanced --names pets --out OUT/x.json", ('no name list "pets"', "released, nouns")),
+        ("problems generate --task prontoqa --names nouns --out OUT/x.json", ("The task prontoqa has no --names.",)),
         ("problems generate --task poetry --out OUT/x.json", ('There is no task "poetry".',)),
         ("train OUT/none.yaml", ("none.yaml", "why:", "do:")),
         ("evaluat", ("evaluat",)),

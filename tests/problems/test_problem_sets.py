@@ -1,5 +1,6 @@
 """Generated problems: sound, repeatable, shaped like the released ones, and without a shortcut where promised."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from workbench.problems.random_graphs import FAMILIES, ask_both, ask_deepest
 from workbench.problems.sets import RELEASED_HOPS, generate
 from workbench.problems.validator import check
 from workbench.problems.variants import entity_swap
+from workbench.problems.vocabulary import CONCEPTS, ENTITIES, NOUNS
 
 SHIPPED = Path(__file__).resolve().parents[2] / "fixtures" / "problems"
 
@@ -26,6 +28,20 @@ def test_generated_problems_are_sound_named_and_repeatable(family):
     assert problems == generate(family, 20, seed=3)
     assert problems[0].question != generate(family, 20, seed=4)[0].question
     assert {graph.structure(problem).length for problem in problems} <= set(RELEASED_HOPS)
+
+
+def test_concepts_called_by_nouns_have_the_same_graphs_and_questions():
+    released, nouns = (generate("balanced", 20, seed=3, names=names) for names in ("released", "nouns"))
+
+    for one, other in zip(released, nouns, strict=True):
+        called = dict(zip(one.names, other.names, strict=True))
+        assert {called[name] for name in one.names if name in CONCEPTS} <= set(NOUNS)
+        assert all(called[name] == name for name in one.names if name in ENTITIES)
+        words = [called.get(word, word) for word in re.findall(r"\w+|\W+", one.question)]
+        assert "".join(words) == other.question
+        assert check(other) == []
+    assert not {*NOUNS} & {*CONCEPTS, *ENTITIES}
+    assert not [noun for noun in NOUNS if noun[0] in "aeiou"]  # "a", never "an"
 
 
 @pytest.mark.parametrize("family", FAMILIES)

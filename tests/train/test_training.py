@@ -252,6 +252,8 @@ def test_muon_runs_and_resumes(tmp_path):
         ("steps: 10\ndecay_from: 20", "decay_from"),
         ("graphs: 0", "graphs is 0"),
         ("rows: {batch: 0}", "rows.batch is 0"),
+        ("rows: {names: pets}", "expected 'released' or 'nouns'"),
+        ("rows: {names: nouns}", "rows.names is of generated problems of ProsQA in sentences"),
         ("average_decay: 1.5", "average_decay"),
         ("average_from: -1", "average_from"),
         ("model: {width: 30, heads: 4}", "width"),

@@ -29,6 +29,10 @@ def generate(
         typer.Option(help='Hops from root to target, such as "4" or "3-6", as released by default; ProntoQA: 1 to 10.'),
     ] = None,
     nodes: Annotated[int | None, typer.Option(help="Node slots of a graph, about a fifth of which stay empty.")] = None,
+    names: Annotated[
+        str,
+        typer.Option(help="ProsQA: what concepts are called, released (nonsense) or nouns (one token each for GPT-2)."),
+    ] = "released",
     split: Annotated[str, typer.Option(help="Of the other tasks: train or test.")] = "train",
     limit: Annotated[int | None, typer.Option(help="Of arithmetic: the largest number; 99 by default.")] = None,
     operations: Annotated[int | None, typer.Option(help="Of arithmetic: most operations, 6 by default.")] = None,
@@ -38,7 +42,7 @@ def generate(
     from workbench.problems.arithmetic import LIMIT, MOST
     from workbench.problems.files import save_items, save_problems
     from workbench.problems.prontoqa import HOPS
-    from workbench.problems.sets import check_split, check_task
+    from workbench.problems.sets import check_names, check_split, check_task
     from workbench.problems.sets import generate as make
     from workbench.problems.sets import generate_items as make_items
 
@@ -53,6 +57,7 @@ def generate(
     }[task]
     foreign = [name for name, value in given.items() if value not in (None, "") and name not in own]
     foreign += ["--split"] if task == "prosqa" and split != "train" else []
+    foreign += ["--names"] if task != "prosqa" and names != "released" else []
     if foreign:
         names = ", ".join(foreign)
         raise WorkbenchError(f"The task {task} has no {names}.", "It belongs to another task.", "Leave it out.")
@@ -61,7 +66,7 @@ def generate(
             why = "ProsQA has several families of graphs."
             do = "Name algorithm1, released or balanced, or another --task."
             raise WorkbenchError("No FAMILY was given.", why, do)
-        save_problems(make(family, count, seed, hop_weights(hops), nodes), out)
+        save_problems(make(family, count, seed, hop_weights(hops), nodes, check_names(names)), out)
     else:
         if hops is not None and not hops.isdecimal():
             why = "A ProntoQA file has one number of hops."

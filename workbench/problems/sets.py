@@ -19,7 +19,7 @@ from workbench.problems.prosqa import make_problem
 from workbench.problems.random_graphs import FAMILIES, Graphs, Questions, ask, ask_both, ask_deepest
 from workbench.problems.validator import check
 from workbench.problems.variants import edge_rewrites, entity_swap
-from workbench.problems.vocabulary import CONCEPTS, ENTITIES
+from workbench.problems.vocabulary import CONCEPTS, ENTITIES, NOUNS, ConceptNames
 
 RELEASED_HOPS = {3: 0.407, 4: 0.438, 5: 0.131, 6: 0.024}
 """Share of each distance from root to target in 800 released problems."""
@@ -41,6 +41,7 @@ def generate(
     seed: int,
     hop_weights: dict[int, float] | None = None,
     nodes: int | None = None,
+    names: ConceptNames = "released",
 ) -> list[Problem]:
     """Generate problems, each checked by the validator; the same arguments give the same problems.
 
@@ -54,6 +55,8 @@ def generate(
             5 or 6 hops the graphs grow from two long paths, since the families hardly get that deep.
         nodes: Node slots of a graph, about a fifth of which stay isolated and are dropped; 28 by default, more for
             targets beyond 6 hops.
+        names: What the concepts are called: "released" (nonsense, as in the released files) or "nouns" (common nouns).
+            The graphs and questions are the same.
 
     Raises:
         WorkbenchError: for an unknown family, or for hops and nodes that cannot be had.
@@ -77,7 +80,7 @@ def generate(
     order = rng.choice(list(weights), -(-count // per_graph), p=share / share.sum())
     pools = {
         int(hop): _at_hop(
-            family, int(hop), int((order == hop).sum()), nodes or (28 if hop <= max(RELEASED_HOPS) else 36), rng
+            family, int(hop), int((order == hop).sum()), nodes or (28 if hop <= max(RELEASED_HOPS) else 36), rng, names
         )
         for hop in np.unique(order)
     }
@@ -92,6 +95,7 @@ def generate_asked(
     hop_weights: dict[int, float],
     edges: int | None = None,
     balanced: bool = False,
+    names: ConceptNames = "released",
 ) -> list[Problem]:
     """Generate problems on graphs of a chosen size, several of each graph side by side; the same arguments, the same.
 
@@ -103,6 +107,7 @@ def generate_asked(
         edges: Most edges of a graph; by default as released.
         balanced: Whether the two questions of each graph differ in the root alone, as in the family "balanced". Else
             roots are nodes without a parent, targets and negatives any others.
+        names: As for `generate`.
 
     Raises:
         WorkbenchError: Such graphs have too few questions.
@@ -121,7 +126,7 @@ def generate_asked(
         begin = np.searchsorted(asked.graph, np.arange(len(graphs)))
         enough = np.bincount(asked.graph, minlength=len(graphs)) >= questions
         taken = (begin[enough][:, None] + np.arange(questions)).flatten()
-        made = problems_of(graphs, asked.take(taken[: count - len(problems)]), rng)
+        made = problems_of(graphs, asked.take(taken[: count - len(problems)]), rng, names)
         _expect_sound(made)
         problems += made
         if len(problems) >= count:
@@ -134,13 +139,16 @@ def generate_asked(
     )
 
 
-def problems_of(graphs: Graphs, asked: Questions, rng: np.random.Generator) -> list[Problem]:
+def problems_of(
+    graphs: Graphs, asked: Questions, rng: np.random.Generator, concepts: ConceptNames = "released"
+) -> list[Problem]:
     """Put questions into words: names drawn anew for every graph, sentences in random order, one shortest path.
 
     Args:
         graphs: The graphs asked about.
         asked: The questions; those of the same graph must follow each other, and get the same names and sentences.
         rng: Source of all randomness.
+        concepts: What the concepts are called.
 
     Returns:
         One problem per question, with an empty id; nodes are numbered as in the graph, isolated slots left out.
@@ -151,7 +159,7 @@ def problems_of(graphs: Graphs, asked: Questions, rng: np.random.Generator) -> l
     last, names, edges, place = -1, (), [], {}
     for question, graph in enumerate(asked.graph.tolist()):
         if graph != last:
-            names, edges, place = _words(graphs.adjacency[graph], rng)
+            names, edges, place = _words(graphs.adjacency[graph], rng, concepts)
             last = graph
         root, target, negative = (int(part[question]) for part in (asked.root, asked.target, asked.negative))
         problems.append(
@@ -210,7 +218,9 @@ def _id(family: str, place: int, per_graph: int) -> str:
     return f"{family}-{place // per_graph}{suffix}"
 
 
-def _at_hop(family: str, hop: int, count: int, nodes: int, rng: np.random.Generator) -> list[list[Problem]]:
+def _at_hop(
+    family: str, hop: int, count: int, nodes: int, rng: np.random.Generator, names: ConceptNames
+) -> list[list[Problem]]:
     """Return `count` lists of one problem, or a problem and its swap, whose targets are exactly `hop` edges away."""
     law = "algorithm1" if family == "algorithm1" else "released"
     spine = hop - 1 if hop > _DEEPEST[family] else 0
@@ -231,7 +241,7 @@ def _at_hop(family: str, hop: int, count: int, nodes: int, rng: np.random.Genera
         if per_graph == 1:  # half of them list the target first, exactly; drawn at random it would only be about half
             order = rng.permutation(len(asked)) + rng.integers(2)
             asked = replace(asked, target_first=order % 2 == 0)
-        problems = problems_of(graphs, asked, rng)
+        problems = problems_of(graphs, asked, rng, names)
         _expect_sound(problems)
         found += [problems[start : start + per_graph] for start in range(0, len(problems), per_graph)]
         if len(found) == count:
@@ -241,14 +251,15 @@ def _at_hop(family: str, hop: int, count: int, nodes: int, rng: np.random.Genera
 
 
 def _words(
-    adjacency: Adjacency, rng: np.random.Generator
+    adjacency: Adjacency, rng: np.random.Generator, concepts: ConceptNames
 ) -> tuple[tuple[str, ...], list[tuple[int, int]], dict[int, int]]:
     """Return names and edges of one graph, and the place of each of its nodes among those present."""
     sources = ~np.logical_or.reduce(adjacency, axis=0)
     present = np.flatnonzero(~sources | np.logical_or.reduce(adjacency, axis=1)).tolist()
     place = {node: number for number, node in enumerate(present)}
-    entities, concepts = iter(rng.permutation(ENTITIES).tolist()), iter(rng.permutation(CONCEPTS).tolist())
-    names = tuple(next(entities if sources[node] else concepts) for node in present)
+    called = NOUNS if concepts == "nouns" else CONCEPTS  # as many, so that all else that is drawn is the same
+    of_entities, of_concepts = iter(rng.permutation(ENTITIES).tolist()), iter(rng.permutation(called).tolist())
+    names = tuple(next(of_entities if sources[node] else of_concepts) for node in present)
     edges = np.argwhere(adjacency)
     shuffled = [(place[source], place[node]) for source, node in rng.permutation(edges).tolist()]
     return names, shuffled, place
@@ -266,6 +277,7 @@ TASKS = ("prontoqa", "arithmetic")
 SHIPPED_SEED = 1_000_003
 """Seed of the sets that ship: one that nobody trains or validates with by accident."""
 SPLITS: tuple[Split, ...] = ("train", "test")
+CONCEPT_NAMES: tuple[ConceptNames, ...] = ("released", "nouns")
 
 
 def generate_items(
@@ -326,6 +338,18 @@ def check_split(split: str) -> Split:
         if split == known:
             return known
     raise unknown("split", split, SPLITS)
+
+
+def check_names(names: str) -> ConceptNames:
+    """Return what concepts are called.
+
+    Raises:
+        WorkbenchError: There are no such names.
+    """
+    for known in CONCEPT_NAMES:
+        if names == known:
+            return known
+    raise unknown("name list", names, CONCEPT_NAMES)
 
 
 def make_task_sets(out_dir: Path, seed: int = SHIPPED_SEED, count: int = 200) -> dict[str, int]:

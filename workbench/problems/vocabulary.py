@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -23,6 +24,16 @@ CONCEPTS = tuple(
     "timpus tumpus vumpus worpus wumpus yerpus yimpus yumpus zhorpus zumpus".split()
 )
 """The 38 concept names of the released ProsQA files; ids 26..63."""
+
+NOUNS = tuple(
+    "table river stone house horse tower bridge garden window mirror candle basket bottle button carpet castle circle "
+    "doctor farmer finger flower forest hammer kitchen ladder market mountain pencil planet pocket rabbit rocket "
+    "school shadow spider ticket tunnel wagon".split()
+)
+"""As many common nouns: one token each in the tokenizers of GPT-2 and SmolLM2, where a name above takes two to four."""
+
+ConceptNames = Literal["released", "nouns"]
+"""What the concepts of a generated problem are called: `CONCEPTS` or `NOUNS`."""
 
 NAMES = ENTITIES + CONCEPTS
 VOCABULARY = SPECIALS + NAMES

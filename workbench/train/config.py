@@ -21,6 +21,7 @@ from workbench.model.recurrence import IDENTITY, Recurrence
 from workbench.model.supervision import Supervision
 from workbench.problems.arithmetic import LIMIT, MOST
 from workbench.problems.prontoqa import HOPS
+from workbench.problems.vocabulary import ConceptNames
 from workbench.settings import build, read_settings
 from workbench.train.methods import Method, find_method, mixing_share
 from workbench.train.reward import Objective, RewardConfig, reward_faults
@@ -117,6 +118,8 @@ class RowsConfig:
     file, problems are taken together that follow each other and have the same sentences."""
     edges: int = 0
     """Most edges of a generated graph of ProsQA, with targets as `curriculum.hop_weights` has them; 0: as released."""
+    names: ConceptNames = "released"
+    """What concepts of generated ProsQA in sentences are called: as in the released files (nonsense), or "nouns"."""
     hops: int = HOPS
     """Hops of a generated proof of ProntoQA."""
     operations: int = MOST
@@ -280,6 +283,10 @@ def load_config(path: Path) -> TrainConfig:
         (
             f"rows.batch ({config.rows.batch}) must be a multiple of rows.questions ({config.rows.questions})",
             bool(config.rows.batch % max(config.rows.questions, 1)),
+        ),
+        (
+            "rows.names is of generated problems of ProsQA in sentences",
+            config.rows.names != "released" and (config.task != "prosqa" or bool(config.rows.problems)),
         ),
         (
             "lora.rank and layers need a pre-trained model: name one in `start`",

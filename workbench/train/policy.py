@@ -215,7 +215,7 @@ class RewardData:
         if not self.problems:
             plan = config.curriculum
             hops, seed = asked_hops(plan.thoughts), draw_seed(config, step, rank)
-            return list(generate("balanced", count, seed, hops, node_slots(plan)))
+            return list(generate("balanced", count, seed, hops, node_slots(plan), config.rows.names))
         rng = np.random.default_rng([config.seed, rank, step])
         return [self.problems[i] for i in rng.integers(0, len(self.problems), count)]
 

@@ -280,8 +280,9 @@ def training_problems(config: TrainConfig) -> Sequence[Problem | Item]:
     if config.task == "prosqa":
         rows, hop_weights = config.rows, config.curriculum.hop_weights
         if rows.edges or rows.questions > 1:
-            return generate_asked(rows.count, rows.questions, config.seed, hop_weights, rows.edges or None)
-        return generate("released", rows.count, config.seed)
+            edges = rows.edges or None
+            return generate_asked(rows.count, rows.questions, config.seed, hop_weights, edges, names=rows.names)
+        return generate("released", rows.count, config.seed, names=rows.names)
     return _items(config, config.rows.count, "train")
 
 
@@ -299,8 +300,9 @@ def validation_problems(config: TrainConfig) -> Sequence[Problem | Item]:
     if config.task == "prosqa":
         if edges := config.rows.edges:
             hop_weights = config.curriculum.hop_weights
-            return generate_asked(config.watched, 2, config.seed + (1 << 30), hop_weights, edges, balanced=True)
-        return generate("released", config.watched, config.seed + (1 << 30))
+            seed = config.seed + (1 << 30)
+            return generate_asked(config.watched, 2, seed, hop_weights, edges, balanced=True, names=config.rows.names)
+        return generate("released", config.watched, config.seed + (1 << 30), names=config.rows.names)
     return _items(config, config.watched, "test")
 
 
