@@ -47,6 +47,12 @@ def test_aliases_do_not_multiply(tmp_path: Path) -> None:
     assert most < 10e6
 
 
+@pytest.mark.parametrize("text", ["a: 1\nb: 2\na: 1", "top: {a: 1, 'a': 2}", "- {x: 1, a: 2}\n- {a: 1, a: 3}"])
+def test_a_key_that_is_there_twice_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="it has the key a twice"):
+        parse_yaml(text)
+
+
 @pytest.mark.parametrize(
     "text",
     [

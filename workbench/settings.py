@@ -23,8 +23,11 @@ MOST_WHOLE = 2**63 - 1
 """The largest whole number read, as numpy and torch hold it."""
 
 
-class _FewAliases(yaml.SafeLoader):
-    """Aliases of short texts and numbers alone: lists of aliases of lists are billions of values once built."""
+class _Strict(yaml.SafeLoader):
+    """No key twice, where YAML takes the last; and aliases of short texts and numbers alone.
+
+    Lists of aliases of lists are billions of values once built.
+    """
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
@@ -32,6 +35,12 @@ class _FewAliases(yaml.SafeLoader):
             if not isinstance(node, yaml.ScalarNode) or len(node.value) > MOST_REPEATED:
                 raise yaml.YAMLError("it has an alias (*name) of a list, a mapping or a long text; write the value out")
         return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if twice := next((key for place, key in enumerate(keys) if key in keys[:place]), None):
+            raise yaml.YAMLError(f"it has the key {twice} twice; leave one of them out")
+        return super().construct_mapping(node, deep)
 
 
 def parse_yaml(text: str) -> Any:
@@ -43,7 +52,7 @@ def parse_yaml(text: str) -> Any:
     if len(text) > MOST_YAML:
         raise ValueError(f"it has {len(text)} characters, at most {MOST_YAML} are read")
     try:
-        raw = yaml.load(text, _FewAliases)
+        raw = yaml.load(text, _Strict)
         # Escapes in YAML can make half of a surrogate pair, which no file can hold.
         json.dumps(raw, ensure_ascii=False, skipkeys=True, default=repr).encode()
     except Exception as error:  # PyYAML lets through what int, float and datetime raise, and a KeyError for "!!bool x"

@@ -583,6 +583,8 @@ def test_what_is_not_told_is_asked_for_with_what_is_known(gpt2: Path, tmp_path: 
         wb.import_model(tmp_path / "model.bin", tmp_path / "mine", gpt2, **(CODI | {"prompt": "cody"}))
     with pytest.raises(wb.WorkbenchError, match="needs its base"):
         wb.import_model(tmp_path / "model.bin", tmp_path / "mine", **CODI)
+    with pytest.raises(wb.WorkbenchError, match="An empty text was given"):
+        wb.import_model(tmp_path / "model.bin", tmp_path / "mine", "", **CODI)
     with pytest.raises(wb.WorkbenchError, match="exists"):
         wb.import_model(tmp_path / "model.bin", tmp_path, gpt2, **CODI)
 

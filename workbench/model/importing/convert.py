@@ -271,6 +271,8 @@ def _base(
 
 def _settings(base: str | Path, patterns: list[str]) -> tuple[dict[str, Any], Path | None]:
     """Return a base's configuration, and its directory where it is one or was fetched into one."""
+    if not str(base).strip():
+        raise WorkbenchError("The base has no name.", "An empty text was given.", "Give a directory or a hub name.")
     path = Path(base)
     if path.is_file():
         try:
