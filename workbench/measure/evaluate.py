@@ -162,8 +162,8 @@ def _pair_name(problem: Problem | Item, twin: Problem | Item) -> str:
 EVALUATION_SCHEMA = 1
 """Version of the JSON that `save_evaluation` writes."""
 
-_PART = 256
-"""Problems whose traces are held at a time."""
+_PART = 64
+"""Problems whose traces are held at a time, and after which progress is told."""
 _GUESSING = "guessing between the options"
 _RULE = "blind rule: nearest source"
 _EVEN = "uniform over the concepts"
