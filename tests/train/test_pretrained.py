@@ -257,7 +257,7 @@ def opens_as_earlier_versions_wrote_it(adapter: Path, config: TrainConfig, folde
     earlier = load_checkpoint(open_adapter(adapter, config.start, folder / "earlier")).model.state_dict()
     for name in (name for name in earlier if "embed" not in name and "lm_head" not in name):  # these have the markers
         updated = f"{name.removesuffix('.weight')}.lora_B.default.weight" in first
-        assert torch.equal(earlier[name], start[name].bfloat16().float()) != updated, name
+        assert torch.equal(earlier[name], start[name]) != updated, name
     save_file(dict(list(first.items())[1:]), file, metadata=about)
     with pytest.raises(WorkbenchError, match="is damaged"):
         open_adapter(adapter, config.start, folder / "damaged")
@@ -287,9 +287,8 @@ def test_from_start_to_export(family: str, changes: dict[str, Any], tmp_path: Pa
     assert {"rows_right", "tokens_right", "pairs"} <= losses[0].keys()
     state = load_state(load_config(made / "config.yaml"), made)
     if "lora" in changes:
-        assert (made / "latest" / "model.safetensors").stat().st_size < 0.8 * (
-            made / "model" / "model.safetensors"
-        ).stat().st_size * 2
+        trained_part, whole = (made / part / "model.safetensors" for part in ("latest", "model"))
+        assert trained_part.stat().st_size < 0.8 * whole.stat().st_size
     exported = load_checkpoint(made)
     assert exported.model.config.num_hidden_layers == changes.get("layers", 2)
     assert not [name for name in exported.model.state_dict() if "lora" in name or "base_layer" in name]
@@ -297,7 +296,7 @@ def test_from_start_to_export(family: str, changes: dict[str, Any], tmp_path: Pa
     opened = load_checkpoint(open_adapter(tmp_path / "adapter", config.start, tmp_path / "opened"))
     assert opened.meta == exported.meta
     for name, weight in opened.model.state_dict().items():  # the update is rounded to bf16 before it is merged
-        torch.testing.assert_close(weight, exported.model.state_dict()[name], atol=0.02, rtol=0.02, msg=name)
+        torch.testing.assert_close(weight, exported.model.state_dict()[name], atol=2e-3, rtol=8e-3, msg=name)
     other = saved(tmp_path / "other", "gpt2")
     with pytest.raises(WorkbenchError, match="another base"):
         open_adapter(tmp_path / "adapter", other, tmp_path / "wrong")
@@ -307,7 +306,7 @@ def test_from_start_to_export(family: str, changes: dict[str, Any], tmp_path: Pa
     if "average_from" not in changes:
         merged = merged_state(state.model)
         for name, weight in exported.model.state_dict().items():
-            torch.testing.assert_close(weight, merged[name].bfloat16().float(), atol=1e-6, rtol=0, msg=name)
+            torch.testing.assert_close(weight, merged[name], atol=0, rtol=0, msg=name)
 
 
 def test_the_configurations_for_qwen_go_from_start_to_export_on_a_tiny_one(tmp_path: Path) -> None:

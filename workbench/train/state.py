@@ -207,7 +207,8 @@ def as_checkpoint(state: State) -> Checkpoint:
 def export(state: State, directory: Path, write: bool = True) -> None:
     """Write the model as a plain `save_pretrained` directory, in bf16: half the size, read back as fp32.
 
-    Its weights are the average where there is one.
+    Its weights are the average where there is one. Low-rank updates are merged in fp32 and written so: an update is
+    often smaller than what bf16 rounds off a pre-trained weight, and most of it would be lost.
 
     Args:
         state: What to write.
@@ -220,7 +221,8 @@ def export(state: State, directory: Path, write: bool = True) -> None:
     with averaged(state):
         weights = gather(state.model.state_dict(), write) if sharded else without_head(merged_state(state.model))
         if write:
-            save_checkpoint(as_checkpoint(state), directory, dtype=torch.bfloat16, weights=weights)
+            kind = torch.float32 if state.data.config.lora.rank else torch.bfloat16
+            save_checkpoint(as_checkpoint(state), directory, dtype=kind, weights=weights)
 
 
 ADAPTER_WEIGHTS, ADAPTER_SETTINGS = "adapter.safetensors", "config.yaml"
