@@ -32,6 +32,7 @@ from workbench.measure.trace import run
 from workbench.model.coconut import collate, forward
 from workbench.model.importing.convert import Imported, NotToldError
 from workbench.model.importing.families import FAMILIES, OFFICIAL_MARKERS, SUPERPOSITION_WORDS
+from workbench.model.session import Branches, Session
 
 K = 3
 OFFICIAL: dict[str, Any] = {"thoughts": K, "per_step": 1, "says": "answer"}
@@ -261,6 +262,58 @@ def test_a_directory_with_markers_in_its_configuration(kind: str, tmp_path: Path
     assert imported.checkpoint.recurrence.stop == ("token" if kind == "colar" else "count")
     if kind == "colar":
         hold_to_its_stop(folder, tmp_path, model, project)
+
+
+@pytest.mark.parametrize(("family", "projects"), [("gpt2", True), ("llama", False)])
+@pytest.mark.parametrize("sweeps", [0, 2])
+def test_few_sweeps_of_pccot(sweeps: int, family: str, projects: bool, tmp_path: Path) -> None:
+    """Its own code feeds the placeholders themselves where it makes no sweep; fewer sweeps than thoughts end early."""
+    tokenizer = bpe_tokenizer(False)
+    tokenizer.add_tokens(["<pcot.bot>", "<pcot.eot>", "<pcot.latent>"], special_tokens=True)
+    model, folder = grown(family, tie_word_embeddings=True), tmp_path / "theirs"
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    head = mlp(("prj.0", "prj.2", "prj.3")) if projects else {}
+    file = folder / "model.safetensors"
+    save_file(load_file(file) | head, file, metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    fields = {"model_type": f"pccot-{family}", "num_iterations": sweeps, "use_projection": projects}
+    (folder / "config.json").write_text(json.dumps({**config, **fields}))
+    ran = CliRunner().invoke(app, ["import", str(folder), "--thoughts", str(K), "--out", str(tmp_path / "mine")])
+    assert ran.exit_code == 0
+    assert (f"{K} thoughts, each a token's embedding" in ran.stdout) == (not sweeps)
+    assert ("Left out: prj.*" in ran.stdout) == (projects and not sweeps)
+
+    def project(h: Tensor) -> Tensor:
+        if not projects:
+            return h
+        inside = F.gelu(h @ head["prj.0.weight"].T + head["prj.0.bias"]) @ head["prj.2.weight"].T + head["prj.2.bias"]
+        return F.layer_norm(inside, inside.shape[-1:], head["prj.3.weight"], head["prj.3.bias"])
+
+    held = wb.load(tmp_path / "mine").checkpoint
+    (prompt,) = held.format.prompts([chain(0, 2)])
+    opening, embed = held.format.answer_opening(prompt), model.get_input_embeddings()
+    trunk: Any = model.base_model
+    with torch.no_grad():
+        asked, then = embed(torch.tensor(prompt.ids)), embed(torch.tensor(opening))
+        fed = embed(torch.tensor([tokenizer.convert_tokens_to_ids("<pcot.latent>")] * K))
+        for _ in range(sweeps):
+            states = trunk(inputs_embeds=torch.cat([asked, fed])[None], use_cache=False).last_hidden_state[0]
+            fed = project(states[len(asked) - 1 : -1])
+        logits = model(inputs_embeds=torch.cat([asked, fed, then])[None], use_cache=False).logits[0, -1]
+        session = Session(held.model, [prompt.ids], pad=held.format.pad, more=K + len(opening))
+        session.think(K, pause=held.pause)
+        said = Branches(session, [K]).say([[opening]])[0, 0]
+    torch.testing.assert_close(session.vectors[0], fed, atol=2e-5, rtol=2e-5)
+    torch.testing.assert_close(said, logits, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "adapter_model.bin"])
+def test_an_update_without_its_model_is_named(name: str, tmp_path: Path) -> None:
+    update = {"base_model.model.prj.0.weight": torch.zeros(4, 4)}
+    save_file(update, tmp_path / name) if name.endswith("safetensors") else torch.save(update, tmp_path / name)
+    with pytest.raises(WorkbenchError, match=f"{name} is a low-rank update, without the weights"):
+        wb.import_model(tmp_path, tmp_path / "mine", thoughts=K)
 
 
 def hold_to_its_stop(folder: Path, out: Path, model: PreTrainedModel, project: Callable[[Tensor], Tensor]) -> None:

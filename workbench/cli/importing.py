@@ -72,7 +72,8 @@ def import_(
         made = import_model(source, out, base, **told)
     checkpoint = made.checkpoint
     most = "" if checkpoint.recurrence.stop == "count" else "at most "
-    count = f"{most}{checkpoint.thoughts} thoughts, each {checkpoint.recurrence}"
+    each = "a token's embedding" if checkpoint.fed == "pause" else checkpoint.recurrence
+    count = f"{most}{checkpoint.thoughts} thoughts, each {each}"
     mixes = checkpoint.recurrence.kind == "mixture"
     title = "a plain language model" if mixes else f"{made.family.title} ({made.family.source})"
     typer.echo(f"{title[0].upper()}{title[1:]}: {count}")

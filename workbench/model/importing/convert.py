@@ -65,7 +65,9 @@ _PART = re.compile(r"(.+)-\d{5}-of-(\d{5})\.bin")
 """One of the files that transformers split large weights into, each a file of torch.save."""
 NONE = "none"
 """In place of a second model's base: the model is left out."""
-_NO_WEIGHTS = ("training_args.bin", "optimizer.bin", "optimizer.pt", "scheduler.bin", "scheduler.pt")
+_NOT_A_MODEL = (
+    "training_args.bin", "optimizer.bin", "optimizer.pt", "scheduler.bin", "scheduler.pt", "adapter_model.bin",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -227,7 +229,7 @@ def _find(source: str | Path) -> _Found:
     if all(file.is_file() for file in files):
         return _Found(named, files, own)
     for pattern in _WEIGHT_FILES:
-        files = [file for file in sorted(path.glob(pattern)) if file.is_file() and file.name not in _NO_WEIGHTS]
+        files = [file for file in sorted(path.glob(pattern)) if file.is_file() and file.name not in _NOT_A_MODEL]
         parts = [part for file in files if (part := _PART.fullmatch(file.name))]
         if parts and len(parts) == len(files) and len({(part[1], part[2]) for part in parts}) == 1:
             if len(parts) != int(parts[0][2]):
@@ -239,6 +241,12 @@ def _find(source: str | Path) -> _Found:
         if files:
             names = ", ".join(file.name for file in files[:5])
             raise WorkbenchError(f"{source} holds several models.", f"There are {names}.", "Name one of the files.")
+    if updates := [file.name for file in sorted(path.glob("adapter_model.*"))]:
+        raise WorkbenchError(
+            f"{source} holds no whole model.",
+            f"{updates[0]} is a low-rank update, without the weights that it is added to.",
+            "Load it with peft, and import what `merge_and_unload()` and `save_pretrained` write, tokenizer beside it.",
+        )
     raise WorkbenchError(
         f"There are no weights in {source}.", "It has no safetensors, and no file of torch.save.", "Name the file."
     )
@@ -390,8 +398,14 @@ def _read(
     wording = replace(wording, **{role: tokenizer.eos_token for role in MARKERS if getattr(wording, role) == "eos"})
     marker = marker_ids(tokenizer, bot=wording.bot, eot=wording.eot, thought=wording.thought)
     mixes = None if told.mixture is None else _mixture(told.mixture, tokenizer, rows)
-    fed = "pause" if family.pause and told.feedback == "pause" else "hidden"
-    if fed == "pause":  # a row of its own: tied, it would change what the LM head says
+    made = _recurrence(family, head, beside, marker, assumed) if mixes is None else mixes
+    learned = family.pause and told.feedback == "pause"
+    placeholders = mixes is None and family is FAMILIES["pccot"] and not made.sweeps
+    if placeholders:
+        made = IDENTITY
+        left_out |= {"prj.": "the projection: no sweep makes thoughts (num_iterations)"} if head else {}
+        head = {}
+    if learned:  # a row of its own: tied, it would change what the LM head says
         state["lm_head.weight"] = state.get("lm_head.weight", state[embedding]).clone()
         config.tie_word_embeddings = False
         state[embedding] = state[embedding].clone()
@@ -403,8 +417,9 @@ def _read(
     )  # fmt: skip
     config.coconut = {
         "version": 1, "format": form.format, "markers": form.markers, "thoughts": told.thoughts,
-        "thoughts_per_step": told.per_step, "says": told.says, "fed": fed, "wording": asdict(wording),
-        "recurrence": asdict(_recurrence(family, head, beside, marker, assumed) if mixes is None else mixes),
+        "thoughts_per_step": told.per_step, "says": told.says,
+        "fed": "pause" if learned or placeholders else "hidden", "wording": asdict(wording),
+        "recurrence": asdict(made),
         "supervision": asdict(Supervision("not known" if told.thoughts else "no thoughts")),
     }  # fmt: skip
     if reader:
@@ -698,4 +713,5 @@ def _recurrence(
         made = replace(made, stop="token", stop_token=marker.eot)
     if family is not FAMILIES["pccot"]:
         return made
-    return replace(made, sweeps=int(said("num_iterations", 6)), token=marker.thought)  # 6: its configuration's default
+    # 6 is its configuration's default. Without sweeps its code feeds the placeholders themselves (`_read`).
+    return replace(made, sweeps=max(0, int(said("num_iterations", 6))), token=marker.thought)
