@@ -228,14 +228,14 @@ def test_the_sentence_follows_the_verdicts() -> None:
     assert judged.cells["words, answers alone"].verdict == "holds"
     assert judged.cells["words, next node asked"].verdict == "does not hold"  # mass, but on one node
     assert conclusion(cells, judged) == (
-        "Thoughts 2 and 3 hold several nodes of their hop (LM head, target excluded): shown "
-        "after one sampled child in words with answers alone and frontier asked, after 24 sampled walks with answers "
-        "alone and next node asked and from scratch with next node asked and frontier asked; "
+        "Shown after one sampled child in words with answers alone and frontier asked, after 24 sampled walks with "
+        "answers alone and next node asked and from scratch with next node asked and frontier asked; "
         "not so after one sampled child in words with next node "
         "asked and from scratch with answers alone and words only; undecided after one sampled child in words "
         "with words only; undecided (fewer than 3 seeds) after 24 sampled walks with frontier asked; not "
         "trained after 24 sampled walks with words only; more mass with start words less none and next node asked less "
-        "words only; less mass with words only less answers alone."
+        "words only; less mass with words only less answers alone. The claim: thoughts 2 and 3 hold several nodes of "
+        "their hop (LM head, target excluded)."
     )
 
 
@@ -243,8 +243,8 @@ def test_where_nothing_holds_the_sentence_says_so() -> None:
     cells = [made(start, loss, 0.1) for start in ("words", "none") for loss in LOSSES]
 
     assert conclusion(cells, judge_all(cells, effects(cells))) == (
-        "Thoughts 2 and 3 hold several nodes of their hop (LM head, target excluded): shown in no cell; "
-        "not so in every cell."
+        "Shown in no cell; not so in every cell. The claim: thoughts 2 and 3 hold several nodes of their hop (LM head, "
+        "target excluded)."
     )
 
 

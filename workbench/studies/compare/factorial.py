@@ -229,7 +229,7 @@ def conclusion(cells: Sequence[Cell], judged: Judged) -> str:
     def of(*verdicts: Verdict) -> list[Cell]:
         return [cell for cell in cells if judged.cells[cell.name].verdict in verdicts]
 
-    parts = [f"shown {_where(of('holds'), cells)}"]
+    parts = [f"Shown {_where(of('holds'), cells)}"]
     told = {
         "not so": of("does not hold"),
         "undecided": [cell for cell in of("undecided", "too few") if len(cell.seeds) >= SEEDS],
@@ -241,7 +241,8 @@ def conclusion(cells: Sequence[Cell], judged: Judged) -> str:
     less = [name for name, ruling in judged.effects.items() if ruling.verdict == "does not hold"]
     parts += [f"more mass with {_and(more)}"] if more else []
     parts += [f"less mass with {_and(less)}"] if less else []
-    return f"Thoughts 2 and 3 hold several nodes of their hop (LM head, target excluded): {'; '.join(parts)}."
+    claim = "thoughts 2 and 3 hold several nodes of their hop (LM head, target excluded)"
+    return f"{'; '.join(parts)}. The claim: {claim}."
 
 
 def _where(some: Sequence[Cell], cells: Sequence[Cell]) -> str:

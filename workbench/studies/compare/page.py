@@ -71,6 +71,7 @@ def report(suite: Suite, out: Path, only: Sequence[str], failed: dict[str, str],
     context = {
         "suite": suite.name,
         "command": command,
+        "note": suite.note.strip(),
         "costs": spent(suite, runs, out),
         "claims": claims_table(found),
         "meanings": [(measure.title, measure.meaning) for measure in MEASURES],
@@ -139,9 +140,10 @@ def _section(task: TaskReport) -> Section:
             if outcome.same_passes:
                 same = outcome.same_passes
                 intro.append(
-                    f"{METHODS[outcome.method].title}, seed {outcome.seed}, on {one.name}: pauses read one a pass and "
-                    f"all in one pass begin the same answer on {same['same']} of {same['problems']} problems; largest "
-                    f"difference of a logit {same['max_difference']:.1e}."
+                    f"{METHODS[outcome.method].title}, seed {outcome.seed}, on {one.name}: feeding the pauses one "
+                    f"after another and feeding all in one pass give the same first token of the answer on "
+                    f"{same['same']} of {same['problems']} problems; the logits differ by at most "
+                    f"{same['max_difference']:.1e}."
                 )
     tables.append(settings_table(task))
     return Section(task.task.name, tuple(intro), tuple(tables), tuple(_figures(task)))

@@ -129,6 +129,8 @@ class Suite:
     what the variants of a training change."""
     title: str = ""
     """Of the page about variants, by default the suite's name."""
+    note: str = ""
+    """Markdown above the command in the comparison's comparison.md: what has to be there first."""
     audit: SuiteAudit | None = None
     """Whether every run has an audit card, and of what. None by default: with all batteries it takes minutes a run."""
     emergence: SuiteEmergence | None = None
