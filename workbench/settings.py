@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import json
+from collections import Counter
 from contextlib import suppress
 from math import isnan
 from pathlib import Path
@@ -37,9 +38,9 @@ class _Strict(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        if twice := next((key for place, key in enumerate(keys) if key in keys[:place]), None):
-            raise yaml.YAMLError(f"it has the key {twice} twice; leave one of them out")
+        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        if twice := [key for key, times in keys.items() if times > 1]:
+            raise yaml.YAMLError(f"it has the key {twice[0]} twice; leave one of them out")
         return super().construct_mapping(node, deep)
 
 
@@ -76,7 +77,7 @@ def read_settings(path: Path, what: str) -> dict[Any, Any]:
         with path.open(encoding="utf-8") as file:
             raw = parse_yaml(file.read(MOST_YAML + 1))
     except (OSError, ValueError) as error:
-        raise WorkbenchError(f"Cannot read the {what} {path}.", str(error), "give a YAML file") from error
+        raise WorkbenchError(f"Cannot read the {what} {path}.", str(error), "correct the file, or give another") from error
     if not isinstance(raw, dict):
         raise WorkbenchError(f"Cannot use the {what} {path}.", "it is not a mapping of keys", "see docs")
     return raw

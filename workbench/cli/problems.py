@@ -1,7 +1,7 @@
 """The commands `workbench problems ...`: generate problem files, and check them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -30,8 +30,8 @@ def generate(
     ] = None,
     nodes: Annotated[int | None, typer.Option(help="Node slots of a graph, about a fifth of which stay empty.")] = None,
     names: Annotated[
-        str,
-        typer.Option(help="ProsQA: what concepts are called, released (nonsense) or nouns (one token each for GPT-2)."),
+        Literal["released", "nouns"],
+        typer.Option(help="ProsQA: concepts have the nonsense names of the released files, or English nouns."),
     ] = "released",
     split: Annotated[str, typer.Option(help="Of the other tasks: train or test.")] = "train",
     limit: Annotated[int | None, typer.Option(help="Of arithmetic: the largest number; 99 by default.")] = None,
@@ -42,7 +42,7 @@ def generate(
     from workbench.problems.arithmetic import LIMIT, MOST
     from workbench.problems.files import save_items, save_problems
     from workbench.problems.prontoqa import HOPS
-    from workbench.problems.sets import check_names, check_split, check_task
+    from workbench.problems.sets import check_split, check_task
     from workbench.problems.sets import generate as make
     from workbench.problems.sets import generate_items as make_items
 
@@ -59,14 +59,15 @@ def generate(
     foreign += ["--split"] if task == "prosqa" and split != "train" else []
     foreign += ["--names"] if task != "prosqa" and names != "released" else []
     if foreign:
-        names = ", ".join(foreign)
-        raise WorkbenchError(f"The task {task} has no {names}.", "It belongs to another task.", "Leave it out.")
+        raise WorkbenchError(
+            f"The task {task} has no {', '.join(foreign)}.", "It belongs to another task.", "Leave it out."
+        )
     if task == "prosqa":
         if not family:
             why = "ProsQA has several families of graphs."
             do = "Name algorithm1, released or balanced, or another --task."
             raise WorkbenchError("No FAMILY was given.", why, do)
-        save_problems(make(family, count, seed, hop_weights(hops), nodes, check_names(names)), out)
+        save_problems(make(family, count, seed, hop_weights(hops), nodes, names), out)
     else:
         if hops is not None and not hops.isdecimal():
             why = "A ProntoQA file has one number of hops."

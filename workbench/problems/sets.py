@@ -277,7 +277,6 @@ TASKS = ("prontoqa", "arithmetic")
 SHIPPED_SEED = 1_000_003
 """Seed of the sets that ship: one that nobody trains or validates with by accident."""
 SPLITS: tuple[Split, ...] = ("train", "test")
-CONCEPT_NAMES: tuple[ConceptNames, ...] = ("released", "nouns")
 
 
 def generate_items(
@@ -338,18 +337,6 @@ def check_split(split: str) -> Split:
         if split == known:
             return known
     raise unknown("split", split, SPLITS)
-
-
-def check_names(names: str) -> ConceptNames:
-    """Return what concepts are called.
-
-    Raises:
-        WorkbenchError: There are no such names.
-    """
-    for known in CONCEPT_NAMES:
-        if names == known:
-            return known
-    raise unknown("name list", names, CONCEPT_NAMES)
 
 
 def make_task_sets(out_dir: Path, seed: int = SHIPPED_SEED, count: int = 200) -> dict[str, int]:
