@@ -77,7 +77,7 @@ def read_settings(path: Path, what: str) -> dict[Any, Any]:
         with path.open(encoding="utf-8") as file:
             raw = parse_yaml(file.read(MOST_YAML + 1))
     except (OSError, ValueError) as error:
-        raise WorkbenchError(f"Cannot read the {what} {path}.", str(error), "correct the file, or give another") from error
+        raise WorkbenchError(f"Cannot read the {what} {path}.", str(error), "correct the file") from error
     if not isinstance(raw, dict):
         raise WorkbenchError(f"Cannot use the {what} {path}.", "it is not a mapping of keys", "see docs")
     return raw
